@@ -1,0 +1,163 @@
+"""A typed Python client for a running server, sync and async.
+
+    with Client("http://localhost:3000") as client:
+        client.classify("spam-en", ["WIN a FREE phone now!"])[0].label
+
+Errors of the server are raised as `ServerError`, with its own message; errors of single rows stay in their place.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import BaseModel
+
+from polygraft.errors import ServerError
+from polygraft.library import pack
+from polygraft.serve.schemas import AdapterOut, AdaptersResponse, ClassifyResponse, RowOut
+
+DEFAULT_URL = "http://127.0.0.1:3000"
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class _Call:
+    """What both clients share: how a call is written and how its answer is read."""
+
+    def __init__(self, url: str, key: str | None, timeout: float) -> None:
+        key = key or os.environ.get("POLYGRAFT_ADMIN_KEY")
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        self.options: dict[str, Any] = {"base_url": url, "headers": headers, "timeout": timeout}
+        self.url = url
+
+    @staticmethod
+    def classify(adapter: str, texts: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
+        body = {"adapter": adapter, "texts": list(texts), **options}
+        return {"method": "POST", "url": "/v1/classify", "json": {k: v for k, v in body.items() if v is not None}}
+
+    @staticmethod
+    def rows(rows: Sequence[Mapping[str, Any]], top_k: int | None) -> dict[str, Any]:
+        body: dict[str, Any] = {"rows": [dict(r) for r in rows]}
+        return {"method": "POST", "url": "/v1/classify", "json": body | ({"top_k": top_k} if top_k else {})}
+
+    @staticmethod
+    def add(folder: Path) -> dict[str, Any]:
+        headers = {"content-type": "application/zip"}
+        return {"method": "POST", "url": "/v1/adapters", "content": pack(folder), "headers": headers}
+
+    @staticmethod
+    def remove(name: str, purge: bool) -> dict[str, Any]:
+        return {"method": "DELETE", "url": f"/v1/adapters/{name}", "params": {"purge": purge}}
+
+    def read(self, response: httpx.Response, model: type[Model]) -> Model:
+        if response.is_success:
+            return model.model_validate_json(response.content)
+        try:
+            told = response.json()["error"]
+            message = f"{told['message']} ({told['code']})"
+        except (ValueError, KeyError, TypeError):
+            message = response.text[:300]
+        raise ServerError(f"{self.url} answered {response.status_code}: {message}")
+
+    def unreachable(self, error: httpx.TransportError) -> ServerError:
+        return ServerError(f"{self.url} does not answer ({error or type(error).__name__}); is the server running?")
+
+
+class Client:
+    """Blocking client. `key` is the admin key (default: POLYGRAFT_ADMIN_KEY); only `add` and `remove` need it."""
+
+    def __init__(self, url: str = DEFAULT_URL, *, key: str | None = None, timeout: float = 60) -> None:
+        self._call = _Call(url, key, timeout)
+        self._http = httpx.Client(**self._call.options)
+
+    def classify(
+        self, adapter: str, texts: Sequence[str], *, language: str | None = None, top_k: int | None = None,
+        truncate: bool | None = None,
+    ) -> list[RowOut]:  # fmt: skip
+        """One result a text, in order."""
+        options = {"language": language, "top_k": top_k, "truncate": truncate}
+        return self._send(_Call.classify(adapter, texts, options), ClassifyResponse).results
+
+    def classify_rows(self, rows: Sequence[Mapping[str, Any]], *, top_k: int | None = None) -> list[RowOut]:
+        """Rows `{"adapter", "text", "language"?, "truncate"?}`, adapters mixed as you like."""
+        return self._send(_Call.rows(rows, top_k), ClassifyResponse).results
+
+    def adapters(self) -> AdaptersResponse:
+        return self._send({"method": "GET", "url": "/v1/adapters"}, AdaptersResponse)
+
+    def add(self, folder: str | Path) -> AdapterOut:
+        """Upload an adapter folder and serve it."""
+        return self._send(_Call.add(Path(folder)), AdapterOut)
+
+    def remove(self, name: str, *, purge: bool = False) -> AdapterOut:
+        return self._send(_Call.remove(name, purge), AdapterOut)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _send(self, request: dict[str, Any], model: type[Model]) -> Model:
+        try:
+            response = self._http.request(**request)
+        except httpx.TransportError as error:
+            raise self._call.unreachable(error) from error
+        return self._call.read(response, model)
+
+
+class AsyncClient:
+    """The same, for asyncio."""
+
+    def __init__(self, url: str = DEFAULT_URL, *, key: str | None = None, timeout: float = 60) -> None:
+        self._call = _Call(url, key, timeout)
+        self._http = httpx.AsyncClient(**self._call.options)
+
+    async def classify(
+        self, adapter: str, texts: Sequence[str], *, language: str | None = None, top_k: int | None = None,
+        truncate: bool | None = None,
+    ) -> list[RowOut]:  # fmt: skip
+        """One result a text, in order."""
+        options = {"language": language, "top_k": top_k, "truncate": truncate}
+        return (await self._send(_Call.classify(adapter, texts, options), ClassifyResponse)).results
+
+    async def classify_rows(self, rows: Sequence[Mapping[str, Any]], *, top_k: int | None = None) -> list[RowOut]:
+        """Rows `{"adapter", "text", "language"?, "truncate"?}`, adapters mixed as you like."""
+        return (await self._send(_Call.rows(rows, top_k), ClassifyResponse)).results
+
+    async def adapters(self) -> AdaptersResponse:
+        return await self._send({"method": "GET", "url": "/v1/adapters"}, AdaptersResponse)
+
+    async def add(self, folder: str | Path) -> AdapterOut:
+        """Upload an adapter folder and serve it."""
+        return await self._send(_Call.add(Path(folder)), AdapterOut)
+
+    async def remove(self, name: str, *, purge: bool = False) -> AdapterOut:
+        return await self._send(_Call.remove(name, purge), AdapterOut)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _send(self, request: dict[str, Any], model: type[Model]) -> Model:
+        try:
+            response = await self._http.request(**request)
+        except httpx.TransportError as error:
+            raise self._call.unreachable(error) from error
+        return self._call.read(response, model)

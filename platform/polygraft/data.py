@@ -1,0 +1,199 @@
+"""Recipe -> rows with splits, hashes and leak checks.
+
+Reading is the `datasets` library's: CSV, JSON Lines, Parquet, compressed or not, local, any fsspec URL, or the Hub.
+Does not: tokenize, or decide what to do with a leak beyond what the recipe says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from polygraft.errors import DataError, RecipeError
+from polygraft.recipe import DataRecipe, Recipe, expand, load_recipe
+
+READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
+COMPRESSED = {".gz", ".bz2", ".xz", ".zst"}
+
+
+@dataclass(frozen=True)
+class Split:
+    """Texts and their labels, same length; `ids` is empty when the recipe names no id column."""
+
+    texts: list[str]
+    labels: list[str]
+    ids: list[str]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def without(self, drop: set[int]) -> Split:
+        def keep(values: list[str]) -> list[str]:
+            return [v for i, v in enumerate(values) if i not in drop]
+
+        return Split(keep(self.texts), keep(self.labels), keep(self.ids))
+
+
+@dataclass(frozen=True)
+class Splits:
+    """`test` is None when the recipe has none. `sources` lists file, rows, SHA-256 and licence for the manifest."""
+
+    train: Split
+    dev: Split
+    test: Split | None
+    labels: list[str]
+    sources: list[dict[str, Any]]
+    dropped: int = 0
+
+
+def read_source(source: str) -> list[dict[str, Any]]:
+    """All rows of one file, URL or `hub:` id as dicts. Raises whatever `datasets` raises."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    if source.startswith("hub:"):
+        name, config, split = [*source.removeprefix("hub:").split(":"), "", ""][:3]
+        return [dict(r) for r in datasets.load_dataset(name, config or None, split=split or "train")]
+    suffixes = [s for s in Path(source.split("?")[0]).suffixes if s not in COMPRESSED]
+    reader = READERS.get(suffixes[-1] if suffixes else "")
+    if reader is None:
+        raise ValueError(f"unknown kind of file; one of {', '.join(READERS)} (compressed or not) is read")
+    options = {"sep": "\t"} if suffixes[-1] == ".tsv" else {}
+    rows = datasets.load_dataset(reader, data_files=source, split="train", **options)
+    return [dict(r) for r in rows]
+
+
+def load_splits(recipe: Recipe, folder: Path) -> Splits:
+    """Read, check and clean every split of `recipe`, whose file lies in `folder`.
+
+    Raises `DataError` with every problem found: unreadable files, missing columns, empty texts, one class only, labels
+    outside the recipe's, rows that stand in two splits.
+    """
+    problems: list[str] = []
+    sources: list[dict[str, Any]] = []
+    splits = {
+        name: _read_split(name, value, recipe.data, folder, problems, sources)
+        for name in ("train", "dev", "test")
+        if (value := getattr(recipe.data, name)) is not None
+    }
+    if problems:
+        raise DataError(f"data of {recipe.name}", problems)
+    train, dev, test = splits["train"], splits["dev"], splits.get("test")
+    labels = recipe.labels or sorted(set(train.labels))
+    problems += _label_problems(labels, splits)
+    leaks = _leaks(train, [s for s in (dev, test) if s is not None])
+    if leaks and recipe.data.on_leak == "error":
+        shown = "; ".join(repr(train.texts[i][:60]) for i in sorted(leaks)[:3])
+        problems.append(
+            f"train: {len(leaks)} rows also stand in dev or test (same text, digits apart, or same id), e.g. {shown}; "
+            "remove them, or set data.on_leak: drop"
+        )
+    if problems:
+        raise DataError(f"data of {recipe.name}", problems)
+    return Splits(train.without(leaks), dev, test, labels, sources, dropped=len(leaks))
+
+
+def check_parent(recipe: Recipe, parent_recipe: Path, splits: Splits) -> None:
+    """Refuse a parent trained on a translation of a row this adapter is scored on (same id).
+
+    Raises `DataError`. Says nothing when the parent's data is not on this machine or either side has no ids.
+    """
+    if not recipe.data.id or not parent_recipe.is_file():
+        return
+    try:
+        parent = load_recipe(parent_recipe)
+        train = read_all(parent.data.train, parent_recipe.parent) if parent.data.id else []
+    except (RecipeError, OSError, ValueError, KeyError):
+        return
+    seen = {str(r.get(parent.data.id or "")) for r in train}
+    for name, split in (("dev", splits.dev), ("test", splits.test)):
+        shared = seen & set(split.ids if split else [])
+        if shared:
+            raise DataError(
+                f"data of {recipe.name}",
+                [f"{name}: {len(shared)} rows are translations of rows that parent {parent.name} was trained on"],
+            )
+
+
+def read_all(source: str | list[str], folder: Path) -> list[dict[str, Any]]:
+    """Rows of every source in a recipe field, in order."""
+    return [r for s in ([source] if isinstance(source, str) else source) for r in read_source(expand(s, folder))]
+
+
+def normalised(text: str) -> str:
+    """What counts as the same text: NFC, lower case, digits collapsed, white space folded."""
+    folded = "".join("0" if c.isdigit() else c for c in unicodedata.normalize("NFC", text).lower())
+    return " ".join(folded.split())
+
+
+def _read_split(
+    name: str, source: str | list[str], data: DataRecipe, folder: Path, problems: list[str], seen: list[dict[str, Any]]
+) -> Split:
+    columns = [data.text] if isinstance(data.text, str) else list(data.text)
+    out = Split([], [], [])
+    for one in [source] if isinstance(source, str) else source:
+        try:
+            full = expand(one, folder)
+            rows = read_source(full)
+        except KeyError as error:
+            problems.append(f"{name}: {one} needs the environment variable {error}; set it to the data's folder")
+            continue
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            problems.append(f"{name}: {one} cannot be read: {reason}")
+            continue
+        wanted = [*columns, data.label, *([data.id] if data.id else [])]
+        missing = [c for c in wanted if rows and c not in rows[0]]
+        if missing or not rows:
+            have = ", ".join(rows[0]) if rows else "no rows"
+            problems.append(f"{name}: {one} lacks column {', '.join(missing) or 'data'}; it has {have}")
+            continue
+        digest = hashlib.sha256()
+        for number, row in enumerate(rows, 1):
+            text = "\n".join(str(row[c]) for c in columns if row[c] is not None).strip()
+            if not text or row[data.label] is None:
+                problems.append(f"{name}: {one} row {number} has no {'text' if not text else 'label'}")
+                continue
+            out.texts.append(text)
+            out.labels.append(str(row[data.label]))
+            if data.id:
+                out.ids.append(str(row[data.id]))
+            digest.update(f"{text}\0{row[data.label]}\n".encode())
+        seen.append(
+            {"split": name, "source": one, "rows": len(rows), "sha256": digest.hexdigest(), "licence": data.licence}
+        )
+    return out
+
+
+def _label_problems(labels: list[str], splits: dict[str, Split]) -> list[str]:
+    problems = []
+    counts = Counter(splits["train"].labels)
+    if len(labels) < 2:
+        problems.append(f"train: only one label ({', '.join(labels)}); a classifier needs at least two")
+    problems += [f"train: no row has label {label!r}" for label in labels if not counts[label]]
+    for name, split in splits.items():
+        unknown = sorted(set(split.labels) - set(labels))
+        if unknown:
+            problems.append(f"{name}: labels {unknown} are not among {labels}")
+    return problems
+
+
+def _leaks(train: Split, held_out: list[Split]) -> set[int]:
+    texts = {normalised(t) for split in held_out for t in split.texts}
+    ids = {i for split in held_out for i in split.ids}
+    by_text = {i for i, t in enumerate(train.texts) if normalised(t) in texts}
+    return by_text | {i for i, value in enumerate(train.ids) if value in ids}
+
+
+def sample(split: Split, rows: list[int]) -> Split:
+    """The rows at these positions."""
+    return replace(
+        split,
+        texts=[split.texts[i] for i in rows],
+        labels=[split.labels[i] for i in rows],
+        ids=[split.ids[i] for i in rows] if split.ids else [],
+    )

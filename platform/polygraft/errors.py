@@ -1,0 +1,108 @@
+"""Every error polygraft raises on purpose: what went wrong, why, and what to do.
+
+    PolygraftError                 500
+    ├── RecipeError                422   a recipe with all its problems listed
+    ├── DataError                  422   rows that cannot be trained on
+    ├── BackboneError              422   a backbone folder that is incomplete or of an unsupported kind
+    ├── ExportError                500   the ONNX graph drifted from PyTorch
+    ├── AdapterError               422   an adapter folder that must not be served
+    │   ├── WrongBackbone          409   made for another backbone
+    │   └── GoldenMismatch         409   its outputs are not those it gave when it was trained
+    ├── InvalidRow                 422   one input that cannot be answered
+    ├── TooManyRows                413
+    ├── UnknownAdapter             404   with near names
+    ├── BankFull                   507   no free slot
+    ├── Forbidden                  403   a changing verb without the key
+    └── ServerError                502   (client) the server answered with an error, or not at all
+
+Does not wrap errors it does not understand: those stay as they are and are logged by the server.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+
+class PolygraftError(Exception):
+    """Base of the tree. `status` is the HTTP status the service answers with."""
+
+    status: ClassVar[int] = 500
+
+    @property
+    def code(self) -> str:
+        """Stable machine-readable name, the class name."""
+        return type(self).__name__
+
+    def payload(self) -> dict[str, str]:
+        """What a client sees: `{"code", "message"}`."""
+        return {"code": self.code, "message": str(self)}
+
+
+class _WithProblems(PolygraftError):
+    """An error that lists every problem at once."""
+
+    def __init__(self, subject: str, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        super().__init__("\n".join([f"{subject}: {count}", *(f"  - {p}" for p in self.problems)]))
+
+
+class RecipeError(_WithProblems):
+    status = 422
+
+
+class DataError(_WithProblems):
+    status = 422
+
+
+class BackboneError(PolygraftError):
+    status = 422
+
+
+class ExportError(PolygraftError):
+    status = 500
+
+
+class AdapterError(PolygraftError):
+    status = 422
+
+
+class WrongBackbone(AdapterError):
+    status = 409
+
+
+class GoldenMismatch(AdapterError):
+    status = 409
+
+
+class InvalidRow(PolygraftError):
+    status = 422
+
+
+class TooManyRows(PolygraftError):
+    status = 413
+
+
+class UnknownAdapter(PolygraftError):
+    status = 404
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        known = sorted(known)
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"resident adapters: {', '.join(known) or 'none'}"
+        super().__init__(f"no adapter named {name!r} is loaded; {hint}")
+        self.near = near
+
+
+class BankFull(PolygraftError):
+    status = 507
+
+
+class Forbidden(PolygraftError):
+    status = 403
+
+
+class ServerError(PolygraftError):
+    status = 502

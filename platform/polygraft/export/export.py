@@ -1,0 +1,97 @@
+"""`polygraft export`: write a backbone's ONNX graphs, or one adapter merged into a plain ONNX model."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+import onnxruntime
+import peft
+import torch
+from onnx import compose, helper, numpy_helper
+
+from polygraft.adapter import load_adapter
+from polygraft.backbone import BackboneFiles, fingerprint, linear_sites, load_backbone
+from polygraft.errors import ExportError
+from polygraft.export.graph import to_int8, to_onnx
+from polygraft.export.parity import drift
+from polygraft.recipe import LoraRecipe
+from polygraft.runtime.graph import GraphCard, Site
+from polygraft.training.model import pick_sites
+
+PRECISIONS = ("fp32", "int8")
+ALLOWED = {"fp32": 1e-3, "int8": 0.05}
+
+
+def export_backbone(
+    backbone: Path, *, precisions: Sequence[str] = ("int8",), sites: str | list[str] = "all"
+) -> GraphCard:
+    """Write `onnx/model.<precision>.onnx` and `onnx/graph.json`. `sites` are name endings, as in a recipe.
+
+    Raises `ExportError`, leaving what was there untouched, when mixed adapters drift from PyTorch + peft: by more than
+    1e-3 absolute in fp32, or below cosine 0.95 in int8 (random adapters far larger than trained ones).
+    """
+    files = BackboneFiles(backbone)
+    model = load_backbone(backbone)
+    linears = linear_sites(model)
+    names = pick_sites(LoraRecipe(sites=sites), list(linears))
+    described = [Site(name=n, inputs=linears[n].in_features, outputs=linears[n].out_features) for n in names]
+    files.onnx.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=backbone, prefix=".staging-") as name:
+        staging = Path(name)
+        made = {"fp32": staging / "fp32.onnx"}
+        to_onnx(model, names, made["fp32"])
+        if "int8" in precisions:
+            made["int8"] = staging / "int8.onnx"
+            to_int8(made["fp32"], made["int8"])
+        figures = drift(backbone, described, made)
+        for precision, value in figures.items():
+            if not value <= ALLOWED[precision]:
+                raise ExportError(
+                    f"the {precision} graph drifts from PyTorch + peft by {value:.2g}, allowed {ALLOWED[precision]:.2g}; "
+                    "nothing was written; check the versions of torch, onnx and onnxruntime against constraints.txt"
+                )
+        card = GraphCard(
+            backbone=fingerprint(backbone), hidden=model.config.hidden_size, sites=described,
+            drift={k: float(f"{v:.3g}") for k, v in figures.items()},
+            exported_with={"torch": torch.__version__, "onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__},
+        )  # fmt: skip
+        for precision in precisions:
+            made[precision].replace(files.model(precision))
+        files.graph.write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return card
+
+
+def export_merged(adapter: Path, backbone: Path, output: Path, *, precision: str = "fp32") -> Path:
+    """One plain ONNX model of `adapter` merged into the backbone, head included: token ids in, `logits` out.
+
+    For people who serve a single task elsewhere; nothing of polygraft is needed to run it.
+    """
+    loaded = load_adapter(adapter, backbone=fingerprint(backbone))
+    merged = peft.PeftModel.from_pretrained(load_backbone(backbone), adapter).merge_and_unload().eval()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".staging-") as name:
+        body, small = Path(name) / "body.onnx", Path(name) / "int8.onnx"
+        to_onnx(merged, [], body)
+        if precision == "int8":
+            to_int8(body, small)
+            body = small
+        model = _with_head(onnx.load(body), loaded.head.weight, loaded.head.bias)
+        helper.set_model_props(model, {"labels": ",".join(loaded.manifest.labels), "adapter": loaded.name})
+        onnx.save(model, small)
+        small.replace(output)
+    return output
+
+
+def _with_head(model: onnx.ModelProto, weight: object, bias: object) -> onnx.ModelProto:
+    head = helper.make_graph(
+        [helper.make_node("Gemm", ["head_in", "weight", "bias"], ["logits"], transB=1)],
+        "head",
+        [helper.make_tensor_value_info("head_in", onnx.TensorProto.FLOAT, ["rows", None])],
+        [helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["rows", None])],
+        [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(bias, "bias")],
+    )
+    head_model = helper.make_model(head, opset_imports=model.opset_import, ir_version=model.ir_version)
+    return compose.merge_models(model, head_model, io_map=[("pooled", "head_in")], outputs=["logits"])

@@ -1,0 +1,80 @@
+"""Parity: the ONNX graph with several adapters mixed in one batch, against PyTorch + peft with each adapter alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import peft
+import torch
+from numpy.typing import NDArray
+
+from polygraft.adapter import lora_arrays
+from polygraft.backbone import load_backbone
+from polygraft.runtime.bank import Bank
+from polygraft.runtime.graph import GraphSession, Site
+from polygraft.text import load_encoder, pad
+from polygraft.training.model import pool
+
+ADAPTERS = 3
+TEXTS = (
+    "The committee published its budget on Tuesday.",
+    "WIN a FREE phone now! Text CLAIM to 80082",
+    "Ọjọ́ dára púpọ̀ lónìí.",
+    "Tafadhali nipigie simu baada ya saa moja.",
+    "ok",
+    "¿Dónde está la estación de tren más cercana?",
+    "यह एक छोटा वाक्य है।",
+    "He aha ka inoa o kēia mokupuni?",
+)
+
+
+def drift(backbone: Path, sites: list[Site], models: dict[str, Path]) -> dict[str, float]:
+    """Figures for each precision in `models`: the largest absolute difference for fp32, 1 - lowest cosine otherwise.
+
+    Rows use slots 0 (bare), 1, 2, 3 in turn; the adapters' weights are random and large enough to matter.
+    """
+    expected, bank = _references(backbone, sites)
+    encoder = load_encoder(backbone)
+    rows = encoder.encode(TEXTS)
+    slots = np.arange(len(rows)) % (ADAPTERS + 1)
+    batch = pad(rows, encoder.pad_id) | {"slots": slots}
+    wanted = np.stack([expected[slot][i] for i, slot in enumerate(slots)])
+    figures = {}
+    for precision, file in models.items():
+        got = GraphSession(file).run(batch, bank.values)
+        if precision == "fp32":
+            figures[precision] = float(np.abs(got - wanted).max())
+        else:
+            norms = np.linalg.norm(got, axis=1) * np.linalg.norm(wanted, axis=1)
+            figures[precision] = float(1 - ((got * wanted).sum(axis=1) / norms).min())
+    return figures
+
+
+def _references(backbone: Path, sites: list[Site]) -> tuple[list[NDArray[np.float32]], Bank]:
+    """Pooled vectors of every text by PyTorch, bare and with each adapter alone; and a bank with those adapters."""
+    torch.manual_seed(0)
+    encoder = load_encoder(backbone)
+    batch = {k: torch.from_numpy(v) for k, v in pad(encoder.encode(TEXTS), encoder.pad_id).items()}
+    bank = Bank(sites, capacity=ADAPTERS)
+    expected = [_pooled(load_backbone(backbone), batch)]
+    for number in range(ADAPTERS):
+        rank = (4, 8, 2)[number]
+        config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=[s.name for s in sites])
+        adapted = peft.get_peft_model(load_backbone(backbone), config).eval()
+        for name, parameter in adapted.named_parameters():
+            if "lora_" in name:
+                torch.nn.init.normal_(parameter, std=0.05)
+        tensors = {k: v.numpy() for k, v in peft.get_peft_model_state_dict(adapted).items()}
+        bank.write(lora_arrays(tensors, config.lora_alpha, f"parity-{number}"), f"parity-{number}")
+        expected.append(_pooled(adapted, batch))
+    for adapted_vectors in expected[1:]:
+        assert np.abs(adapted_vectors - expected[0]).max() > 1e-2, "parity adapters change nothing: the check is void"
+    return expected, bank
+
+
+@torch.no_grad()
+def _pooled(model: Any, batch: dict[str, torch.Tensor]) -> NDArray[np.float32]:
+    vectors: NDArray[np.float32] = pool(model(**batch).last_hidden_state, batch["attention_mask"]).numpy()
+    return vectors

@@ -1,0 +1,92 @@
+"""`polygraft predict`: JSON Lines in, JSON Lines out, with the same engine as the server and no HTTP.
+
+Each row `{"text": ..., ...}` comes back with `label` and `score` added, or `error`; everything else in it is kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import Progress
+
+from polygraft.errors import DataError, PolygraftError
+from polygraft.runtime.engine import Engine, Row
+
+CHUNK = 256
+
+
+def predict(engine: Engine, adapter: str, source: str, target: str) -> tuple[int, int]:
+    """Answer every line of `source` into `target` ("-" is stdin or stdout). Returns (answered, failed).
+
+    A file is written beside its place and moved there when complete. Raises `DataError` for a line that is not a JSON
+    object with "text", before anything is written for a file.
+    """
+    lines = _read(source)
+    answered = failed = 0
+    with _write(target) as out, Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(adapter, total=len(lines))
+        for chunk in _chunks(lines):
+            rows = [Row(adapter, row["text"]) for row in chunk]
+            for row, answer in zip(chunk, engine.classify(rows, top_k=1), strict=True):
+                if isinstance(answer, PolygraftError):
+                    failed += 1
+                    row["error"] = answer.payload()
+                else:
+                    answered += 1
+                    row |= {"label": answer.label, "score": round(answer.score, 6)}
+                out.write(json.dumps(row, ensure_ascii=False) + "\n")
+            progress.advance(bar, len(chunk))
+    return answered, failed
+
+
+def _read(source: str) -> list[dict[str, object]]:
+    if source != "-" and not Path(source).is_file():
+        raise DataError(source, ["no such file; give a JSON Lines file, or - for standard input"])
+    text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
+    rows, problems = [], []
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            problems.append(f"line {number} is not JSON: {error}")
+            continue
+        if not isinstance(row, dict) or "text" not in row:
+            problems.append(f'line {number} is not an object with "text"')
+            continue
+        rows.append(row)
+    if problems:
+        raise DataError(source, problems[:20])
+    return rows
+
+
+def _chunks(rows: list[dict[str, object]]) -> Iterator[list[dict[str, object]]]:
+    for start in range(0, len(rows), CHUNK):
+        yield rows[start : start + CHUNK]
+
+
+@contextmanager
+def _write(target: str) -> Iterator[TextIO]:
+    if target == "-":
+        yield sys.stdout
+        return
+    folder = Path(target).resolve().parent
+    if not folder.is_dir():
+        raise DataError(target, [f"folder {folder} does not exist; make it first"])
+    handle, name = tempfile.mkstemp(dir=folder, prefix=".predict-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as out:
+            yield out
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,95 @@
+"""Parallel text for pretraining: files on disk -> (language, English, translation) rows -> a sampling plan.
+
+Two layouts are read, both gzip text: `pairs` (English, tab, translation a line; `reverse: true` when the English
+side is second) and `aligned` (one file a language, line i is the same segment in each, an empty line means missing).
+Does not: tokenize, or touch evaluation data. SIB-200 / FLORES text must never be listed in a recipe.
+"""
+
+from __future__ import annotations
+
+import gzip
+import unicodedata
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polygraft.pretrain.recipe import Corpus, PretrainRecipe
+
+MAX_CHARACTERS = 400
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One translation: `english` and `text` say the same; `weight` is its corpus's sampling weight."""
+
+    language: str
+    english: str
+    text: str
+    weight: float
+
+
+def read_lines(path: Path) -> list[str]:
+    """All lines of a gzip text file, NFC, stripped."""
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        return [unicodedata.normalize("NFC", line).strip() for line in lines]
+
+
+def _read_corpus(corpus: Corpus, root: Path) -> list[Pair]:
+    pairs = []
+    for language in corpus.languages:
+        if corpus.layout == "pairs":
+            rows = [line.split("\t") for line in read_lines(root / corpus.path.format(lang=language))]
+            sides = [(r[1], r[0]) if corpus.reverse else (r[0], r[1]) for r in rows if len(r) == 2]
+        else:
+            english = read_lines(root / corpus.path.format(lang=corpus.english))
+            sides = list(zip(english, read_lines(root / corpus.path.format(lang=language)), strict=True))
+            if corpus.split_file:
+                splits = read_lines(root / corpus.split_file)
+                sides = [s for s, split in zip(sides, splits, strict=True) if split == "train"]
+        pairs += [
+            Pair(language.split("_")[0], e, t, corpus.weight)
+            for e, t in sides
+            if e and t and len(e) <= MAX_CHARACTERS and len(t) <= MAX_CHARACTERS
+        ]
+    return pairs
+
+
+def read_pairs(recipe: PretrainRecipe, root: Path) -> list[Pair]:
+    """Every usable pair of every corpus in the recipe, in recipe order."""
+    return [pair for corpus in recipe.corpora for pair in _read_corpus(corpus, root)]
+
+
+def read_monolingual(recipe: PretrainRecipe, root: Path, pairs: list[Pair]) -> dict[str, list[str]]:
+    """Text by language for learning pieces: the foreign side of `pairs` plus the recipe's monolingual files."""
+    text: dict[str, list[str]] = defaultdict(list)
+    for pair in pairs:
+        text[pair.language].append(pair.text)
+    for language in recipe.monolingual.languages:
+        text[language] += [x for x in read_lines(root / recipe.monolingual.path.format(lang=language)) if x]
+    return dict(text)
+
+
+def plan(pairs: list[Pair], *, draws: int, exponent: float, seed: int) -> NDArray[np.int64]:
+    """Indices into `pairs`, [draws], sampled so that a language's share is (its weighted size) ** exponent.
+
+    A pair repeats only after its language and weight class are used up. Same arguments, same plan: that is what makes
+    pretraining resumable by step number alone.
+    """
+    rng = np.random.default_rng(seed)
+    buckets: dict[tuple[str, float], list[int]] = defaultdict(list)
+    for i, pair in enumerate(pairs):
+        buckets[pair.language, pair.weight].append(i)
+    mass: dict[str, float] = defaultdict(float)
+    for (language, weight), rows in buckets.items():
+        mass[language] += weight * len(rows)
+    total = sum(m**exponent for m in mass.values())
+    chosen = []
+    for (language, weight), rows in buckets.items():
+        share = mass[language] ** exponent / total * (weight * len(rows) / mass[language])
+        count = round(draws * share)
+        rounds = [rng.permutation(rows) for _ in range(-(-count // len(rows)))]
+        chosen.append(np.concatenate(rounds)[:count] if rounds else np.zeros(0, np.int64))
+    return rng.permutation(np.concatenate(chosen))

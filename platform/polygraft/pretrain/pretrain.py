@@ -1,0 +1,121 @@
+"""`polygraft pretrain`: recipe in, backbone folder out. Every stage leaves a file in `work/`, so a killed run goes on."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from safetensors.torch import save_file
+from transformers import BertModel
+
+from polygraft.pretrain import alignment, corpus, vocabulary
+from polygraft.pretrain.corpus import Pair
+from polygraft.pretrain.distill import distil
+from polygraft.pretrain.recipe import PretrainRecipe
+from polygraft.pretrain.teacher import load_teacher, teacher_folder, teacher_vectors
+from polygraft.text import CASE_IDS, TextEncoder
+
+
+def pretrain(folder: Path, data: Path, work: Path, *, device: str = "cpu", hours: float | None = None) -> None:
+    """Make the backbone that `folder/recipe.yaml` describes and write it into `folder`.
+
+    `data` is the corpora's root, `work` holds caches and checkpoints. `hours` bounds the distillation.
+    Writes `config.json`, `model.safetensors` (float16), `tokenizer.json`, `tokenizer_config.json`.
+    """
+    say = Console(stderr=True).print
+    recipe = PretrainRecipe.load(folder / "recipe.yaml")
+    work.mkdir(parents=True, exist_ok=True)
+    pairs = corpus.read_pairs(recipe, data)
+    say(f"{len(pairs):,} pairs in {len({p.language for p in pairs})} languages")
+    _make_tokenizer(recipe, folder, data, pairs)
+    encoder = TextEncoder(folder / "tokenizer.json", case_feature=recipe.case_feature > 0, max_length=512)
+    encoder.max_length = recipe.distillation.max_length
+    student, learnt = _make_student(recipe, encoder, pairs, work)
+
+    chosen = corpus.plan(
+        pairs, draws=recipe.distillation.draws, exponent=recipe.distillation.exponent, seed=recipe.seed
+    )
+    drawn = [pairs[i] for i in chosen]
+    say("rows drawn: " + ", ".join(f"{k} {n:,}" for k, n in Counter(p.language for p in drawn).most_common()))
+    sentences = sorted({p.english for p in drawn})
+    position = {sentence: i for i, sentence in enumerate(sentences)}
+    targets = np.array([position[p.english] for p in drawn])
+    vectors = teacher_vectors(sentences, work, max_length=recipe.distillation.max_length * 2, device=device)
+    student = distil(
+        student, learnt, encoder, drawn, targets, vectors, recipe.distillation, work,
+        seed=recipe.seed, device=device, stop_after=None if hours is None else hours * 3600,
+    )  # fmt: skip
+    write_backbone(student, folder)
+    say(f"wrote {folder}")
+
+
+def _make_tokenizer(recipe: PretrainRecipe, folder: Path, data: Path, pairs: list[Pair]) -> None:
+    if (folder / "tokenizer.json").exists():
+        return
+    old = (teacher_folder() / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    text = corpus.read_monolingual(recipe, data, pairs)
+    english = sorted({p.english for p in pairs})
+    new = vocabulary.learn_pieces(
+        recipe.vocabulary, old, text, english[:: max(1, len(english) // 200_000)], recipe.seed
+    )
+    vocabulary.save(vocabulary.wordpiece(old + new), folder, max_length=512)
+
+
+def _learnt_ids(encoder: TextEncoder, old: int) -> NDArray[np.int64]:
+    """New pieces, and the old ones with a letter outside ASCII: the teacher strips accents, so it hardly knows those."""
+    pieces = map(encoder.tokenizer.id_to_token, range(encoder.tokenizer.get_vocab_size()))
+    return np.array([i for i, piece in enumerate(pieces) if i >= old or not piece.isascii()])
+
+
+def _make_student(
+    recipe: PretrainRecipe, encoder: TextEncoder, pairs: list[Pair], work: Path
+) -> tuple[BertModel, NDArray[np.int64]]:
+    """The teacher with more rows, and the ids of the rows to learn; case vectors start small and random."""
+    teacher, old_tokenizer = load_teacher()
+    rows = teacher.get_input_embeddings().weight.detach().numpy()
+    old, tokenizer = len(rows), encoder.tokenizer
+    learnt = _learnt_ids(encoder, old)
+    file = work / "learnt_rows.npy"
+    if not file.exists():
+        fresh = alignment.spelling_rows([tokenizer.id_to_token(i) for i in learnt], old_tokenizer, rows)
+        if recipe.alignment.iterations:
+            picked = corpus.plan(
+                pairs, draws=recipe.alignment.pairs, exponent=recipe.alignment.exponent, seed=recipe.seed
+            )
+            foreign = tokenizer.encode_batch([pairs[i].text for i in picked], add_special_tokens=False)
+            english = tokenizer.encode_batch([pairs[i].english for i in picked], add_special_tokens=False)
+            both = [(f.ids, [i for i in e.ids if i < old]) for f, e in zip(foreign, english, strict=True)]
+            fresh = alignment.aligned_rows(learnt, alignment.ibm1(both, recipe.alignment.iterations), rows, fresh)
+        np.save(file, fresh)
+    config = teacher.config
+    config.vocab_size, config.type_vocab_size = tokenizer.get_vocab_size(), CASE_IDS
+    config.hidden_dropout_prob = config.attention_probs_dropout_prob = 0.0
+    config.case_feature = recipe.case_feature > 0
+    student = BertModel(config, add_pooling_layer=False)
+    state = teacher.state_dict()
+    words = np.concatenate([rows, np.zeros((config.vocab_size - old, rows.shape[1]), np.float32)])
+    words[learnt] = np.load(file)
+    state["embeddings.word_embeddings.weight"] = torch.from_numpy(words)
+    lower = state["embeddings.token_type_embeddings.weight"][:1]
+    noise = torch.randn(CASE_IDS, lower.shape[1], generator=torch.Generator().manual_seed(recipe.seed))
+    noise *= recipe.case_feature * lower.norm() / noise.norm(dim=1, keepdim=True)
+    noise[0] = 0
+    state["embeddings.token_type_embeddings.weight"] = lower + noise
+    student.load_state_dict(state)
+    return student, learnt
+
+
+def write_backbone(student: BertModel, folder: Path) -> None:
+    """Save config and float16 weights the way `AutoModel.from_pretrained` reads them."""
+    student.config.architectures = ["BertModel"]
+    student.config.save_pretrained(folder)
+    weights = {name: w.to(torch.float16).contiguous() for name, w in student.state_dict().items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config.pop("_name_or_path", None)
+    (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -1,0 +1,92 @@
+"""The bank: LoRA arrays of every resident adapter, stacked by slot, read by the ONNX graph where they lie.
+
+For each site A is [slots, inputs, rank] and B [slots, rank, outputs], float32, alpha/r folded into B and ranks padded
+with zeros. Slot 0 stays zero: the bare backbone. Writing a slot changes the numpy memory that the graph's OrtValues
+wrap, so adding an adapter rebuilds nothing. Does not know names, heads or requests (see `engine`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from polygraft.errors import AdapterError, BankFull
+from polygraft.runtime.graph import Site
+
+Floats = NDArray[np.float32]
+Lora = Mapping[str, tuple[Floats, Floats]]
+
+
+class Bank:
+    """`capacity` adapters beside slot 0. Ranks start at `rank` and grow, by reallocation, when an adapter needs it."""
+
+    def __init__(self, sites: Sequence[Site], capacity: int = 64, rank: int = 8) -> None:
+        self.sites = {site.name: site for site in sites}
+        self.capacity = capacity
+        self.rank = rank
+        self._free = list(range(capacity, 0, -1))
+        self._lock = threading.Lock()
+        self._allocate(rank)
+
+    def _allocate(self, rank: int) -> None:
+        slots = self.capacity + 1
+        old = getattr(self, "_arrays", None)
+        arrays: dict[str, Floats] = {}
+        for site in self.sites.values():
+            a, b = f"{site.name}.A", f"{site.name}.B"
+            arrays[a] = np.zeros((slots, site.inputs, rank), np.float32)
+            arrays[b] = np.zeros((slots, rank, site.outputs), np.float32)
+            if old is not None:
+                arrays[a][:, :, : self.rank], arrays[b][:, : self.rank] = old[a], old[b]
+        self._arrays = arrays
+        self.rank = rank
+        # One assignment: a batch takes either all old or all new values.
+        self.values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
+
+    @property
+    def free(self) -> int:
+        return len(self._free)
+
+    @property
+    def bytes(self) -> int:
+        """Memory of all slots."""
+        return sum(array.nbytes for array in self._arrays.values())
+
+    def write(self, lora: Lora, name: str) -> int:
+        """Put an adapter's arrays into a free slot and return the slot.
+
+        Raises `BankFull`, or `AdapterError` for a site the graph does not carry or a shape that does not fit it.
+        """
+        for site, (a, b) in lora.items():
+            known = self.sites.get(site)
+            if known is None:
+                raise AdapterError(
+                    f"adapter {name!r} has LoRA on {site}, a site this graph does not carry; export the backbone with "
+                    "that site, or train on the sites it has"
+                )
+            if a.shape[0] != known.inputs or b.shape[1] != known.outputs:
+                raise AdapterError(
+                    f"adapter {name!r}: {site} maps {a.shape[0]} to {b.shape[1]}, the graph's {known.inputs} to {known.outputs}"
+                )
+        with self._lock:
+            if not self._free:
+                raise BankFull(f"all {self.capacity} slots are taken; remove an adapter or start with more slots")
+            rank = max((a.shape[1] for a, _ in lora.values()), default=0)
+            if rank > self.rank:
+                self._allocate(rank)
+            slot = self._free.pop()
+            for site, (a, b) in lora.items():
+                self._arrays[f"{site}.A"][slot, :, : a.shape[1]] = a
+                self._arrays[f"{site}.B"][slot, : b.shape[0]] = b
+            return slot
+
+    def clear(self, slot: int) -> None:
+        """Zero a slot and give it back. The caller makes sure that no row in flight uses it."""
+        with self._lock:
+            for array in self._arrays.values():
+                array[slot] = 0
+            self._free.append(slot)

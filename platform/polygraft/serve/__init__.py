@@ -1,0 +1,1 @@
+"""The HTTP service. schemas (what is said) -> api (how it is answered) -> service (the BentoML process around it)."""

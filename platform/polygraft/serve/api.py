@@ -1,0 +1,177 @@
+"""The HTTP endpoints under /v1, as a FastAPI app that BentoML mounts.
+
+BentoML's own `@bentoml.api` answers POST only and fails a whole request on one bad field; these endpoints need GET and
+DELETE, errors in their row's place, and stable error bodies: `{"error": {"code", "message"}}`.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import logging
+import os
+from collections.abc import Awaitable, Callable
+
+from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from prometheus_client import Counter, Gauge
+
+from polygraft import __version__
+from polygraft.adapter import Manifest
+from polygraft.errors import Forbidden, InvalidRow, PolygraftError, TooManyRows, UnknownAdapter
+from polygraft.library import MAX_UPLOAD
+from polygraft.runtime.engine import Classified, Row
+from polygraft.serve.host import Host
+from polygraft.serve.schemas import (
+    AdapterOut,
+    AdaptersResponse,
+    ClassifyRequest,
+    ClassifyResponse,
+    ErrorBody,
+    ErrorResponse,
+    Refused,
+    read_rows,
+    row_out,
+)
+
+log = logging.getLogger(__name__)
+MAX_ROWS = int(os.environ.get("POLYGRAFT_MAX_ROWS", "512"))
+KEY_VARIABLE = "POLYGRAFT_ADMIN_KEY"
+ROWS = Counter("polygraft_rows_total", "Rows answered", ["adapter", "outcome"])
+RESIDENT = Gauge("polygraft_resident_adapters", "Adapters in the bank", multiprocess_mode="livemax")
+FAILURES = {status: {"model": ErrorResponse} for status in (400, 403, 404, 409, 413, 422, 507)}
+
+
+def create_app(host: Callable[[], Host]) -> FastAPI:
+    """The app; `host()` is asked at each request, since BentoML makes the service after the app."""
+    app = FastAPI(
+        title="polygraft",
+        version=__version__,
+        summary="One backbone, many adapters: mixed tasks and languages in one batch.",
+        responses=FAILURES,  # type: ignore[arg-type]
+    )
+
+    @app.post("/v1/classify", tags=["inference"])
+    def classify(request: ClassifyRequest) -> ClassifyResponse:
+        """Classify texts with one adapter, or rows with an adapter each, in the order given."""
+        rows = read_rows(request)
+        if len(rows) > MAX_ROWS:
+            raise TooManyRows(f"{len(rows)} rows in one request, at most {MAX_ROWS} are taken; send several requests")
+        answers = _answer(host(), rows, request.top_k)
+        whole = request.rows is None and len(answers) > 0
+        if (
+            whole
+            and isinstance(answers[0], PolygraftError)
+            and (request.texts is None or isinstance(answers[0], UnknownAdapter))
+        ):
+            raise answers[0]
+        names = [row.adapter if isinstance(row, Row) else None for row in rows]
+        return ClassifyResponse(results=[row_out(a, n) for a, n in zip(answers, names, strict=True)])
+
+    @app.get("/v1/adapters", tags=["adapters"])
+    def list_adapters() -> AdaptersResponse:
+        """Adapters that are served, and those in the library that were refused, with the reason."""
+        engine = host().engine
+        refused = [
+            Refused(name=n, error=ErrorBody.model_validate(e.payload())) for n, e in sorted(host().refused.items())
+        ]
+        adapters = [_adapter_out(m) for m in engine.manifests()]
+        return AdaptersResponse(
+            adapters=adapters, refused=refused, free_slots=engine.bank.free, backbone=engine.card.backbone
+        )
+
+    upload = {"requestBody": {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}}
+
+    @app.post("/v1/adapters", tags=["adapters"], status_code=201, openapi_extra=upload)
+    async def add_adapter(request: Request) -> AdapterOut:
+        """Serve a new adapter, or a new version of one, without a restart. Body: the adapter folder as a zip."""
+        _authorise(request)
+        archive = bytearray()
+        async for chunk in request.stream():
+            archive += chunk
+            if len(archive) > MAX_UPLOAD:
+                raise TooManyRows(f"the upload is larger than {MAX_UPLOAD // 2**20} MiB; that is not an adapter")
+        manifest = await run_in_threadpool(host().add, bytes(archive))
+        RESIDENT.set(len(host().engine.manifests()))
+        return _adapter_out(manifest)
+
+    @app.delete("/v1/adapters/{name}", tags=["adapters"])
+    def remove_adapter(name: str, request: Request, purge: bool = False) -> AdapterOut:
+        """Stop serving an adapter. `purge=true` deletes it from the library too; otherwise a restart brings it back."""
+        _authorise(request)
+        manifest = host().remove(name, purge=purge)
+        RESIDENT.set(len(host().engine.manifests()))
+        return _adapter_out(manifest)
+
+    @app.exception_handler(PolygraftError)
+    def on_error(request: Request, error: PolygraftError) -> JSONResponse:
+        return JSONResponse({"error": error.payload()}, error.status)
+
+    @app.exception_handler(RequestValidationError)
+    def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        problems = error.errors()
+        if any(p["type"] == "json_invalid" for p in problems):
+            reason = problems[0].get("ctx", {}).get("error", "")
+            return _failure("MalformedJSON", f"the body is not valid JSON ({reason}); send one JSON object", 400)
+        told = "; ".join(f"{'.'.join(map(str, p['loc'][1:])) or 'body'}: {p['msg'].lower()}" for p in problems)
+        return _failure("InvalidRequest", told, 422)
+
+    @app.middleware("http")
+    async def last_resort(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        try:
+            return await call_next(request)
+        except Exception:
+            log.exception("%s %s failed", request.method, request.url.path)
+            return _failure("InternalError", "the server failed on this request; its log says why", 500)
+
+    return app
+
+
+def _answer(host: Host, rows: list[Row | PolygraftError], top_k: int | None) -> list[Classified | PolygraftError]:
+    good = [row for row in rows if isinstance(row, Row)]
+    answered = iter(host.engine.classify(good, top_k))
+    answers = [row if isinstance(row, PolygraftError) else next(answered) for row in rows]
+    for answer in answers:
+        if isinstance(answer, Classified):
+            ROWS.labels(answer.adapter, "ok").inc()
+        else:
+            ROWS.labels("", answer.code).inc()
+    return answers
+
+
+def _authorise(request: Request) -> None:
+    """Changing verbs need `Authorization: Bearer <POLYGRAFT_ADMIN_KEY>`; with no key set, only loopback may use them."""
+    key = os.environ.get(KEY_VARIABLE)
+    if key:
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if not hmac.compare_digest(given.encode(), key.encode()):
+            raise Forbidden(f"this needs the header 'Authorization: Bearer KEY' with the server's {KEY_VARIABLE}")
+        return
+    peer = request.client.host if request.client else ""
+    if "x-forwarded-for" in request.headers or not _is_loopback(peer):
+        raise Forbidden(
+            f"adapters can be changed from this machine only until the server is started with {KEY_VARIABLE}"
+        )
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _failure(code: str, message: str, status: int) -> JSONResponse:
+    return JSONResponse({"error": {"code": code, "message": message}}, status)
+
+
+def _adapter_out(manifest: Manifest) -> AdapterOut:
+    return AdapterOut(
+        name=manifest.name, version=manifest.version, task=manifest.task, languages=manifest.languages,
+        labels=manifest.labels, parent=manifest.parent, description=manifest.description,
+    )  # fmt: skip
+
+
+__all__ = ["InvalidRow", "create_app"]

@@ -1,0 +1,150 @@
+"""What the API takes and gives, as pydantic models; the client uses the same ones.
+
+Rows are checked one by one (`read_rows`), so that a bad row is answered in its place and the others are not lost.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from polygraft.errors import InvalidRow, PolygraftError
+from polygraft.runtime.engine import Classified, Row
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class RowIn(_Strict):
+    """One text for one adapter."""
+
+    adapter: str
+    text: str
+    language: str | None = Field(None, description="ISO 639 code; must be one the adapter was made for")
+    truncate: bool = Field(False, description="read the beginning of a text that is too long, instead of an error")
+
+
+class ClassifyRequest(_Strict):
+    """Either `adapter` with `text` or `texts`, or `rows`, each row with its own adapter."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"adapter": "spam-en", "text": "WIN a FREE phone now!", "top_k": 1},
+                {
+                    "rows": [
+                        {"adapter": "spam-en", "text": "See you at 5"},
+                        {"adapter": "spam-sw", "text": "Nitume pesa?"},
+                    ]
+                },
+            ]
+        }
+    )
+    adapter: str | None = None
+    text: Any = Field(None, description="one text", json_schema_extra={"type": "string"})
+    texts: list[Any] | None = Field(None, description="several texts", json_schema_extra={"items": {"type": "string"}})
+    language: str | None = None
+    truncate: bool = False
+    rows: list[Any] | None = Field(None, description="objects with adapter, text, language?, truncate?")
+    top_k: int | None = Field(None, ge=1, description="labels a row at most; left out: all")
+
+
+class ErrorBody(BaseModel):
+    code: str = Field(description="name of the error class, stable")
+    message: str = Field(description="what went wrong, why, and what to do")
+
+
+class LabelOut(BaseModel):
+    label: str
+    score: float
+
+
+class RowOut(BaseModel):
+    """A row's answer, or its error; the other fields are then empty."""
+
+    adapter: str | None = None
+    version: str | None = None
+    label: str | None = None
+    score: float | None = None
+    labels: list[LabelOut] = []
+    error: ErrorBody | None = None
+
+
+class ClassifyResponse(BaseModel):
+    """`results[i]` answers the i-th row or text of the request."""
+
+    results: list[RowOut]
+
+
+class AdapterOut(BaseModel):
+    """A resident adapter."""
+
+    name: str
+    version: str
+    task: str
+    languages: list[str]
+    labels: list[str]
+    parent: str | None
+    description: str
+
+
+class Refused(BaseModel):
+    """An adapter in the library that is not served, and why."""
+
+    name: str
+    error: ErrorBody
+
+
+class AdaptersResponse(BaseModel):
+    adapters: list[AdapterOut]
+    refused: list[Refused] = []
+    free_slots: int
+    backbone: str
+
+
+class ErrorResponse(BaseModel):
+    error: ErrorBody
+
+
+def read_rows(request: ClassifyRequest) -> list[Row | PolygraftError]:
+    """The request's rows in order; one that is not usable becomes its error. Raises `InvalidRow` for a bad mix of fields."""
+    given = [name for name in ("text", "texts", "rows") if name in request.model_fields_set]
+    if len(given) != 1:
+        raise InvalidRow(
+            f"send exactly one of text, texts or rows (got {', '.join(given) or 'none'}); e.g. "
+            '{"adapter": "spam-en", "text": "hello"}'
+        )
+    if request.rows is not None:
+        if request.adapter is not None:
+            raise InvalidRow("with rows, each row names its own adapter; leave the outer adapter out")
+        return [_read_row(row) for row in request.rows]
+    if request.adapter is None:
+        raise InvalidRow("adapter is missing: name the adapter that should answer, GET /v1/adapters lists them")
+    texts = [request.text] if request.texts is None else request.texts
+    common = {"adapter": request.adapter, "language": request.language, "truncate": request.truncate}
+    return [_read_row(common | {"text": text}) for text in texts]
+
+
+def _read_row(raw: Any) -> Row | PolygraftError:
+    try:
+        row = RowIn.model_validate(raw)
+    except ValidationError as error:
+        return InvalidRow("; ".join(_problem(e) for e in error.errors()))
+    return Row(row.adapter, row.text, row.language, row.truncate)
+
+
+def _problem(error: Any) -> str:
+    where = ".".join(map(str, error["loc"])) or "row"
+    return f"{where}: {error['msg'].lower()}"
+
+
+def row_out(answer: Classified | PolygraftError, adapter: str | None) -> RowOut:
+    """An engine's answer as the API gives it."""
+    if isinstance(answer, PolygraftError):
+        return RowOut(adapter=adapter, error=ErrorBody.model_validate(answer.payload()))
+    labels = [LabelOut(label=x.label, score=round(x.score, 6)) for x in answer.labels]
+    return RowOut(
+        adapter=answer.adapter, version=answer.version, label=answer.label, score=labels[0].score, labels=labels
+    )

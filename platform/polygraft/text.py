@@ -1,0 +1,108 @@
+"""Text to model inputs: the one tokenizer call that training, pretraining and serving share.
+
+A backbone folder holds `tokenizer.json` (read by the `tokenizers` library) and, in `config.json`, the key
+`case_feature`. With it on, every token also gets a **case id**, fed through BERT's token-type input: the vocabulary
+is lower-cased, so this is how "FREE" and "free" stay different.
+
+Does not: pad to tensors of a framework, know adapters, or truncate silently (`Encoded.truncated` says so).
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+LOWER, TITLE, UPPER = 0, 1, 2
+CASE_IDS = 3
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One text as token ids and case ids, special tokens included; both lists have the same length."""
+
+    ids: list[int]
+    cases: list[int]
+    truncated: bool = False
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def case_of(word: str) -> int:
+    """Case id of one surface word: UPPER needs two cased letters, so that "I" and "A" count as TITLE."""
+    first = next((c for c in word if c.isalpha()), "")
+    if not first.isupper():
+        return LOWER
+    return UPPER if word.isupper() and sum(c.isalpha() for c in word) > 1 else TITLE
+
+
+class TextEncoder:
+    """Wraps one `tokenizer.json`. Thread-safe: it keeps no state between calls."""
+
+    def __init__(self, tokenizer_file: str | Path, *, case_feature: bool, max_length: int, pad_id: int = 0) -> None:
+        self.tokenizer = Tokenizer.from_file(str(tokenizer_file))
+        self.tokenizer.no_padding()
+        self.tokenizer.no_truncation()
+        self.case_feature = case_feature
+        self.max_length = max_length
+        self.pad_id = pad_id
+        self._closing = self.tokenizer.num_special_tokens_to_add(False) - 1
+
+    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+        """Encode texts; those over `max_length` tokens keep their beginning and the closing special token."""
+        texts = [unicodedata.normalize("NFC", text) for text in texts]
+        return [self._one(e, text) for e, text in zip(self.tokenizer.encode_batch(texts), texts, strict=True)]
+
+    def _one(self, encoding: object, text: str) -> Encoded:
+        ids: list[int] = encoding.ids  # type: ignore[attr-defined]
+        cases = self._cases(encoding, text) if self.case_feature else [LOWER] * len(ids)
+        if len(ids) <= self.max_length:
+            return Encoded(ids, cases)
+        keep = self.max_length - self._closing
+        tail = len(ids) - self._closing
+        return Encoded(ids[:keep] + ids[tail:], cases[:keep] + cases[tail:], truncated=True)
+
+    @staticmethod
+    def _cases(encoding: object, text: str) -> list[int]:
+        words: list[int | None] = encoding.word_ids  # type: ignore[attr-defined]
+        offsets: list[tuple[int, int]] = encoding.offsets  # type: ignore[attr-defined]
+        spans: dict[int, tuple[int, int]] = {}
+        for word, (start, end) in zip(words, offsets, strict=True):
+            if word is not None:
+                spans[word] = (min(spans[word][0], start), end) if word in spans else (start, end)
+        case = {word: case_of(text[start:end]) for word, (start, end) in spans.items()}
+        return [LOWER if word is None else case[word] for word in words]
+
+
+def load_encoder(backbone: Path, max_length: int | None = None) -> TextEncoder:
+    """The encoder of a backbone folder; rows are cut at `max_length` or at what the backbone can read."""
+    config = json.loads((backbone / "config.json").read_text(encoding="utf-8"))
+    longest = config.get("max_position_embeddings", 512)
+    return TextEncoder(
+        backbone / "tokenizer.json",
+        case_feature=config.get("case_feature", False),
+        max_length=min(max_length or longest, longest),
+        pad_id=config.get("pad_token_id") or 0,
+    )
+
+
+def pad(rows: Sequence[Encoded], pad_id: int) -> dict[str, NDArray[np.int64]]:
+    """Stack encoded rows into `input_ids`, `attention_mask` and `token_type_ids`, each int64 [rows, longest]."""
+    longest = max(len(row) for row in rows)
+    batch = {
+        "input_ids": np.full((len(rows), longest), pad_id, np.int64),
+        "attention_mask": np.zeros((len(rows), longest), np.int64),
+        "token_type_ids": np.zeros((len(rows), longest), np.int64),
+    }
+    for i, row in enumerate(rows):
+        batch["input_ids"][i, : len(row)] = row.ids
+        batch["attention_mask"][i, : len(row)] = 1
+        batch["token_type_ids"][i, : len(row)] = row.cases
+    return batch

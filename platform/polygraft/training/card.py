@@ -1,0 +1,62 @@
+"""The adapter's card: what it is, its figures beside the baselines, its data and its limits. Markdown with Hub front matter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from polygraft.adapter import Manifest
+from polygraft.recipe import Recipe
+
+RUNGS = {
+    "majority": "majority label",
+    "tfidf": "TF-IDF + logistic regression, target rows",
+    "zero_shot": "parent, zero-shot",
+    "target_only": "LoRA on target rows only",
+    "adapter": "**this adapter**",
+}
+
+
+def write_card(manifest: Manifest, recipe: Recipe, file: Path) -> None:
+    """Write `README.md` for the adapter."""
+    front = yaml.safe_dump(
+        {"library_name": "peft", "pipeline_tag": "text-classification", "language": manifest.languages,
+         "tags": ["lora", "polygraft"]}, sort_keys=False
+    )  # fmt: skip
+    start = f"child of {manifest.parent}" if manifest.parent else "trained from the bare backbone"
+    lines = [
+        f"---\n{front}---\n\n# {manifest.name}\n",
+        f"{manifest.description.strip()}\n" if manifest.description else "",
+        f"Text classification, labels {', '.join(f'`{label}`' for label in manifest.labels)}; {start}; "
+        f"LoRA r={recipe.lora.r}, alpha={recipe.lora.alpha:g}, sites {recipe.lora.sites}; "
+        f"backbone `{manifest.backbone}`, version `{manifest.version}`.\n",
+        figures_table(manifest.metrics),
+        "\n## Data\n\n| split | source | rows | licence |\n|---|---|---|---|",
+        *(f"| {d['split']} | `{d['source']}` | {d['rows']} | {d['licence']} |" for d in manifest.data),
+        "\n## Limits\n\nMeasured on the split above and no further: other domains, other kinds of message and mixed "
+        "languages may score lower. The weights carry the terms of the data they were trained on.\n",
+    ]
+    file.write_text("\n".join(line for line in lines if line), encoding="utf-8")
+
+
+def figures_table(metrics: dict[str, Any]) -> str:
+    """The ladder as a Markdown table, and the paired differences below it."""
+    ladder: dict[str, dict[str, dict[str, float]]] = metrics["ladder"]
+    names = list(next(iter(ladder.values())))
+    head = f"## Figures\n\nOn the {metrics['split']} split ({metrics['rows']} rows), percent with 95% intervals"
+    seeds = len(metrics.get("seeds", {})) or 1
+    head += f"; mean of {seeds} seeds.\n" if seeds > 1 else "; one seed.\n"
+    table = [head, "| | " + " | ".join(n.replace("_", "-") for n in names) + " |", "|---" * (len(names) + 1) + "|"]
+    for rung, figures in ladder.items():
+        table.append(f"| {RUNGS[rung]} | " + " | ".join(show(figures[n]) for n in names) + " |")
+    table.append(f"\nAgainst TF-IDF (paired, macro-F1): {show(metrics['over_tfidf'])}.")
+    gain = metrics.get("gain_from_transfer")
+    if gain:
+        table.append(f"Gain from transfer over target rows only (paired, macro-F1): {show(gain)}: {gain['verdict']}.")
+    return "\n".join(table)
+
+
+def show(figure: dict[str, float]) -> str:
+    return f"{figure['value']:.1f} [{figure['low']:.1f}, {figure['high']:.1f}]"

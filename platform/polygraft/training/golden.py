@@ -1,0 +1,46 @@
+"""Choose the golden inputs: rows on which the adapter's answer differs most from its head on the bare backbone.
+
+At load the engine replays them; an adapter that is not really applied answers like the bare backbone there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from polygraft.adapter import Golden
+from polygraft.text import TextEncoder
+from polygraft.training import model
+
+if TYPE_CHECKING:
+    from polygraft.training.train import Job
+
+COUNT = 6
+CANDIDATES = 200
+
+
+def choose_golden(classifier: model.Classifier, job: Job, encoder: TextEncoder) -> list[Golden]:
+    """Short dev rows, spread over the labels, with float32 logits computed by PyTorch and peft.
+
+    Private text stays out: rows are taken from the recipe's own dev split, whose licence the manifest names, and only
+    those under 200 characters.
+    """
+    from polygraft.training.train import batches_of
+
+    texts = [t for t in job.splits.dev.texts if len(t) < 200][:CANDIDATES] or job.splits.dev.texts[:COUNT]
+    batches = batches_of(encoder.encode(texts), encoder.pad_id)
+    logits = model.logits_of(classifier, batches)
+    bare = model.logits_of(classifier, batches, bare=True)
+    gap = np.linalg.norm(logits - bare, axis=1)
+    best = logits.argmax(axis=1)
+    ranked = [list(np.flatnonzero(best == label)[np.argsort(-gap[best == label])]) for label in range(logits.shape[1])]
+    chosen: list[int] = []
+    while len(chosen) < min(COUNT, len(texts)):
+        chosen += [queue.pop(0) for queue in ranked if queue]
+    return [
+        Golden(
+            text=texts[i], logits=[round(float(x), 5) for x in logits[i]], bare=[round(float(x), 5) for x in bare[i]]
+        )
+        for i in chosen[:COUNT]
+    ]

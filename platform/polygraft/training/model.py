@@ -1,0 +1,113 @@
+"""The model that is trained: frozen backbone, LoRA by peft, a linear head on the mean of the token states."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import peft
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from polygraft.adapter import LAYOUT
+from polygraft.backbone import linear_sites, load_backbone
+from polygraft.errors import RecipeError
+from polygraft.recipe import LoraRecipe, Recipe
+
+
+class Classifier(nn.Module):
+    """LoRA on a backbone and a head. `forward` takes int64 [rows, seq] tensors and returns `loss` and `logits`."""
+
+    def __init__(self, adapted: peft.PeftModel, labels: int, class_weights: Sequence[float] | None) -> None:
+        super().__init__()
+        self.adapted = adapted
+        self.head = nn.Linear(adapted.config.hidden_size, labels)
+        nn.init.normal_(self.head.weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
+        weights = None if class_weights is None else torch.tensor(class_weights)
+        self.loss = nn.CrossEntropyLoss(weight=weights)
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor,
+        labels: torch.Tensor | None = None,
+    ) -> dict[str, torch.Tensor]:  # fmt: skip
+        states = self.adapted(
+            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
+        ).last_hidden_state
+        logits = self.head(pool(states.float(), attention_mask))
+        return {"logits": logits} if labels is None else {"loss": self.loss(logits, labels), "logits": logits}
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Only what is trained: a checkpoint does not repeat the backbone."""
+        trained = {name for name, p in self.named_parameters() if p.requires_grad}
+        return {k: v for k, v in super().state_dict(*args, **kwargs).items() if k in trained}
+
+
+def pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean over unmasked tokens: [rows, seq, hidden], [rows, seq] -> [rows, hidden]."""
+    weights = mask.unsqueeze(-1).to(states.dtype)
+    return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+
+def pick_sites(lora: LoraRecipe, available: Sequence[str]) -> list[str]:
+    """The sites a recipe means. Raises `RecipeError` for an ending that matches none."""
+    if lora.sites == "all":
+        return list(available)
+    endings = [lora.sites] if isinstance(lora.sites, str) else lora.sites
+    unmatched = [e for e in endings if not any(s == e or s.endswith(f".{e}") for s in available)]
+    if unmatched:
+        shown = sorted({s.split(".", 3)[-1] for s in available})
+        raise RecipeError("recipe", [f"lora.sites: {e!r} matches no site; sites end in {shown}" for e in unmatched])
+    return [s for s in available if any(s == e or s.endswith(f".{e}") for e in endings)]
+
+
+def build(
+    recipe: Recipe, backbone: Path, sites: Sequence[str], labels: Sequence[str],
+    class_weights: Sequence[float] | None, parent: Path | None, parent_labels: Sequence[str] | None,
+) -> Classifier:  # fmt: skip
+    """A fresh classifier, or one that starts from `parent`'s LoRA (and head, when the labels are the same)."""
+    model = load_backbone(backbone)
+    wanted = pick_sites(recipe.lora, sites)
+    if parent is None:
+        config = peft.LoraConfig(
+            r=recipe.lora.r, lora_alpha=recipe.lora.alpha, lora_dropout=recipe.lora.dropout, target_modules=wanted
+        )
+        adapted = peft.get_peft_model(model, config)
+    else:
+        adapted = peft.PeftModel.from_pretrained(model, parent, is_trainable=True)
+    classifier = Classifier(adapted, len(labels), class_weights)
+    if parent is not None and list(parent_labels or []) == list(labels):
+        classifier.head.load_state_dict(load_file(parent / LAYOUT.head))
+    return classifier
+
+
+def save(classifier: Classifier, folder: Path) -> None:
+    """Write PEFT's two files and the head into `folder`."""
+    config = classifier.adapted.peft_config["default"]
+    config.inference_mode, config.base_model_name_or_path = True, None
+    classifier.adapted.save_pretrained(folder, safe_serialization=True)
+    head = {name: p.detach().float().cpu().contiguous() for name, p in classifier.head.named_parameters()}
+    save_file(head, folder / LAYOUT.head)
+
+
+@torch.no_grad()
+def logits_of(classifier: Classifier, batches: Sequence[dict[str, Any]], *, bare: bool = False) -> np.ndarray:
+    """Logits [rows, labels] of padded numpy batches; `bare` switches the LoRA off."""
+    classifier.eval()
+    out = []
+    for batch in batches:
+        inputs = {name: torch.from_numpy(value) for name, value in batch.items()}
+        if bare:
+            with classifier.adapted.disable_adapter():
+                out.append(classifier(**inputs)["logits"])
+        else:
+            out.append(classifier(**inputs)["logits"])
+    return torch.cat(out).float().numpy()
+
+
+def site_names(backbone: Path) -> list[str]:
+    """Every linear layer of the backbone, loaded for its names."""
+    return list(linear_sites(load_backbone(backbone)))

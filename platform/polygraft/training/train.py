@@ -1,0 +1,264 @@
+"""`polygraft train`: recipe -> data -> LoRA and head -> adapter folder with figures, golden and card.
+
+transformers' `Trainer` does the loop (on accelerate), peft the LoRA. Test rows are scored once, after the checkpoint
+was chosen on dev. Does not: export, serve, or decide whether an adapter is promoted.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import shutil
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from datasets import Dataset
+from rich.console import Console
+from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
+
+from polygraft.adapter import HASHED, LAYOUT, Golden, Manifest, load_adapter, load_manifest, publish, sha256
+from polygraft.backbone import BackboneFiles, fingerprint
+from polygraft.data import Split, Splits, check_parent, load_splits
+from polygraft.errors import RecipeError
+from polygraft.evaluate import macro_f1
+from polygraft.recipe import Recipe, load_recipe
+from polygraft.text import Encoded, TextEncoder, load_encoder, pad
+from polygraft.training import ladder, model
+from polygraft.training.card import write_card
+from polygraft.training.golden import choose_golden
+from polygraft.training.progress import RichProgress
+
+SCORING_BATCH = 64
+
+
+@dataclass(frozen=True)
+class Job:
+    """A recipe with its data read and its parent found: what `--check` builds and `train` runs."""
+
+    recipe: Recipe
+    folder: Path
+    backbone: Path
+    sites: list[str]
+    splits: Splits
+    parent: Path | None
+    parent_labels: list[str] | None
+
+    @property
+    def held_out(self) -> tuple[str, Split]:
+        """The split that figures are reported on, and its name: test, or dev when there is no test."""
+        return ("test", self.splits.test) if self.splits.test else ("dev", self.splits.dev)
+
+
+def prepare(recipe_file: Path, backbone: Path) -> Job:
+    """Check everything that can be checked without training. Raises `RecipeError`, `DataError` or `AdapterError`."""
+    recipe = load_recipe(recipe_file)
+    folder = recipe_file.resolve().parent
+    parent, parent_labels = None, None
+    if recipe.parent:
+        parent = _find_parent(recipe.parent, folder)
+        parent_labels = load_adapter(parent, backbone=fingerprint(backbone)).manifest.labels
+    sites = _graph_sites(backbone)
+    model.pick_sites(recipe.lora, sites)
+    splits = load_splits(recipe, folder)
+    if parent:
+        check_parent(recipe, parent / LAYOUT.recipe, splits)
+    return Job(recipe, folder, backbone, sites, splits, parent, parent_labels)
+
+
+def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | None = None) -> Manifest:
+    """Train every seed, keep the one best on dev, and publish it to `output`. Returns its manifest.
+
+    A killed run is taken up again from the last epoch's checkpoint, kept in `output/.training` until the end.
+    `full_ladder` also trains the same recipe without its parent, for the gain from transfer.
+    """
+    say = say or Console(stderr=True)
+    started = time.monotonic()
+    work = output / ".training"
+    work.mkdir(parents=True, exist_ok=True)
+    runs = [_train_seed(job, seed, work / f"seed-{seed}", job.parent) for seed in job.recipe.training.seeds]
+    best = max(runs, key=lambda run: run.dev_score)
+    alone = None
+    if full_ladder and job.parent:
+        alone = [_train_seed(job, seed, work / f"alone-{seed}", None) for seed in job.recipe.training.seeds]
+    say.print("scoring baselines")
+    metrics = ladder.climb(job, [r.predicted for r in runs], [r.predicted for r in alone] if alone else None)
+    metrics["seeds"] = {str(run.seed): {"dev_macro_f1": round(run.dev_score, 2), "epochs": run.epochs} for run in runs}
+    metrics["made_with"] = {
+        "seconds": round(time.monotonic() - started), "torch": torch.__version__,
+        "transformers": transformers.__version__, "threads": torch.get_num_threads(),
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory(dir=output, prefix=".staging-") as staging_name:
+        staging = Path(staging_name)
+        model.save(best.classifier, staging)
+        shutil.copyfile(job.folder / LAYOUT.recipe, staging / LAYOUT.recipe)
+        manifest = _manifest(job, staging, metrics, choose_golden(best.classifier, job, encoder_of(job)))
+        (staging / LAYOUT.manifest).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        write_card(manifest, job.recipe, staging / LAYOUT.card)
+        load_adapter(staging, backbone=manifest.backbone)
+        publish(staging, output)
+    shutil.rmtree(work)
+    return manifest
+
+
+def encoder_of(job: Job) -> TextEncoder:
+    return load_encoder(job.backbone, max_length=job.recipe.training.max_length)
+
+
+def batches_of(rows: list[Encoded], pad_id: int) -> list[dict[str, Any]]:
+    """Padded batches in the given order."""
+    return [pad(rows[i : i + SCORING_BATCH], pad_id) for i in range(0, len(rows), SCORING_BATCH)]
+
+
+def predict(classifier: model.Classifier, encoder: TextEncoder, texts: list[str], labels: list[str]) -> list[str]:
+    """The likeliest label of each text, scored in batches of similar length."""
+    rows = encoder.encode(texts)
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    logits = model.logits_of(classifier, batches_of([rows[i] for i in order], encoder.pad_id))
+    out = [""] * len(rows)
+    for i, choice in zip(order, logits.argmax(axis=1), strict=True):
+        out[i] = labels[choice]
+    return out
+
+
+@dataclass(frozen=True)
+class Run:
+    seed: int
+    classifier: model.Classifier
+    dev_score: float
+    predicted: list[str]
+    epochs: float
+
+
+def _train_seed(job: Job, seed: int, work: Path, parent: Path | None) -> Run:
+    recipe, labels = job.recipe, job.splits.labels
+    options = recipe.training
+    transformers.set_seed(seed)
+    weights = _class_weights(job.splits.train, labels) if options.class_weights == "balanced" else None
+    classifier = model.build(recipe, job.backbone, job.sites, labels, weights, parent, job.parent_labels)
+    encoder = encoder_of(job)
+    bf16 = options.bf16 if options.bf16 is not None else _bf16_is_faster(classifier)
+    arguments = TrainingArguments(
+        output_dir=str(work),
+        num_train_epochs=options.epochs,
+        per_device_train_batch_size=options.batch_size,
+        per_device_eval_batch_size=SCORING_BATCH,
+        learning_rate=options.learning_rate,
+        weight_decay=options.weight_decay,
+        warmup_steps=options.warmup,
+        lr_scheduler_type="cosine",
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="macro_f1",
+        train_sampling_strategy="group_by_length",
+        length_column_name="length",
+        remove_unused_columns=False,
+        bf16=bf16,
+        seed=seed,
+        data_seed=seed,
+        report_to=options.report_to or "none",
+        disable_tqdm=True,
+        logging_strategy="epoch",
+        dataloader_pin_memory=False,
+    )
+    trainer = Trainer(
+        model=classifier,
+        args=arguments,
+        train_dataset=_dataset(encoder, job.splits.train, labels),
+        eval_dataset=_dataset(encoder, job.splits.dev, labels),
+        data_collator=lambda rows: _collate(rows, encoder.pad_id),
+        compute_metrics=lambda p: {"macro_f1": macro_f1(p.label_ids, p.predictions.argmax(-1))},
+        callbacks=[EarlyStoppingCallback(options.patience), RichProgress(f"{recipe.name} seed {seed}")],
+    )
+    trainer.remove_callback(transformers.PrinterCallback)
+    resume = any(work.glob("checkpoint-*"))
+    trainer.train(resume_from_checkpoint=True if resume else None)
+    _, held_out = job.held_out
+    classifier = classifier.cpu()
+    predicted = predict(classifier, encoder, held_out.texts, labels)
+    return Run(seed, classifier, trainer.state.best_metric or 0.0, predicted, round(trainer.state.epoch or 0, 2))
+
+
+def _dataset(encoder: TextEncoder, split: Split, labels: list[str]) -> Dataset:
+    rows = encoder.encode(split.texts)
+    return Dataset.from_dict(
+        {
+            "input_ids": [r.ids for r in rows],
+            "token_type_ids": [r.cases for r in rows],
+            "length": [len(r) for r in rows],
+            "labels": [labels.index(label) for label in split.labels],
+        }
+    )
+
+
+def _collate(rows: list[dict[str, Any]], pad_id: int) -> dict[str, torch.Tensor]:
+    batch = pad([Encoded(r["input_ids"], r["token_type_ids"]) for r in rows], pad_id)
+    tensors = {name: torch.from_numpy(value) for name, value in batch.items()}
+    return tensors | {"labels": torch.tensor([r["labels"] for r in rows])}
+
+
+def _class_weights(train: Split, labels: list[str]) -> list[float]:
+    counts = Counter(train.labels)
+    return [len(train) / (len(labels) * counts[label]) for label in labels]
+
+
+def _bf16_is_faster(classifier: model.Classifier) -> bool:
+    """Two timed forward passes: CPUs with AMX gain several times from bf16, those without lose."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    x = torch.full((16, 32), 5)
+    batch = {"input_ids": x, "attention_mask": torch.ones_like(x), "token_type_ids": torch.zeros_like(x)}
+    seconds = {}
+    with torch.no_grad():
+        for bf16 in (False, True):
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                classifier(**batch)
+                started = time.perf_counter()
+                for _ in range(3):
+                    classifier(**batch)
+                seconds[bf16] = time.perf_counter() - started
+    return seconds[True] < seconds[False]
+
+
+def _find_parent(parent: str, folder: Path) -> Path:
+    for candidate in (folder.parent / parent, folder / parent):
+        if (candidate / LAYOUT.manifest).is_file():
+            return candidate
+    raise RecipeError(
+        str(folder / LAYOUT.recipe),
+        [f"parent: no trained adapter {parent!r} in {folder.parent}; train the parent first"],
+    )
+
+
+def _graph_sites(backbone: Path) -> list[str]:
+    """Sites the exported graph carries; before the first export, every linear layer."""
+    graph = BackboneFiles(backbone).graph
+    if graph.is_file():
+        return [site["name"] for site in json.loads(graph.read_text(encoding="utf-8"))["sites"]]
+    return model.site_names(backbone)
+
+
+def _manifest(job: Job, staging: Path, metrics: dict[str, Any], golden: list[Golden]) -> Manifest:
+    parent = load_manifest(job.parent) if job.parent else None
+    return Manifest(
+        format=1,
+        name=job.recipe.name,
+        task=job.recipe.task,
+        backbone=fingerprint(job.backbone),
+        languages=job.recipe.languages,
+        labels=job.splits.labels,
+        description=job.recipe.description,
+        parent=f"{parent.name}@{parent.version}" if parent else None,
+        created=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        data=job.splits.sources,
+        metrics=metrics,
+        golden=golden,
+        files={name: sha256(staging / name) for name in HASHED},
+    )
