@@ -116,6 +116,7 @@ def write_backbone(student: BertModel, folder: Path) -> None:
     student.config.save_pretrained(folder)
     weights = {name: w.to(torch.float16).contiguous() for name, w in student.state_dict().items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config.pop("_name_or_path", None)
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

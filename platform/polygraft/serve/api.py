@@ -20,7 +20,7 @@ from prometheus_client import Counter, Gauge
 
 from polygraft import __version__
 from polygraft.adapter import Manifest
-from polygraft.errors import Forbidden, InvalidRow, PolygraftError, TooManyRows, UnknownAdapter
+from polygraft.errors import Forbidden, PolygraftError, TooManyRows, UnknownAdapter
 from polygraft.library import MAX_UPLOAD
 from polygraft.runtime.engine import Classified, Row
 from polygraft.serve.host import Host
@@ -53,7 +53,7 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
         responses=FAILURES,  # type: ignore[arg-type]
     )
 
-    @app.post("/v1/classify", tags=["inference"])
+    @app.post("/v1/classify", tags=["inference"], response_model_exclude_none=True)
     def classify(request: ClassifyRequest) -> ClassifyResponse:
         """Classify texts with one adapter, or rows with an adapter each, in the order given."""
         rows = read_rows(request)
@@ -173,5 +173,3 @@ def _adapter_out(manifest: Manifest) -> AdapterOut:
         labels=manifest.labels, parent=manifest.parent, description=manifest.description,
     )  # fmt: skip
 
-
-__all__ = ["InvalidRow", "create_app"]

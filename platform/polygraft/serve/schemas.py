@@ -62,13 +62,13 @@ class LabelOut(BaseModel):
 
 
 class RowOut(BaseModel):
-    """A row's answer, or its error; the other fields are then empty."""
+    """A row's answer, or its `adapter` and `error`; what does not apply is left out."""
 
     adapter: str | None = None
     version: str | None = None
     label: str | None = None
     score: float | None = None
-    labels: list[LabelOut] = []
+    labels: list[LabelOut] | None = None
     error: ErrorBody | None = None
 
 

@@ -21,6 +21,8 @@ from polygraft.recipe import LoraRecipe, Recipe
 class Classifier(nn.Module):
     """LoRA on a backbone and a head. `forward` takes int64 [rows, seq] tensors and returns `loss` and `logits`."""
 
+    _keys_to_ignore_on_save = None  # the Trainer asks for it when it reloads the best checkpoint
+
     def __init__(self, adapted: peft.PeftModel, labels: int, class_weights: Sequence[float] | None) -> None:
         super().__init__()
         self.adapted = adapted

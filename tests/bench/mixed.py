@@ -1,0 +1,190 @@
+"""Rows per second with adapters mixed in one batch, against the bare graph and three other ways to serve them.
+
+    python tests/bench/mixed.py [--backbone DIR] [--rounds 15] [--threads 2]
+
+All in one process and interleaved, so that a noisy neighbour hits every contender alike; the median round counts.
+
+| contender | what runs |
+|---|---|
+| bare | the int8 graph exported without sites: no LoRA at all |
+| one | int8 graph with the bank, 64 slots resident, every row the same adapter |
+| mixed16 | the same graph and bank, 16 adapters mixed in the batch |
+| peft | PyTorch + peft, float32, the same 16 adapters through `adapter_names=` |
+| merged | one int8 session an adapter (16 copies of the bare graph stand for 16 merged models), rows grouped by adapter |
+
+Lengths: those of the SMS training rows when POLYGRAFT_DATA is set, else of the sample set. Each batch is drawn from rows of
+similar length, as the scheduler would. Memory is the growth of resident memory when the contender is set up. JSON line last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+import platform
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import peft
+import torch
+
+from polygraft.backbone import default_backbone, load_backbone
+from polygraft.data import read_source
+from polygraft.export.graph import to_int8, to_onnx
+from polygraft.library import BUNDLED
+from polygraft.runtime.bank import Bank
+from polygraft.runtime.graph import GraphSession, SessionOptions, load_card
+from polygraft.text import Encoded, load_encoder, pad
+
+RESIDENT, MIXED, RANK = 64, 16, 8
+BATCHES = (1, 8, 32)
+
+
+def memory_mib() -> float:
+    """Resident memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def build(make: Callable[[], object]) -> tuple[object, float]:
+    gc.collect()
+    before = memory_mib()
+    made = make()
+    return made, round(memory_mib() - before, 1)
+
+
+def random_lora(card, rng) -> dict:
+    return {
+        s.name: (
+            rng.standard_normal((s.inputs, RANK), np.float32) * 0.02,
+            rng.standard_normal((RANK, s.outputs), np.float32) * 0.02,
+        )
+        for s in card.sites
+    }
+
+
+def peft_model(backbone: Path, card, adapters: list[dict]):
+    """The same adapters in PEFT, named "1" .. "16"."""
+    config = peft.LoraConfig(r=RANK, lora_alpha=RANK, target_modules=[s.name for s in card.sites])
+    model = peft.get_peft_model(load_backbone(backbone), config, adapter_name="1")
+    for number, lora in enumerate(adapters, 1):
+        if number > 1:
+            model.add_adapter(str(number), config)
+        for site, (a, b) in lora.items():
+            layer = model.base_model.model.get_submodule(site)
+            layer.lora_A[str(number)].weight.data = torch.from_numpy(a.T.copy())
+            layer.lora_B[str(number)].weight.data = torch.from_numpy(b.T.copy())
+    return model.eval()
+
+
+def texts() -> tuple[str, list[str]]:
+    data = os.environ.get("POLYGRAFT_DATA")
+    if data:
+        return "spam/en.train", [r["text"] for r in read_source(f"{data}/spam/en.train.jsonl.gz")]
+    return "sample", [r["text"] for r in read_source(str(BUNDLED / "spam-sample" / "train.jsonl"))]
+
+
+def batches_of(rows: list[Encoded], size: int, count: int, rng) -> list[list[Encoded]]:
+    ordered = sorted(rows, key=len)
+    starts = rng.integers(0, len(ordered) - size, count)
+    return [ordered[s : s + size] for s in starts]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--backbone", type=Path, default=default_backbone())
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 2)
+    parser.add_argument("--skip", nargs="*", default=[], help="contenders to leave out")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    rng = np.random.default_rng(0)
+    card, encoder = load_card(options.backbone), load_encoder(options.backbone)
+    threads = SessionOptions(threads=options.threads)
+    source, sample = texts()
+    rows = encoder.encode(sample)
+    adapters = [random_lora(card, rng) for _ in range(RESIDENT)]
+    memory: dict[str, float] = {}
+
+    with tempfile.TemporaryDirectory() as folder:
+        full, bare_file = Path(folder) / "full.onnx", Path(folder) / "bare.onnx"
+        to_onnx(load_backbone(options.backbone), [], full)
+        to_int8(full, bare_file)
+        bare, memory["bare"] = build(lambda: GraphSession(bare_file, threads))
+        merged, memory["merged"] = build(
+            lambda: [] if "merged" in options.skip else [GraphSession(bare_file, threads) for _ in range(MIXED)]
+        )
+
+    def bank_and_session() -> tuple[Bank, GraphSession]:
+        bank = Bank(card.sites, RESIDENT, RANK)
+        for number, lora in enumerate(adapters):
+            bank.write(lora, str(number))
+        return bank, GraphSession(options.backbone / "onnx" / "model.int8.onnx", threads)
+
+    (bank, session), memory["mixed16"] = build(bank_and_session)
+    model, memory["peft"] = build(
+        lambda: None if "peft" in options.skip else peft_model(options.backbone, card, adapters[:MIXED])
+    )
+
+    def run_merged(batch: list[Encoded], chosen) -> None:
+        for adapter in np.unique(chosen):
+            merged[adapter - 1].run(pad([r for r, c in zip(batch, chosen, strict=True) if c == adapter], 0), {})
+
+    @torch.inference_mode()
+    def run_peft(batch: list[Encoded], chosen) -> None:
+        inputs = {k: torch.from_numpy(v) for k, v in pad(batch, 0).items()}
+        model(**inputs, adapter_names=[str(c) for c in chosen])
+
+    contenders = {
+        "bare": lambda b, c: bare.run(pad(b, 0), {}),
+        "one": lambda b, c: session.run(pad(b, 0) | {"slots": np.ones(len(b), np.int64)}, bank.values),
+        "mixed16": lambda b, c: session.run(pad(b, 0) | {"slots": c}, bank.values),
+        "peft": run_peft,
+        "merged": run_merged,
+    }
+    contenders = {name: run for name, run in contenders.items() if name not in options.skip}
+    results: dict[str, dict[str, float]] = {}
+    for size in BATCHES:
+        seconds: dict[str, list[float]] = {name: [] for name in contenders}
+        per_round = max(2, 32 // size)
+        for round_number in range(options.rounds + 2):
+            picked = batches_of(rows, size, per_round, rng)
+            slots = [rng.integers(1, MIXED + 1, size) for _ in picked]
+            names = list(contenders)
+            for name in names[round_number % len(names) :] + names[: round_number % len(names)]:
+                started = time.perf_counter()
+                for batch, chosen in zip(picked, slots, strict=True):
+                    contenders[name](batch, chosen)
+                if round_number >= 2:
+                    seconds[name].append(time.perf_counter() - started)
+        bare_seconds = seconds["bare"]
+        results[str(size)] = {
+            name: round(size * per_round / statistics.median(taken), 1) for name, taken in seconds.items()
+        }
+        ratios = {
+            name: round(statistics.median(b / t for b, t in zip(bare_seconds, taken, strict=True)), 3)
+            for name, taken in seconds.items()
+        }
+        results[str(size)] |= {f"{name}_over_bare": ratio for name, ratio in ratios.items() if name != "bare"}
+        if "peft" in ratios:
+            results[str(size)]["mixed16_over_peft"] = round(ratios["mixed16"] / ratios["peft"], 2)
+        print(f"batch {size:2d}: " + "  ".join(f"{k} {v}" for k, v in results[str(size)].items()))
+    print("memory, MiB: " + "  ".join(f"{k} {v}" for k, v in memory.items()))
+    record = {
+        "bench": "mixed", "rows_per_second": results, "memory_mib": memory, "resident": RESIDENT, "rank": RANK,
+        "sites": len(card.sites), "lengths": source, "rounds": options.rounds, "threads": options.threads,
+        "cpu": platform.processor() or platform.machine(), "onnxruntime": onnxruntime.__version__,
+        "torch": torch.__version__, "peft": peft.__version__,
+    }  # fmt: skip
+    print(json.dumps(record))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""A tiny backbone with random weights, exported once a session, and adapters for it. No internet, no GPU, no shared data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import peft
+import pytest
+import torch
+from safetensors.numpy import save_file
+from tokenizers import Tokenizer
+from transformers import BertConfig, BertModel
+
+from polygraft.adapter import HASHED, LAYOUT, Golden, Manifest, sha256
+from polygraft.backbone import fingerprint, load_backbone
+from polygraft.export.export import export_backbone
+from polygraft.pretrain import vocabulary
+from polygraft.runtime.graph import load_card
+from polygraft.text import load_encoder, pad
+from polygraft.training.model import pool
+
+ROOT = Path(__file__).resolve().parent.parent
+WORDS = "free win prize call now claim text cash hello mum dinner tonight train late see you soon ọjọ́ dára simu pesa".split()
+MakeAdapter = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two layers, hidden 32, about a hundred pieces; fp32 and int8 graphs."""
+    folder = tmp_path_factory.mktemp("backbone")
+    letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
+    pieces = [*vocabulary.SPECIALS.values(), *letters, *(f"##{c}" for c in letters), *"0123456789.!?", *WORDS]
+    vocabulary.save(vocabulary.wordpiece(pieces), folder, max_length=64)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(pieces), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
+        max_position_embeddings=64, type_vocab_size=3, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+        initializer_range=0.3,
+    )  # fmt: skip
+    config.case_feature = True
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    export_backbone(folder, precisions=("fp32", "int8"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_adapter(backbone: Path) -> MakeAdapter:
+    """`make_adapter(folder, seed=1, rank=4, labels=("ham", "spam"), alpha=8, scale=0.1)` -> a true adapter folder, by PEFT."""
+
+    def make(
+        folder: Path, *, seed: int = 1, rank: int = 4, labels: tuple[str, ...] = ("ham", "spam"), scale: float = 0.1,
+        languages: tuple[str, ...] = ("en",),
+    ) -> Path:  # fmt: skip
+        torch.manual_seed(seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        sites = [s.name for s in load_card(backbone).sites]
+        config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=sites)
+        model = peft.get_peft_model(load_backbone(backbone), config).eval()
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                torch.nn.init.normal_(parameter, std=scale)
+        model.save_pretrained(folder)
+        weight = torch.randn(len(labels), 32).numpy()
+        save_file({"weight": weight, "bias": np.zeros(len(labels), np.float32)}, folder / LAYOUT.head)
+        encoder = load_encoder(backbone)
+        golden = []
+        for text in ("WIN a free prize", "see you soon", "call mum"):
+            batch = {k: torch.from_numpy(v) for k, v in pad(encoder.encode([text]), 0).items()}
+            with torch.no_grad():
+                logits = pool(model(**batch).last_hidden_state, batch["attention_mask"]).numpy() @ weight.T
+                with model.disable_adapter():
+                    bare = pool(model(**batch).last_hidden_state, batch["attention_mask"]).numpy() @ weight.T
+            golden.append(Golden(text=text, logits=logits[0].tolist(), bare=bare[0].tolist()))
+        manifest = Manifest(
+            format=1, name=folder.name, backbone=fingerprint(backbone), languages=list(languages), labels=list(labels),
+            created="2026-01-01", data=[], metrics={}, golden=golden,
+            files={n: sha256(folder / n) for n in HASHED},
+        )  # fmt: skip
+        (folder / LAYOUT.manifest).write_text(manifest.model_dump_json(), encoding="utf-8")
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory, make_adapter: MakeAdapter) -> Path:
+    """Three adapters with 2, 3 and 7 labels and ranks 4, 2 and 8."""
+    root = tmp_path_factory.mktemp("library")
+    make_adapter(root / "spam", seed=1, rank=4)
+    make_adapter(root / "mood", seed=2, rank=2, labels=("bad", "good", "so-so"), languages=("sw",))
+    make_adapter(root / "topic", seed=3, rank=8, labels=tuple("abcdefg"))
+    return root
+
+
+@pytest.fixture
+def edit_manifest() -> Callable[[Path], None]:
+    """Make the manifest's hashes those of the files as they are now."""
+
+    def rehash(folder: Path, **changes: object) -> None:
+        file = folder / LAYOUT.manifest
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest["files"] = {n: sha256(folder / n) for n in HASHED if (folder / n).exists()}
+        file.write_text(json.dumps(manifest | changes), encoding="utf-8")
+
+    return rehash
+
+
+@pytest.fixture(scope="session")
+def tokenizer(backbone: Path) -> Tokenizer:
+    return Tokenizer.from_file(str(backbone / "tokenizer.json"))

@@ -1,0 +1,115 @@
+import gzip
+import json
+from pathlib import Path
+
+import pandas
+import pytest
+
+from polygraft.data import check_parent, load_splits, normalised, read_source
+from polygraft.errors import DataError
+from polygraft.recipe import Recipe
+
+TRAIN = [("win cash 55", "spam"), ("see you", "ham"), ("free prize", "spam"), ("dinner tonight", "ham")]
+DEV = [("claim now", "spam"), ("running late", "ham")]
+
+
+def write(folder: Path, name: str, rows: list[tuple[str, str]], ids: list[str] | None = None) -> None:
+    records = [{"text": t, "label": y} | ({"id": ids[i]} if ids else {}) for i, (t, y) in enumerate(rows)]
+    (folder / name).write_text("".join(json.dumps(r) + "\n" for r in records), encoding="utf-8")
+
+
+def recipe(**data: object) -> Recipe:
+    return Recipe.model_validate(
+        {"name": "x", "languages": ["en"], "data": {"train": "train.jsonl", "dev": "dev.jsonl"} | data}
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write(tmp_path, "train.jsonl", TRAIN)
+    write(tmp_path, "dev.jsonl", DEV)
+    return tmp_path
+
+
+def test_splits_labels_and_hashes(folder: Path) -> None:
+    splits = load_splits(recipe(), folder)
+    assert (len(splits.train), len(splits.dev), splits.test) == (4, 2, None)
+    assert splits.labels == ["ham", "spam"]
+    assert [s["rows"] for s in splits.sources] == [4, 2]
+    assert splits.sources[0]["sha256"] != splits.sources[1]["sha256"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl.gz", ".parquet"])
+def test_every_format_reads_alike(tmp_path: Path, suffix: str) -> None:
+    frame = pandas.DataFrame(TRAIN, columns=["text", "label"])
+    file = tmp_path / f"train{suffix}"
+    if suffix == ".parquet":
+        frame.to_parquet(file)
+    elif suffix == ".jsonl.gz":
+        with gzip.open(file, "wt") as out:
+            out.write(frame.to_json(orient="records", lines=True))
+    else:
+        frame.to_csv(file, index=False, sep="\t" if suffix == ".tsv" else ",")
+    assert [(r["text"], r["label"]) for r in read_source(str(file))] == TRAIN
+
+
+def test_missing_label_column_names_the_columns_there_are(folder: Path) -> None:
+    with pytest.raises(DataError, match="lacks column klass; it has text, label"):
+        load_splits(recipe(label="klass"), folder)
+
+
+def test_every_unreadable_source_is_reported(folder: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        load_splits(recipe(train="none.jsonl", dev="${SURELY_NOT_SET}/d.csv", test="x.docx"), folder)
+    told = "\n".join(caught.value.problems)
+    assert len(caught.value.problems) == 3
+    assert "SURELY_NOT_SET" in told
+    assert "unknown kind of file" in told
+
+
+def test_one_class_only(folder: Path) -> None:
+    write(folder, "train.jsonl", [(t, "ham") for t, _ in TRAIN])
+    write(folder, "dev.jsonl", [("claim now", "ham")])
+    with pytest.raises(DataError, match="only one label"):
+        load_splits(recipe(), folder)
+
+
+def test_empty_text_is_named_by_row(folder: Path) -> None:
+    write(folder, "dev.jsonl", [*DEV, (" ", "ham")])
+    with pytest.raises(DataError, match="row 3 has no text"):
+        load_splits(recipe(), folder)
+
+
+def test_duplicates_across_splits_digits_apart_are_refused_or_dropped(folder: Path) -> None:
+    write(folder, "dev.jsonl", [*DEV, ("WIN  cash 99", "spam")])
+    with pytest.raises(DataError, match="1 rows also stand in dev or test"):
+        load_splits(recipe(), folder)
+    splits = load_splits(recipe(on_leak="drop"), folder)
+    assert splits.dropped == 1
+    assert "win cash 55" not in splits.train.texts
+
+
+def test_a_shared_id_is_a_leak_too(folder: Path) -> None:
+    write(folder, "train.jsonl", TRAIN, ids=["a", "b", "c", "d"])
+    write(folder, "dev.jsonl", DEV, ids=["d", "e"])
+    with pytest.raises(DataError, match="1 rows also stand"):
+        load_splits(recipe(id="id"), folder)
+
+
+def test_a_parent_trained_on_a_translation_of_a_test_row_is_refused(folder: Path) -> None:
+    parent = folder / "parent"
+    parent.mkdir()
+    write(parent, "train.jsonl", TRAIN, ids=["a", "b", "c", "d"])
+    write(parent, "dev.jsonl", DEV, ids=["e", "f"])
+    (parent / "recipe.yaml").write_text(
+        "name: parent\nlanguages: [en]\ndata: {train: train.jsonl, dev: dev.jsonl, id: id}\n"
+    )
+    write(folder, "train.jsonl", [(f"{t} x", y) for t, y in TRAIN], ids=["g", "h", "i", "j"])
+    write(folder, "dev.jsonl", [("otro", "ham")], ids=["a"])
+    child = recipe(id="id")
+    with pytest.raises(DataError, match="translations of rows that parent parent was trained on"):
+        check_parent(child, parent / "recipe.yaml", load_splits(child, folder))
+
+
+def test_normalised() -> None:
+    assert normalised("Call  0800\n123") == normalised("call 0999 456")

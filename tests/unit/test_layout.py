@@ -1,0 +1,68 @@
+"""The project's shape: what must be importable, what must not be imported, what must not exist."""
+
+import importlib
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import polygraft
+from polygraft import errors
+
+TRAINING_ONLY = ("torch", "transformers", "peft", "datasets", "sklearn", "accelerate", "onnx", "onnxscript", "pandas")
+SERVING = ("polygraft.serve.service", "polygraft.client", "polygraft.cli", "polygraft.offline", "polygraft.runtime.engine")
+BLOCK = f"""
+import sys
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {TRAINING_ONLY!r}:
+            raise ModuleNotFoundError(f"{{name}} is not a serving dependency", name=name)
+
+sys.meta_path.insert(0, Block())
+"""
+
+
+def test_serving_side_imports_without_the_training_libraries() -> None:
+    code = BLOCK + "import importlib\n" + "\n".join(f"importlib.import_module({m!r})" for m in SERVING)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_import_block_itself_blocks() -> None:
+    done = subprocess.run([sys.executable, "-c", BLOCK + "import torch"], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+
+
+def test_training_without_its_extra_names_what_to_install() -> None:
+    code = BLOCK + "from polygraft.cli import app; app(['train', 'x.yaml'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "pip install" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_public_names_are_importable() -> None:
+    assert sorted(polygraft.__all__) == polygraft.__all__
+    for name in polygraft.__all__:
+        assert getattr(polygraft, name) is not None
+
+
+def test_every_error_is_in_the_drawn_tree_with_its_status() -> None:
+    for name, kind in vars(errors).items():
+        if isinstance(kind, type) and issubclass(kind, errors.PolygraftError) and not name.startswith("_"):
+            line = next(x for x in (errors.__doc__ or "").splitlines() if name in x.replace("─", " ").split())
+            assert str(kind.status) in line, name
+
+
+def test_platform_is_no_package(root: Path) -> None:
+    assert not (root / "platform" / "__init__.py").exists()
+    assert importlib.import_module("platform").system()
+
+
+def test_the_wheel_holds_the_package_at_its_top(root: Path, tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=root, check=True, capture_output=True)
+    names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
+    assert "polygraft/cli.py" in names
+    assert not [n for n in names if n.startswith(("platform/", "tests/", "adapters/"))]
