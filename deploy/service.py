@@ -5,6 +5,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "platform"))
 
-from polygraft.serve.service import Polygraft  # noqa: E402
+from polygraft.serve.service import Polygraft
 
 __all__ = ["Polygraft"]

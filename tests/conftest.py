@@ -23,7 +23,29 @@ from polygraft.text import load_encoder, pad
 from polygraft.training.model import pool
 
 ROOT = Path(__file__).resolve().parent.parent
-WORDS = "free win prize call now claim text cash hello mum dinner tonight train late see you soon ọjọ́ dára simu pesa".split()
+WORDS = [
+    "free",
+    "win",
+    "prize",
+    "call",
+    "now",
+    "claim",
+    "text",
+    "cash",
+    "hello",
+    "mum",
+    "dinner",
+    "tonight",
+    "train",
+    "late",
+    "see",
+    "you",
+    "soon",
+    "ọjọ́",
+    "dára",
+    "simu",
+    "pesa",
+]
 MakeAdapter = Callable[..., Path]
 
 
@@ -53,7 +75,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def make_adapter(backbone: Path) -> MakeAdapter:
-    """`make_adapter(folder, seed=1, rank=4, labels=("ham", "spam"), alpha=8, scale=0.1)` -> a true adapter folder, by PEFT."""
+    """`make_adapter(folder, ...)` -> a true adapter folder, written by PEFT."""
 
     def make(
         folder: Path, *, seed: int = 1, rank: int = 4, labels: tuple[str, ...] = ("ham", "spam"), scale: float = 0.1,

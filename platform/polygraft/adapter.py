@@ -158,9 +158,7 @@ def load_adapter(folder: Path, *, backbone: str | None = None) -> Adapter:
 
 def _peft_config(folder: Path, name: str) -> dict[str, Any]:
     config: dict[str, Any] = json.loads((folder / LAYOUT.peft_config).read_text(encoding="utf-8"))
-    unsupported = [
-        k for k in ("use_dora", "use_rslora", "fan_in_fan_out", "rank_pattern", "alpha_pattern") if config.get(k)
-    ]
+    unsupported = [k for k in ("use_dora", "use_rslora", "fan_in_fan_out", "rank_pattern", "alpha_pattern") if config.get(k)]
     if config.get("peft_type") != "LORA" or config.get("bias", "none") != "none" or unsupported:
         raise AdapterError(
             f"adapter {name!r} is not plain LoRA (type {config.get('peft_type')}, bias {config.get('bias')}, "

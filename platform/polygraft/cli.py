@@ -45,7 +45,7 @@ def told(command: Command) -> Command:
         try:
             return command(*args, **kwargs)
         except PolygraftError as error:
-            err.print(f"[bold red]error[/] ({error.code}): {escape(str(error))}", highlight=False)
+            err.print(f"[bold red]error[/] ({error.code}): {escape(str(error))}", highlight=False, soft_wrap=True)
         except ModuleNotFoundError as error:
             err.print(f"[bold red]error[/]: {escape(str(error))}; pip install -c constraints.txt -e '.\\[train]'")
         raise typer.Exit(1)
@@ -122,10 +122,17 @@ def predict(
     Example: `polygraft predict spam-en --input messages.jsonl --output labelled.jsonl`
     """
     from polygraft import offline
+    from polygraft.errors import UnknownAdapter
     from polygraft.library import Library, default_library
     from polygraft.runtime.engine import Engine
 
-    folder = Path(adapter) if "/" in adapter else Library(default_library()).folder(adapter)
+    library = Library(default_library())
+    if Path(adapter).is_dir():
+        folder = Path(adapter)
+    elif adapter in library.names():
+        folder = library.folder(adapter)
+    else:
+        raise UnknownAdapter(adapter, library.names())
     engine = Engine(backbone or default_backbone(), slots=1)
     try:
         answered, failed = offline.predict(engine, engine.add(folder).name, input, output)
@@ -152,7 +159,7 @@ def train(
     `polygraft adapters add FOLDER`.
     """
     from polygraft.training.card import figures_table
-    from polygraft.training.train import prepare
+    from polygraft.training.job import prepare
     from polygraft.training.train import train as run
 
     job = prepare(recipe, backbone or default_backbone())
@@ -182,9 +189,7 @@ def train(
 @told
 def export(
     adapter: Annotated[Path | None, typer.Argument(help="Adapter folder, with --merged.")] = None,
-    merged: Annotated[
-        bool, typer.Option("--merged", help="One plain ONNX model of the adapter, head included.")
-    ] = False,
+    merged: Annotated[bool, typer.Option("--merged", help="One plain ONNX model of the adapter, head included.")] = False,
     output: Annotated[Path | None, typer.Option(help="With --merged: the file to write.")] = None,
     precision: Annotated[list[str] | None, typer.Option(help="int8 (default) or fp32; may be given twice.")] = None,
     sites: Annotated[list[str] | None, typer.Option(help="Name endings of the sites to carry; default: all.")] = None,

@@ -163,9 +163,7 @@ def _read_split(
             if data.id:
                 out.ids.append(str(row[data.id]))
             digest.update(f"{text}\0{row[data.label]}\n".encode())
-        seen.append(
-            {"split": name, "source": one, "rows": len(rows), "sha256": digest.hexdigest(), "licence": data.licence}
-        )
+        seen.append({"split": name, "source": one, "rows": len(rows), "sha256": digest.hexdigest(), "licence": data.licence})
     return out
 
 

@@ -91,8 +91,8 @@ class UnknownAdapter(PolygraftError):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"resident adapters: {', '.join(known) or 'none'}"
-        super().__init__(f"no adapter named {name!r} is loaded; {hint}")
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known) or 'none yet'}"
+        super().__init__(f"no adapter named {name!r}; {hint}")
         self.near = near
 
 

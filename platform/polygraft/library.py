@@ -58,9 +58,7 @@ class Library:
             self.folder(load_manifest(Path(staging.name)).name)
         except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
             staging.cleanup()
-            raise AdapterError(
-                f"the upload is not a readable zip archive ({error}); send the adapter folder again"
-            ) from None
+            raise AdapterError(f"the upload is not a readable zip archive ({error}); send the adapter folder again") from None
         except AdapterError:
             staging.cleanup()
             raise

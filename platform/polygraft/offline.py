@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import Progress
@@ -47,7 +47,7 @@ def predict(engine: Engine, adapter: str, source: str, target: str) -> tuple[int
     return answered, failed
 
 
-def _read(source: str) -> list[dict[str, object]]:
+def _read(source: str) -> list[dict[str, Any]]:
     if source != "-" and not Path(source).is_file():
         raise DataError(source, ["no such file; give a JSON Lines file, or - for standard input"])
     text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
@@ -69,7 +69,7 @@ def _read(source: str) -> list[dict[str, object]]:
     return rows
 
 
-def _chunks(rows: list[dict[str, object]]) -> Iterator[list[dict[str, object]]]:
+def _chunks(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     for start in range(0, len(rows), CHUNK):
         yield rows[start : start + CHUNK]
 

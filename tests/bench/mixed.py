@@ -165,9 +165,7 @@ def main() -> None:
                 if round_number >= 2:
                     seconds[name].append(time.perf_counter() - started)
         bare_seconds = seconds["bare"]
-        results[str(size)] = {
-            name: round(size * per_round / statistics.median(taken), 1) for name, taken in seconds.items()
-        }
+        results[str(size)] = {name: round(size * per_round / statistics.median(taken), 1) for name, taken in seconds.items()}
         ratios = {
             name: round(statistics.median(b / t for b, t in zip(bare_seconds, taken, strict=True)), 3)
             for name, taken in seconds.items()

@@ -101,9 +101,7 @@ def test_a_parent_trained_on_a_translation_of_a_test_row_is_refused(folder: Path
     parent.mkdir()
     write(parent, "train.jsonl", TRAIN, ids=["a", "b", "c", "d"])
     write(parent, "dev.jsonl", DEV, ids=["e", "f"])
-    (parent / "recipe.yaml").write_text(
-        "name: parent\nlanguages: [en]\ndata: {train: train.jsonl, dev: dev.jsonl, id: id}\n"
-    )
+    (parent / "recipe.yaml").write_text("name: parent\nlanguages: [en]\ndata: {train: train.jsonl, dev: dev.jsonl, id: id}\n")
     write(folder, "train.jsonl", [(f"{t} x", y) for t, y in TRAIN], ids=["g", "h", "i", "j"])
     write(folder, "dev.jsonl", [("otro", "ham")], ids=["a"])
     child = recipe(id="id")

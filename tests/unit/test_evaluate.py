@@ -33,9 +33,7 @@ def test_the_same_predictions_differ_by_nothing_and_better_ones_exclude_zero() -
     assert better.low > 0
 
 
-@pytest.mark.parametrize(
-    ("gain", "said"), [((2, 1, 3), "helps"), ((-2, -3, -1), "harms"), ((1, -1, 3), "no evidence")]
-)
+@pytest.mark.parametrize(("gain", "said"), [((2, 1, 3), "helps"), ((-2, -3, -1), "harms"), ((1, -1, 3), "no evidence")])
 def test_verdict(gain: tuple[float, float, float], said: str) -> None:
     assert verdict(Interval(*gain)) == said
 

@@ -14,7 +14,12 @@ from polygraft.pretrain.recipe import Corpus, PretrainRecipe, Vocabulary
 def test_ibm1_finds_the_translations() -> None:
     english = {"the": 10, "house": 11, "book": 12, "green": 13}
     foreign = {"das": 1, "haus": 2, "buch": 3, "gruen": 4}
-    sentences = [("das haus", "the house"), ("das buch", "the book"), ("gruen buch", "green book"), ("haus gruen", "house green")]
+    sentences = [
+        ("das haus", "the house"),
+        ("das buch", "the book"),
+        ("gruen buch", "green book"),
+        ("haus gruen", "house green"),
+    ]
     pairs = [([foreign[w] for w in f.split()], [english[w] for w in e.split()]) for f, e in sentences]
     f, e, t = alignment.ibm1(pairs, iterations=20)
     best = {int(w): int(e[f == w][t[f == w].argmax()]) for w in foreign.values()}

@@ -25,9 +25,7 @@ PRECISIONS = ("fp32", "int8")
 ALLOWED = {"fp32": 1e-3, "int8": 0.05}
 
 
-def export_backbone(
-    backbone: Path, *, precisions: Sequence[str] = ("int8",), sites: str | list[str] = "all"
-) -> GraphCard:
+def export_backbone(backbone: Path, *, precisions: Sequence[str] = ("int8",), sites: str | list[str] = "all") -> GraphCard:
     """Write `onnx/model.<precision>.onnx` and `onnx/graph.json`. `sites` are name endings, as in a recipe.
 
     Raises `ExportError`, leaving what was there untouched, when mixed adapters drift from PyTorch + peft: by more than

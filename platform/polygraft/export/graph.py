@@ -30,6 +30,10 @@ EXAMPLE_RANK = 4
 class BankLinear(nn.Module):
     """A frozen linear layer with its site's bank. A [slots, in, rank], B [slots, rank, out], slots int64 [rows]."""
 
+    A: torch.Tensor
+    B: torch.Tensor
+    slots: torch.Tensor
+
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         self.linear = linear
@@ -54,7 +58,7 @@ class Served(nn.Module):
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor,
         slots: torch.Tensor, *banks: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-        values = {}
+        values: dict[str, torch.Tensor] = {}
         for i, site in enumerate(self.sites):
             values |= {f"{site}.A": banks[2 * i], f"{site}.B": banks[2 * i + 1], f"{site}.slots": slots}
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
@@ -102,9 +106,7 @@ class _Bare(nn.Module):
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        states = self.model(
-            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
-        ).last_hidden_state
+        states = self.model(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids).last_hidden_state
         return pool(states, attention_mask), states
 
 

@@ -20,10 +20,10 @@ KEEP = 12
 
 def spelling_rows(pieces: Sequence[str], old: Tokenizer, rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Mean of the old rows each piece is spelt with; float32 [len(pieces), hidden]."""
-    unknown = old.token_to_id("[UNK]")
+    unknown = int(old.token_to_id("[UNK]") or 0)
     out = np.zeros((len(pieces), rows.shape[1]), np.float32)
     for i, piece in enumerate(pieces):
-        ids = old.encode(piece.removeprefix("##"), add_special_tokens=False).ids
+        ids: list[int] = old.encode(piece.removeprefix("##"), add_special_tokens=False).ids
         out[i] = rows[[j for j in ids if j != unknown] or [unknown]].mean(axis=0)
     return out
 

@@ -31,6 +31,9 @@ GROUP = 8192
 class SplitEmbedding(nn.Module):
     """Learnt rows (sparse gradients) and frozen rows behind one id space; `learnt` lists the ids of the former."""
 
+    frozen: torch.Tensor
+    place: torch.Tensor
+
     def __init__(self, weight: torch.Tensor, learnt: torch.Tensor) -> None:
         super().__init__()
         place = torch.full((len(weight),), -1)
@@ -41,7 +44,8 @@ class SplitEmbedding(nn.Module):
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         place = self.place[ids]
-        return torch.where((place >= 0).unsqueeze(-1), self.learnt(place.clamp(min=0)), self.frozen[ids])
+        learnt: torch.Tensor = self.learnt(place.clamp(min=0))
+        return torch.where((place >= 0).unsqueeze(-1), learnt, self.frozen[ids])
 
     def weight(self) -> torch.Tensor:
         weight = self.frozen.clone()
@@ -81,8 +85,9 @@ def distil(
 ) -> BertModel:
     """Train `student` in place and return it.
 
-    `learnt` are the ids of the embedding rows to train, ascending. `pairs[i]` is the i-th drawn row and `vectors[teacher_row[i]]` its target. Writes `work/checkpoint.pt` and
-    `work/log.jsonl`. `stop_after` (seconds) shortens the schedule to what fits, so that the learning rate still ends at 0.
+    `learnt` are the ids of the embedding rows to train, ascending. `pairs[i]` is the i-th drawn row,
+    `vectors[teacher_row[i]]` its target. Writes `work/checkpoint.pt` and `work/log.jsonl`. `stop_after` (seconds) shortens
+    the schedule to what fits: the learning rate still ends at 0.
     """
     rng = np.random.default_rng(seed + 1)
     read_english = rng.random(len(pairs)) < recipe.english_rate

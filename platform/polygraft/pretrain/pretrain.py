@@ -37,9 +37,7 @@ def pretrain(folder: Path, data: Path, work: Path, *, device: str = "cpu", hours
     encoder.max_length = recipe.distillation.max_length
     student, learnt = _make_student(recipe, encoder, pairs, work)
 
-    chosen = corpus.plan(
-        pairs, draws=recipe.distillation.draws, exponent=recipe.distillation.exponent, seed=recipe.seed
-    )
+    chosen = corpus.plan(pairs, draws=recipe.distillation.draws, exponent=recipe.distillation.exponent, seed=recipe.seed)
     drawn = [pairs[i] for i in chosen]
     say("rows drawn: " + ", ".join(f"{k} {n:,}" for k, n in Counter(p.language for p in drawn).most_common()))
     sentences = sorted({p.english for p in drawn})
@@ -60,16 +58,14 @@ def _make_tokenizer(recipe: PretrainRecipe, folder: Path, data: Path, pairs: lis
     old = (teacher_folder() / "vocab.txt").read_text(encoding="utf-8").splitlines()
     text = corpus.read_monolingual(recipe, data, pairs)
     english = sorted({p.english for p in pairs})
-    new = vocabulary.learn_pieces(
-        recipe.vocabulary, old, text, english[:: max(1, len(english) // 200_000)], recipe.seed
-    )
+    new = vocabulary.learn_pieces(recipe.vocabulary, old, text, english[:: max(1, len(english) // 200_000)], recipe.seed)
     vocabulary.save(vocabulary.wordpiece(old + new), folder, max_length=512)
 
 
 def _learnt_ids(encoder: TextEncoder, old: int) -> NDArray[np.int64]:
     """New pieces, and the old ones with a letter outside ASCII: the teacher strips accents, so it hardly knows those."""
-    pieces = map(encoder.tokenizer.id_to_token, range(encoder.tokenizer.get_vocab_size()))
-    return np.array([i for i, piece in enumerate(pieces) if i >= old or not piece.isascii()])
+    vocabulary = encoder.tokenizer.get_vocab()
+    return np.array(sorted(i for piece, i in vocabulary.items() if i >= old or not piece.isascii()))
 
 
 def _make_student(
@@ -82,11 +78,9 @@ def _make_student(
     learnt = _learnt_ids(encoder, old)
     file = work / "learnt_rows.npy"
     if not file.exists():
-        fresh = alignment.spelling_rows([tokenizer.id_to_token(i) for i in learnt], old_tokenizer, rows)
+        fresh = alignment.spelling_rows([str(tokenizer.id_to_token(i)) for i in learnt], old_tokenizer, rows)
         if recipe.alignment.iterations:
-            picked = corpus.plan(
-                pairs, draws=recipe.alignment.pairs, exponent=recipe.alignment.exponent, seed=recipe.seed
-            )
+            picked = corpus.plan(pairs, draws=recipe.alignment.pairs, exponent=recipe.alignment.exponent, seed=recipe.seed)
             foreign = tokenizer.encode_batch([pairs[i].text for i in picked], add_special_tokens=False)
             english = tokenizer.encode_batch([pairs[i].english for i in picked], add_special_tokens=False)
             both = [(f.ids, [i for i in e.ids if i < old]) for f, e in zip(foreign, english, strict=True)]

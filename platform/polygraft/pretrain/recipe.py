@@ -47,9 +47,7 @@ class Alignment(_Frozen):
 class Distillation(_Frozen):
     draws: int = Field(300_000, description="training rows drawn in all")
     exponent: float = Field(0.4, gt=0, le=1, description="language sampling exponent")
-    english_rate: float = Field(
-        0.12, ge=0, le=1, description="share of rows in which the student reads the English side"
-    )
+    english_rate: float = Field(0.12, ge=0, le=1, description="share of rows in which the student reads the English side")
     tokens: int = Field(3072, description="tokens a batch at most, padding included")
     max_length: int = Field(64, description="tokens a row at most")
     rows_lr: float = Field(1e-3, description="learning rate of the new embedding rows")

@@ -47,14 +47,16 @@ def teacher_vectors(sentences: Sequence[str], cache: Path, *, max_length: int, d
     digest = hashlib.sha256("\n".join(sentences).encode()).hexdigest()[:16]
     file = cache / f"teacher-{digest}.npy"
     if file.exists():
-        return np.load(file, mmap_mode="r")
+        cached: NDArray[np.float16] = np.load(file, mmap_mode="r")
+        return cached
     teacher, tokenizer = load_teacher()
     teacher.to(device)
     ids = [e.ids for e in tokenizer.encode_batch(list(sentences))]
     ids = [i if len(i) <= max_length else [*i[: max_length - 1], i[-1]] for i in ids]
     order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
     out = np.zeros((len(ids), teacher.config.hidden_size), np.float16)
-    batches, batch = [], []
+    batches: list[list[int]] = []
+    batch: list[int] = []
     for i in order:
         if batch and (len(batch) + 1) * len(ids[i]) > BATCH_TOKENS:
             batches.append(batch)

@@ -49,9 +49,7 @@ def _sample(text: dict[str, list[str]], exponent: float, lines: int, seed: int) 
             yield row
 
 
-def learn_pieces(
-    recipe: Vocabulary, old: list[str], text: dict[str, list[str]], english: list[str], seed: int
-) -> list[str]:
+def learn_pieces(recipe: Vocabulary, old: list[str], text: dict[str, list[str]], english: list[str], seed: int) -> list[str]:
     """New pieces, most useful first, none of them in `old`.
 
     Learns a WordPiece vocabulary on the oversampled text, then drops pieces that English uses as much as the rest do:

@@ -143,9 +143,7 @@ class Engine:
                 answers[i] = Classified(resident.adapter.name, resident.adapter.version, labels)
             except Exception:
                 log.exception("row for adapter %s failed", resident.adapter.name)
-                answers[i] = PolygraftError(
-                    "the server failed on this row, its log says why; the other rows are answered"
-                )
+                answers[i] = PolygraftError("the server failed on this row, its log says why; the other rows are answered")
             finally:
                 self._release(resident)
         return [a for a in answers if a is not None]

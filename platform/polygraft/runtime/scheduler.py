@@ -41,9 +41,7 @@ def fill(rows: Sequence[Queued[Result]], budget: int, max_rows: int) -> list[Que
 class Scheduler(Generic[Result]):
     """Calls `run(payloads)` from its own thread; `run` returns one result a payload, in order."""
 
-    def __init__(
-        self, run: Callable[[list[object]], Sequence[Result]], *, budget: int = 2048, max_rows: int = 64
-    ) -> None:
+    def __init__(self, run: Callable[[list[object]], Sequence[Result]], *, budget: int = 2048, max_rows: int = 64) -> None:
         self._run, self.budget, self.max_rows = run, budget, max_rows
         self._pending: list[Queued[Result]] = []
         self._wake = threading.Condition()

@@ -74,13 +74,9 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
     def list_adapters() -> AdaptersResponse:
         """Adapters that are served, and those in the library that were refused, with the reason."""
         engine = host().engine
-        refused = [
-            Refused(name=n, error=ErrorBody.model_validate(e.payload())) for n, e in sorted(host().refused.items())
-        ]
+        refused = [Refused(name=n, error=ErrorBody.model_validate(e.payload())) for n, e in sorted(host().refused.items())]
         adapters = [_adapter_out(m) for m in engine.manifests()]
-        return AdaptersResponse(
-            adapters=adapters, refused=refused, free_slots=engine.bank.free, backbone=engine.card.backbone
-        )
+        return AdaptersResponse(adapters=adapters, refused=refused, free_slots=engine.bank.free, backbone=engine.card.backbone)
 
     upload = {"requestBody": {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}}
 
@@ -151,9 +147,7 @@ def _authorise(request: Request) -> None:
         return
     peer = request.client.host if request.client else ""
     if "x-forwarded-for" in request.headers or not _is_loopback(peer):
-        raise Forbidden(
-            f"adapters can be changed from this machine only until the server is started with {KEY_VARIABLE}"
-        )
+        raise Forbidden(f"adapters can be changed from this machine only until the server is started with {KEY_VARIABLE}")
 
 
 def _is_loopback(address: str) -> bool:
@@ -172,4 +166,3 @@ def _adapter_out(manifest: Manifest) -> AdapterOut:
         name=manifest.name, version=manifest.version, task=manifest.task, languages=manifest.languages,
         labels=manifest.labels, parent=manifest.parent, description=manifest.description,
     )  # fmt: skip
-

@@ -41,9 +41,7 @@ class Host:
     def _load(self, name: str, folder: Path) -> Manifest:
         manifest = load_manifest(folder)
         if manifest.name != name:
-            raise AdapterError(
-                f"folder {name!r} holds adapter {manifest.name!r}; rename the folder to the adapter's name"
-            )
+            raise AdapterError(f"folder {name!r} holds adapter {manifest.name!r}; rename the folder to the adapter's name")
         return self.engine.add(folder)
 
     def add(self, archive: bytes) -> Manifest:

@@ -145,6 +145,4 @@ def row_out(answer: Classified | PolygraftError, adapter: str | None) -> RowOut:
     if isinstance(answer, PolygraftError):
         return RowOut(adapter=adapter, error=ErrorBody.model_validate(answer.payload()))
     labels = [LabelOut(label=x.label, score=round(x.score, 6)) for x in answer.labels]
-    return RowOut(
-        adapter=answer.adapter, version=answer.version, label=answer.label, score=labels[0].score, labels=labels
-    )
+    return RowOut(adapter=answer.adapter, version=answer.version, label=answer.label, score=labels[0].score, labels=labels)

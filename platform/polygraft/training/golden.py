@@ -5,30 +5,23 @@ At load the engine replays them; an adapter that is not really applied answers l
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from polygraft.adapter import Golden
 from polygraft.text import TextEncoder
 from polygraft.training import model
-
-if TYPE_CHECKING:
-    from polygraft.training.train import Job
+from polygraft.training.job import Job, batches_of
 
 COUNT = 6
 CANDIDATES = 200
+MAX_CHARACTERS = 120
 
 
 def choose_golden(classifier: model.Classifier, job: Job, encoder: TextEncoder) -> list[Golden]:
-    """Short dev rows, spread over the labels, with float32 logits computed by PyTorch and peft.
-
-    Private text stays out: rows are taken from the recipe's own dev split, whose licence the manifest names, and only
-    those under 200 characters.
-    """
-    from polygraft.training.train import batches_of
-
-    texts = [t for t in job.splits.dev.texts if len(t) < 200][:CANDIDATES] or job.splits.dev.texts[:COUNT]
+    """Beginnings of dev rows, spread over the labels, with float32 logits computed by PyTorch and peft."""
+    texts = list(dict.fromkeys(text[:MAX_CHARACTERS].strip() for text in job.splits.dev.texts))
+    rows = encoder.encode(texts)
+    texts = [text for text, row in zip(texts, rows, strict=True) if not row.truncated][:CANDIDATES]
     batches = batches_of(encoder.encode(texts), encoder.pad_id)
     logits = model.logits_of(classifier, batches)
     bare = model.logits_of(classifier, batches, bare=True)
@@ -39,8 +32,6 @@ def choose_golden(classifier: model.Classifier, job: Job, encoder: TextEncoder) 
     while len(chosen) < min(COUNT, len(texts)):
         chosen += [queue.pop(0) for queue in ranked if queue]
     return [
-        Golden(
-            text=texts[i], logits=[round(float(x), 5) for x in logits[i]], bare=[round(float(x), 5) for x in bare[i]]
-        )
+        Golden(text=texts[i], logits=[round(float(x), 5) for x in logits[i]], bare=[round(float(x), 5) for x in bare[i]])
         for i in chosen[:COUNT]
     ]

@@ -6,7 +6,7 @@ and the adapter itself. Gain from transfer is paired over examples.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from safetensors.torch import load_file
 
@@ -15,9 +15,7 @@ from polygraft.adapter import LAYOUT, load_manifest
 from polygraft.evaluate import Metric
 from polygraft.recipe import load_recipe
 from polygraft.training import model
-
-if TYPE_CHECKING:
-    from polygraft.training.train import Job
+from polygraft.training.job import Job, encoder_of, predict
 
 Runs = list[list[str]]
 
@@ -61,8 +59,6 @@ def verdict(gain: evaluate.Interval) -> str:
 
 def _zero_shot(job: Job) -> list[str]:
     """The parent as it is, on the child's held-out rows."""
-    from polygraft.training.train import encoder_of, predict
-
     assert job.parent is not None
     labels = load_manifest(job.parent).labels
     recipe = load_recipe(job.parent / LAYOUT.recipe)

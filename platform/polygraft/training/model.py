@@ -42,7 +42,7 @@ class Classifier(nn.Module):
         logits = self.head(pool(states.float(), attention_mask))
         return {"logits": logits} if labels is None else {"loss": self.loss(logits, labels), "logits": logits}
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Only what is trained: a checkpoint does not repeat the backbone."""
         trained = {name for name, p in self.named_parameters() if p.requires_grad}
         return {k: v for k, v in super().state_dict(*args, **kwargs).items() if k in trained}

@@ -7,7 +7,6 @@ was chosen on dev. Does not: export, serve, or decide whether an adapter is prom
 from __future__ import annotations
 
 import datetime
-import json
 import shutil
 import tempfile
 import time
@@ -24,52 +23,15 @@ from rich.console import Console
 from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
 
 from polygraft.adapter import HASHED, LAYOUT, Golden, Manifest, load_adapter, load_manifest, publish, sha256
-from polygraft.backbone import BackboneFiles, fingerprint
-from polygraft.data import Split, Splits, check_parent, load_splits
-from polygraft.errors import RecipeError
+from polygraft.backbone import fingerprint
+from polygraft.data import Split
 from polygraft.evaluate import macro_f1
-from polygraft.recipe import Recipe, load_recipe
-from polygraft.text import Encoded, TextEncoder, load_encoder, pad
+from polygraft.text import Encoded, TextEncoder, pad
 from polygraft.training import ladder, model
 from polygraft.training.card import write_card
 from polygraft.training.golden import choose_golden
+from polygraft.training.job import SCORING_BATCH, Job, encoder_of, predict
 from polygraft.training.progress import RichProgress
-
-SCORING_BATCH = 64
-
-
-@dataclass(frozen=True)
-class Job:
-    """A recipe with its data read and its parent found: what `--check` builds and `train` runs."""
-
-    recipe: Recipe
-    file: Path
-    backbone: Path
-    sites: list[str]
-    splits: Splits
-    parent: Path | None
-    parent_labels: list[str] | None
-
-    @property
-    def held_out(self) -> tuple[str, Split]:
-        """The split that figures are reported on, and its name: test, or dev when there is no test."""
-        return ("test", self.splits.test) if self.splits.test else ("dev", self.splits.dev)
-
-
-def prepare(recipe_file: Path, backbone: Path) -> Job:
-    """Check everything that can be checked without training. Raises `RecipeError`, `DataError` or `AdapterError`."""
-    recipe = load_recipe(recipe_file)
-    folder = recipe_file.resolve().parent
-    parent, parent_labels = None, None
-    if recipe.parent:
-        parent = _find_parent(recipe.parent, folder)
-        parent_labels = load_adapter(parent, backbone=fingerprint(backbone)).manifest.labels
-    sites = _graph_sites(backbone)
-    model.pick_sites(recipe.lora, sites)
-    splits = load_splits(recipe, folder)
-    if parent:
-        check_parent(recipe, parent / LAYOUT.recipe, splits)
-    return Job(recipe, recipe_file, backbone, sites, splits, parent, parent_labels)
 
 
 def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | None = None) -> Manifest:
@@ -107,26 +69,6 @@ def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | N
         publish(staging, output)
     shutil.rmtree(work)
     return manifest
-
-
-def encoder_of(job: Job) -> TextEncoder:
-    return load_encoder(job.backbone, max_length=job.recipe.training.max_length)
-
-
-def batches_of(rows: list[Encoded], pad_id: int) -> list[dict[str, Any]]:
-    """Padded batches in the given order."""
-    return [pad(rows[i : i + SCORING_BATCH], pad_id) for i in range(0, len(rows), SCORING_BATCH)]
-
-
-def predict(classifier: model.Classifier, encoder: TextEncoder, texts: list[str], labels: list[str]) -> list[str]:
-    """The likeliest label of each text, scored in batches of similar length."""
-    rows = encoder.encode(texts)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    logits = model.logits_of(classifier, batches_of([rows[i] for i in order], encoder.pad_id))
-    out = [""] * len(rows)
-    for i, choice in zip(order, logits.argmax(axis=1), strict=True):
-        out[i] = labels[choice]
-    return out
 
 
 @dataclass(frozen=True)
@@ -215,7 +157,7 @@ def _class_weights(train: Split, labels: list[str]) -> list[float]:
 def _bf16_is_faster(classifier: model.Classifier) -> bool:
     """Timed forward passes, the best of five each: CPUs with AMX gain several times from bf16, those without lose half."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     x = torch.full((16, 32), 5)
     batch = {"input_ids": x, "attention_mask": torch.ones_like(x), "token_type_ids": torch.zeros_like(x)}
     seconds = {False: [0.0], True: [0.0]}
@@ -231,24 +173,6 @@ def _seconds(call: Callable[[], object]) -> float:
     started = time.perf_counter()
     call()
     return time.perf_counter() - started
-
-
-def _find_parent(parent: str, folder: Path) -> Path:
-    for candidate in (folder.parent / parent, folder / parent):
-        if (candidate / LAYOUT.manifest).is_file():
-            return candidate
-    raise RecipeError(
-        str(folder / LAYOUT.recipe),
-        [f"parent: no trained adapter {parent!r} in {folder.parent}; train the parent first"],
-    )
-
-
-def _graph_sites(backbone: Path) -> list[str]:
-    """Sites the exported graph carries; before the first export, every linear layer."""
-    graph = BackboneFiles(backbone).graph
-    if graph.is_file():
-        return [site["name"] for site in json.loads(graph.read_text(encoding="utf-8"))["sites"]]
-    return model.site_names(backbone)
 
 
 def _manifest(job: Job, staging: Path, metrics: dict[str, Any], golden: list[Golden]) -> Manifest:

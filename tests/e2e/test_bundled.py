@@ -1,0 +1,111 @@
+"""The bundled backbone and adapters: the README's first command and what a user does next."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from polygraft import Client
+from polygraft.adapter import load_adapter
+from polygraft.backbone import BUNDLED, fingerprint
+from polygraft.runtime.graph import load_card
+
+ADAPTERS = ("spam-en", "spam-es", "spam-hi", "spam-sw", "topic")
+
+
+@pytest.fixture(scope="module")
+def library(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("bundled") / "adapters"
+    return Path(shutil.copytree(root / "adapters", target, ignore=shutil.ignore_patterns(".*")))
+
+
+@pytest.fixture(scope="module")
+def url(serve, library: Path) -> str:
+    return serve(["polygraft.cli", "serve"], POLYGRAFT_LIBRARY=str(library))
+
+
+def test_weights_graph_and_adapters_belong_together(root: Path) -> None:
+    assert load_card(BUNDLED).backbone == fingerprint(BUNDLED)
+    for name in ADAPTERS:
+        load_adapter(root / "adapters" / name, backbone=fingerprint(BUNDLED))
+
+
+def test_no_file_is_too_large_for_a_plain_clone(root: Path) -> None:
+    sizes = {f: f.stat().st_size / 2**20 for f in BUNDLED.rglob("*") if f.is_file() and "fp32" not in f.name}
+    assert max(sizes.values()) < 90
+    assert sum(sizes.values()) < 150
+
+
+def test_every_adapter_is_served_and_none_refused(url: str) -> None:
+    with Client(url) as client:
+        answer = client.adapters()
+    assert not answer.refused
+    assert {a.name for a in answer.adapters} >= set(ADAPTERS)
+
+
+def test_the_readmes_curl_line(root: Path, url: str) -> None:
+    """An English and a Swahili spam message, two adapters, one mixed call; as printed in the README."""
+    curl = re.search(r"```sh\n(curl .*?)```", (root / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert curl
+    command = curl.group(1).replace("http://127.0.0.1:3000", url)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    results = json.loads(done.stdout)["results"]
+    assert [(r["adapter"], r["label"]) for r in results[:2]] == [("spam-en", "spam"), ("spam-sw", "spam")]
+
+
+def test_label_counts_mix_in_one_batch(url: str) -> None:
+    rows = [
+        {"adapter": "spam-en", "text": "Ok see you at home around 5"},
+        {"adapter": "topic", "text": "The striker scored twice as United won the cup final on Saturday"},
+        {"adapter": "spam-sw", "text": "Nashukuru kwa kupokea simu yangu. Tutaonana kesho"},
+    ]
+    with Client(url) as client:
+        results = client.classify_rows(rows)
+    assert [r.label for r in results] == ["ham", "sports", "ham"]
+    assert [len(r.labels or []) for r in results] == [2, 7, 2]
+
+
+def test_health_metrics_and_openapi(url: str) -> None:
+    for path in ("/livez", "/readyz", "/healthz", "/docs", "/openapi.json"):
+        assert httpx.get(url + path).status_code == 200, path
+    with Client(url) as client:
+        client.classify("spam-en", ["hello"])
+    metrics = httpx.get(f"{url}/metrics").text
+    assert re.search(r'polygraft_rows_total\{adapter="spam-en",outcome="ok"\} \d', metrics)
+
+
+def test_train_from_the_sample_then_live_without_a_restart(url: str, root: Path, tmp_path: Path) -> None:
+    """The README's training command on the sample, then `adapters add`; answering within a second of it."""
+    sample = Path(shutil.copytree(root / "adapters" / "spam-sample", tmp_path / "spam-mine"))
+    recipe = sample / "recipe.yaml"
+    recipe.write_text(recipe.read_text().replace("name: spam-sample", "name: spam-mine"))
+    for old in ("manifest.json", "adapter_model.safetensors"):
+        (sample / old).unlink(missing_ok=True)
+    cli = [sys.executable, "-m", "polygraft.cli"]
+    subprocess.run([*cli, "train", str(recipe)], check=True, capture_output=True)
+    with Client(url) as client:
+        started = time.perf_counter()
+        client.add(sample)
+        results = client.classify(
+            "spam-mine", ["WINNER! Claim your FREE prize now, call 0900 555 011", "See you at lunch, mum"]
+        )
+        seconds = time.perf_counter() - started
+        assert [r.label for r in results] == ["spam", "ham"]
+        client.remove("spam-mine", purge=True)
+    print(f"added and answering in {seconds:.2f} s")
+
+
+def test_predict_gives_what_the_server_gives(url: str, root: Path) -> None:
+    text = "URGENT! You have won a 2000 prize. Call 09061701461 now to claim"
+    cli = [sys.executable, "-m", "polygraft.cli", "predict", "spam-en"]
+    done = subprocess.run(cli, input=json.dumps({"text": text}), capture_output=True, text=True, check=True)
+    offline = json.loads(done.stdout)
+    with Client(url) as client:
+        online = client.classify("spam-en", [text])[0]
+    assert (offline["label"], offline["score"]) == (online.label, pytest.approx(online.score, abs=0.02))

@@ -1,0 +1,81 @@
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from polygraft.cli import app
+
+runner = CliRunner()
+
+
+@pytest.fixture(autouse=True)
+def environment(backbone: Path, library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYGRAFT_BACKBONE", str(backbone))
+    monkeypatch.setenv("POLYGRAFT_LIBRARY", str(library))
+
+
+def test_every_command_explains_itself() -> None:
+    for command in ("serve", "predict", "train", "export", "pretrain", "probe", "recipe", "adapters list", "adapters add"):
+        result = runner.invoke(app, [*command.split(), "--help"])
+        assert result.exit_code == 0, command
+        assert len(result.output) > 200, command
+
+
+def test_predict_keeps_the_row_and_adds_the_answer(tmp_path: Path) -> None:
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text('{"text": "WIN cash", "id": 7}\n\n{"text": " "}\n{"text": 3}\n')
+    result = runner.invoke(app, ["predict", "spam", "--input", str(source), "--output", str(target)])
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in target.read_text().splitlines()]
+    assert rows[0]["id"] == 7
+    assert rows[0]["label"] in ("ham", "spam")
+    assert 0.5 <= rows[0]["score"] <= 1
+    assert [r["error"]["code"] for r in rows[1:]] == ["InvalidRow", "InvalidRow"]
+
+
+def test_predict_through_pipes() -> None:
+    result = runner.invoke(app, ["predict", "spam"], input='{"text": "hello mum"}\n')
+    assert json.loads(result.stdout)["label"] in ("ham", "spam")
+
+
+@pytest.mark.parametrize("line", ["not json", '["list"]', '{"txt": "x"}'])
+def test_a_bad_line_is_named_and_no_file_is_written(tmp_path: Path, line: str) -> None:
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text('{"text": "fine"}\n' + line + "\n")
+    result = runner.invoke(app, ["predict", "spam", "--input", str(source), "--output", str(target)])
+    assert result.exit_code == 1
+    assert "line 2" in result.output
+    assert [f.name for f in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["spma", "../spam", "../../etc"])
+def test_predict_with_an_unknown_adapter(name: str) -> None:
+    result = runner.invoke(app, ["predict", name], input="")
+    assert result.exit_code == 1
+    assert "no adapter named" in result.output
+    assert "Traceback" not in result.output
+
+
+def test_train_check_reports_all_of_a_bad_recipe(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("name: A B\nlanguages: []\ndata: {train: x.csv}\n")
+    result = runner.invoke(app, ["train", str(tmp_path / "recipe.yaml"), "--check"])
+    assert result.exit_code == 1
+    for path in ("name:", "languages:", "data.dev:"):
+        assert path in result.output
+
+
+def test_train_check_of_the_sample(root: Path) -> None:
+    result = runner.invoke(app, ["train", str(root / "adapters" / "spam-sample" / "recipe.yaml"), "--check", "--json"])
+    assert json.loads(result.stdout)["rows"] == {"train": 104, "dev": 24, "test": 32}
+
+
+def test_recipe_schema_documents_every_field() -> None:
+    schema = json.loads(runner.invoke(app, ["recipe"]).stdout)
+    assert "alpha/r" in schema["$defs"]["LoraRecipe"]["properties"]["alpha"]["description"]
+
+
+def test_adapters_without_a_server() -> None:
+    result = runner.invoke(app, ["adapters", "list", "--server", "http://127.0.0.1:9"])
+    assert result.exit_code == 1
+    assert "is the server running" in result.output.replace("\n", " ")

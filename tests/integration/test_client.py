@@ -1,0 +1,65 @@
+"""The sync and async clients against a real socket."""
+
+import asyncio
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+
+from polygraft import AsyncClient, Client
+from polygraft.errors import ServerError
+from polygraft.library import Library
+from polygraft.runtime.engine import Engine
+from polygraft.serve.api import create_app
+from polygraft.serve.host import Host
+
+
+@pytest.fixture(scope="module")
+def url(backbone: Path, library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    copy = Path(shutil.copytree(library, tmp_path_factory.mktemp("served") / "library"))
+    host = Host(Engine(backbone, precision="fp32", slots=8), Library(copy))
+    server = uvicorn.Server(uvicorn.Config(create_app(lambda: host), port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+    host.engine.close()
+
+
+def test_sync(url: str, library: Path) -> None:
+    with Client(url) as client:
+        assert [a.name for a in client.adapters().adapters] == ["mood", "spam", "topic"]
+        first, second = client.classify("spam", ["WIN a free prize", " "], top_k=1)
+        assert first.label in ("ham", "spam")
+        assert second.error is not None
+        rows = client.classify_rows([{"adapter": "topic", "text": "x"}, {"adapter": "mood", "text": "y"}])
+        assert [r.adapter for r in rows] == ["topic", "mood"]
+        assert client.remove("mood").name == "mood"
+        assert client.add(library / "mood").name == "mood"
+        with pytest.raises(ServerError, match=r"404.*did you mean spam"):
+            client.classify("spma", ["x"])
+
+
+def test_async(url: str, library: Path) -> None:
+    async def go() -> None:
+        async with AsyncClient(url) as client:
+            answers = await asyncio.gather(*(client.classify("spam", [f"text {i}"]) for i in range(20)))
+            assert all(a[0].label for a in answers)
+            assert len((await client.classify_rows([{"adapter": "topic", "text": "x"}]))[0].labels or []) == 7
+            assert (await client.remove("topic")).name == "topic"
+            assert (await client.add(library / "topic")).name == "topic"
+            assert len((await client.adapters()).adapters) == 3
+
+    asyncio.run(go())
+
+
+def test_no_server_is_one_clear_error() -> None:
+    with Client("http://127.0.0.1:9") as client, pytest.raises(ServerError, match="is the server running"):
+        client.adapters()

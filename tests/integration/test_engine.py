@@ -1,0 +1,129 @@
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from polygraft.adapter import LAYOUT
+from polygraft.errors import BackboneError, BankFull, GoldenMismatch, InvalidRow, UnknownAdapter, WrongBackbone
+from polygraft.runtime.engine import Classified, Engine, Row
+
+ROWS = [Row("spam", "WIN a free prize"), Row("mood", "see you soon"), Row("topic", "call mum"), Row("spam", "dinner")]
+
+
+@pytest.fixture
+def engine(backbone: Path, library: Path) -> Iterator[Engine]:
+    engine = Engine(backbone, precision="fp32", slots=4)
+    for name in ("spam", "mood", "topic"):
+        engine.add(library / name)
+    yield engine
+    engine.close()
+
+
+def test_mixed_rows_are_those_of_each_adapter_alone(engine: Engine) -> None:
+    mixed = engine.classify(ROWS)
+    for row, answer in zip(ROWS, mixed, strict=True):
+        (alone,) = engine.classify([row])
+        assert isinstance(answer, Classified)
+        assert isinstance(alone, Classified)
+        assert answer.adapter == row.adapter
+        assert answer.label == alone.label
+        np.testing.assert_allclose([x.score for x in answer.labels], [x.score for x in alone.labels], atol=1e-5)
+    assert [len(a.labels) for a in mixed if isinstance(a, Classified)] == [2, 3, 7, 2]
+
+
+def test_scores_sum_to_one_and_top_k_cuts(engine: Engine) -> None:
+    (answer,) = engine.classify([ROWS[2]])
+    assert isinstance(answer, Classified)
+    assert sum(x.score for x in answer.labels) == pytest.approx(1, abs=1e-5)
+    (cut,) = engine.classify([ROWS[2]], top_k=2)
+    assert isinstance(cut, Classified)
+    assert cut.labels == answer.labels[:2]
+
+
+def test_bad_rows_fail_in_their_place(engine: Engine) -> None:
+    rows = [Row("spam", ""), ROWS[0], Row("spma", "x"), Row("spam", "word " * 500), Row("mood", "x", language="en"), ROWS[1]]
+    kinds = [type(a) for a in engine.classify(rows)]
+    assert kinds == [InvalidRow, Classified, UnknownAdapter, InvalidRow, InvalidRow, Classified]
+    (near,) = engine.classify([Row("spma", "x")])
+    assert "did you mean spam" in str(near)
+
+
+def test_truncate_reads_the_beginning(engine: Engine) -> None:
+    (answer,) = engine.classify([Row("spam", "word " * 500, truncate=True)])
+    assert isinstance(answer, Classified)
+
+
+def test_remove_frees_the_slot_and_the_name(engine: Engine, make_adapter: Callable[..., Path], tmp_path: Path) -> None:
+    assert engine.bank.free == 1
+    engine.remove("mood")
+    assert engine.bank.free == 2
+    with pytest.raises(UnknownAdapter):
+        engine.remove("mood")
+    for number in (1, 2):
+        engine.add(make_adapter(tmp_path / f"more-{number}", seed=10 + number))
+    with pytest.raises(BankFull):
+        engine.add(make_adapter(tmp_path / "more-3", seed=13))
+    assert isinstance(engine.classify(ROWS[:1])[0], Classified)
+
+
+def test_an_adapter_whose_outputs_changed_is_refused_by_name(
+    engine: Engine, library: Path, tmp_path: Path, edit_manifest: Callable[..., None]
+) -> None:
+    folder = Path(shutil.copytree(library / "topic", tmp_path / "topic"))
+    other = load_file(library / "topic" / LAYOUT.weights)
+    save_file({k: np.zeros_like(v) for k, v in other.items()}, folder / LAYOUT.weights)
+    edit_manifest(folder, name="broken")
+    before = engine.bank.free
+    with pytest.raises(GoldenMismatch, match="'broken' does not give the outputs"):
+        engine.add(folder)
+    assert engine.bank.free == before
+    assert "broken" not in [m.name for m in engine.manifests()]
+
+
+def test_wrong_backbone_is_refused(engine: Engine, library: Path, tmp_path: Path, edit_manifest: Callable[..., None]) -> None:
+    folder = Path(shutil.copytree(library / "spam", tmp_path / "spam"))
+    edit_manifest(folder, backbone="f" * 16)
+    with pytest.raises(WrongBackbone):
+        engine.add(folder)
+
+
+def test_a_backbone_that_was_not_exported(tmp_path: Path) -> None:
+    with pytest.raises(BackboneError, match=r"onnx/graph\.json"):
+        Engine(tmp_path)
+
+
+def test_adapters_come_and_go_while_rows_are_answered(backbone: Path, library: Path) -> None:
+    """No answer under way is lost or changed by an adapter being replaced, or removed and added."""
+    engine = Engine(backbone, precision="fp32", slots=12)
+    for name in ("spam", "mood", "topic"):
+        engine.add(library / name)
+    wanted = engine.classify(ROWS[:1])[0]
+    assert isinstance(wanted, Classified)
+    stop, failures = threading.Event(), []
+
+    def ask() -> None:
+        while not stop.is_set():
+            answer = engine.classify(ROWS[:1] * 4)
+            if any(not isinstance(a, Classified) or abs(a.score - wanted.score) > 1e-4 for a in answer):
+                failures.append(answer)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(10):
+            engine.add(library / "mood")
+            engine.add(library / "spam")
+            engine.remove("topic")
+            engine.add(library / "topic")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        engine.close()
+    assert not failures
+    assert engine.bank.free == 9

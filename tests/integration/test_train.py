@@ -1,0 +1,124 @@
+"""`polygraft train` end to end on the tiny backbone and the sample set's kind of data."""
+
+import json
+import shutil
+from pathlib import Path
+
+import peft
+import pytest
+import yaml
+
+from polygraft.adapter import LAYOUT, load_adapter
+from polygraft.backbone import load_backbone
+from polygraft.errors import DataError, RecipeError
+from polygraft.runtime.engine import Classified, Engine, Row
+from polygraft.training import train as training
+from polygraft.training.job import prepare
+from polygraft.training.train import train
+
+SPAM = [
+    f"{a} {b} {c}" for a in ("win", "claim") for b in ("free cash", "free prize", "cash prize") for c in ("now", "call", "text")
+]
+HAM = [f"{a} {b} {c}" for a in ("hello", "see you") for b in ("mum", "dinner", "train") for c in ("soon", "tonight", "late")]
+
+
+def recipe(folder: Path, **changes: object) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, part in (("train", slice(0, 12)), ("dev", slice(12, 15)), ("test", slice(15, 18))):
+        rows = [(t, "spam") for t in SPAM[part]] + [(t, "ham") for t in HAM[part]]
+        lines = [json.dumps({"text": t, "label": y}) for t, y in rows]
+        (folder / f"{split}.jsonl").write_text("\n".join(lines))
+    content = {
+        "name": folder.name, "languages": ["en"], "positive": "spam",
+        "data": {"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl"}, "lora": {"r": 4},
+        "training": {"epochs": 8, "batch_size": 8, "learning_rate": 0.02, "bf16": False},
+    }  # fmt: skip
+    file = folder / "recipe.yaml"
+    file.write_text(yaml.safe_dump(content | changes))
+    return file
+
+
+@pytest.fixture(scope="module")
+def parent(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = recipe(tmp_path_factory.mktemp("trained") / "parent")
+    train(prepare(file, backbone), file.parent)
+    return file.parent
+
+
+def test_the_result_is_learnt_served_and_loaded_by_peft(parent: Path, backbone: Path) -> None:
+    adapter = load_adapter(parent)
+    ladder = adapter.manifest.metrics["ladder"]
+    assert set(ladder) == {"majority", "tfidf", "adapter"}
+    assert set(ladder["adapter"]) == {"macro_f1", "spam_f1"}
+    assert ladder["adapter"]["macro_f1"]["value"] > ladder["majority"]["macro_f1"]["value"] + 20
+    assert {f.name for f in parent.iterdir()} >= set(LAYOUT.names())
+    assert not list(parent.glob(".*"))
+    assert peft.PeftModel.from_pretrained(load_backbone(backbone), parent).peft_config["default"].r == 4
+    engine = Engine(backbone, precision="int8", slots=1)
+    engine.add(parent)
+    answers = engine.classify([Row("parent", "win free cash call"), Row("parent", "hello mum see you late")])
+    assert [a.label for a in answers if isinstance(a, Classified)] == ["spam", "ham"]
+    engine.close()
+
+
+def test_the_card_shows_the_ladder_and_the_data(parent: Path) -> None:
+    card = (parent / LAYOUT.card).read_text()
+    assert card.startswith("---\nlibrary_name: peft")
+    for part in ("TF-IDF + logistic regression", "| majority label |", "train.jsonl", "## Limits"):
+        assert part in card
+
+
+def test_a_child_starts_from_its_parent_and_says_so(parent: Path, backbone: Path) -> None:
+    file = recipe(parent.parent / "child", parent="parent", training={"epochs": 1, "bf16": False, "seeds": [0, 1]})
+    manifest = train(prepare(file, backbone), file.parent, full_ladder=True)
+    assert manifest.parent == f"parent@{load_adapter(parent).version}"
+    assert set(manifest.metrics["ladder"]) == {"majority", "tfidf", "zero_shot", "target_only", "adapter"}
+    assert manifest.metrics["gain_from_transfer"]["verdict"] in ("helps", "harms", "no evidence")
+    assert set(manifest.metrics["seeds"]) == {"0", "1"}
+    zero_shot = manifest.metrics["ladder"]["zero_shot"]["macro_f1"]["value"]
+    assert zero_shot > manifest.metrics["ladder"]["majority"]["macro_f1"]["value"]
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint(backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = recipe(tmp_path / "killed", training={"epochs": 4, "bf16": False, "patience": 4})
+
+    class Killed(BaseException):
+        pass
+
+    class DiesInTheThirdEpoch(training.RichProgress):
+        def on_epoch_begin(self, args: object, state: object, control: object, **kwargs: object) -> None:
+            if state.epoch >= 2:  # type: ignore[attr-defined]
+                raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "RichProgress", DiesInTheThirdEpoch)
+        with pytest.raises(Killed):
+            train(prepare(file, backbone), file.parent)
+    assert not (file.parent / LAYOUT.manifest).exists()
+    assert len(list((file.parent / ".training" / "seed-0").glob("checkpoint-*"))) == 2
+
+    begun: list[float] = []
+
+    class Notes(training.RichProgress):
+        def on_epoch_begin(self, args: object, state: object, control: object, **kwargs: object) -> None:
+            begun.append(round(state.epoch or 0))  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(training, "RichProgress", Notes)
+    train(prepare(file, backbone), file.parent)
+    assert begun == [2, 3]
+
+
+def test_missing_parent_and_wrong_site_are_recipe_errors(backbone: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no trained adapter 'nobody'"):
+        prepare(recipe(tmp_path / "a", parent="nobody"), backbone)
+    with pytest.raises(RecipeError, match="'querry' matches no site"):
+        prepare(recipe(tmp_path / "b", lora={"sites": ["querry"]}), backbone)
+
+
+def test_a_data_error_writes_nothing(backbone: Path, tmp_path: Path) -> None:
+    file = recipe(tmp_path / "c")
+    shutil.copy(tmp_path / "c" / "train.jsonl", tmp_path / "c" / "test.jsonl")
+    before = sorted(f.name for f in file.parent.iterdir())
+    with pytest.raises(DataError, match="also stand in dev or test"):
+        prepare(file, backbone)
+    assert sorted(f.name for f in file.parent.iterdir()) == before

@@ -1,0 +1,125 @@
+"""The ONNX graph with adapters mixed in a batch, against PyTorch + peft with each adapter alone."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import peft
+import pytest
+import torch
+
+from polygraft.adapter import load_adapter
+from polygraft.backbone import BackboneFiles, load_backbone
+from polygraft.errors import ExportError
+from polygraft.export import export as exporting
+from polygraft.runtime.bank import Bank
+from polygraft.runtime.graph import GraphSession, load_card
+from polygraft.text import load_encoder, pad
+from polygraft.training.model import pool
+
+TEXTS = ["WIN a free prize", "see you soon", "call mum now", "dinner tonight?", "ọjọ́ dára", "hello", "text CLAIM to 80082", "x"]
+NAMES = ["spam", "mood", "topic"]
+
+
+@pytest.fixture(scope="module")
+def batch(backbone: Path) -> dict[str, np.ndarray]:
+    return pad(load_encoder(backbone).encode(TEXTS), 0)
+
+
+@torch.no_grad()
+def pooled(model: torch.nn.Module, batch: dict[str, np.ndarray]) -> np.ndarray:
+    inputs = {k: torch.from_numpy(v) for k, v in batch.items()}
+    return pool(model(**inputs).last_hidden_state, inputs["attention_mask"]).numpy()
+
+
+@pytest.fixture(scope="module")
+def alone(backbone: Path, library: Path, batch: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """Slow reference: the bare backbone, then each adapter by itself, in PyTorch."""
+    models = [load_backbone(backbone)]
+    models += [peft.PeftModel.from_pretrained(load_backbone(backbone), library / n).eval() for n in NAMES]
+    return [pooled(m, batch) for m in models]
+
+
+@pytest.fixture(scope="module")
+def bank(backbone: Path, library: Path) -> Bank:
+    bank = Bank(load_card(backbone).sites, capacity=8, rank=2)
+    for expected, name in enumerate(NAMES, 1):
+        assert bank.write(load_adapter(library / name).lora, name) == expected
+    return bank
+
+
+def test_the_adapters_differ(alone: list[np.ndarray]) -> None:
+    for i, one in enumerate(alone):
+        for other in alone[i + 1 :]:
+            assert np.abs(one - other).max(axis=1).min() > 1e-2
+
+
+@pytest.mark.parametrize("rotation", range(4))
+def test_each_row_of_a_mixed_batch_is_its_adapter_alone(
+    backbone: Path, batch: dict[str, np.ndarray], alone: list[np.ndarray], bank: Bank, rotation: int
+) -> None:
+    slots = (np.arange(len(TEXTS)) + rotation) % 4
+    got = GraphSession(BackboneFiles(backbone).model("fp32")).run(batch | {"slots": slots}, bank.values)
+    wanted = np.stack([alone[slot][row] for row, slot in enumerate(slots)])
+    worst = np.abs(got - wanted).max()
+    assert worst < 1e-5, f"largest difference {worst:.2g}"
+
+
+def test_int8_stays_close_and_the_adapters_still_show(
+    backbone: Path, batch: dict[str, np.ndarray], alone: list[np.ndarray], bank: Bank
+) -> None:
+    session = GraphSession(BackboneFiles(backbone).model("int8"))
+    for slot in range(4):
+        got = session.run(batch | {"slots": np.full(len(TEXTS), slot)}, bank.values)
+        distances = [float(np.linalg.norm(got - reference)) for reference in alone]
+        assert int(np.argmin(distances)) == slot, f"slot {slot} is nearest to {int(np.argmin(distances))}: {distances}"
+
+
+def test_int8_quantises_weights_only(backbone: Path) -> None:
+    model = onnx.load(BackboneFiles(backbone).model("int8"))
+    sites = load_card(backbone).sites
+    inputs = {i.name for i in model.graph.input}
+    assert {f"{s.name}.{ab}" for s in sites for ab in "AB"} <= inputs
+    floats = [n for n in model.graph.node if n.op_type == "MatMul"]
+    integers = [n for n in model.graph.node if n.op_type == "MatMulInteger"]
+    assert len(floats) == 2 * len(sites)
+    assert len(integers) == len(sites)
+
+
+def test_padding_changes_nothing(backbone: Path, bank: Bank) -> None:
+    session, encoder = GraphSession(BackboneFiles(backbone).model("fp32")), load_encoder(backbone)
+    rows = encoder.encode(["hello", "call mum now dinner tonight see you soon"])
+    together = session.run(pad(rows, 0) | {"slots": np.array([1, 2])}, bank.values)
+    for i, row in enumerate(rows):
+        one = session.run(pad([row], 0) | {"slots": np.array([i + 1])}, bank.values)
+        assert np.abs(together[i] - one[0]).max() < 1e-5
+
+
+def test_export_refuses_to_write_on_drift(backbone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {f.name: f.read_bytes() for f in BackboneFiles(backbone).onnx.iterdir()}
+    monkeypatch.setattr(exporting, "drift", lambda *a: {"fp32": 0.5})
+    with pytest.raises(ExportError, match="drifts from PyTorch"):
+        exporting.export_backbone(backbone, precisions=("fp32",))
+    assert {f.name: f.read_bytes() for f in BackboneFiles(backbone).onnx.iterdir()} == before
+    assert not list(backbone.glob(".staging-*"))
+
+
+def test_sites_can_be_chosen(backbone: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = Path(shutil.copytree(backbone, tmp_path / "backbone"))
+    card = exporting.export_backbone(copy, precisions=("fp32",), sites=["query", "value"])
+    assert [s.name.rsplit(".", 1)[-1] for s in card.sites] == ["query", "value"] * 2
+
+
+def test_merged_export_answers_as_the_adapter_does(
+    backbone: Path, library: Path, batch: dict[str, np.ndarray], alone: list[np.ndarray], tmp_path: Path
+) -> None:
+    import onnxruntime
+
+    file = exporting.export_merged(library / "mood", backbone, tmp_path / "mood.onnx")
+    session = onnxruntime.InferenceSession(str(file))
+    got = session.run(["logits"], batch)[0]
+    wanted = load_adapter(library / "mood").head.logits(alone[2])
+    assert np.abs(got - wanted).max() < 1e-4
+    assert session.get_modelmeta().custom_metadata_map["labels"] == "bad,good,so-so"
