@@ -253,6 +253,21 @@ def probe(
     out.print(table)
 
 
+@app.command()
+@told
+def report(
+    library: Annotated[Path | None, typer.Option(help="Folder of adapters; default: the bundled ones.")] = None,
+) -> None:
+    """Print the results table of a library as Markdown, from its manifests.
+
+    Example: `polygraft report > adapters/README.md`
+    """
+    from polygraft.library import Library, default_library
+    from polygraft.report import results_table
+
+    print(results_table(Library(library or default_library())), end="")
+
+
 @app.command("recipe")
 def show_schema() -> None:
     """Print the recipe's fields, defaults and meanings as JSON Schema."""

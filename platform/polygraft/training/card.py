@@ -9,6 +9,7 @@ import yaml
 
 from polygraft.adapter import Manifest
 from polygraft.recipe import Recipe
+from polygraft.report import show
 
 RUNGS = {
     "majority": "majority label",
@@ -56,7 +57,3 @@ def figures_table(metrics: dict[str, Any]) -> str:
     if gain:
         table.append(f"Gain from transfer over target rows only (paired, macro-F1): {show(gain)}: {gain['verdict']}.")
     return "\n".join(table)
-
-
-def show(figure: dict[str, float]) -> str:
-    return f"{figure['value']:.1f} [{figure['low']:.1f}, {figure['high']:.1f}]"
