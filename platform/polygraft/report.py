@@ -8,15 +8,15 @@ from polygraft.library import Library
 RUNGS = ("majority", "tfidf", "zero_shot", "target_only", "adapter")
 HEAD = """# Adapters
 
-One folder an adapter: `recipe.yaml` (how it was made), `manifest.json` (figures, golden, hashes), `README.md` (the card), PEFT's
-two files and the head. Written by `polygraft report`; do not edit.
+One folder an adapter: `recipe.yaml` (how it was made), `manifest.json` (figures, golden, hashes), `README.md` (the card),
+PEFT's two files and the head. Written by `polygraft report`; do not edit.
 
 Macro-F1 in percent with 95% bootstrap intervals over the rows of the named split, mean over the seeds. TF-IDF is word and
 character TF-IDF into logistic regression on the same training rows; zero-shot is the parent as it is; "target only" is the same
 recipe without the parent.
 
-| adapter | languages | split (rows) | majority | TF-IDF | zero-shot | target only | **adapter** | against TF-IDF | gain from transfer |
-|---|---|---|---|---|---|---|---|---|---|"""
+"""
+COLUMNS = "adapter|languages|split (rows)|majority|TF-IDF|zero-shot|target only|**adapter**|against TF-IDF|gain from transfer"
 
 
 def show(figure: dict[str, float] | None) -> str:
@@ -29,7 +29,9 @@ def results_table(library: Library) -> str:
     manifests = [load_manifest(library.folder(name)) for name in library.names()]
     rows = [_row(m) for m in manifests]
     positive = [_positive_row(m) for m in manifests]
-    lines = [HEAD, *rows, "\nF1 of the `spam` label:\n", "| adapter | TF-IDF | **adapter** |", "|---|---|---|"]
+    columns = COLUMNS.split("|")
+    head = "| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|"
+    lines = [HEAD + head, *rows, "\nF1 of the `spam` label:\n", "| adapter | TF-IDF | **adapter** |", "|---|---|---|"]
     return "\n".join([*lines, *(p for p in positive if p)]) + "\n"
 
 

@@ -10,24 +10,25 @@ All in one process and interleaved, so that a noisy neighbour hits every contend
 | one | int8 graph with the bank, 64 slots resident, every row the same adapter |
 | mixed16 | the same graph and bank, 16 adapters mixed in the batch |
 | peft | PyTorch + peft, float32, the same 16 adapters through `adapter_names=` |
-| merged | one int8 session an adapter (16 copies of the bare graph stand for 16 merged models), rows grouped by adapter |
+| merged | an int8 session an adapter (16 copies of the bare graph stand in for them), rows grouped by adapter |
 
-Lengths: those of the SMS training rows when POLYGRAFT_DATA is set, else of the sample set. Each batch is drawn from rows of
-similar length, as the scheduler would. Memory is the growth of resident memory when the contender is set up. JSON line last.
+Lengths: those of the SMS training rows when POLYGRAFT_DATA is set, else of the sample set. A batch is drawn from rows of
+similar length, as the scheduler would. Memory is the growth of resident memory when a fresh process builds the contender.
+JSON line last.
 """
 
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import platform
 import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -47,17 +48,42 @@ RESIDENT, MIXED, RANK = 64, 16, 8
 BATCHES = (1, 8, 32)
 
 
-def memory_mib() -> float:
+def resident_mib() -> float:
     """Resident memory of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 2**20
 
 
-def build(make: Callable[[], object]) -> tuple[object, float]:
-    gc.collect()
-    before = memory_mib()
-    made = make()
-    return made, round(memory_mib() - before, 1)
+class Contenders:
+    """Builds each contender; `bare_file` is the int8 graph exported without sites."""
+
+    def __init__(self, backbone: Path, bare_file: Path, threads: int) -> None:
+        self.backbone, self.bare_file = backbone, bare_file
+        self.options = SessionOptions(threads=threads)
+        self.card = load_card(backbone)
+        rng = np.random.default_rng(0)
+        self.adapters = [random_lora(self.card, rng) for _ in range(RESIDENT)]
+
+    def bare(self) -> GraphSession:
+        return GraphSession(self.bare_file, self.options)
+
+    def mixed16(self) -> tuple[Bank, GraphSession]:
+        bank = Bank(self.card.sites, RESIDENT, RANK)
+        for number, lora in enumerate(self.adapters):
+            bank.write(lora, str(number))
+        return bank, GraphSession(self.backbone / "onnx" / "model.int8.onnx", self.options)
+
+    def peft(self) -> torch.nn.Module:
+        return peft_model(self.backbone, self.card, self.adapters[:MIXED])
+
+    def merged(self) -> list[GraphSession]:
+        return [self.bare() for _ in range(MIXED)]
+
+
+def memory_of(name: str, arguments: list[str]) -> float:
+    """Growth of resident memory when a fresh process builds the contender, MiB."""
+    command = [sys.executable, __file__, *arguments, "--memory-of", name]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
 
 
 def random_lora(card, rng) -> dict:
@@ -102,36 +128,29 @@ def main() -> None:
     parser.add_argument("--backbone", type=Path, default=default_backbone())
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 2)
-    parser.add_argument("--skip", nargs="*", default=[], help="contenders to leave out")
+    parser.add_argument("--bare-file", type=Path, help="the int8 graph without sites; left out: exported first")
+    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    rng = np.random.default_rng(0)
-    card, encoder = load_card(options.backbone), load_encoder(options.backbone)
-    threads = SessionOptions(threads=options.threads)
+    if options.bare_file is None:
+        folder = tempfile.TemporaryDirectory()
+        options.bare_file = Path(folder.name) / "bare.onnx"
+        to_onnx(load_backbone(options.backbone), [], Path(folder.name) / "full.onnx")
+        to_int8(Path(folder.name) / "full.onnx", options.bare_file)
+    built = Contenders(options.backbone, options.bare_file, options.threads)
+    if options.memory_of:
+        before = resident_mib()
+        made = getattr(built, options.memory_of)()
+        print(round(resident_mib() - before, 1), file=sys.stdout if made else sys.stderr)
+        return
+    shared = ["--backbone", str(options.backbone), "--bare-file", str(options.bare_file)]
+    memory = {name: memory_of(name, shared) for name in ("bare", "mixed16", "peft", "merged")}
+    card, encoder = built.card, load_encoder(options.backbone)
     source, sample = texts()
     rows = encoder.encode(sample)
-    adapters = [random_lora(card, rng) for _ in range(RESIDENT)]
-    memory: dict[str, float] = {}
-
-    with tempfile.TemporaryDirectory() as folder:
-        full, bare_file = Path(folder) / "full.onnx", Path(folder) / "bare.onnx"
-        to_onnx(load_backbone(options.backbone), [], full)
-        to_int8(full, bare_file)
-        bare, memory["bare"] = build(lambda: GraphSession(bare_file, threads))
-        merged, memory["merged"] = build(
-            lambda: [] if "merged" in options.skip else [GraphSession(bare_file, threads) for _ in range(MIXED)]
-        )
-
-    def bank_and_session() -> tuple[Bank, GraphSession]:
-        bank = Bank(card.sites, RESIDENT, RANK)
-        for number, lora in enumerate(adapters):
-            bank.write(lora, str(number))
-        return bank, GraphSession(options.backbone / "onnx" / "model.int8.onnx", threads)
-
-    (bank, session), memory["mixed16"] = build(bank_and_session)
-    model, memory["peft"] = build(
-        lambda: None if "peft" in options.skip else peft_model(options.backbone, card, adapters[:MIXED])
-    )
+    rng = np.random.default_rng(1)
+    bare, merged, model = built.bare(), built.merged(), built.peft()
+    bank, session = built.mixed16()
 
     def run_merged(batch: list[Encoded], chosen) -> None:
         for adapter in np.unique(chosen):
@@ -149,7 +168,6 @@ def main() -> None:
         "peft": run_peft,
         "merged": run_merged,
     }
-    contenders = {name: run for name, run in contenders.items() if name not in options.skip}
     results: dict[str, dict[str, float]] = {}
     for size in BATCHES:
         seconds: dict[str, list[float]] = {name: [] for name in contenders}
@@ -171,8 +189,7 @@ def main() -> None:
             for name, taken in seconds.items()
         }
         results[str(size)] |= {f"{name}_over_bare": ratio for name, ratio in ratios.items() if name != "bare"}
-        if "peft" in ratios:
-            results[str(size)]["mixed16_over_peft"] = round(ratios["mixed16"] / ratios["peft"], 2)
+        results[str(size)]["mixed16_over_peft"] = round(ratios["mixed16"] / ratios["peft"], 2)
         print(f"batch {size:2d}: " + "  ".join(f"{k} {v}" for k, v in results[str(size)].items()))
     print("memory, MiB: " + "  ".join(f"{k} {v}" for k, v in memory.items()))
     record = {

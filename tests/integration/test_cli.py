@@ -16,7 +16,18 @@ def environment(backbone: Path, library: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_every_command_explains_itself() -> None:
-    for command in ("serve", "predict", "train", "export", "pretrain", "probe", "report", "recipe", "adapters list", "adapters add"):
+    for command in (
+        "serve",
+        "predict",
+        "train",
+        "export",
+        "pretrain",
+        "probe",
+        "report",
+        "recipe",
+        "adapters list",
+        "adapters add",
+    ):
         result = runner.invoke(app, [*command.split(), "--help"])
         assert result.exit_code == 0, command
         assert len(result.output) > 200, command

@@ -95,7 +95,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(backbone: Path, tmp_path: Path
         with pytest.raises(Killed):
             train(prepare(file, backbone), file.parent)
     assert not (file.parent / LAYOUT.manifest).exists()
-    assert len(list((file.parent / ".training" / "seed-0").glob("checkpoint-*"))) == 2
+    assert len(list(file.parent.glob(".training/*/seed-0/checkpoint-*"))) == 2
 
     begun: list[float] = []
 
@@ -113,6 +113,11 @@ def test_missing_parent_and_wrong_site_are_recipe_errors(backbone: Path, tmp_pat
         prepare(recipe(tmp_path / "a", parent="nobody"), backbone)
     with pytest.raises(RecipeError, match="'querry' matches no site"):
         prepare(recipe(tmp_path / "b", lora={"sites": ["querry"]}), backbone)
+
+
+def test_a_child_keeps_the_shape_of_its_parents_lora(parent: Path, backbone: Path) -> None:
+    with pytest.raises(RecipeError, match="lora: r=16, alpha=16, but parent parent has r=4"):
+        prepare(recipe(parent.parent / "wide", parent="parent", lora={"r": 16}), backbone)
 
 
 def test_a_data_error_writes_nothing(backbone: Path, tmp_path: Path) -> None:

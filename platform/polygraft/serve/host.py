@@ -45,7 +45,7 @@ class Host:
         return self.engine.add(folder)
 
     def add(self, archive: bytes) -> Manifest:
-        """Unpack, check, prove and serve an uploaded adapter. On any error nothing changes, in memory or on disk."""
+        """Unpack, check, prove and serve an uploaded adapter. One that fails a check changes nothing, in memory or on disk."""
         with self._changing, self.library.unpack(archive) as staging:
             manifest = self.engine.add(Path(staging))
             folder = self.library.folder(manifest.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,12 @@ class Job:
     parent_labels: list[str] | None
 
     @property
+    def key(self) -> str:
+        """Hash of recipe, data and backbone: checkpoints of one key belong to one training run."""
+        parts = [self.recipe.model_dump_json(), *(s["sha256"] for s in self.splits.sources), fingerprint(self.backbone)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+    @property
     def held_out(self) -> tuple[str, Split]:
         """The split that figures are reported on, and its name: test, or dev when there is no test."""
         return ("test", self.splits.test) if self.splits.test else ("dev", self.splits.dev)
@@ -44,12 +51,25 @@ def prepare(recipe_file: Path, backbone: Path) -> Job:
     if recipe.parent:
         parent = _find_parent(recipe.parent, folder)
         parent_labels = load_adapter(parent, backbone=fingerprint(backbone)).manifest.labels
+        _check_lora(recipe, recipe_file, parent)
     sites = _graph_sites(backbone)
     model.pick_sites(recipe.lora, sites)
     splits = load_splits(recipe, folder)
     if parent:
         check_parent(recipe, parent / LAYOUT.recipe, splits)
     return Job(recipe, recipe_file, backbone, sites, splits, parent, parent_labels)
+
+
+def _check_lora(recipe: Recipe, file: Path, parent: Path) -> None:
+    """A child keeps the shape of its parent's LoRA."""
+    config = json.loads((parent / LAYOUT.peft_config).read_text(encoding="utf-8"))
+    ours, theirs = (recipe.lora.r, recipe.lora.alpha), (config["r"], config["lora_alpha"])
+    if ours != theirs:
+        raise RecipeError(
+            str(file),
+            [f"lora: r={ours[0]}, alpha={ours[1]:g}, but parent {recipe.parent} has r={theirs[0]}, alpha={theirs[1]:g}; "
+             "a child keeps its parent's"],
+        )  # fmt: skip
 
 
 def encoder_of(job: Job) -> TextEncoder:

@@ -37,12 +37,13 @@ from polygraft.training.progress import RichProgress
 def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | None = None) -> Manifest:
     """Train every seed, keep the one best on dev, and publish it to `output`. Returns its manifest.
 
-    A killed run is taken up again from the last epoch's checkpoint, kept in `output/.training` until the end.
+    A killed run is taken up again from the last epoch's checkpoint, kept in `output/.training` until the end;
+    one of another recipe or other data is not.
     `full_ladder` also trains the same recipe without its parent, for the gain from transfer.
     """
     say = say or Console(stderr=True)
     started = time.monotonic()
-    work = output / ".training"
+    work = output / ".training" / job.key
     work.mkdir(parents=True, exist_ok=True)
     runs = [_train_seed(job, seed, work / f"seed-{seed}", job.parent) for seed in job.recipe.training.seeds]
     best = max(runs, key=lambda run: run.dev_score)
@@ -67,7 +68,7 @@ def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | N
             file.chmod(0o644)
         load_adapter(staging, backbone=manifest.backbone)
         publish(staging, output)
-    shutil.rmtree(work)
+    shutil.rmtree(work.parent)
     return manifest
 
 
