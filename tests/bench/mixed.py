@@ -41,7 +41,7 @@ from polygraft.data import read_source
 from polygraft.export.graph import to_int8, to_onnx
 from polygraft.library import BUNDLED
 from polygraft.runtime.bank import Bank
-from polygraft.runtime.graph import GraphSession, SessionOptions, load_card
+from polygraft.runtime.graph import GraphSession, load_card
 from polygraft.text import Encoded, load_encoder, pad
 
 RESIDENT, MIXED, RANK = 64, 16, 8
@@ -59,19 +59,19 @@ class Contenders:
 
     def __init__(self, backbone: Path, bare_file: Path, threads: int) -> None:
         self.backbone, self.bare_file = backbone, bare_file
-        self.options = SessionOptions(threads=threads)
+        self.threads = threads
         self.card = load_card(backbone)
         rng = np.random.default_rng(0)
         self.adapters = [random_lora(self.card, rng) for _ in range(RESIDENT)]
 
     def bare(self) -> GraphSession:
-        return GraphSession(self.bare_file, self.options)
+        return GraphSession(self.bare_file, self.threads)
 
     def mixed16(self) -> tuple[Bank, GraphSession]:
         bank = Bank(self.card.sites, RESIDENT, RANK)
         for number, lora in enumerate(self.adapters):
             bank.write(lora, str(number))
-        return bank, GraphSession(self.backbone / "onnx" / "model.int8.onnx", self.options)
+        return bank, GraphSession(self.backbone / "onnx" / "model.int8.onnx", self.threads)
 
     def peft(self) -> torch.nn.Module:
         return peft_model(self.backbone, self.card, self.adapters[:MIXED])

@@ -59,6 +59,14 @@ def test_the_readmes_curl_line(root: Path, url: str) -> None:
     assert [(r["adapter"], r["label"]) for r in results[:2]] == [("spam-en", "spam"), ("spam-sw", "spam")]
 
 
+def test_the_readmes_python_block(root: Path, url: str) -> None:
+    block = re.search(r"```python\n(.*?)```", (root / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert block
+    code = block.group(1).replace("http://127.0.0.1:3000", url)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["spam", "ham"]
+
+
 def test_label_counts_mix_in_one_batch(url: str) -> None:
     rows = [
         {"adapter": "spam-en", "text": "Ok see you at home around 5"},

@@ -11,8 +11,8 @@ def lengths(batch: list[Queued[int]]) -> list[int]:
 
 def test_fill_starts_with_the_oldest_and_takes_its_nearest_in_length() -> None:
     rows: list[Queued[int]] = [Queued(None, n) for n in (10, 100, 11, 9, 50, 12)]
-    assert lengths(fill(rows, budget=48, max_rows=64)) == [10, 11, 9, 12]
-    assert lengths(fill(rows, budget=4000, max_rows=3)) == [10, 11, 9]
+    assert lengths(fill(rows, budget=48, max_rows=64)) == [9, 10, 11, 12]
+    assert lengths(fill(rows, budget=4000, max_rows=3)) == [9, 10, 11]
 
 
 def test_a_row_longer_than_the_budget_runs_alone() -> None:

@@ -19,7 +19,7 @@ from polygraft.adapter import Adapter, Manifest, load_adapter
 from polygraft.backbone import BackboneFiles
 from polygraft.errors import BackboneError, GoldenMismatch, InvalidRow, PolygraftError, UnknownAdapter
 from polygraft.runtime.bank import Bank
-from polygraft.runtime.graph import GraphSession, SessionOptions, load_card
+from polygraft.runtime.graph import GraphSession, load_card
 from polygraft.runtime.scheduler import Scheduler
 from polygraft.tasks.classification import LabelScore, ranked
 from polygraft.text import Encoded, load_encoder, pad
@@ -72,13 +72,13 @@ class Engine:
 
     def __init__(
         self, backbone: Path, *, precision: str = "int8", slots: int = 64, batch_tokens: int = 2048,
-        options: SessionOptions | None = None,
+        threads: int = 0,
     ) -> None:  # fmt: skip
         files = BackboneFiles(backbone)
         self.card = load_card(backbone)
         files.require(files.model(precision))
         self.encoder = load_encoder(backbone)
-        self.session = GraphSession(files.model(precision), options)
+        self.session = GraphSession(files.model(precision), threads)
         self.bank = Bank(self.card.sites, slots)
         missing = set(self.bank.values) - self.session.inputs
         if missing:

@@ -2,7 +2,7 @@
 
 BentoML's adaptive batcher concatenates lists: it knows no lengths and no adapters, and one bad item fails its batch.
 Here rows are validated before they are queued. Each batch starts with the oldest row and is filled with the rows nearest
-to it in length, so that little is padded and nothing starves. One thread runs the batches: the session uses all cores.
+to it in length, so that little is padded and nothing starves. One thread runs the batches: the session uses every core.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Queued(Generic[Result]):
 
 
 def fill(rows: Sequence[Queued[Result]], budget: int, max_rows: int) -> list[Queued[Result]]:
-    """The next batch: the first row and the rows nearest to it in length, padded tokens within `budget`."""
+    """The next batch, by length: the first row and those nearest to it in length, padded tokens within `budget`."""
     oldest = rows[0]
     longest, batch = oldest.length, [oldest]
     for row in sorted(rows[1:], key=lambda r: abs(r.length - oldest.length)):
@@ -35,7 +35,7 @@ def fill(rows: Sequence[Queued[Result]], budget: int, max_rows: int) -> list[Que
             break
         batch.append(row)
         longest = widest
-    return batch
+    return sorted(batch, key=lambda r: r.length)
 
 
 class Scheduler(Generic[Result]):

@@ -11,7 +11,6 @@ from polygraft.backbone import default_backbone
 from polygraft.errors import AdapterError, PolygraftError
 from polygraft.library import Library, default_library
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.graph import SessionOptions
 
 
 class Host:
@@ -34,7 +33,7 @@ class Host:
             default_backbone(),
             precision=os.environ.get("POLYGRAFT_PRECISION", "int8"),
             slots=int(os.environ.get("POLYGRAFT_SLOTS", "64")),
-            options=SessionOptions(threads=int(os.environ.get("POLYGRAFT_THREADS", "0"))),
+            threads=int(os.environ.get("POLYGRAFT_THREADS", "0")),
         )
         return cls(engine, Library(default_library()))
 
