@@ -60,13 +60,9 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
         if len(rows) > MAX_ROWS:
             raise TooManyRows(f"{len(rows)} rows in one request, at most {MAX_ROWS} are taken; send several requests")
         answers = _answer(host(), rows, request.top_k)
-        whole = request.rows is None and len(answers) > 0
-        if (
-            whole
-            and isinstance(answers[0], PolygraftError)
-            and (request.texts is None or isinstance(answers[0], UnknownAdapter))
-        ):
-            raise answers[0]
+        first = answers[0] if answers and request.rows is None else None
+        if isinstance(first, UnknownAdapter) or (request.texts is None and isinstance(first, PolygraftError)):
+            raise first  # one adapter or one text for the whole request: its error is the request's
         names = [row.adapter if isinstance(row, Row) else None for row in rows]
         return ClassifyResponse(results=[row_out(a, n) for a, n in zip(answers, names, strict=True)])
 

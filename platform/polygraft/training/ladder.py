@@ -1,4 +1,4 @@
-"""The ladder of baselines: the same held-out rows, scored by every rung (DESIGN, "Honest transfer").
+"""The ladder of baselines: the same held-out rows, scored by every rung.
 
 majority; TF-IDF + logistic regression on the target rows; the parent zero-shot; LoRA on target rows only (when asked);
 and the adapter itself. Gain from transfer is paired over examples.
@@ -7,8 +7,6 @@ and the adapter itself. Gain from transfer is paired over examples.
 from __future__ import annotations
 
 from typing import Any
-
-from safetensors.torch import load_file
 
 from polygraft import evaluate
 from polygraft.adapter import LAYOUT, load_manifest
@@ -63,5 +61,4 @@ def _zero_shot(job: Job) -> list[str]:
     labels = load_manifest(job.parent).labels
     recipe = load_recipe(job.parent / LAYOUT.recipe)
     classifier = model.build(recipe, job.backbone, job.sites, labels, None, job.parent, labels)
-    classifier.head.load_state_dict(load_file(job.parent / LAYOUT.head))
     return predict(classifier, encoder_of(job), job.held_out[1].texts, labels)
