@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -185,13 +185,3 @@ def _leaks(train: Split, held_out: list[Split]) -> set[int]:
     ids = {i for split in held_out for i in split.ids}
     by_text = {i for i, t in enumerate(train.texts) if normalised(t) in texts}
     return by_text | {i for i, value in enumerate(train.ids) if value in ids}
-
-
-def sample(split: Split, rows: list[int]) -> Split:
-    """The rows at these positions."""
-    return replace(
-        split,
-        texts=[split.texts[i] for i in rows],
-        labels=[split.labels[i] for i in rows],
-        ids=[split.ids[i] for i in rows] if split.ids else [],
-    )

@@ -15,6 +15,8 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import BertModel
 
+from polygraft.training.model import pool
+
 BATCH_TOKENS = 8192
 
 
@@ -37,8 +39,7 @@ def load_teacher() -> tuple[BertModel, Tokenizer]:
 
 def mean_pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Unit-length mean over unmasked tokens: [rows, seq, hidden], [rows, seq] -> [rows, hidden]."""
-    weights = mask.unsqueeze(-1).to(states.dtype)
-    return nn.functional.normalize((states * weights).sum(1) / weights.sum(1).clamp(min=1), dim=-1)
+    return nn.functional.normalize(pool(states, mask), dim=-1)
 
 
 @torch.no_grad()

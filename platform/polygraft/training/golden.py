@@ -20,9 +20,9 @@ MAX_CHARACTERS = 120
 def choose_golden(classifier: model.Classifier, job: Job, encoder: TextEncoder) -> list[Golden]:
     """Beginnings of dev rows, spread over the labels, with float32 logits computed by PyTorch and peft."""
     texts = list(dict.fromkeys(text[:MAX_CHARACTERS].strip() for text in job.splits.dev.texts))
-    rows = encoder.encode(texts)
-    texts = [text for text, row in zip(texts, rows, strict=True) if not row.truncated][:CANDIDATES]
-    batches = batches_of(encoder.encode(texts), encoder.pad_id)
+    whole = [(text, row) for text, row in zip(texts, encoder.encode(texts), strict=True) if not row.truncated][:CANDIDATES]
+    texts = [text for text, _ in whole]
+    batches = batches_of([row for _, row in whole], encoder.pad_id)
     logits = model.logits_of(classifier, batches)
     bare = model.logits_of(classifier, batches, bare=True)
     gap = np.linalg.norm(logits - bare, axis=1)

@@ -13,6 +13,7 @@ from polygraft.backbone import BackboneFiles, fingerprint
 from polygraft.data import Split, Splits, check_parent, load_splits
 from polygraft.errors import RecipeError
 from polygraft.recipe import Recipe, load_recipe
+from polygraft.runtime.graph import load_card
 from polygraft.text import Encoded, TextEncoder, load_encoder, pad
 from polygraft.training import model
 
@@ -104,7 +105,6 @@ def _find_parent(parent: str, folder: Path) -> Path:
 
 def _graph_sites(backbone: Path) -> list[str]:
     """Sites the exported graph carries; before the first export, every linear layer."""
-    graph = BackboneFiles(backbone).graph
-    if graph.is_file():
-        return [site["name"] for site in json.loads(graph.read_text(encoding="utf-8"))["sites"]]
+    if BackboneFiles(backbone).graph.is_file():
+        return [site.name for site in load_card(backbone).sites]
     return model.site_names(backbone)
