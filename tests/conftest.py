@@ -56,7 +56,7 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two layers, hidden 32, about a hundred pieces; fp32 and int8 graphs."""
+    """Two layers, hidden 32, about a hundred pieces; fp32 and int8 graphs, query and value core."""
     folder = tmp_path_factory.mktemp("backbone")
     letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
     pieces = [*vocabulary.SPECIALS.values(), *letters, *(f"##{c}" for c in letters), *"0123456789.!?", *WORDS]
@@ -69,7 +69,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     config.case_feature = True
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
-    export_backbone(folder, precisions=("fp32", "int8"))
+    export_backbone(folder, precisions=("fp32", "int8"), core=["query", "value"])
     return folder
 
 
@@ -79,12 +79,12 @@ def make_adapter(backbone: Path) -> MakeAdapter:
 
     def make(
         folder: Path, *, seed: int = 1, rank: int = 4, labels: tuple[str, ...] = ("ham", "spam"), scale: float = 0.1,
-        languages: tuple[str, ...] = ("en",),
+        languages: tuple[str, ...] = ("en",), sites: list[str] | None = None,
     ) -> Path:  # fmt: skip
         torch.manual_seed(seed)
         folder.mkdir(parents=True, exist_ok=True)
-        sites = [s.name for s in load_card(backbone).sites]
-        config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=sites)
+        carried = [s.name for s in load_card(backbone).sites]
+        config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=sites or carried)
         model = peft.get_peft_model(load_backbone(backbone), config).eval()
         for name, parameter in model.named_parameters():
             if "lora_" in name:

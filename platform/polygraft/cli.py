@@ -193,6 +193,10 @@ def export(
     output: Annotated[Path | None, typer.Option(help="With --merged: the file to write.")] = None,
     precision: Annotated[list[str] | None, typer.Option(help="int8 (default) or fp32; may be given twice.")] = None,
     sites: Annotated[list[str] | None, typer.Option(help="Name endings of the sites to carry; default: all.")] = None,
+    core: Annotated[
+        list[str] | None,
+        typer.Option(help="Name endings of the sites that every batch computes; the others cost only who uses them."),
+    ] = None,
     backbone: Backbone = None,
 ) -> None:
     """Write the backbone's ONNX graph (bank as inputs), checked against PyTorch + peft with adapters mixed.
@@ -211,8 +215,8 @@ def export(
         target = output or adapter / f"{adapter.resolve().name}.onnx"
         out.print(f"wrote {export_merged(adapter, home, target, precision=precisions[0])}")
         return
-    card = export_backbone(home, precisions=precisions, sites=sites or "all")
-    out.print(f"wrote {home / 'onnx'}: {len(card.sites)} sites, drift {card.drift}")
+    card = export_backbone(home, precisions=precisions, sites=sites or "all", core=core or "all")
+    out.print(f"wrote {home / 'onnx'}: {len(card.sites)} sites, {sum(s.core for s in card.sites)} of them core, drift {card.drift}")
 
 
 @app.command()

@@ -8,8 +8,10 @@ All in one process and interleaved, so that a noisy neighbour hits every contend
 |---|---|
 | bare | the int8 graph exported without sites: no LoRA at all |
 | one | int8 graph with the bank, 64 slots resident, every row the same adapter |
-| mixed16 | the same graph and bank, 16 adapters mixed in the batch |
-| peft | PyTorch + peft, float32, the same 16 adapters through `adapter_names=` |
+| mixed16 | the same graph and bank, 16 adapters mixed in the batch; LoRA on the core sites, as the bundled adapters have it |
+| all16 | the same, with adapters on every site |
+| peft | PyTorch + peft, float32, the 16 adapters of mixed16 through `adapter_names=` |
+| peft_all | the same with those of all16 |
 | merged | an int8 session an adapter (16 copies of the bare graph stand in for them), rows grouped by adapter |
 
 Lengths: those of the SMS training rows when POLYGRAFT_DATA is set, else of the sample set. A batch is drawn from rows of
@@ -62,19 +64,30 @@ class Contenders:
         self.threads = threads
         self.card = load_card(backbone)
         rng = np.random.default_rng(0)
-        self.adapters = [random_lora(self.card, rng) for _ in range(RESIDENT)]
+        self.core = [s for s in self.card.sites if s.core]
+        self.adapters = [random_lora(self.core, rng) for _ in range(RESIDENT)]
+        self.on_all = [random_lora(self.card.sites, rng) for _ in range(MIXED)]
 
     def bare(self) -> GraphSession:
         return GraphSession(self.bare_file, self.threads)
 
     def mixed16(self) -> tuple[Bank, GraphSession]:
+        return self._banked(self.adapters)
+
+    def all16(self) -> tuple[Bank, GraphSession]:
+        return self._banked(self.on_all + self.adapters[MIXED:])
+
+    def _banked(self, adapters: list[dict]) -> tuple[Bank, GraphSession]:
         bank = Bank(self.card.sites, RESIDENT, RANK)
-        for number, lora in enumerate(self.adapters):
+        for number, lora in enumerate(adapters):
             bank.write(lora, str(number))
         return bank, GraphSession(self.backbone / "onnx" / "model.int8.onnx", self.threads)
 
     def peft(self) -> torch.nn.Module:
-        return peft_model(self.backbone, self.card, self.adapters[:MIXED])
+        return peft_model(self.backbone, self.core, self.adapters[:MIXED])
+
+    def peft_all(self) -> torch.nn.Module:
+        return peft_model(self.backbone, self.card.sites, self.on_all)
 
     def merged(self) -> list[GraphSession]:
         return [self.bare() for _ in range(MIXED)]
@@ -86,19 +99,19 @@ def memory_of(name: str, arguments: list[str]) -> float:
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
 
 
-def random_lora(card, rng) -> dict:
+def random_lora(sites, rng) -> dict:
     return {
         s.name: (
             rng.standard_normal((s.inputs, RANK), np.float32) * 0.02,
             rng.standard_normal((RANK, s.outputs), np.float32) * 0.02,
         )
-        for s in card.sites
+        for s in sites
     }
 
 
-def peft_model(backbone: Path, card, adapters: list[dict]):
+def peft_model(backbone: Path, sites, adapters: list[dict]):
     """The same adapters in PEFT, named "1" .. "16"."""
-    config = peft.LoraConfig(r=RANK, lora_alpha=RANK, target_modules=[s.name for s in card.sites])
+    config = peft.LoraConfig(r=RANK, lora_alpha=RANK, target_modules=[s.name for s in sites])
     model = peft.get_peft_model(load_backbone(backbone), config, adapter_name="1")
     for number, lora in enumerate(adapters, 1):
         if number > 1:
@@ -144,28 +157,31 @@ def main() -> None:
         print(round(resident_mib() - before, 1), file=sys.stdout if made else sys.stderr)
         return
     shared = ["--backbone", str(options.backbone), "--bare-file", str(options.bare_file)]
-    memory = {name: memory_of(name, shared) for name in ("bare", "mixed16", "peft", "merged")}
+    memory = {name: memory_of(name, shared) for name in ("bare", "mixed16", "all16", "peft", "merged")}
     card, encoder = built.card, load_encoder(options.backbone)
     source, sample = texts()
     rows = encoder.encode(sample)
     rng = np.random.default_rng(1)
-    bare, merged, model = built.bare(), built.merged(), built.peft()
+    bare, merged, model, model_all = built.bare(), built.merged(), built.peft(), built.peft_all()
     bank, session = built.mixed16()
+    bank_all, _ = built.all16()
 
     def run_merged(batch: list[Encoded], chosen) -> None:
         for adapter in np.unique(chosen):
-            merged[adapter - 1].run(pad([r for r, c in zip(batch, chosen, strict=True) if c == adapter], 0), {})
+            merged[adapter - 1].run(pad([r for r, c in zip(batch, chosen, strict=True) if c == adapter], 0))
 
     @torch.inference_mode()
-    def run_peft(batch: list[Encoded], chosen) -> None:
+    def run_peft(model, batch: list[Encoded], chosen) -> None:
         inputs = {k: torch.from_numpy(v) for k, v in pad(batch, 0).items()}
         model(**inputs, adapter_names=[str(c) for c in chosen])
 
     contenders = {
-        "bare": lambda b, c: bare.run(pad(b, 0), {}),
-        "one": lambda b, c: session.run(pad(b, 0) | {"slots": np.ones(len(b), np.int64)}, bank.values),
-        "mixed16": lambda b, c: session.run(pad(b, 0) | {"slots": c}, bank.values),
-        "peft": run_peft,
+        "bare": lambda b, c: bare.run(pad(b, 0)),
+        "one": lambda b, c: session.run(pad(b, 0) | {"slots": np.ones(len(b), np.int64)}, bank),
+        "mixed16": lambda b, c: session.run(pad(b, 0) | {"slots": c}, bank),
+        "all16": lambda b, c: session.run(pad(b, 0) | {"slots": c}, bank_all),
+        "peft": lambda b, c: run_peft(model, b, c),
+        "peft_all": lambda b, c: run_peft(model_all, b, c),
         "merged": run_merged,
     }
     results: dict[str, dict[str, float]] = {}
@@ -190,11 +206,12 @@ def main() -> None:
         }
         results[str(size)] |= {f"{name}_over_bare": ratio for name, ratio in ratios.items() if name != "bare"}
         results[str(size)]["mixed16_over_peft"] = round(ratios["mixed16"] / ratios["peft"], 2)
+        results[str(size)]["all16_over_peft_all"] = round(ratios["all16"] / ratios["peft_all"], 2)
         print(f"batch {size:2d}: " + "  ".join(f"{k} {v}" for k, v in results[str(size)].items()))
     print("memory, MiB: " + "  ".join(f"{k} {v}" for k, v in memory.items()))
     record = {
         "bench": "mixed", "rows_per_second": results, "memory_mib": memory, "resident": RESIDENT, "rank": RANK,
-        "sites": len(card.sites), "lengths": source, "rounds": options.rounds, "threads": options.threads,
+        "sites": len(card.sites), "core_sites": len(built.core), "lengths": source, "rounds": options.rounds, "threads": options.threads,
         "cpu": platform.processor() or platform.machine(), "onnxruntime": onnxruntime.__version__,
         "torch": torch.__version__, "peft": peft.__version__,
     }  # fmt: skip

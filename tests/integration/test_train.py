@@ -118,6 +118,8 @@ def test_missing_parent_and_wrong_site_are_recipe_errors(backbone: Path, tmp_pat
 def test_a_child_keeps_the_shape_of_its_parents_lora(parent: Path, backbone: Path) -> None:
     with pytest.raises(RecipeError, match="lora: r=16, alpha=16, but parent parent has r=4"):
         prepare(recipe(parent.parent / "wide", parent="parent", lora={"r": 16}), backbone)
+    with pytest.raises(RecipeError, match="sites: not those of parent parent"):
+        prepare(recipe(parent.parent / "narrow", parent="parent", lora={"r": 4, "sites": ["value"]}), backbone)
 
 
 def test_a_data_error_writes_nothing(backbone: Path, tmp_path: Path) -> None:

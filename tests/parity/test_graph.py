@@ -1,5 +1,7 @@
 """The ONNX graph with adapters mixed in a batch, against PyTorch + peft with each adapter alone."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +61,7 @@ def test_each_row_of_a_mixed_batch_is_its_adapter_alone(
     backbone: Path, batch: dict[str, np.ndarray], alone: list[np.ndarray], bank: Bank, rotation: int
 ) -> None:
     slots = (np.arange(len(TEXTS)) + rotation) % 4
-    got = GraphSession(BackboneFiles(backbone).model("fp32")).run(batch | {"slots": slots}, bank.values)
+    got = GraphSession(BackboneFiles(backbone).model("fp32")).run(batch | {"slots": slots}, bank)
     wanted = np.stack([alone[slot][row] for row, slot in enumerate(slots)])
     worst = np.abs(got - wanted).max()
     assert worst < 1e-5, f"largest difference {worst:.2g}"
@@ -70,7 +72,7 @@ def test_int8_stays_close_and_the_adapters_still_show(
 ) -> None:
     session = GraphSession(BackboneFiles(backbone).model("int8"))
     for slot in range(4):
-        got = session.run(batch | {"slots": np.full(len(TEXTS), slot)}, bank.values)
+        got = session.run(batch | {"slots": np.full(len(TEXTS), slot)}, bank)
         distances = [float(np.linalg.norm(got - reference)) for reference in alone]
         assert int(np.argmin(distances)) == slot, f"slot {slot} is nearest to {int(np.argmin(distances))}: {distances}"
 
@@ -79,19 +81,55 @@ def test_int8_quantises_weights_only(backbone: Path) -> None:
     model = onnx.load(BackboneFiles(backbone).model("int8"))
     sites = load_card(backbone).sites
     inputs = {i.name for i in model.graph.input}
-    assert {f"{s.name}.{ab}" for s in sites for ab in "AB"} <= inputs
-    floats = [n for n in model.graph.node if n.op_type == "MatMul"]
-    integers = [n for n in model.graph.node if n.op_type == "MatMulInteger"]
-    assert len(floats) == 2 * len(sites)
-    assert len(integers) == len(sites)
+    assert {f"{s.reads}.A" for s in sites} | {f"{s.name}.B" for s in sites} <= inputs
+    (choice,) = [n for n in model.graph.node if n.op_type == "If"]
+    branches = {a.name: a.g.node for a in choice.attribute}
+    for branch, carried in (("then_branch", sites), ("else_branch", [s for s in sites if s.core])):
+        products = len({s.reads for s in carried}) + len(carried)
+        assert len([n for n in branches[branch] if n.op_type == "MatMul"]) == products, "one A a group, one B a site"
+        assert len([n for n in branches[branch] if n.op_type == "MatMulInteger"]) == len(sites)
+
+
+def test_weights_stand_in_the_file_once(backbone: Path, tmp_path: Path) -> None:
+    """Two branches, one copy: the file grows by the branches' nodes alone."""
+    copy = Path(shutil.copytree(backbone, tmp_path / "backbone"))
+    exporting.export_backbone(copy, precisions=("int8",))
+    both, one = (sum(len(t.raw_data) for t in all_weights(f)) for f in (backbone, copy))
+    assert both < 1.1 * one
+
+
+def all_weights(backbone: Path) -> list[onnx.TensorProto]:
+    graph = onnx.load(BackboneFiles(backbone).model("int8")).graph
+    branches = [a.g for n in graph.node for a in n.attribute if n.op_type == "If"]
+    return [t for g in [graph, *branches] for t in g.initializer]
+
+
+def test_a_core_adapter_answers_alike_alone_and_beside_one_on_every_site(
+    backbone: Path, batch: dict[str, np.ndarray], make_adapter: Callable[..., Path], library: Path, tmp_path: Path
+) -> None:
+    lean = load_adapter(make_adapter(tmp_path / "lean", seed=7, sites=["query", "value"]))
+    bank = Bank(load_card(backbone).sites, capacity=2)
+    first, second = bank.write(lean.lora, "lean"), bank.write(load_adapter(library / "mood").lora, "mood")
+    session = GraphSession(BackboneFiles(backbone).model("fp32"), threads=1)
+    rows = np.full(len(TEXTS), first)
+    assert not bank.feeds(rows)["all_sites"].numpy()
+    alone = session.run(batch | {"slots": rows}, bank)
+    beside = session.run(batch | {"slots": np.where(np.arange(len(TEXTS)) % 2, first, second)}, bank)
+    assert np.abs(alone - session.run(batch | {"slots": rows * 0}, bank)).max() > 1e-2, "the adapter changes nothing"
+    assert np.abs(alone - beside)[1::2].max() < 1e-5
+    assert np.abs(alone - beside)[0::2].max() > 1e-2
+
+
+def test_the_file_names_no_path_of_the_machine_that_made_it(backbone: Path) -> None:
+    assert b"site-packages" not in BackboneFiles(backbone).model("int8").read_bytes()
 
 
 def test_padding_changes_nothing(backbone: Path, bank: Bank) -> None:
     session, encoder = GraphSession(BackboneFiles(backbone).model("fp32")), load_encoder(backbone)
     rows = encoder.encode(["hello", "call mum now dinner tonight see you soon"])
-    together = session.run(pad(rows, 0) | {"slots": np.array([1, 2])}, bank.values)
+    together = session.run(pad(rows, 0) | {"slots": np.array([1, 2])}, bank)
     for i, row in enumerate(rows):
-        one = session.run(pad([row], 0) | {"slots": np.array([i + 1])}, bank.values)
+        one = session.run(pad([row], 0) | {"slots": np.array([i + 1])}, bank)
         assert np.abs(together[i] - one[0]).max() < 1e-5
 
 
@@ -105,8 +143,6 @@ def test_export_refuses_to_write_on_drift(backbone: Path, monkeypatch: pytest.Mo
 
 
 def test_sites_can_be_chosen(backbone: Path, tmp_path: Path) -> None:
-    import shutil
-
     copy = Path(shutil.copytree(backbone, tmp_path / "backbone"))
     card = exporting.export_backbone(copy, precisions=("fp32",), sites=["query", "value"])
     assert [s.name.rsplit(".", 1)[-1] for s in card.sites] == ["query", "value"] * 2

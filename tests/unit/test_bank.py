@@ -5,7 +5,11 @@ from polygraft.errors import AdapterError, BankFull
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.graph import Site
 
-SITES = [Site(name="q", inputs=6, outputs=4), Site(name="up", inputs=6, outputs=10)]
+SITES = [
+    Site(name="q", inputs=6, outputs=4, reads="q"),
+    Site(name="v", inputs=6, outputs=4, reads="q"),
+    Site(name="up", inputs=6, outputs=10, reads="up"),
+]
 
 
 def lora(rank: int, seed: int, site: str = "q") -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -15,7 +19,11 @@ def lora(rank: int, seed: int, site: str = "q") -> dict[str, tuple[np.ndarray, n
 
 
 def delta(bank: Bank, site: str, slot: int) -> np.ndarray:
-    return bank.values[f"{site}.A"].numpy()[slot] @ bank.values[f"{site}.B"].numpy()[slot]
+    """What the graph adds to a site's weight: its columns of the shared A, times its B."""
+    described = next(s for s in SITES if s.name == site)
+    start = {"v": bank.rank}.get(site, 0)
+    a = bank.values[f"{described.reads}.A"].numpy()[slot][:, start : start + bank.rank]
+    return a @ bank.values[f"{site}.B"].numpy()[slot]
 
 
 def test_slots_hold_what_was_written_and_slot_0_stays_zero() -> None:
@@ -27,6 +35,17 @@ def test_slots_hold_what_was_written_and_slot_0_stays_zero() -> None:
         np.testing.assert_allclose(delta(bank, "q", slot), x["q"][0] @ x["q"][1], rtol=1e-5)
         assert not delta(bank, "up", slot).any()
     assert not delta(bank, "q", 0).any()
+
+
+def test_sites_that_read_the_same_tensor_share_an_array_and_nothing_else() -> None:
+    bank = Bank(SITES, capacity=2, rank=2)
+    both = lora(2, 0, "q") | lora(2, 1, "v")
+    slot, grown = bank.write(both, "both"), bank.write(lora(5, 2, "v"), "grown")
+    assert bank.values["q.A"].shape() == [3, 6, 10]
+    assert "v.A" not in bank.values
+    for site in ("q", "v"):
+        np.testing.assert_allclose(delta(bank, site, slot), both[site][0] @ both[site][1], rtol=1e-5)
+    assert not delta(bank, "q", grown).any()
 
 
 def test_a_larger_rank_grows_the_bank_and_keeps_the_others() -> None:

@@ -15,7 +15,7 @@ from onnx import compose, helper, numpy_helper
 from polygraft.adapter import load_adapter
 from polygraft.backbone import BackboneFiles, fingerprint, linear_sites, load_backbone
 from polygraft.errors import ExportError
-from polygraft.export.graph import to_int8, to_onnx
+from polygraft.export.graph import describe_sites, either, to_int8, to_onnx
 from polygraft.export.parity import drift
 from polygraft.recipe import LoraRecipe
 from polygraft.runtime.graph import GraphCard, Site
@@ -25,25 +25,22 @@ PRECISIONS = ("fp32", "int8")
 ALLOWED = {"fp32": 1e-3, "int8": 0.05}
 
 
-def export_backbone(backbone: Path, *, precisions: Sequence[str] = ("int8",), sites: str | list[str] = "all") -> GraphCard:
-    """Write `onnx/model.<precision>.onnx` and `onnx/graph.json`. `sites` are name endings, as in a recipe.
+def export_backbone(
+    backbone: Path, *, precisions: Sequence[str] = ("int8",), sites: str | list[str] = "all", core: str | list[str] = "all"
+) -> GraphCard:
+    """Write `onnx/model.<precision>.onnx` and `onnx/graph.json`. `sites` are name endings, as in a recipe; `core` are
+    those of them that every batch computes, the others cost time only in batches that use them.
 
     Raises `ExportError`, leaving what was there untouched, when mixed adapters drift from PyTorch + peft: by more than
     1e-3 absolute in fp32, or below cosine 0.95 in int8 (random adapters far larger than trained ones).
     """
     files = BackboneFiles(backbone)
     model = load_backbone(backbone)
-    linears = linear_sites(model)
-    names = pick_sites(LoraRecipe(sites=sites), list(linears))
-    described = [Site(name=n, inputs=linears[n].in_features, outputs=linears[n].out_features) for n in names]
+    names = pick_sites(LoraRecipe(sites=sites), list(linear_sites(model)))
+    described = describe_sites(model, names, pick_sites(LoraRecipe(sites=core), names))
     files.onnx.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=backbone, prefix=".staging-") as name:
-        staging = Path(name)
-        made = {"fp32": staging / "fp32.onnx"}
-        to_onnx(model, names, made["fp32"])
-        if "int8" in precisions:
-            made["int8"] = staging / "int8.onnx"
-            to_int8(made["fp32"], made["int8"])
+        made = _graphs(backbone, described, ["fp32", *(p for p in precisions if p != "fp32")], Path(name))
         figures = drift(backbone, described, made)
         for precision, value in figures.items():
             if not value <= ALLOWED[precision]:
@@ -60,6 +57,22 @@ def export_backbone(backbone: Path, *, precisions: Sequence[str] = ("int8",), si
             made[precision].replace(files.model(precision))
         files.graph.write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return card
+
+
+def _graphs(backbone: Path, sites: list[Site], precisions: Sequence[str], folder: Path) -> dict[str, Path]:
+    """The graph in each precision, the first of which is fp32."""
+    core = [s for s in sites if s.core]
+    kinds = {"full": sites} if core == sites else {"full": sites, "core": core}
+    for kind, carried in kinds.items():
+        to_onnx(load_backbone(backbone), carried, folder / f"{kind}.fp32.onnx")
+        if "int8" in precisions:
+            to_int8(folder / f"{kind}.fp32.onnx", folder / f"{kind}.int8.onnx")
+    if core == sites:
+        return {p: folder / f"full.{p}.onnx" for p in precisions}
+    made = {p: folder / f"either.{p}.onnx" for p in precisions}
+    for precision, file in made.items():
+        either(folder / f"core.{precision}.onnx", folder / f"full.{precision}.onnx", file)
+    return made
 
 
 def export_merged(adapter: Path, backbone: Path, output: Path, *, precision: str = "fp32") -> Path:

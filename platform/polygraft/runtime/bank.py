@@ -1,8 +1,9 @@
 """The bank: LoRA arrays of every resident adapter, stacked by slot, read by the ONNX graph where they lie.
 
 For each site A is [slots, inputs, rank] and B [slots, rank, outputs], float32, alpha/r folded into B and ranks padded
-with zeros. Slot 0 stays zero: the bare backbone. Writing a slot changes the numpy memory that the graph's OrtValues
-wrap, so adding an adapter rebuilds nothing. Does not know names, heads or requests (see `engine`).
+with zeros. Sites that read the same tensor keep their A side by side in one array, so that one matrix product serves
+them (16 columns cost what 8 do). Slot 0 stays zero: the bare backbone. Writing a slot changes the numpy memory that the
+graph's OrtValues wrap, so adding an adapter rebuilds nothing. Does not know names, heads or requests (see `engine`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from polygraft.errors import AdapterError, BankFull
-from polygraft.runtime.graph import Site
+from polygraft.runtime.graph import Site, groups
 
 Floats = NDArray[np.float32]
 Lora = Mapping[str, tuple[Floats, Floats]]
@@ -26,26 +27,34 @@ class Bank:
 
     def __init__(self, sites: Sequence[Site], capacity: int = 64, rank: int = 8) -> None:
         self.sites = {site.name: site for site in sites}
+        self._groups = groups(sites)
         self.capacity = capacity
         self.rank = rank
         self._free = list(range(capacity, 0, -1))
+        self._beyond_core = np.zeros(capacity + 1, bool)
         self._lock = threading.Lock()
         self._allocate(rank)
 
     def _allocate(self, rank: int) -> None:
         slots = self.capacity + 1
-        old = getattr(self, "_arrays", None)
-        arrays: dict[str, Floats] = {}
-        for site in self.sites.values():
-            a, b = f"{site.name}.A", f"{site.name}.B"
-            arrays[a] = np.zeros((slots, site.inputs, rank), np.float32)
-            arrays[b] = np.zeros((slots, rank, site.outputs), np.float32)
-            if old is not None:
-                arrays[a][:, :, : self.rank], arrays[b][:, : self.rank] = old[a], old[b]
-        self._arrays = arrays
+        old, old_rank = getattr(self, "_arrays", None), self.rank
         self.rank = rank
+        arrays: dict[str, Floats] = {}
+        for first, members in self._groups.items():
+            arrays[f"{first}.A"] = np.zeros((slots, members[0].inputs, len(members) * rank), np.float32)
+            for i, site in enumerate(members):
+                arrays[f"{site.name}.B"] = np.zeros((slots, rank, site.outputs), np.float32)
+                if old is not None:
+                    kept = old[f"{first}.A"][:, :, i * old_rank : (i + 1) * old_rank]
+                    arrays[f"{first}.A"][:, :, i * rank : i * rank + old_rank] = kept
+                    arrays[f"{site.name}.B"][:, :old_rank] = old[f"{site.name}.B"]
+        self._arrays = arrays
         # One assignment: a batch takes either all old or all new values.
         self.values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
+
+    def feeds(self, slots: NDArray[np.int64]) -> dict[str, ort.OrtValue]:
+        """The graph's inputs for a batch that uses `slots`."""
+        return self.values | {"all_sites": ort.OrtValue.ortvalue_from_numpy(np.array(self._beyond_core[slots].any()))}
 
     @property
     def free(self) -> int:
@@ -79,9 +88,12 @@ class Bank:
             if rank > self.rank:
                 self._allocate(rank)
             slot = self._free.pop()
-            for site, (a, b) in lora.items():
-                self._arrays[f"{site}.A"][slot, :, : a.shape[1]] = a
-                self._arrays[f"{site}.B"][slot, : b.shape[0]] = b
+            for where, (a, b) in lora.items():
+                site = self.sites[where]
+                start = self._groups[site.reads].index(site) * self.rank
+                self._arrays[f"{site.reads}.A"][slot, :, start : start + a.shape[1]] = a
+                self._arrays[f"{site.name}.B"][slot, : b.shape[0]] = b
+            self._beyond_core[slot] = not all(self.sites[where].core for where in lora)
             return slot
 
     def clear(self, slot: int) -> None:
@@ -89,4 +101,5 @@ class Bank:
         with self._lock:
             for array in self._arrays.values():
                 array[slot] = 0
+            self._beyond_core[slot] = False
             self._free.append(slot)

@@ -209,7 +209,7 @@ class Engine:
 
     def _pooled(self, rows: list[Encoded], slots: list[int]) -> Floats:
         batch = pad(rows, self.encoder.pad_id) | {"slots": np.asarray(slots, np.int64)}
-        return self.session.run(batch, self.bank.values)
+        return self.session.run(batch, self.bank)
 
     def _replay_golden(self, adapter: Adapter, slot: int) -> None:
         golden = adapter.manifest.golden

@@ -52,8 +52,9 @@ def prepare(recipe_file: Path, backbone: Path) -> Job:
     if recipe.parent:
         parent = _find_parent(recipe.parent, folder)
         parent_labels = load_adapter(parent, backbone=fingerprint(backbone)).manifest.labels
-        _check_lora(recipe, recipe_file, parent)
     sites = _graph_sites(backbone)
+    if parent:
+        _check_lora(recipe, recipe_file, parent, sites)
     model.pick_sites(recipe.lora, sites)
     splits = load_splits(recipe, folder)
     if parent:
@@ -61,16 +62,20 @@ def prepare(recipe_file: Path, backbone: Path) -> Job:
     return Job(recipe, recipe_file, backbone, sites, splits, parent, parent_labels)
 
 
-def _check_lora(recipe: Recipe, file: Path, parent: Path) -> None:
+def _check_lora(recipe: Recipe, file: Path, parent: Path, sites: list[str]) -> None:
     """A child keeps the shape of its parent's LoRA."""
     config = json.loads((parent / LAYOUT.peft_config).read_text(encoding="utf-8"))
     ours, theirs = (recipe.lora.r, recipe.lora.alpha), (config["r"], config["lora_alpha"])
+    problems = []
     if ours != theirs:
-        raise RecipeError(
-            str(file),
-            [f"lora: r={ours[0]}, alpha={ours[1]:g}, but parent {recipe.parent} has r={theirs[0]}, alpha={theirs[1]:g}; "
-             "a child keeps its parent's"],
-        )  # fmt: skip
+        problems.append(
+            f"lora: r={ours[0]}, alpha={ours[1]:g}, but parent {recipe.parent} has r={theirs[0]}, alpha={theirs[1]:g}; "
+            "a child keeps its parent's"
+        )
+    if "sites" in recipe.lora.model_fields_set and set(model.pick_sites(recipe.lora, sites)) != set(config["target_modules"]):
+        problems.append(f"lora.sites: not those of parent {recipe.parent}; leave them out, a child keeps its parent's")
+    if problems:
+        raise RecipeError(str(file), problems)
 
 
 def encoder_of(job: Job) -> TextEncoder:

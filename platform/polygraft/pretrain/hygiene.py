@@ -1,0 +1,103 @@
+"""Is evaluation text in the training text? By whole lines and by 8-grams of words, both after normalisation.
+
+A training row is a finding when one of its sides is, once normalised, equal to an evaluation line of at least
+`LEAST_WORDS` words, or shares `GRAM` consecutive words with one (GPT-3, Brown et al. 2020, appendix C, used 13; a
+sentence is short). Findings are dropped and counted, never kept. Does not know which files are evaluation data: the
+recipe says so.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+GRAM = 8
+LEAST_WORDS = 4
+MULTIPLIERS = np.random.default_rng(8).integers(1, 2**63, GRAM, dtype=np.uint64) | np.uint64(1)
+WORD = re.compile(r"\w+")
+
+
+def words(text: str) -> list[str]:
+    """Case-folded words without punctuation, accents kept (they tell words apart in Yoruba and Hawaiian)."""
+    return WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """64-bit hashes, sorted: of whole lines, and of every run of `GRAM` words."""
+
+    lines: NDArray[np.uint64]
+    grams: NDArray[np.uint64]
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Fingerprints:
+        """Fingerprints of evaluation lines."""
+        lines, grams = [np.zeros(0, np.uint64)], [np.zeros(0, np.uint64)]
+        for text in texts:
+            hashes = _hash_words(words(text))
+            if len(hashes) >= LEAST_WORDS:
+                lines.append(_hash_line(hashes))
+            grams.append(_hash_grams(hashes))
+        return cls(np.unique(np.concatenate(lines)), np.unique(np.concatenate(grams)))
+
+    def finds(self, texts: Sequence[str]) -> NDArray[np.int8]:
+        """For each text 0: clean, 1: equal to a line, 2: shares an 8-gram; int8 [len(texts)]."""
+        out = np.zeros(len(texts), np.int8)
+        hashed = [_hash_words(words(text)) for text in texts]
+        grams = [_hash_grams(h) for h in hashed]
+        row = np.repeat(np.arange(len(texts)), [len(g) for g in grams])
+        if len(row):
+            out[row[_among(np.concatenate(grams), self.grams)]] = 2
+        long = np.array([i for i, h in enumerate(hashed) if len(h) >= LEAST_WORDS], np.int64)
+        if len(long):
+            out[long[_among(np.concatenate([_hash_line(hashed[i]) for i in long]), self.lines)]] = 1
+        return out
+
+
+def _hash_words(text: list[str]) -> NDArray[np.uint64]:
+    return np.array([int.from_bytes(w.encode()[:64].ljust(8, b"\0"), "little") % (2**61 - 1) for w in text], np.uint64)
+
+
+def _hash_line(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    value = np.uint64(len(hashes))
+    with np.errstate(over="ignore"):
+        for h in hashes:
+            value = (value ^ h) * np.uint64(0x9E3779B97F4A7C15)
+            value ^= value >> np.uint64(29)
+    return np.array([value], np.uint64)
+
+
+def _hash_grams(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    if len(hashes) < GRAM:
+        return np.zeros(0, np.uint64)
+    windows = np.lib.stride_tricks.sliding_window_view(hashes, GRAM)
+    with np.errstate(over="ignore"):
+        mixed: NDArray[np.uint64] = (windows * MULTIPLIERS).sum(axis=1, dtype=np.uint64)
+    return mixed
+
+
+def _among(values: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    if not len(known):
+        return np.zeros(len(values), bool)
+    at = np.searchsorted(known, values).clip(max=len(known) - 1)
+    return known[at] == values
+
+
+def read_texts(file: Path) -> Iterator[str]:
+    """Every text of an evaluation file: plain lines, tab-separated columns, or the string fields of JSON Lines."""
+    with gzip.open(file, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            if ".jsonl" in file.name:
+                row = json.loads(line)
+                tokens = row.get("tokens")
+                yield " ".join(tokens) if tokens else str(row.get("text", ""))
+            else:
+                yield from line.rstrip("\n").split("\t")
