@@ -1,6 +1,7 @@
 """The backbone: a frozen pretrained transformer in one folder, read by its real transformers class.
 
     config.json  model.safetensors  tokenizer.json  tokenizer_config.json     training
+    decoder_tokenizer.json                                                     where there is a decoder
     onnx/graph.json  onnx/model.<precision>.onnx                               serving (see `export` and `runtime`)
 
 Does not: train, export, or know adapters. Imports torch and transformers only inside the functions that need them,
@@ -10,6 +11,7 @@ so that `fingerprint` and `BackboneFiles` serve both sides.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +50,10 @@ class BackboneFiles:
         return self.folder / "tokenizer.json"
 
     @property
+    def decoder_tokenizer(self) -> Path:
+        return self.folder / "decoder_tokenizer.json"
+
+    @property
     def onnx(self) -> Path:
         return self.folder / "onnx"
 
@@ -69,32 +75,52 @@ class BackboneFiles:
 
 
 def fingerprint(folder: Path) -> str:
-    """SHA-256 over config, weights and tokenizer, first 16 hex digits. An adapter fits one fingerprint only."""
+    """SHA-256 over config, weights and tokenizers, first 16 hex digits. An adapter fits one fingerprint only."""
     files = BackboneFiles(folder)
     files.require(files.config, files.weights, files.tokenizer)
     digest = hashlib.sha256()
-    for file in (files.config, files.weights, files.tokenizer):
+    decoder = [files.decoder_tokenizer] if files.decoder_tokenizer.is_file() else []
+    for file in (files.config, files.weights, files.tokenizer, *decoder):
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
 
 def load_backbone(folder: Path) -> PreTrainedModel:
-    """The backbone in float32, eval mode, frozen. Any architecture `AutoModel` knows; reads safetensors only."""
-    from transformers import AutoModel, logging
+    """The backbone in float32, eval mode, frozen; of an encoder-decoder its encoder. Reads safetensors only.
+
+    Any architecture `AutoModel` knows.
+    """
+    from transformers import AutoModel
+
+    kind = _model_type(folder)
+    if kind == "encoder-decoder":
+        encoder: PreTrainedModel = load_seq2seq(folder).get_encoder()
+        return encoder
+    options = {"add_pooling_layer": False} if kind in {"bert", "roberta", "xlm-roberta"} else {}
+    model: PreTrainedModel = AutoModel.from_pretrained(folder, use_safetensors=True, dtype="float32", **options)
+    return model.eval().requires_grad_(False)
+
+
+def load_seq2seq(folder: Path) -> PreTrainedModel:
+    """The whole of an encoder-decoder backbone, in float32, eval mode, frozen. Raises `BackboneError` when it has no
+    decoder."""
+    from transformers import AutoModelForSeq2SeqLM
+
+    if _model_type(folder) != "encoder-decoder":
+        raise BackboneError(f"{folder} has no decoder, so it cannot write text; use a backbone whose recipe has seq2seq")
+    model: PreTrainedModel = AutoModelForSeq2SeqLM.from_pretrained(folder, use_safetensors=True, dtype="float32")
+    model.get_encoder().pooler = None  # the class makes one that was never trained
+    return model.eval().requires_grad_(False)
+
+
+def _model_type(folder: Path) -> str:
+    from transformers import logging
 
     files = BackboneFiles(folder)
     files.require(files.config, files.weights, files.tokenizer)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    options = {"add_pooling_layer": False} if _has_pooler(files.config) else {}
-    model: PreTrainedModel = AutoModel.from_pretrained(folder, use_safetensors=True, dtype="float32", **options)
-    return model.eval().requires_grad_(False)
-
-
-def _has_pooler(config: Path) -> bool:
-    import json
-
-    return json.loads(config.read_text(encoding="utf-8")).get("model_type") in {"bert", "roberta", "xlm-roberta"}
+    return str(json.loads(files.config.read_text(encoding="utf-8")).get("model_type"))
 
 
 def linear_sites(model: nn.Module) -> dict[str, nn.Linear]:

@@ -216,7 +216,9 @@ def export(
         out.print(f"wrote {export_merged(adapter, home, target, precision=precisions[0])}")
         return
     card = export_backbone(home, precisions=precisions, sites=sites or "all", core=core or "all")
-    out.print(f"wrote {home / 'onnx'}: {len(card.sites)} sites, {sum(s.core for s in card.sites)} of them core, drift {card.drift}")
+    out.print(
+        f"wrote {home / 'onnx'}: {len(card.sites)} sites, {sum(s.core for s in card.sites)} of them core, drift {card.drift}"
+    )
 
 
 @app.command()
@@ -225,13 +227,15 @@ def pretrain(
     folder: Annotated[Path, typer.Argument(help="Backbone folder with its recipe.yaml.")],
     data: Annotated[Path, typer.Option(envvar="POLYGRAFT_DATA", help="Root of the corpora the recipe lists.")],
     work: Annotated[Path, typer.Option(help="Caches and checkpoints; a killed run goes on from here.")],
-    hours: Annotated[float | None, typer.Option(help="Shorten the schedule to this many hours.")] = None,
+    hours: Annotated[float | None, typer.Option(help="Stop the last stage after this many hours.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Backbone folder to start the second stage from.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    bf16: Annotated[bool | None, typer.Option("--bf16/--fp32", help="Default: bf16 on cuda only.")] = None,
 ) -> None:
     """Make a multilingual backbone from the English teacher, as the folder's recipe says."""
     from polygraft.pretrain.pretrain import pretrain as run
 
-    run(folder, data, work, device=device, hours=hours)
+    run(folder, data, work, device=device, hours=hours, start=start, bf16=bf16)
 
 
 @app.command()

@@ -84,6 +84,7 @@ class TextEncoder:
 def load_encoder(backbone: Path, max_length: int | None = None) -> TextEncoder:
     """The encoder of a backbone folder; rows are cut at `max_length` or at what the backbone can read."""
     config = json.loads((backbone / "config.json").read_text(encoding="utf-8"))
+    config = config.get("encoder", config)
     longest = config.get("max_position_embeddings", 512)
     return TextEncoder(
         backbone / "tokenizer.json",

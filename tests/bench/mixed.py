@@ -211,7 +211,8 @@ def main() -> None:
     print("memory, MiB: " + "  ".join(f"{k} {v}" for k, v in memory.items()))
     record = {
         "bench": "mixed", "rows_per_second": results, "memory_mib": memory, "resident": RESIDENT, "rank": RANK,
-        "sites": len(card.sites), "core_sites": len(built.core), "lengths": source, "rounds": options.rounds, "threads": options.threads,
+        "sites": len(card.sites), "core_sites": len(built.core),
+        "lengths": source, "rounds": options.rounds, "threads": options.threads,
         "cpu": platform.processor() or platform.machine(), "onnxruntime": onnxruntime.__version__,
         "torch": torch.__version__, "peft": peft.__version__,
     }  # fmt: skip

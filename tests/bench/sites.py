@@ -18,11 +18,11 @@ import torch
 import yaml
 
 from polygraft.backbone import default_backbone
+from polygraft.data import load_splits
+from polygraft.recipe import load_recipe
 from polygraft.training import model
 from polygraft.training.job import Job
 from polygraft.training.train import _train_seed
-from polygraft.data import load_splits
-from polygraft.recipe import load_recipe
 
 CHOICES = {
     "query+value r8": {"sites": ["query", "value"], "r": 8},
@@ -63,9 +63,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 job = job_of(Path(folder), options.backbone, task, lora, options.seeds)
                 started = time.monotonic()
-                scores = [
-                    _train_seed(job, s, Path(folder) / str(s), None).dev_score for s in job.recipe.training.seeds
-                ]
+                scores = [_train_seed(job, s, Path(folder) / str(s), None).dev_score for s in job.recipe.training.seeds]
             seconds = round((time.monotonic() - started) / options.seeds)
             found = {"dev_macro_f1": [round(s, 1) for s in scores], "seconds_a_seed": seconds}
             results.setdefault(task, {})[name] = found

@@ -114,10 +114,11 @@ def to_onnx(model: PreTrainedModel, sites: Sequence[Site], file: Path) -> None:
         example += [torch.tensor([0, 1, 2]), *banks.values()]
         shapes += [{0: rows}, tuple(bank_shapes.values())]
         names += ["slots", *banks]
+    served = Served(model, sites, list(banks)) if sites else _Bare(model)
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
-            (Served(model, sites, list(banks)) if sites else _Bare(model)).eval(), tuple(example), dynamo=True, opset_version=OPSET,
-            input_names=names, output_names=["pooled", "states"], dynamic_shapes=tuple(shapes), verbose=False,
+            served.eval(), tuple(example), dynamo=True, opset_version=OPSET, input_names=names,
+            output_names=["pooled", "states"], dynamic_shapes=tuple(shapes), verbose=False,
         )  # fmt: skip
     assert program is not None
     exported = program.model_proto
@@ -155,9 +156,7 @@ def either(core: Path, full: Path, target: Path) -> None:
     branches = [_branch(onnx.load(file), prefix, shared) for prefix, file in (("core", core), ("full", full))]
     whole = onnx.load(full)
     outputs = list(whole.graph.output)
-    node = helper.make_node(
-        "If", ["all_sites"], [o.name for o in outputs], else_branch=branches[0], then_branch=branches[1]
-    )
+    node = helper.make_node("If", ["all_sites"], [o.name for o in outputs], else_branch=branches[0], then_branch=branches[1])
     graph = helper.make_graph(
         [node], "either", [*whole.graph.input, helper.make_tensor_value_info("all_sites", TensorProto.BOOL, [])],
         outputs, list(shared.values()),

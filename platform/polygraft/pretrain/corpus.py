@@ -62,13 +62,19 @@ def read_pairs(recipe: PretrainRecipe, root: Path) -> list[Pair]:
     return [pair for corpus in recipe.corpora for pair in _read_corpus(corpus, root)]
 
 
-def read_monolingual(recipe: PretrainRecipe, root: Path, pairs: list[Pair]) -> dict[str, list[str]]:
-    """Text by language for learning pieces: the foreign side of `pairs` plus the recipe's monolingual files."""
+def read_lines_of(recipe: PretrainRecipe, root: Path) -> dict[str, list[str]]:
+    """The recipe's monolingual files, by language."""
+    path, languages = recipe.monolingual.path, recipe.monolingual.languages
+    return {language: [x for x in read_lines(root / path.format(lang=language)) if x] for language in languages}
+
+
+def foreign_text(pairs: list[Pair], lines: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Text by language for learning pieces: the foreign side of `pairs`, and monolingual `lines`."""
     text: dict[str, list[str]] = defaultdict(list)
     for pair in pairs:
         text[pair.language].append(pair.text)
-    for language in recipe.monolingual.languages:
-        text[language] += [x for x in read_lines(root / recipe.monolingual.path.format(lang=language)) if x]
+    for language, found in lines.items():
+        text[language] += found
     return dict(text)
 
 

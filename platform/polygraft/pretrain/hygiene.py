@@ -19,6 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from polygraft.pretrain.corpus import Pair
+
 GRAM = 8
 LEAST_WORDS = 4
 MULTIPLIERS = np.random.default_rng(8).integers(1, 2**63, GRAM, dtype=np.uint64) | np.uint64(1)
@@ -88,7 +90,58 @@ def _among(values: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.
     if not len(known):
         return np.zeros(len(values), bool)
     at = np.searchsorted(known, values).clip(max=len(known) - 1)
-    return known[at] == values
+    equal: NDArray[np.bool_] = known[at] == values
+    return equal
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found, for the card: `rows` and findings of each kind by corpus name, with a few examples."""
+
+    files: list[str]
+    lines: int
+    grams: int
+    found: dict[str, dict[str, int]]
+    examples: list[str]
+
+
+def clean(
+    rows: Sequence[Pair], lines: dict[str, list[str]], root: Path, globs: Sequence[str]
+) -> tuple[list[Pair], dict[str, list[str]], Report]:
+    """Pairs and monolingual lines without the findings, and the report on them.
+
+    Raises `FileNotFoundError` for a glob that matches nothing: a check that reads nothing proves nothing.
+    """
+    files: list[Path] = []
+    for pattern in globs:
+        matched = sorted(root.glob(pattern))
+        if not matched:
+            raise FileNotFoundError(f"held_out: {pattern!r} matches no file under {root}; correct the recipe")
+        files += matched
+    known = Fingerprints.of(text for file in files for text in read_texts(file))
+    found: dict[str, dict[str, int]] = {}
+    examples: list[str] = []
+
+    def note(name: str, kinds: NDArray[np.int8], texts: Sequence[str]) -> None:
+        counts = found.setdefault(name, {"rows": 0, "equal_line": 0, "shared_gram": 0})
+        counts["rows"] += len(kinds)
+        counts["equal_line"] += int((kinds == 1).sum())
+        counts["shared_gram"] += int((kinds == 2).sum())
+        examples.extend(f"{name}: {texts[i]}"[:200] for i in np.flatnonzero(kinds)[:2] if len(examples) < 40)
+
+    kept: list[Pair] = []
+    for language in sorted({r.language for r in rows}):
+        own = [r for r in rows if r.language == language]
+        kinds = np.maximum(known.finds([r.english for r in own]), known.finds([r.text for r in own]))
+        note(f"pairs {language}", kinds, [r.text for r in own])
+        kept += [r for r, kind in zip(own, kinds, strict=True) if not kind]
+    cleaned = {}
+    for language, texts in lines.items():
+        kinds = known.finds(texts)
+        note(f"lines {language}", kinds, texts)
+        cleaned[language] = [t for t, kind in zip(texts, kinds, strict=True) if not kind]
+    names = [str(f.relative_to(root)) for f in files]
+    return kept, cleaned, Report(names, len(known.lines), len(known.grams), found, examples)
 
 
 def read_texts(file: Path) -> Iterator[str]:

@@ -2,44 +2,87 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections import Counter
+import shutil
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from rich.console import Console
-from safetensors.torch import save_file
-from transformers import BertModel
+from tokenizers import Tokenizer
+from transformers import BertModel, EncoderDecoderModel, PreTrainedModel
 
-from polygraft.pretrain import alignment, corpus, vocabulary
+from polygraft.backbone import load_backbone
+from polygraft.pretrain import alignment, corpus, decoder_vocabulary, hygiene, seq2seq, vocabulary
 from polygraft.pretrain.corpus import Pair
 from polygraft.pretrain.distill import distil
+from polygraft.pretrain.mixed import train_mixed
+from polygraft.pretrain.objectives import Ids
+from polygraft.pretrain.pack import ENGLISH, Packed, pack
 from polygraft.pretrain.recipe import PretrainRecipe
 from polygraft.pretrain.teacher import load_teacher, teacher_folder, teacher_vectors
-from polygraft.text import CASE_IDS, TextEncoder
+from polygraft.text import CASE_IDS, TextEncoder, load_encoder
 
 
-def pretrain(folder: Path, data: Path, work: Path, *, device: str = "cpu", hours: float | None = None) -> None:
+def pretrain(
+    folder: Path, data: Path, work: Path, *, device: str = "cpu", hours: float | None = None,
+    start: Path | None = None, bf16: bool | None = None,
+) -> None:  # fmt: skip
     """Make the backbone that `folder/recipe.yaml` describes and write it into `folder`.
 
-    `data` is the corpora's root, `work` holds caches and checkpoints. `hours` bounds the distillation.
-    Writes `config.json`, `model.safetensors` (float16), `tokenizer.json`, `tokenizer_config.json`.
+    `data` is the corpora's root, `work` holds caches and checkpoints. First stage: the encoder, by distillation; `start`,
+    a backbone folder, takes its place. Second stage, when the recipe has `seq2seq`: a decoder beside it, on mixed
+    objectives. `hours` bounds the last of them that runs. `bf16`: left out, on CUDA only.
+    Writes `config.json`, `model.safetensors` (float16), `tokenizer.json`, `tokenizer_config.json`, and with a decoder
+    `decoder_tokenizer.json`; `hygiene.json` when the recipe names held-out text.
     """
     say = Console(stderr=True).print
     recipe = PretrainRecipe.load(folder / "recipe.yaml")
     work.mkdir(parents=True, exist_ok=True)
-    pairs = corpus.read_pairs(recipe, data)
-    say(f"{len(pairs):,} pairs in {len({p.language for p in pairs})} languages")
-    _make_tokenizer(recipe, folder, data, pairs)
+    if start is not None:
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copyfile(start / name, folder / name)
+    packed_file = work / "packed.npz"
+    if not (recipe.seq2seq and packed_file.exists() and (start or (work / "encoder").exists())):
+        pairs, lines = _read(recipe, folder, data)
+        say(f"{len(pairs):,} pairs in {len({p.language for p in pairs})} languages")
+        if start is None:
+            limit = hours if recipe.seq2seq is None else None
+            student, encoder = _encoder_stage(recipe, folder, pairs, lines, work, device, limit)
+            write_backbone(student, folder if recipe.seq2seq is None else work / "encoder")
+        if recipe.seq2seq:
+            encoder = load_encoder(start or work / "encoder", max_length=recipe.seq2seq.schedule.max_length)
+            pack_corpora(recipe, folder, pairs, lines, encoder, packed_file)
+            say(f"wrote {packed_file} ({packed_file.stat().st_size / 1e6:.0f} MB)")
+    if recipe.seq2seq:
+        model = _seq2seq_stage(recipe, folder, start or work / "encoder", packed_file, work, device, hours, bf16)
+        write_backbone(model, folder)
+    say(f"wrote {folder}")
+
+
+def _read(recipe: PretrainRecipe, folder: Path, data: Path) -> tuple[list[Pair], dict[str, list[str]]]:
+    """Pairs and monolingual lines, without what the recipe holds out; the report is written to `hygiene.json`."""
+    pairs, lines = corpus.read_pairs(recipe, data), corpus.read_lines_of(recipe, data)
+    if recipe.held_out:
+        pairs, lines, report = hygiene.clean(pairs, lines, data, recipe.held_out)
+        text = json.dumps(dataclasses.asdict(report), indent=1, ensure_ascii=False)
+        (folder / "hygiene.json").write_text(text + "\n", encoding="utf-8")
+    return pairs, lines
+
+
+def _encoder_stage(
+    recipe: PretrainRecipe, folder: Path, pairs: list[Pair], lines: dict[str, list[str]], work: Path, device: str,
+    hours: float | None,
+) -> tuple[BertModel, TextEncoder]:  # fmt: skip
+    """Vocabulary, alignment, distillation."""
+    _make_tokenizer(recipe, folder, pairs, lines)
     encoder = TextEncoder(folder / "tokenizer.json", case_feature=recipe.case_feature > 0, max_length=512)
     encoder.max_length = recipe.distillation.max_length
     student, learnt = _make_student(recipe, encoder, pairs, work)
-
     chosen = corpus.plan(pairs, draws=recipe.distillation.draws, exponent=recipe.distillation.exponent, seed=recipe.seed)
     drawn = [pairs[i] for i in chosen]
-    say("rows drawn: " + ", ".join(f"{k} {n:,}" for k, n in Counter(p.language for p in drawn).most_common()))
     sentences = sorted({p.english for p in drawn})
     position = {sentence: i for i, sentence in enumerate(sentences)}
     targets = np.array([position[p.english] for p in drawn])
@@ -48,15 +91,55 @@ def pretrain(folder: Path, data: Path, work: Path, *, device: str = "cpu", hours
         student, learnt, encoder, drawn, targets, vectors, recipe.distillation, work,
         seed=recipe.seed, device=device, stop_after=None if hours is None else hours * 3600,
     )  # fmt: skip
-    write_backbone(student, folder)
-    say(f"wrote {folder}")
+    return student, encoder
 
 
-def _make_tokenizer(recipe: PretrainRecipe, folder: Path, data: Path, pairs: list[Pair]) -> None:
+def pack_corpora(
+    recipe: PretrainRecipe, folder: Path, pairs: list[Pair], lines: dict[str, list[str]], encoder: TextEncoder, file: Path
+) -> Packed:
+    """Learn the decoder's vocabulary into `folder`, draw the second stage's text and write it, as tokens, to `file`."""
+    stage = recipe.seq2seq
+    assert stage is not None
+    if not (folder / "decoder_tokenizer.json").exists():
+        english = sorted({p.english for p in pairs})
+        text = corpus.foreign_text(pairs, lines) | {ENGLISH: english}
+        decoder_vocabulary.save(decoder_vocabulary.learn_unigram(stage.decoder, text, recipe.seed), folder)
+    pieces = Tokenizer.from_file(str(folder / "decoder_tokenizer.json"))
+    exponent = stage.schedule.first_exponent
+    chosen = np.unique(corpus.plan(pairs, draws=stage.pairs, exponent=exponent, seed=recipe.seed))
+    each = stage.lines // max(1, len(lines))
+    some = {language: texts[:: max(1, len(texts) // max(1, each))] for language, texts in lines.items()}
+    packed = pack([pairs[i] for i in chosen], some, encoder, pieces, max_length=stage.schedule.max_length)
+    packed.save(file)
+    return packed
+
+
+def _seq2seq_stage(
+    recipe: PretrainRecipe, folder: Path, start: Path, packed_file: Path, work: Path, device: str,
+    hours: float | None, bf16: bool | None,
+) -> EncoderDecoderModel:  # fmt: skip
+    """Build the whole from the encoder in `start` and train it; reads no corpora, only the packed file."""
+    stage = recipe.seq2seq
+    assert stage is not None
+    packed = Packed.load(packed_file)
+    encoder = load_encoder(start)
+    pieces = Tokenizer.from_file(str(folder / "decoder_tokenizer.json"))
+    body = load_backbone(start).requires_grad_(True)
+    rows = seq2seq.first_rows(pieces, encoder.tokenizer, body.get_input_embeddings().weight.detach().numpy())
+    model = seq2seq.build(body, rows, stage.decoder, max_length=2 * stage.schedule.max_length, seed=recipe.seed)
+    known, tags = encoder.tokenizer.get_vocab(), pieces.get_vocab()
+    ids = Ids(known["[MASK]"], known["[SEP]"], [tags[decoder_vocabulary.tag(language)] for language in packed.languages])
+    return train_mixed(
+        model, packed, stage, ids, work, seed=recipe.seed, device=device,
+        bf16=device == "cuda" if bf16 is None else bf16, until=None if hours is None else hours * 3600,
+    )  # fmt: skip
+
+
+def _make_tokenizer(recipe: PretrainRecipe, folder: Path, pairs: list[Pair], lines: dict[str, list[str]]) -> None:
     if (folder / "tokenizer.json").exists():
         return
     old = (teacher_folder() / "vocab.txt").read_text(encoding="utf-8").splitlines()
-    text = corpus.read_monolingual(recipe, data, pairs)
+    text = corpus.foreign_text(pairs, lines)
     english = sorted({p.english for p in pairs})
     new = vocabulary.learn_pieces(recipe.vocabulary, old, text, english[:: max(1, len(english) // 200_000)], recipe.seed)
     vocabulary.save(vocabulary.wordpiece(old + new), folder, max_length=512)
@@ -104,12 +187,11 @@ def _make_student(
     return student, learnt
 
 
-def write_backbone(student: BertModel, folder: Path) -> None:
-    """Save config and float16 weights the way `AutoModel.from_pretrained` reads them."""
-    student.config.architectures = ["BertModel"]
-    student.config.save_pretrained(folder)
-    weights = {name: w.to(torch.float16).contiguous() for name, w in student.state_dict().items()}
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+def write_backbone(model: PreTrainedModel, folder: Path) -> None:
+    """Save config and float16 weights the way `from_pretrained` reads them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.config.architectures = [type(model).__name__]
+    model.to(torch.float16).save_pretrained(folder, max_shard_size="10GB")
     (folder / "model.safetensors").chmod(0o644)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config.pop("_name_or_path", None)

@@ -58,6 +58,54 @@ class Distillation(_Frozen):
     checkpoint_steps: int = 100
 
 
+class DecoderRecipe(_Frozen):
+    """The decoder and its vocabulary."""
+
+    layers: int = Field(3, ge=1, le=12)
+    pieces: int = Field(16_000, ge=600, le=65_535, description="entries, tags and bytes included")
+    exponent: float = Field(0.4, gt=0, le=1, description="language sampling exponent when pieces are learnt")
+    lines: int = Field(250_000, description="about so many lines of 100 characters are read to learn them")
+    spare_tags: int = Field(32, ge=0, description="tags kept for languages that come later")
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+
+class Objectives(_Frozen):
+    """What each batch trains: the three shares are of batches; `distil` is a term of every translation batch."""
+
+    translate: float = Field(0.7, ge=0, description="decoder writes the translation, both directions")
+    denoise: float = Field(0.2, ge=0, description="decoder restores a sentence with spans cut out (BART, Lewis et al. 2020)")
+    masked: float = Field(0.1, ge=0, description="encoder restores masked tokens (BERT, Devlin et al. 2019)")
+    distil: float = Field(2.0, ge=0, description="weight of 1 - cosine to the starting encoder's vector of the English side")
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+
+
+class Schedule(_Frozen):
+    """How long and how fast: warm-up, stable, decay to zero (Hu et al. 2024, MiniCPM, section 4)."""
+
+    steps: int = Field(20_000, ge=1)
+    tokens: int = Field(4096, ge=64, description="source plus target tokens a batch at most, padding included")
+    max_length: int = Field(64, ge=8, description="tokens a sentence at most, on either side")
+    decoder_lr: float = Field(1e-3, gt=0, description="decoder and cross-attention")
+    encoder_lr: float = Field(1e-4, gt=0, description="encoder body")
+    rows_lr: float = Field(3e-4, gt=0, description="encoder embedding rows")
+    warmup: float = Field(0.03, ge=0, lt=1, description="share of steps")
+    decay: float = Field(0.3, ge=0, le=1, description="share of steps, at the end")
+    ema: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights; 0: off")
+    first_exponent: float = Field(0.7, gt=0, le=1, description="language sampling exponent at the start ...")
+    last_exponent: float = Field(0.3, gt=0, le=1, description="... and from two thirds on, when small languages count most")
+    checkpoint_steps: int = Field(200, ge=1)
+
+
+class Seq2SeqRecipe(_Frozen):
+    """The second stage: a decoder beside the distilled encoder, trained on mixed objectives."""
+
+    decoder: DecoderRecipe = DecoderRecipe()
+    objectives: Objectives = Objectives()
+    schedule: Schedule = Schedule()
+    pairs: int = Field(700_000, description="pairs packed at most, drawn with the first exponent")
+    lines: int = Field(150_000, description="monolingual lines packed at most")
+
+
 class PretrainRecipe(_Frozen):
     """`recipe.yaml` beside the backbone's weights."""
 
@@ -66,9 +114,11 @@ class PretrainRecipe(_Frozen):
     case_feature: float = Field(0.1, ge=0, description="norm of a case vector against the token-type vector; 0: off")
     corpora: list[Corpus]
     monolingual: Monolingual = Monolingual()
+    held_out: list[str] = Field([], description="globs under the data folder: text found in these is never trained on")
     vocabulary: Vocabulary = Vocabulary()
     alignment: Alignment = Alignment()
     distillation: Distillation = Distillation()
+    seq2seq: Seq2SeqRecipe | None = Field(None, description="left out: the backbone is an encoder only")
 
     @classmethod
     def load(cls, path: Path) -> PretrainRecipe:

@@ -36,7 +36,8 @@ def wordpiece(vocabulary: list[str]) -> Tokenizer:
     return tokenizer
 
 
-def _sample(text: dict[str, list[str]], exponent: float, lines: int, seed: int) -> Iterator[str]:
+def sample_text(text: dict[str, list[str]], exponent: float, lines: int, seed: int) -> Iterator[str]:
+    """About `lines` * 100 characters of `text`, a language's share its size ** `exponent`."""
     rng = np.random.default_rng(seed)
     size = {language: sum(map(len, rows)) for language, rows in text.items()}
     mass = {language: n**exponent for language, n in size.items()}
@@ -62,7 +63,7 @@ def learn_pieces(recipe: Vocabulary, old: list[str], text: dict[str, list[str]],
     trainer = trainers.WordPieceTrainer(
         vocab_size=recipe.pieces + recipe.pieces // 2, min_frequency=8, limit_alphabet=1500, show_progress=False
     )
-    sample = list(_sample(text, recipe.exponent, 300_000, seed))
+    sample = list(sample_text(text, recipe.exponent, 300_000, seed))
     learner.train_from_iterator(sample, trainer)
     learnt = sorted(learner.get_vocab().items(), key=lambda item: item[1])
     fresh = [piece for piece, _ in learnt if piece not in known]

@@ -88,12 +88,12 @@ class Bank:
             if rank > self.rank:
                 self._allocate(rank)
             slot = self._free.pop()
-            for where, (a, b) in lora.items():
-                site = self.sites[where]
-                start = self._groups[site.reads].index(site) * self.rank
-                self._arrays[f"{site.reads}.A"][slot, :, start : start + a.shape[1]] = a
-                self._arrays[f"{site.name}.B"][slot, : b.shape[0]] = b
-            self._beyond_core[slot] = not all(self.sites[where].core for where in lora)
+            for site, (a, b) in lora.items():
+                described = self.sites[site]
+                start = self._groups[described.reads].index(described) * self.rank
+                self._arrays[f"{described.reads}.A"][slot, :, start : start + a.shape[1]] = a
+                self._arrays[f"{site}.B"][slot, : b.shape[0]] = b
+            self._beyond_core[slot] = not all(self.sites[site].core for site in lora)
             return slot
 
     def clear(self, slot: int) -> None:

@@ -1,0 +1,86 @@
+"""The decoder's own vocabulary: cased and lossless, since the encoder's is lower-cased.
+
+A unigram model (Kudo 2018) with byte fallback: what no piece covers is spelt in UTF-8 bytes, so decoding what was
+encoded gives the text back exactly, whatever the script. Ids: pad, end, unknown, one tag a language (`<yo>`), spare tags
+for languages that come later, 256 bytes, then the pieces.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from polygraft.pretrain.recipe import DecoderRecipe
+from polygraft.pretrain.vocabulary import sample_text
+
+PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
+PAD_ID, END_ID, UNKNOWN_ID = 0, 1, 2
+SPACE = "\u2581"
+
+
+def tag(language: str) -> str:
+    """The piece that tells the decoder which language to write."""
+    return f"<{language}>"
+
+
+def learn_unigram(recipe: DecoderRecipe, text: dict[str, list[str]], seed: int) -> Tokenizer:
+    """A tokenizer of `recipe.pieces` entries over `text` by language, small languages oversampled."""
+    head = [PAD, END, UNKNOWN, *map(tag, sorted(text)), *(f"<spare{i}>" for i in range(recipe.spare_tags))]
+    head += [f"<0x{byte:02X}>" for byte in range(256)]
+    learner = Tokenizer(models.Unigram())
+    learner.pre_tokenizer = _pieces_of()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=recipe.pieces - len(head), show_progress=False, unk_token=UNKNOWN, special_tokens=[UNKNOWN],
+        max_piece_length=16,
+    )  # fmt: skip
+    lines = sample_text(text, recipe.exponent, recipe.lines, seed)
+    learner.train_from_iterator((unicodedata.normalize("NFC", line) for line in lines), trainer)
+    learnt: list[tuple[str, float]] = [(piece, score) for piece, score in _scored(learner) if piece not in set(head)]
+    lowest = min(score for _, score in learnt)
+    vocabulary = [(piece, 0.0) for piece in head[: len(head) - 256]]
+    vocabulary += [(piece, lowest - 10) for piece in head[len(head) - 256 :]] + learnt
+    tokenizer = Tokenizer(models.Unigram(vocabulary, UNKNOWN_ID, True))
+    tokenizer.pre_tokenizer = _pieces_of()
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse(), decoders.Replace(SPACE, " ")])
+    tokenizer.add_special_tokens(head[: len(head) - 256])
+    return tokenizer
+
+
+def _pieces_of() -> pre_tokenizers.PreTokenizer:
+    """Spaces become a visible mark at the start of a word; nothing is added or dropped; digits stand alone."""
+    return pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="never"),
+            pre_tokenizers.Split(Regex(r"\d"), "isolated"),
+        ]
+    )
+
+
+def _scored(tokenizer: Tokenizer) -> list[tuple[str, float]]:
+    return [(piece, score) for piece, score in json.loads(tokenizer.to_str())["model"]["vocab"]]
+
+
+def languages_of(tokenizer: Tokenizer) -> list[str]:
+    """The languages that have a tag."""
+    pieces = (str(tokenizer.id_to_token(i)) for i in range(UNKNOWN_ID + 1, tokenizer.get_vocab_size()))
+    tags = []
+    for piece in pieces:
+        if piece.startswith("<spare") or piece.startswith("<0x"):
+            break
+        tags.append(piece[1:-1])
+    return tags
+
+
+def save(tokenizer: Tokenizer, folder: Path) -> None:
+    tokenizer.save(str(folder / "decoder_tokenizer.json"))
+
+
+def tokens_a_word(tokenizer: Tokenizer, lines: Sequence[str]) -> float:
+    """Pieces for each word that white space separates."""
+    words = sum(len(line.split()) for line in lines)
+    pieces = sum(len(e.ids) for e in tokenizer.encode_batch(list(lines), add_special_tokens=False))
+    return pieces / max(1, words)

@@ -1,0 +1,139 @@
+"""What a batch asks of the model: translate (and distil), denoise, restore masked tokens. Each returns losses by name.
+
+Noise is drawn from the generator it is given, so a step is the same on every machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from transformers import BertModel, EncoderDecoderModel
+
+from polygraft.pretrain.decoder_vocabulary import END_ID, PAD_ID
+from polygraft.pretrain.pack import Packed
+from polygraft.pretrain.plan import Batch
+from polygraft.pretrain.recipe import Objectives
+from polygraft.pretrain.teacher import mean_pool
+from polygraft.text import Encoded, pad
+
+IGNORED = -100
+MASK_RATE, SPAN_RATE, SPAN_LENGTH = 0.15, 0.3, 3
+
+
+@dataclass(frozen=True)
+class Ids:
+    """Token ids the objectives need: the encoder's mask and closing tokens, and each language's tag in the decoder."""
+
+    mask: int
+    closing: int
+    tags: Sequence[int]
+
+
+class MaskedHead(nn.Module):
+    """Scores for masked tokens against the encoder's own embedding rows; thrown away after training."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.transform = nn.Sequential(nn.Linear(hidden, hidden), nn.GELU(), nn.LayerNorm(hidden))
+
+    def forward(self, states: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:  # [n, hidden], [m, hidden] -> [n, m]
+        scores: torch.Tensor = self.transform(states) @ rows.T
+        return scores
+
+
+def losses(
+    batch: Batch, packed: Packed, model: EncoderDecoderModel, anchor: BertModel, head: MaskedHead,
+    objectives: Objectives, ids: Ids, rng: np.random.Generator, device: str,
+) -> dict[str, torch.Tensor]:  # fmt: skip
+    """Loss terms of one batch; their weighted sum is what is trained (`weigh`)."""
+    if batch.kind == "masked":
+        return {"masked": _masked(batch, packed, model.encoder, head, ids, rng, device)}
+    sources = [_read(packed, s) for s in batch.sources]
+    if batch.kind == "denoise":
+        sources = [cut_spans(s, ids, rng) for s in sources]
+    inputs = _tensors(pad(sources, 0), device)
+    states = model.encoder(**inputs).last_hidden_state
+    given, wanted = _target(batch, packed, ids, device)
+    out = model.decoder(
+        input_ids=given, attention_mask=(given != PAD_ID).long(), encoder_hidden_states=states,
+        encoder_attention_mask=inputs["attention_mask"],
+    )  # fmt: skip
+    smoothing = objectives.label_smoothing
+    logits = out.logits.float().flatten(0, 1)
+    loss = nn.functional.cross_entropy(logits, wanted.flatten(), ignore_index=IGNORED, label_smoothing=smoothing)
+    if batch.kind == "denoise":
+        return {"denoise": loss}
+    if not objectives.distil:
+        return {"translate": loss}
+    with torch.no_grad():
+        english = _tensors(pad([_read(packed, s) for s in batch.english], 0), device)
+        goal = mean_pool(anchor(**english).last_hidden_state.float(), english["attention_mask"])
+    vectors = mean_pool(states.float(), inputs["attention_mask"])
+    return {"translate": loss, "distil": (1 - (vectors * goal).sum(-1)).mean()}
+
+
+def weigh(terms: dict[str, torch.Tensor], objectives: Objectives) -> torch.Tensor:
+    """The scalar to differentiate."""
+    return torch.stack([v * (objectives.distil if name == "distil" else 1.0) for name, v in terms.items()]).sum()
+
+
+def _read(packed: Packed, sentence: int) -> Encoded:
+    ids, cases = packed.read(int(sentence))
+    return Encoded(ids.tolist(), cases.tolist())
+
+
+def _tensors(batch: dict[str, NDArray[np.int64]], device: str) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(array).to(device) for name, array in batch.items()}
+
+
+def _target(batch: Batch, packed: Packed, ids: Ids, device: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Decoder inputs (tag, pieces) and labels (pieces, end), int64 [rows, longest]."""
+    rows = [packed.written(int(s)).tolist() for s in batch.targets]
+    tags = [ids.tags[packed.language[s]] for s in batch.targets]
+    longest = 1 + max(map(len, rows))
+    given, wanted = torch.full((len(rows), longest), PAD_ID), torch.full((len(rows), longest), IGNORED)
+    for i, (row, tag) in enumerate(zip(rows, tags, strict=True)):
+        given[i, : len(row) + 1] = torch.tensor([tag, *row])
+        wanted[i, : len(row) + 1] = torch.tensor([*row, END_ID])
+    return given.to(device), wanted.to(device)
+
+
+def cut_spans(row: Encoded, ids: Ids, rng: np.random.Generator) -> Encoded:
+    """Spans of about `SPAN_LENGTH` tokens, `SPAN_RATE` of the row in all, each become one mask token."""
+    inner = len(row) - 2
+    if inner < 2:
+        return row
+    kept, cases, i, opened = [row.ids[0]], [row.cases[0]], 1, SPAN_RATE / SPAN_LENGTH
+    while i <= inner:
+        if rng.random() < opened:
+            kept.append(ids.mask)
+            cases.append(0)
+            i += 1 + int(rng.poisson(SPAN_LENGTH - 1))
+        else:
+            kept.append(row.ids[i])
+            cases.append(row.cases[i])
+            i += 1
+    return Encoded([*kept, ids.closing], [*cases, row.cases[-1]])
+
+
+def _masked(
+    batch: Batch, packed: Packed, encoder: BertModel, head: MaskedHead, ids: Ids, rng: np.random.Generator, device: str
+) -> torch.Tensor:
+    inputs = pad([_read(packed, s) for s in batch.sources], 0)
+    chosen = rng.random(inputs["input_ids"].shape) < MASK_RATE
+    chosen &= (inputs["attention_mask"] == 1) & (inputs["input_ids"] != ids.closing)
+    chosen[:, 0] = False
+    chosen[0, 1] |= not chosen.any()
+    wanted = torch.from_numpy(inputs["input_ids"][chosen]).to(device)
+    inputs["input_ids"] = np.where(chosen, ids.mask, inputs["input_ids"])
+    states = encoder(**_tensors(inputs, device)).last_hidden_state[torch.from_numpy(chosen).to(device)]
+    # Scored against the words of the batch alone: a softmax over 50,000 rows costs more than the encoder.
+    given = torch.from_numpy(inputs["input_ids"]).to(device).flatten()
+    words, place = torch.unique(torch.cat([wanted, given]), return_inverse=True)
+    rows = encoder.get_input_embeddings()(words)
+    return nn.functional.cross_entropy(head(states, rows).float(), place[: len(wanted)])

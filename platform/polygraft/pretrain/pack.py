@@ -1,0 +1,122 @@
+"""One small file of tokens: everything the second stage reads, so that it can run where the corpora are not.
+
+Sentences are stored once, as the encoder reads them (ids, case ids) and as the decoder writes them; pairs point at
+sentences. Does not choose what is trained when (see `plan`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from polygraft.pretrain.corpus import Pair
+from polygraft.text import TextEncoder
+
+ENGLISH = "en"
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Flat token arrays with offsets.
+
+    `source`, `target` uint16 [tokens], `cases` uint8 [tokens of source]; `source_at`, `target_at` int64
+    [sentences + 1]; `language` uint8 [sentences], an index into `languages`; `pairs` int32 [pairs, 2]: English
+    sentence, other sentence; `weight` float32 [pairs].
+    """
+
+    languages: list[str]
+    source: NDArray[np.uint16]
+    cases: NDArray[np.uint8]
+    target: NDArray[np.uint16]
+    source_at: NDArray[np.int64]
+    target_at: NDArray[np.int64]
+    language: NDArray[np.uint8]
+    pairs: NDArray[np.int32]
+    weight: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.language)
+
+    @property
+    def source_lengths(self) -> NDArray[np.int64]:
+        return np.diff(self.source_at)
+
+    @property
+    def target_lengths(self) -> NDArray[np.int64]:
+        return np.diff(self.target_at)
+
+    def read(self, sentence: int) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+        """What the encoder reads: token ids and case ids, special tokens included."""
+        at = slice(*self.source_at[sentence : sentence + 2])
+        return self.source[at], self.cases[at]
+
+    def written(self, sentence: int) -> NDArray[np.uint16]:
+        """What the decoder writes: ids without tag and end."""
+        return self.target[slice(*self.target_at[sentence : sentence + 2])]
+
+    def save(self, file: Path) -> None:
+        """Compressed; written beside and moved, so a killed run leaves no half file."""
+        arrays = {k: v for k, v in vars(self).items() if k != "languages"}
+        partial = file.with_suffix(".tmp.npz")
+        np.savez_compressed(partial, languages=np.array(self.languages), **arrays)
+        partial.replace(file)
+
+    @classmethod
+    def load(cls, file: Path) -> Packed:
+        with np.load(file) as arrays:
+            return cls(**{k: arrays[k].tolist() if k == "languages" else arrays[k] for k in arrays.files})
+
+
+def pack(
+    pairs: Sequence[Pair], lines: dict[str, list[str]], encoder: TextEncoder, decoder: Tokenizer, *, max_length: int
+) -> Packed:
+    """Tokenize `pairs` and monolingual `lines` by language. Rows with a side over `max_length` tokens are left out."""
+    place: dict[tuple[str, str], int] = {}
+    for pair in pairs:
+        place.setdefault((ENGLISH, pair.english), len(place))
+        place.setdefault((pair.language, pair.text), len(place))
+    for language, texts in lines.items():
+        for text in texts:
+            place.setdefault((language, text), len(place))
+    languages = sorted({language for language, _ in place})
+    texts = [text for _, text in place]
+    read = [x for start in range(0, len(texts), 20_000) for x in encoder.encode(texts[start : start + 20_000])]
+    written = [e.ids for e in decoder.encode_batch(texts, add_special_tokens=False)]
+    fits = np.array([len(r) <= max_length and 0 < len(w) < max_length for r, w in zip(read, written, strict=True)])
+    kept = np.flatnonzero(fits)
+    moved = np.full(len(texts), -1)
+    moved[kept] = np.arange(len(kept))
+    index = {(moved[place[ENGLISH, p.english]], moved[place[p.language, p.text]]): p.weight for p in pairs}
+    usable = [(*sides, weight) for sides, weight in index.items() if min(sides) >= 0]
+    names = [language for language, _ in place]
+    return Packed(
+        languages,
+        np.concatenate([np.asarray(read[i].ids, np.uint16) for i in kept]),
+        np.concatenate([np.asarray(read[i].cases, np.uint8) for i in kept]),
+        np.concatenate([np.asarray(written[i], np.uint16) for i in kept]),
+        np.cumsum([0, *(len(read[i]) for i in kept)]),
+        np.cumsum([0, *(len(written[i]) for i in kept)]),
+        np.array([languages.index(names[i]) for i in kept], np.uint8),
+        np.array([x[:2] for x in usable], np.int32).reshape(-1, 2),
+        np.array([x[2] for x in usable], np.float32),
+    )  # fmt: skip
+
+
+def describe(packed: Packed) -> dict[str, dict[str, int]]:
+    """Sentences, pairs and encoder tokens of each language, for the card."""
+    lengths = packed.source_lengths
+    pairs = Counter(packed.language[packed.pairs[:, 1]].tolist())
+    return {
+        name: {
+            "sentences": int((packed.language == i).sum()),
+            "tokens": int(lengths[packed.language == i].sum()),
+            "pairs": pairs[i],
+        }
+        for i, name in enumerate(packed.languages)
+    }

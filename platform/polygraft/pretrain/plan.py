@@ -1,0 +1,108 @@
+"""Which rows each step trains: a pure function of the packed text, the recipe, the seed and the step.
+
+So a run that is killed, or carried to another machine, goes on with the same data order from the step number alone.
+Steps come in segments; within one the language sampling exponent is fixed, and it falls from segment to segment until
+two thirds of the run are done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polygraft.pretrain.pack import Packed
+from polygraft.pretrain.recipe import Objectives, Schedule
+
+Kind = Literal["translate", "denoise", "masked"]
+KINDS: tuple[Kind, ...] = ("translate", "denoise", "masked")
+SEGMENT = 100
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of one objective. `sources` and `targets` are sentence numbers, `english` those of the English sides
+    (equal to `sources` where there is none); all int64 [rows]."""
+
+    kind: Kind
+    sources: NDArray[np.int64]
+    targets: NDArray[np.int64]
+    english: NDArray[np.int64]
+
+
+def exponent_at(schedule: Schedule, step: int) -> float:
+    """Falls in a straight line and stays low for the last third."""
+    share = min(1.0, 1.5 * step / schedule.steps)
+    return schedule.first_exponent + share * (schedule.last_exponent - schedule.first_exponent)
+
+
+class Plan:
+    """`plan[step]` is that step's batch."""
+
+    def __init__(self, packed: Packed, objectives: Objectives, schedule: Schedule, seed: int) -> None:
+        self.packed, self.objectives, self.schedule, self.seed = packed, objectives, schedule, seed
+        self._pair_rows = _by_language(packed.language[packed.pairs[:, 1]], len(packed.languages))
+        self._pair_chance = [_chances(packed.weight[rows]) for rows in self._pair_rows]
+        self._pair_mass = np.array([packed.weight[rows].sum() for rows in self._pair_rows])
+        self._rows = _by_language(packed.language, len(packed.languages))
+        self._mass = np.array([packed.source_lengths[rows].sum() for rows in self._rows], float)
+        self._segment, self._batches = -1, list[Batch]()
+
+    def __getitem__(self, step: int) -> Batch:
+        segment, at = divmod(step, SEGMENT)
+        if segment != self._segment:
+            self._segment, self._batches = segment, self._draw(segment)
+        return self._batches[at]
+
+    def _draw(self, segment: int) -> list[Batch]:
+        rng = np.random.default_rng([self.seed, segment])
+        shares = np.array([getattr(self.objectives, kind) for kind in KINDS])
+        kinds = rng.choice(len(KINDS), SEGMENT, p=shares / shares.sum())
+        exponent = exponent_at(self.schedule, segment * SEGMENT)
+        queues = {kind: self._batches_of(kind, int((kinds == i).sum()), exponent, rng) for i, kind in enumerate(KINDS)}
+        return [queues[KINDS[i]].pop() for i in kinds]
+
+    def _batches_of(self, kind: Kind, count: int, exponent: float, rng: np.random.Generator) -> list[Batch]:
+        """`count` batches of rows of similar length within the token budget, in random order."""
+        made: list[Batch] = []
+        while len(made) < count:
+            draws = max(2_000, 60 * count)
+            if kind == "translate":
+                row = self._choose(self._pair_rows, self._pair_mass, exponent, draws, rng, self._pair_chance)
+                english, other = self.packed.pairs[row].T.astype(np.int64)
+                forward = rng.random(len(row)) < 0.5
+                sources, targets = np.where(forward, english, other), np.where(forward, other, english)
+            else:
+                sources = targets = english = self._choose(self._rows, self._mass, exponent, draws, rng)
+            read, write = self.packed.source_lengths[sources], self.packed.target_lengths[targets] + 2
+            order = np.lexsort((write, read))
+            batches, first, longest = list[NDArray[np.int64]](), 0, 0
+            for i, row_ in enumerate(order):
+                longest_now = max(longest, int(read[row_] + (write[row_] if kind != "masked" else 0)))
+                if (i + 1 - first) * longest_now > self.schedule.tokens and i > first:
+                    batches.append(order[first:i])
+                    first, longest_now = i, int(read[row_] + (write[row_] if kind != "masked" else 0))
+                longest = longest_now
+            made += [Batch(kind, sources[b], targets[b], english[b]) for b in batches]
+        picked = rng.permutation(len(made))[:count]
+        return [made[i] for i in picked]
+
+    @staticmethod
+    def _choose(
+        rows: list[NDArray[np.int64]], mass: NDArray[np.float64], exponent: float, draws: int, rng: np.random.Generator,
+        chances: list[NDArray[np.float64]] | None = None,
+    ) -> NDArray[np.int64]:  # fmt: skip
+        share = np.where(mass > 0, mass, 0.0) ** exponent * (mass > 0)
+        counts = rng.multinomial(draws, share / share.sum())
+        return np.concatenate([rng.choice(rows[i], n, p=chances[i] if chances else None) for i, n in enumerate(counts) if n])
+
+
+def _by_language(language: NDArray[np.uint8], count: int) -> list[NDArray[np.int64]]:
+    return [np.flatnonzero(language == i) for i in range(count)]
+
+
+def _chances(weight: NDArray[np.float32]) -> NDArray[np.float64]:
+    total = weight.astype(float).sum()
+    return weight / total if total else weight.astype(float)

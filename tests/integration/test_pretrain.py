@@ -1,0 +1,138 @@
+"""The second stage of `polygraft pretrain` on the tiny backbone and a handful of sentences."""
+
+import gzip
+import itertools
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from polygraft.backbone import BackboneFiles, fingerprint, linear_sites, load_backbone, load_seq2seq
+from polygraft.errors import BackboneError
+from polygraft.export.export import export_backbone
+from polygraft.pretrain import mixed
+from polygraft.pretrain.pack import Packed
+from polygraft.pretrain.pretrain import pretrain
+from polygraft.text import load_encoder
+
+NOUNS = {"mum": "màmá", "train": "ọkọ̀", "dinner": "oúnjẹ", "prize": "ẹ̀bùn", "cash": "owó"}
+WHEN = {"now": "báyìí", "soon": "láìpẹ́", "tonight": "lálẹ́", "late": "pẹ́"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    rows = [(f"you see {n} {w}", f"o rí {y} {v}") for (n, y), (w, v) in itertools.product(NOUNS.items(), WHEN.items())]
+    for name, part in (("train", rows), ("dev", rows[:1])):
+        with gzip.open(root / f"en-yo.{name}.tsv.gz", "wt", encoding="utf-8") as out:
+            out.writelines(f"{e}\t{y}\n" for e, y in part * 3)
+    return root
+
+
+def folder_of(root: Path, steps: int) -> Path:
+    root.mkdir(parents=True)
+    recipe = {
+        "name": "tiny", "corpora": [{"path": "en-{lang}.train.tsv.gz", "layout": "pairs", "languages": ["yo"]}],
+        "held_out": ["*.dev.tsv.gz"],
+        "seq2seq": {
+            "decoder": {"layers": 1, "pieces": 600, "dropout": 0.0, "lines": 50},
+            "objectives": {"label_smoothing": 0.0},
+            "schedule": {
+                "steps": steps, "tokens": 300, "max_length": 32, "checkpoint_steps": 20, "decoder_lr": 5e-3,
+                "encoder_lr": 1e-3, "rows_lr": 1e-3, "ema": 0.9,
+            },
+        },
+    }  # fmt: skip
+    (root / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    return root
+
+
+@pytest.fixture(scope="module")
+def made(backbone: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    base = tmp_path_factory.mktemp("made")
+    folder, work = folder_of(base / "tiny", 120), base / "work"
+    pretrain(folder, data, work, start=backbone)
+    return folder, work
+
+
+def test_it_learns_and_the_folder_loads_as_a_whole_and_as_an_encoder(made: tuple[Path, Path], backbone: Path) -> None:
+    folder, work = made
+    log = [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["translate"] < 0.6 * log[0]["translate"]
+    assert log[-1]["step"] == 120
+    whole = load_seq2seq(folder)
+    assert whole.config.model_type == "encoder-decoder"
+    assert list(linear_sites(load_backbone(folder))) == list(linear_sites(load_backbone(backbone)))
+    assert load_encoder(folder).case_feature
+    assert fingerprint(folder) != fingerprint(backbone)
+    assert BackboneFiles(folder).decoder_tokenizer.is_file()
+
+
+def test_the_held_out_row_was_not_trained_on(made: tuple[Path, Path]) -> None:
+    folder, work = made
+    report = json.loads((folder / "hygiene.json").read_text())
+    assert report["files"] == ["en-yo.dev.tsv.gz"]
+    packed = Packed.load(work / "packed.npz")
+    assert len(packed.pairs) == len(NOUNS) * len(WHEN) - 1
+    assert report["found"]["pairs yo"] == {"rows": 60, "equal_line": 3, "shared_gram": 0}
+
+
+def test_the_encoder_is_exported_as_any_other(made: tuple[Path, Path], tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(made[0], tmp_path / "copy"))
+    card = export_backbone(copy, precisions=("fp32",))
+    assert card.backbone == fingerprint(copy)
+    assert card.drift["fp32"] < 1e-4
+
+
+def test_a_killed_run_ends_as_one_that_was_not(
+    backbone: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, work = folder_of(tmp_path / "whole", 40), tmp_path / "whole-work"
+    pretrain(whole, data, work, start=backbone)
+
+    class Killed(BaseException):
+        pass
+
+    real, calls = mixed.losses, itertools.count()
+
+    def dies(*args: object) -> object:
+        if next(calls) == 27:
+            raise Killed
+        return real(*args)  # type: ignore[arg-type]
+
+    killed, work = folder_of(tmp_path / "killed", 40), tmp_path / "killed-work"
+    with monkeypatch.context() as patched:
+        patched.setattr(mixed, "losses", dies)
+        with pytest.raises(Killed):
+            pretrain(killed, data, work, start=backbone)
+    pretrain(killed, tmp_path / "no data any more", work, start=backbone)
+    a, b = (load_seq2seq(f).state_dict() for f in (whole, killed))
+    worst = max(float((a[name] - b[name]).abs().max()) for name in a)
+    assert worst < 2e-3, f"largest difference {worst:.2g}"
+
+
+def test_a_carried_checkpoint_is_small_and_goes_on_at_its_step(made: tuple[Path, Path], tmp_path: Path, backbone: Path) -> None:
+    folder, work = made
+    file = mixed.carry(work)
+    assert file.stat().st_size < 0.25 * (work / "checkpoint.pt").stat().st_size
+    there, elsewhere = folder_of(tmp_path / "there", 125), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.copy(folder / "decoder_tokenizer.json", there)
+    for name in ("carry.safetensors", "packed.npz"):
+        shutil.copy(work / name, elsewhere)
+    pretrain(there, tmp_path / "no data here", elsewhere, start=backbone)
+    steps = [json.loads(line)["step"] for line in (elsewhere / "log.jsonl").read_text().splitlines()]
+    assert steps == [125]
+    before, after = load_seq2seq(folder).state_dict(), load_seq2seq(there).state_dict()
+    gap = np.mean([float((before[n] - after[n]).abs().mean()) for n in before])
+    assert gap < 0.05
+
+
+def test_an_encoder_alone_cannot_write(backbone: Path) -> None:
+    with pytest.raises(BackboneError, match="has no decoder"):
+        load_seq2seq(backbone)
+    assert torch.is_grad_enabled()
