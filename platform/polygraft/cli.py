@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -75,6 +76,7 @@ def serve(
         environment["POLYGRAFT_BACKBONE"] = str(backbone.resolve())
     command = [sys.executable, "-m", "bentoml", "serve", "polygraft.serve.service:Polygraft"]
     server = subprocess.Popen([*command, "--host", host, "--port", str(port)], env=environment)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the server would outlive this process
     url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
     try:
         while server.poll() is None:
@@ -259,6 +261,33 @@ def probe(
     for language, score in scores.items():
         table.add_row(language, f"{score['folds']:.1f}", f"{score['official']:.1f}")
     out.print(table)
+
+
+@app.command()
+@told
+def measure(
+    data: Annotated[Path, typer.Option(envvar="POLYGRAFT_DATA", help="Root of the data that the recipe names.")],
+    output: Annotated[Path, typer.Option(help="Folder for measures.json and measures.html.")],
+    rows: Annotated[int, typer.Option(min=10, help="Rows of each evaluation set at most.")] = 200,
+    log: Annotated[Path | None, typer.Option(help="log.jsonl of its training, for the learning curve.")] = None,
+    beside: Annotated[Path | None, typer.Option(help="measures.json of another backbone, to draw next to it.")] = None,
+    backbone: Backbone = None,
+) -> None:
+    """Everything a backbone is judged by: zero-shot topics, retrieval, translation, tokens a word.
+
+    Writes JSON for programs and a page for people.
+    """
+    import json
+
+    from polygraft.pretrain.measure import measure as run
+    from polygraft.pretrain.page import page
+
+    found = run(backbone or default_backbone(), data, rows=rows, log=log)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "measures.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    other = json.loads(beside.read_text(encoding="utf-8")) if beside else None
+    (output / "measures.html").write_text(page(found, other), encoding="utf-8")
+    out.print(f"wrote {output / 'measures.json'} and {output / 'measures.html'}")
 
 
 @app.command()

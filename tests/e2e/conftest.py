@@ -20,6 +20,7 @@ Serve = Callable[..., str]
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     """`serve(command, **environment)` starts `command --port N`, waits until it is ready and returns its address."""
     servers: list[subprocess.Popen[bytes]] = []
+    urls: list[str] = []
 
     def start(command: list[str], *, cwd: Path | None = None, **environment: str) -> str:
         with socket.socket() as probe:
@@ -40,6 +41,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
                 break
             try:
                 if httpx.get(f"{url}/readyz", timeout=2).is_success:
+                    urls.append(url)
                     return url
             except httpx.TransportError:
                 pass
@@ -51,3 +53,6 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
         server.terminate()
     for server in servers:
         server.wait(timeout=30)
+    for url in urls:
+        with pytest.raises(httpx.TransportError):  # nothing outlives the command that started it
+            httpx.get(f"{url}/livez", timeout=2)

@@ -15,7 +15,9 @@ from polygraft.backbone import BackboneFiles, fingerprint, linear_sites, load_ba
 from polygraft.errors import BackboneError
 from polygraft.export.export import export_backbone
 from polygraft.pretrain import mixed
+from polygraft.pretrain.measure import SIB_LANGUAGES, measure
 from polygraft.pretrain.pack import Packed
+from polygraft.pretrain.page import page
 from polygraft.pretrain.pretrain import pretrain
 from polygraft.text import load_encoder
 
@@ -28,9 +30,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")
     rows = [(f"you see {n} {w}", f"o rí {y} {v}") for (n, y), (w, v) in itertools.product(NOUNS.items(), WHEN.items())]
     for name, part in (("train", rows), ("dev", rows[:1])):
-        with gzip.open(root / f"en-yo.{name}.tsv.gz", "wt", encoding="utf-8") as out:
-            out.writelines(f"{e}\t{y}\n" for e, y in part * 3)
+        write(root / f"en-yo.{name}.tsv.gz", [f"{e}\t{y}" for e, y in part * 3])
     return root
+
+
+def write(file: Path, lines: list[str]) -> None:
+    with gzip.open(file, "wt", encoding="utf-8") as out:
+        out.writelines(f"{line}\n" for line in lines)
 
 
 def folder_of(root: Path, steps: int) -> Path:
@@ -136,3 +142,30 @@ def test_an_encoder_alone_cannot_write(backbone: Path) -> None:
     with pytest.raises(BackboneError, match="has no decoder"):
         load_seq2seq(backbone)
     assert torch.is_grad_enabled()
+
+
+def test_measure_gives_every_figure_and_a_page(made: tuple[Path, Path], data: Path, tmp_path: Path) -> None:
+    folder, work = made
+    with_sets = Path(shutil.copytree(folder, tmp_path / "backbone"))
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
+    recipe["evaluation"] = [recipe["corpora"][0]]
+    (with_sets / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    root = Path(shutil.copytree(data, tmp_path / "data"))
+    (root / "sib200").mkdir()
+    topics = [("cash prize", "money"), ("dinner with mum", "home")] * 10
+    for name in SIB_LANGUAGES:
+        write(root / "sib200" / f"{name}.txt.gz", [f"{text} {i}" for i, (text, _) in enumerate(topics)])
+    splits = ["train"] * 14 + ["dev"] * 6
+    write(root / "sib200" / "labels.tsv.gz", [f"{i}\t{s}\t{t[1]}" for i, (s, t) in enumerate(zip(splits, topics, strict=True))])
+    found = measure(with_sets, root, rows=12, log=work / "log.jsonl")
+    assert found["sib200"]["scores"]["yor_Latn"]["folds"] > 90
+    assert found["retrieval"]["yo"]["to_english"] > 100 / 12, "trained on these: better than chance"
+    pair = found["translation"]["en-yo"]
+    assert pair["backbone"]["chrf++"] > pair["copy"]["chrf++"] + 20, "trained on these: it writes them"
+    assert "nw:2" in pair["backbone"]["signatures"][0]
+    assert found["learning_curve"][-1]["step"] == 120
+    assert set(found["tokens_a_word"]["yo"]) == {"encoder", "decoder", "unknown_percent"}
+    html = page(json.loads(json.dumps(found)), beside=found | {"backbone": "<other>"})
+    assert html.count("<svg") == 4
+    assert "&lt;other&gt;" in html or "other" in html
+    assert "<other>" not in html

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import unicodedata
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,19 @@ def read_lines(path: Path) -> list[str]:
         return [unicodedata.normalize("NFC", line).strip() for line in lines]
 
 
-def _read_corpus(corpus: Corpus, root: Path) -> list[Pair]:
+def read_other_splits(recipe: PretrainRecipe, root: Path) -> Iterator[str]:
+    """Every line of the aligned corpora that their split file does not give to training."""
+    for corpus in recipe.corpora:
+        if not corpus.split_file:
+            continue
+        splits = read_lines(root / corpus.split_file)
+        for language in {corpus.english, *corpus.languages}:
+            lines = read_lines(root / corpus.path.format(lang=language))
+            yield from (line for line, split in zip(lines, splits, strict=True) if split != "train" and line)
+
+
+def read_corpus(corpus: Corpus, root: Path) -> list[Pair]:
+    """Usable pairs of one corpus: both sides there, neither too long."""
     pairs = []
     for language in corpus.languages:
         if corpus.layout == "pairs":
@@ -48,7 +61,7 @@ def _read_corpus(corpus: Corpus, root: Path) -> list[Pair]:
             sides = list(zip(english, read_lines(root / corpus.path.format(lang=language)), strict=True))
             if corpus.split_file:
                 splits = read_lines(root / corpus.split_file)
-                sides = [s for s, split in zip(sides, splits, strict=True) if split == "train"]
+                sides = [s for s, split in zip(sides, splits, strict=True) if split == corpus.split]
         pairs += [
             Pair(language.split("_")[0], e, t, corpus.weight)
             for e, t in sides
@@ -59,7 +72,7 @@ def _read_corpus(corpus: Corpus, root: Path) -> list[Pair]:
 
 def read_pairs(recipe: PretrainRecipe, root: Path) -> list[Pair]:
     """Every usable pair of every corpus in the recipe, in recipe order."""
-    return [pair for corpus in recipe.corpora for pair in _read_corpus(corpus, root)]
+    return [pair for corpus in recipe.corpora for pair in read_corpus(corpus, root)]
 
 
 def read_lines_of(recipe: PretrainRecipe, root: Path) -> dict[str, list[str]]:

@@ -9,6 +9,7 @@ recipe says so.
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import re
 import unicodedata
@@ -106,9 +107,10 @@ class Report:
 
 
 def clean(
-    rows: Sequence[Pair], lines: dict[str, list[str]], root: Path, globs: Sequence[str]
+    rows: Sequence[Pair], lines: dict[str, list[str]], root: Path, globs: Sequence[str], more: Iterable[str] = ()
 ) -> tuple[list[Pair], dict[str, list[str]], Report]:
-    """Pairs and monolingual lines without the findings, and the report on them.
+    """Pairs and monolingual lines without the findings, and the report on them. `more` is held-out text beside that of
+    the files that `globs` name.
 
     Raises `FileNotFoundError` for a glob that matches nothing: a check that reads nothing proves nothing.
     """
@@ -118,7 +120,7 @@ def clean(
         if not matched:
             raise FileNotFoundError(f"held_out: {pattern!r} matches no file under {root}; correct the recipe")
         files += matched
-    known = Fingerprints.of(text for file in files for text in read_texts(file))
+    known = Fingerprints.of(itertools.chain(more, (text for file in files for text in read_texts(file))))
     found: dict[str, dict[str, int]] = {}
     examples: list[str] = []
 

@@ -66,7 +66,7 @@ def _read(recipe: PretrainRecipe, folder: Path, data: Path) -> tuple[list[Pair],
     """Pairs and monolingual lines, without what the recipe holds out; the report is written to `hygiene.json`."""
     pairs, lines = corpus.read_pairs(recipe, data), corpus.read_lines_of(recipe, data)
     if recipe.held_out:
-        pairs, lines, report = hygiene.clean(pairs, lines, data, recipe.held_out)
+        pairs, lines, report = hygiene.clean(pairs, lines, data, recipe.held_out, corpus.read_other_splits(recipe, data))
         text = json.dumps(dataclasses.asdict(report), indent=1, ensure_ascii=False)
         (folder / "hygiene.json").write_text(text + "\n", encoding="utf-8")
     return pairs, lines

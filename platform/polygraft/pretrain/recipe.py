@@ -21,7 +21,8 @@ class Corpus(_Frozen):
     languages: list[str]
     weight: float = Field(1.0, gt=0, description="sampling weight of a row; general-domain text above scripture")
     english: str = Field("en", description="aligned: the English file's {lang}")
-    split_file: str | None = Field(None, description="aligned: file of train/dev/... a line; only train is read")
+    split_file: str | None = Field(None, description="aligned: file of train/dev/... a line")
+    split: str = Field("train", description="aligned with a split file: the lines to read")
     reverse: bool = Field(False, description="pairs: the English side is the second column")
 
 
@@ -115,6 +116,7 @@ class PretrainRecipe(_Frozen):
     corpora: list[Corpus]
     monolingual: Monolingual = Monolingual()
     held_out: list[str] = Field([], description="globs under the data folder: text found in these is never trained on")
+    evaluation: list[Corpus] = Field([], description="dev pairs that `polygraft measure` uses")
     vocabulary: Vocabulary = Vocabulary()
     alignment: Alignment = Alignment()
     distillation: Distillation = Distillation()

@@ -1,0 +1,103 @@
+"""What each pretraining objective buys: the second stage at a small equal budget, with objectives left out in turn.
+
+    python tests/bench/objectives.py --packed WORK/packed.npz --recipe FOLDER --start BACKBONE --data DATA [--steps 250]
+
+`FOLDER` holds `recipe.yaml` and `decoder_tokenizer.json`. Every variant gets the same steps, data order, schedule and seed.
+Measured on the recipe's evaluation pairs and SIB-200 (English vectors to other languages). JSON line last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+
+from polygraft.backbone import load_backbone, load_seq2seq
+from polygraft.pretrain import pretrain as stages
+from polygraft.pretrain.measure import evaluation_sets
+from polygraft.pretrain.probe import probe_sib200, sentence_vectors
+from polygraft.pretrain.recipe import PretrainRecipe
+from polygraft.pretrain.retrieval import accuracy
+from polygraft.pretrain.translation import scores, translate
+from polygraft.text import load_encoder
+
+SIB = ("eng_Latn", "yor_Latn", "hau_Latn", "swh_Latn", "mri_Latn", "snd_Arab", "urd_Arab")
+VARIANTS: dict[str, dict[str, float]] = {
+    "all": {},
+    "without distillation": {"distil": 0.0},
+    "without denoising": {"denoise": 0.0},
+    "without masked tokens": {"masked": 0.0},
+    "translation alone": {"distil": 0.0, "denoise": 0.0, "masked": 0.0},
+}
+
+
+def run(options: argparse.Namespace, recipe: PretrainRecipe, changes: dict[str, float]) -> dict[str, object]:
+    """Train one variant in a fresh folder and measure it."""
+    assert recipe.seq2seq
+    stage = recipe.seq2seq
+    changed = stage.model_copy(
+        update={
+            "objectives": stage.objectives.model_copy(update=changes),
+            "schedule": stage.schedule.model_copy(update={"steps": options.steps, "checkpoint_steps": options.steps}),
+        }
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for file in (options.recipe / "decoder_tokenizer.json", *options.start.glob("tokenizer*.json")):
+            shutil.copy(file, folder)
+        started = time.monotonic()
+        variant = recipe.model_copy(update={"seq2seq": changed})
+        model = stages._seq2seq_stage(variant, folder, options.start, options.packed, folder, "cpu", None, False)
+        seconds = time.monotonic() - started
+        (log,) = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        (folder / "checkpoint.pt").unlink()
+        stages.write_backbone(model, folder)
+        return {"tokens": log["tokens"], "seconds": round(seconds), **measure(folder, options.data, recipe)}
+
+
+def measure(folder: Path, data: Path, recipe: PretrainRecipe, rows: int = 100) -> dict[str, object]:
+    """SIB-200, retrieval into English and chrF++ both ways, each the mean over languages."""
+    sib = probe_sib200(folder, data / "sib200", SIB)
+    model, encoder = load_backbone(folder), load_encoder(folder, max_length=64)
+    found, written = [], {"from English": [], "into English": []}
+    whole = load_seq2seq(folder) if json.loads((folder / "config.json").read_text())["model_type"] != "bert" else None
+    for language, pairs in evaluation_sets(recipe, data, rows).items():
+        english, other = [p.english for p in pairs], [p.text for p in pairs]
+        a, b = (sentence_vectors(model, encoder, texts) for texts in (english, other))
+        found.append(accuracy(b, a, english))
+        if whole and language in ("fr", "es", "yo", "sw", "mi"):
+            pieces = Tokenizer.from_file(str(folder / "decoder_tokenizer.json"))
+            written["from English"].append(scores(translate(whole, encoder, pieces, english, language), other)["chrf++"])
+            written["into English"].append(scores(translate(whole, encoder, pieces, other, "en"), english)["chrf++"])
+    return {
+        "sib_english": sib["eng_Latn"]["folds"],
+        "sib_low_resource": round(statistics.mean(sib[k]["folds"] for k in SIB[1:]), 1),
+        "retrieval": round(statistics.mean(found), 1),
+        **{f"chrf++ {way}": round(statistics.mean(values), 1) for way, values in written.items() if values},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    for name in ("packed", "recipe", "start", "data"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=250)
+    options = parser.parse_args()
+    recipe = PretrainRecipe.load(options.recipe / "recipe.yaml")
+    results = {"start": measure(options.start, options.data, recipe)}
+    print("start", results["start"], flush=True)
+    for name, changes in VARIANTS.items():
+        results[name] = run(options, recipe, changes)
+        print(name, results[name], flush=True)
+    print(json.dumps({"bench": "objectives", "steps": options.steps, "results": results, "torch": torch.__version__}))
+
+
+if __name__ == "__main__":
+    main()
