@@ -146,11 +146,14 @@ def predict(
 @app.command()
 @told
 def train(
-    recipe: Annotated[Path, typer.Argument(help="recipe.yaml of the adapter.")],
+    recipe: Annotated[Path | None, typer.Argument(help="recipe.yaml of the adapter.")] = None,
     output: Annotated[Path | None, typer.Option(help="Adapter folder; default: the recipe's own.")] = None,
     check: Annotated[bool, typer.Option("--check", help="Only check recipe and data, in seconds.")] = False,
     full_ladder: Annotated[
         bool, typer.Option("--full-ladder", help="Also train without the parent, for the gain from transfer.")
+    ] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Instead of a recipe: every adapter of the library made for another backbone.")
     ] = False,
     backbone: Backbone = None,
     as_json: AsJson = False,
@@ -158,13 +161,33 @@ def train(
     """Train an adapter from a recipe: LoRA and head, figures beside the baselines, card and golden.
 
     A killed run goes on where it stopped when the same command is given again. Put the result live with
-    `polygraft adapters add FOLDER`.
+    `polygraft adapters add FOLDER`. After a new backbone, `polygraft train --all` trains what no longer fits it, parents
+    first.
     """
+    if every == (recipe is not None):
+        raise typer.BadParameter("give a recipe, or --all without one")
+    if every and (output or check):
+        raise typer.BadParameter("--all trains in place: leave --output and --check out")
+    home = backbone or default_backbone()
+    if recipe is not None:
+        _train(recipe, home, output or recipe.resolve().parent, check, full_ladder, as_json)
+        return
+    from polygraft.backbone import fingerprint
+    from polygraft.library import Library, default_library
+    from polygraft.training.rebuild import outdated
+
+    due = outdated(Library(default_library()), fingerprint(home))
+    for one in due:
+        _train(one.recipe, home, one.recipe.parent, False, full_ladder or one.full_ladder, as_json)
+    err.print(f"{len(due)} adapters trained again" if due else "every adapter fits this backbone: nothing to train")
+
+
+def _train(recipe: Path, backbone: Path, target: Path, check: bool, full_ladder: bool, as_json: bool) -> None:
     from polygraft.training.card import figures_table
     from polygraft.training.job import prepare
     from polygraft.training.train import train as run
 
-    job = prepare(recipe, backbone or default_backbone())
+    job = prepare(recipe, backbone)
     splits = job.splits
     counts = {n: len(s) for n, s in (("train", splits.train), ("dev", splits.dev), ("test", splits.test)) if s}
     if check:
@@ -176,7 +199,6 @@ def train(
     err.print(f"training {job.recipe.name}: {counts['train']} rows, labels {', '.join(splits.labels)}")
     if splits.dropped:
         err.print(f"{splits.dropped} training rows that also stand in dev or test were dropped (data.on_leak: drop)")
-    target = output or recipe.resolve().parent
     manifest = run(job, target, full_ladder=full_ladder, say=err)
     if as_json:
         out.print_json(manifest.model_dump_json())

@@ -23,6 +23,7 @@ def test_every_command_explains_itself() -> None:
         "export",
         "pretrain",
         "probe",
+        "measure",
         "report",
         "recipe",
         "adapters list",
@@ -90,3 +91,23 @@ def test_adapters_without_a_server() -> None:
     result = runner.invoke(app, ["adapters", "list", "--server", "http://127.0.0.1:9"])
     assert result.exit_code == 1
     assert "is the server running" in result.output.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train"], "give a recipe, or --all"),
+        (["train", "recipe.yaml", "--all"], "give a recipe, or --all"),
+        (["train", "--all", "--check"], "leave --output and --check"),
+    ],
+)
+def test_train_wants_a_recipe_or_all(arguments: list[str], said: str) -> None:
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == 2
+    assert said in " ".join(result.output.split())
+
+
+def test_train_all_with_nothing_to_do() -> None:
+    result = runner.invoke(app, ["train", "--all"])
+    assert result.exit_code == 0, result.output
+    assert "nothing to train" in result.output

@@ -2,18 +2,23 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import peft
 import pytest
 import yaml
+from typer.testing import CliRunner
 
-from polygraft.adapter import LAYOUT, load_adapter
-from polygraft.backbone import load_backbone
+from polygraft.adapter import HASHED, LAYOUT, load_adapter, load_manifest
+from polygraft.backbone import fingerprint, load_backbone
+from polygraft.cli import app
 from polygraft.errors import DataError, RecipeError
+from polygraft.library import Library
 from polygraft.runtime.engine import Classified, Engine, Row
 from polygraft.training import train as training
 from polygraft.training.job import prepare
+from polygraft.training.rebuild import outdated
 from polygraft.training.train import train
 
 SPAM = [
@@ -77,6 +82,37 @@ def test_a_child_starts_from_its_parent_and_says_so(parent: Path, backbone: Path
     assert set(manifest.metrics["seeds"]) == {"0", "1"}
     zero_shot = manifest.metrics["ladder"]["zero_shot"]["macro_f1"]["value"]
     assert zero_shot > manifest.metrics["ladder"]["majority"]["macro_f1"]["value"]
+
+
+def test_all_trains_what_does_not_fit_the_backbone_parents_first(
+    parent: Path, backbone: Path, tmp_path: Path, edit_manifest: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = recipe(tmp_path / "a-child", parent="parent", training={"epochs": 1, "bf16": False}).parent
+    shutil.copytree(parent, tmp_path / "parent")
+    shutil.copytree(parent, tmp_path / "fits")
+    for file in (LAYOUT.manifest, *HASHED):
+        shutil.copy(parent / file, child / file)
+    edit_manifest(tmp_path / "fits", name="fits")
+    edit_manifest(tmp_path / "parent", backbone="0" * 16)
+    edit_manifest(child, backbone="0" * 16, name="a-child")
+    due = outdated(Library(tmp_path), fingerprint(backbone))
+    assert [d.recipe.parent.name for d in due] == ["parent", "a-child"]
+    monkeypatch.setenv("POLYGRAFT_LIBRARY", str(tmp_path))
+    result = CliRunner().invoke(app, ["train", "--all", "--backbone", str(backbone)])
+    assert result.exit_code == 0, result.output
+    for name in ("parent", "a-child", "fits"):
+        load_adapter(tmp_path / name, backbone=fingerprint(backbone))
+    assert load_manifest(child).parent == f"parent@{load_manifest(tmp_path / 'parent').version}"
+    assert not outdated(Library(tmp_path), fingerprint(backbone))
+
+
+def test_adapters_that_start_from_each_other_are_told(parent: Path, tmp_path: Path, edit_manifest: Callable[..., None]) -> None:
+    for name, other in (("one", "two"), ("two", "one")):
+        shutil.copytree(parent, tmp_path / name)
+        (tmp_path / name / LAYOUT.recipe).write_text(recipe(tmp_path / "x" / name, parent=other).read_text())
+        edit_manifest(tmp_path / name, name=name)
+    with pytest.raises(RecipeError, match="one, two start from each other"):
+        outdated(Library(tmp_path), "0" * 16)
 
 
 def test_a_killed_run_goes_on_from_its_checkpoint(backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,43 @@
+"""Which adapters of a library to train again, and in which order: after a new backbone, all of them, parents first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from polygraft.adapter import LAYOUT, load_manifest
+from polygraft.errors import RecipeError
+from polygraft.library import Library
+from polygraft.recipe import load_recipe
+
+
+@dataclass(frozen=True)
+class Rebuild:
+    """A recipe to train again; `full_ladder` when the adapter's figures had its parentless rung."""
+
+    recipe: Path
+    full_ladder: bool
+
+
+def outdated(library: Library, backbone: str) -> list[Rebuild]:
+    """Trained adapters that do not fit the backbone of this fingerprint, parents before children.
+
+    Raises `RecipeError` for adapters that are each other's parents, and for unreadable recipes.
+    """
+    parents: dict[str, str | None] = {}
+    found: dict[str, Rebuild] = {}
+    for name in library.names():
+        folder = library.folder(name)
+        manifest = load_manifest(folder)
+        if manifest.backbone == backbone:
+            continue
+        parent = load_recipe(folder / LAYOUT.recipe).parent
+        parents[name] = None if parent is None else Path(parent).name
+        found[name] = Rebuild(folder / LAYOUT.recipe, "target_only" in manifest.metrics.get("ladder", {}))
+    ordered: list[str] = []
+    while waiting := [name for name in found if name not in ordered]:
+        ready = [name for name in waiting if parents[name] not in waiting]
+        if not ready:
+            raise RecipeError(str(library.root), [f"parent: {', '.join(waiting)} start from each other; give one no parent"])
+        ordered += ready
+    return [found[name] for name in ordered]
