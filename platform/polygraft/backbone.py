@@ -50,6 +50,10 @@ class BackboneFiles:
         return self.folder / "tokenizer.json"
 
     @property
+    def tokenizer_config(self) -> Path:
+        return self.folder / "tokenizer_config.json"
+
+    @property
     def decoder_tokenizer(self) -> Path:
         return self.folder / "decoder_tokenizer.json"
 

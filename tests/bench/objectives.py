@@ -20,11 +20,13 @@ import torch
 from tokenizers import Tokenizer
 
 from polygraft.backbone import load_backbone, load_seq2seq
-from polygraft.pretrain import pretrain as stages
+from polygraft.pretrain.corpus import Text
 from polygraft.pretrain.measure import evaluation_sets
+from polygraft.pretrain.pretrain import write_backbone
 from polygraft.pretrain.probe import probe_sib200, sentence_vectors
 from polygraft.pretrain.recipe import PretrainRecipe
 from polygraft.pretrain.retrieval import accuracy
+from polygraft.pretrain.second_stage import add_decoder
 from polygraft.pretrain.translation import scores, translate
 from polygraft.text import load_encoder
 
@@ -36,6 +38,10 @@ VARIANTS: dict[str, dict[str, float]] = {
     "without masked tokens": {"masked": 0.0},
     "translation alone": {"distil": 0.0, "denoise": 0.0, "masked": 0.0},
 }
+
+
+def no_text() -> Text:
+    raise AssertionError("the packed file is there: no text is read")
 
 
 def run(options: argparse.Namespace, recipe: PretrainRecipe, changes: dict[str, float]) -> dict[str, object]:
@@ -50,15 +56,16 @@ def run(options: argparse.Namespace, recipe: PretrainRecipe, changes: dict[str, 
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for file in (options.recipe / "decoder_tokenizer.json", *options.start.glob("tokenizer*.json")):
-            shutil.copy(file, folder)
+        shutil.copy(options.recipe / "decoder_tokenizer.json", folder)
+        (folder / "packed.npz").symlink_to(options.packed.resolve())
         started = time.monotonic()
-        variant = recipe.model_copy(update={"seq2seq": changed})
-        model = stages._seq2seq_stage(variant, folder, options.start, options.packed, folder, "cpu", None, False)
+        model = add_decoder(
+            changed, folder, options.start, no_text, folder, seed=recipe.seed, device="cpu", hours=None, bf16=None
+        )
         seconds = time.monotonic() - started
         (log,) = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
         (folder / "checkpoint.pt").unlink()
-        stages.write_backbone(model, folder)
+        write_backbone(model, folder)
         return {"tokens": log["tokens"], "seconds": round(seconds), **measure(folder, options.data, recipe)}
 
 

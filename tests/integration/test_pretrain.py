@@ -14,7 +14,7 @@ import yaml
 from polygraft.backbone import BackboneFiles, fingerprint, linear_sites, load_backbone, load_seq2seq
 from polygraft.errors import BackboneError
 from polygraft.export.export import export_backbone
-from polygraft.pretrain import mixed
+from polygraft.pretrain import first_stage, mixed, teacher
 from polygraft.pretrain.measure import SIB_LANGUAGES, measure
 from polygraft.pretrain.pack import Packed
 from polygraft.pretrain.page import page
@@ -39,7 +39,7 @@ def write(file: Path, lines: list[str]) -> None:
         out.writelines(f"{line}\n" for line in lines)
 
 
-def folder_of(root: Path, steps: int) -> Path:
+def folder_of(root: Path, steps: int, **changes: object) -> Path:
     root.mkdir(parents=True)
     recipe = {
         "name": "tiny", "corpora": [{"path": "en-{lang}.train.tsv.gz", "layout": "pairs", "languages": ["yo"]}],
@@ -53,7 +53,7 @@ def folder_of(root: Path, steps: int) -> Path:
             },
         },
     }  # fmt: skip
-    (root / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    (root / "recipe.yaml").write_text(yaml.safe_dump(recipe | changes))
     return root
 
 
@@ -111,6 +111,7 @@ def test_a_killed_run_ends_as_one_that_was_not(
         return real(*args)  # type: ignore[arg-type]
 
     killed, work = folder_of(tmp_path / "killed", 40), tmp_path / "killed-work"
+    shutil.copy(whole / "decoder_tokenizer.json", killed)  # learning one is not the same twice; one that is there is kept
     with monkeypatch.context() as patched:
         patched.setattr(mixed, "losses", dies)
         with pytest.raises(Killed):
@@ -142,6 +143,32 @@ def test_an_encoder_alone_cannot_write(backbone: Path) -> None:
     with pytest.raises(BackboneError, match="has no decoder"):
         load_seq2seq(backbone)
     assert torch.is_grad_enabled()
+
+
+def test_both_stages_from_an_english_teacher(
+    backbone: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tiny backbone stands in for the teacher; only the encoder, then again with a decoder."""
+    tokenizer = load_encoder(backbone).tokenizer
+    vocabulary = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__)
+    (tmp_path / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
+    for module in (first_stage, teacher):
+        monkeypatch.setattr(module, "load_teacher", lambda: (load_backbone(backbone).requires_grad_(True), tokenizer))
+    monkeypatch.setattr(first_stage, "teacher_folder", lambda: tmp_path)
+    short = {
+        "distillation": {"draws": 300, "tokens": 300, "checkpoint_steps": 5, "body_lr": 1e-3},
+        "vocabulary": {"pieces": 40, "lines": 500},
+        "case_feature": 0.3,
+    }  # fmt: skip
+    alone = folder_of(tmp_path / "alone", 20, seq2seq=None, **short)
+    pretrain(alone, data, tmp_path / "work-alone")
+    assert load_encoder(alone).tokenizer.get_vocab_size() > len(vocabulary)
+    whole = folder_of(tmp_path / "whole", 20, **short)
+    pretrain(whole, data, tmp_path / "work")
+    vocabularies = [load_encoder(f).tokenizer.get_vocab() for f in (whole, tmp_path / "work" / "encoder")]
+    assert vocabularies[0] == vocabularies[1]
+    assert load_seq2seq(whole).config.encoder.case_feature
+    assert load_backbone(tmp_path / "work" / "encoder").config.vocab_size == load_backbone(whole).config.vocab_size
 
 
 def test_measure_gives_every_figure_and_a_page(made: tuple[Path, Path], data: Path, tmp_path: Path) -> None:

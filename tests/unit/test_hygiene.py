@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from polygraft.pretrain.corpus import Pair
+from polygraft.pretrain.corpus import Pair, Text
 from polygraft.pretrain.hygiene import Fingerprints, clean
 
 LONG = "the committee published its yearly budget on a rainy tuesday in march"
@@ -36,9 +36,9 @@ def test_cleaning_drops_what_either_side_gives_away_and_reports_it(tmp_path: Pat
     leaking = {"english": "Nothing of note.", "text": "Ohunkóhun."} | {side: LONG}
     rows = [Pair("yo", weight=1.0, **leaking), Pair("yo", "A clean row.", "Èyí mọ́.", 1.0)]
     lines = {"yo": ["A message that nobody may train on!", "ọ̀rọ̀ tuntun"]}
-    kept, cleaned, report = clean(rows, lines, tmp_path, ["*.tsv.gz", "test.*"])
-    assert [r.english for r in kept] == ["A clean row."]
-    assert cleaned == {"yo": ["ọ̀rọ̀ tuntun"]}
+    cleaned, report = clean(Text(rows, lines), tmp_path, ["*.tsv.gz", "test.*"])
+    assert [p.english for p in cleaned.pairs] == ["A clean row."]
+    assert cleaned.lines == {"yo": ["ọ̀rọ̀ tuntun"]}
     assert report.files == ["dev.tsv.gz", "test.jsonl.gz"]
     assert report.found["pairs yo"] == {"rows": 2, "equal_line": 1, "shared_gram": 0}
     assert report.found["lines yo"]["equal_line"] == 1
@@ -47,4 +47,4 @@ def test_cleaning_drops_what_either_side_gives_away_and_reports_it(tmp_path: Pat
 
 def test_a_glob_that_matches_nothing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"'nowhere/\*' matches no file"):
-        clean([], {}, tmp_path, ["nowhere/*"])
+        clean(Text([], {}), tmp_path, ["nowhere/*"])

@@ -58,7 +58,7 @@ def test_pairs_are_read_from_both_layouts_and_only_training_rows(tmp_path: Path)
             Corpus(path="{lang}.gz", layout="aligned", languages=["yo"], split_file="split.gz"),
         ],
     )
-    pairs = [(p.language, p.english, p.text) for p in corpus.read_pairs(recipe, tmp_path)]
+    pairs = [(p.language, p.english, p.text) for p in corpus.read_text(recipe, tmp_path).pairs]
     assert pairs == [("haw", "hello", "aloha"), ("yo", "one", "ọ̀kan"), ("yo", "four", "ẹ̀rin")]
 
 
@@ -67,7 +67,7 @@ def test_new_pieces_leave_english_as_it_was() -> None:
     old = [*vocabulary.SPECIALS.values(), *letters, *(f"##{c}" for c in letters), "the", "house", "green"]
     yoruba = {"yo": ["ilé ọlọ́run dára púpọ̀ ilé wa ni ọlọ́run"] * 50}
     english = ["the green house"] * 50
-    new = vocabulary.learn_pieces(Vocabulary(pieces=60), old, yoruba, english, seed=0)
+    new = vocabulary.learn_pieces(Vocabulary(pieces=60, lines=2000), old, yoruba, english, seed=0)
     assert "ọlọ́run" in new
     assert not set(new) & set(old)
     tokens = vocabulary.wordpiece(old + new).encode("the green house", add_special_tokens=False).tokens

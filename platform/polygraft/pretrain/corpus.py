@@ -12,6 +12,7 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -70,25 +71,35 @@ def read_corpus(corpus: Corpus, root: Path) -> list[Pair]:
     return pairs
 
 
-def read_pairs(recipe: PretrainRecipe, root: Path) -> list[Pair]:
-    """Every usable pair of every corpus in the recipe, in recipe order."""
-    return [pair for corpus in recipe.corpora for pair in read_corpus(corpus, root)]
+@dataclass(frozen=True)
+class Text:
+    """What there is to learn from: translations, and monolingual lines by language."""
+
+    pairs: list[Pair]
+    lines: dict[str, list[str]]
+
+    @cached_property
+    def english(self) -> list[str]:
+        """The distinct English sides."""
+        return sorted({pair.english for pair in self.pairs})
+
+    @cached_property
+    def foreign(self) -> dict[str, list[str]]:
+        """Every other text, by language."""
+        text: dict[str, list[str]] = defaultdict(list)
+        for pair in self.pairs:
+            text[pair.language].append(pair.text)
+        for language, found in self.lines.items():
+            text[language] += found
+        return dict(text)
 
 
-def read_lines_of(recipe: PretrainRecipe, root: Path) -> dict[str, list[str]]:
-    """The recipe's monolingual files, by language."""
+def read_text(recipe: PretrainRecipe, root: Path) -> Text:
+    """Every usable pair of every corpus, in recipe order, and the monolingual files."""
+    pairs = [pair for corpus in recipe.corpora for pair in read_corpus(corpus, root)]
     path, languages = recipe.monolingual.path, recipe.monolingual.languages
-    return {language: [x for x in read_lines(root / path.format(lang=language)) if x] for language in languages}
-
-
-def foreign_text(pairs: list[Pair], lines: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Text by language for learning pieces: the foreign side of `pairs`, and monolingual `lines`."""
-    text: dict[str, list[str]] = defaultdict(list)
-    for pair in pairs:
-        text[pair.language].append(pair.text)
-    for language, found in lines.items():
-        text[language] += found
-    return dict(text)
+    lines = {language: [x for x in read_lines(root / path.format(lang=language)) if x] for language in languages}
+    return Text(pairs, lines)
 
 
 def plan(pairs: list[Pair], *, draws: int, exponent: float, seed: int) -> NDArray[np.int64]:

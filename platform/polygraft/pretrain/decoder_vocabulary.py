@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Sequence
-from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
@@ -73,10 +72,6 @@ def languages_of(tokenizer: Tokenizer) -> list[str]:
             break
         tags.append(piece[1:-1])
     return tags
-
-
-def save(tokenizer: Tokenizer, folder: Path) -> None:
-    tokenizer.save(str(folder / "decoder_tokenizer.json"))
 
 
 def tokens_a_word(tokenizer: Tokenizer, lines: Sequence[str]) -> float:

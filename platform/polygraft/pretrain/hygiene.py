@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from polygraft.pretrain.corpus import Pair
+from polygraft.pretrain.corpus import Pair, Text
 
 GRAM = 8
 LEAST_WORDS = 4
@@ -106,11 +106,9 @@ class Report:
     examples: list[str]
 
 
-def clean(
-    rows: Sequence[Pair], lines: dict[str, list[str]], root: Path, globs: Sequence[str], more: Iterable[str] = ()
-) -> tuple[list[Pair], dict[str, list[str]], Report]:
-    """Pairs and monolingual lines without the findings, and the report on them. `more` is held-out text beside that of
-    the files that `globs` name.
+def clean(text: Text, root: Path, globs: Sequence[str], more: Iterable[str] = ()) -> tuple[Text, Report]:
+    """The text without the findings, and the report on them. `more` is held-out text beside that of the files that
+    `globs` name.
 
     Raises `FileNotFoundError` for a glob that matches nothing: a check that reads nothing proves nothing.
     """
@@ -120,7 +118,7 @@ def clean(
         if not matched:
             raise FileNotFoundError(f"held_out: {pattern!r} matches no file under {root}; correct the recipe")
         files += matched
-    known = Fingerprints.of(itertools.chain(more, (text for file in files for text in read_texts(file))))
+    known = Fingerprints.of(itertools.chain(more, (line for file in files for line in read_texts(file))))
     found: dict[str, dict[str, int]] = {}
     examples: list[str] = []
 
@@ -132,18 +130,18 @@ def clean(
         examples.extend(f"{name}: {texts[i]}"[:200] for i in np.flatnonzero(kinds)[:2] if len(examples) < 40)
 
     kept: list[Pair] = []
-    for language in sorted({r.language for r in rows}):
-        own = [r for r in rows if r.language == language]
-        kinds = np.maximum(known.finds([r.english for r in own]), known.finds([r.text for r in own]))
-        note(f"pairs {language}", kinds, [r.text for r in own])
-        kept += [r for r, kind in zip(own, kinds, strict=True) if not kind]
+    for language in sorted({p.language for p in text.pairs}):
+        own = [p for p in text.pairs if p.language == language]
+        kinds = np.maximum(known.finds([p.english for p in own]), known.finds([p.text for p in own]))
+        note(f"pairs {language}", kinds, [p.text for p in own])
+        kept += [p for p, kind in zip(own, kinds, strict=True) if not kind]
     cleaned = {}
-    for language, texts in lines.items():
-        kinds = known.finds(texts)
-        note(f"lines {language}", kinds, texts)
-        cleaned[language] = [t for t, kind in zip(texts, kinds, strict=True) if not kind]
+    for language, lines in text.lines.items():
+        kinds = known.finds(lines)
+        note(f"lines {language}", kinds, lines)
+        cleaned[language] = [line for line, kind in zip(lines, kinds, strict=True) if not kind]
     names = [str(f.relative_to(root)) for f in files]
-    return kept, cleaned, Report(names, len(known.lines), len(known.grams), found, examples)
+    return Text(kept, cleaned), Report(names, len(known.lines), len(known.grams), found, examples)
 
 
 def read_texts(file: Path) -> Iterator[str]:

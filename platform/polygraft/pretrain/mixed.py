@@ -78,8 +78,11 @@ def train_mixed(
     head.to(device)
     body = [p for n, p in model.encoder.named_parameters() if "word_embeddings" not in n]
     optimizers: list[tuple[torch.optim.Optimizer, float]] = [
-        (torch.optim.AdamW([*model.decoder.parameters(), *head.parameters()], betas=(0.9, 0.98)), schedule.decoder_lr),
-        (torch.optim.AdamW(body, betas=(0.9, 0.98)), schedule.encoder_lr),
+        (
+            torch.optim.AdamW([*model.decoder.parameters(), *head.parameters()], betas=(0.9, 0.98), fused=True),
+            schedule.decoder_lr,
+        ),
+        (torch.optim.AdamW(body, betas=(0.9, 0.98), fused=True), schedule.encoder_lr),
         (torch.optim.SparseAdam(list(sparse.parameters())), schedule.rows_lr),
     ]
     average = Average(model, schedule.ema)

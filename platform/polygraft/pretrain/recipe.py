@@ -36,6 +36,7 @@ class Monolingual(_Frozen):
 class Vocabulary(_Frozen):
     pieces: int = Field(22_000, ge=0, description="new word pieces at most")
     exponent: float = Field(0.4, gt=0, le=1, description="language sampling exponent when pieces are learnt")
+    lines: int = Field(300_000, description="about so many lines of 100 characters are read to learn them")
     english_share: float = Field(0.2, description="a new piece used more often than this in English is dropped")
 
 

@@ -63,7 +63,7 @@ def learn_pieces(recipe: Vocabulary, old: list[str], text: dict[str, list[str]],
     trainer = trainers.WordPieceTrainer(
         vocab_size=recipe.pieces + recipe.pieces // 2, min_frequency=8, limit_alphabet=1500, show_progress=False
     )
-    sample = list(sample_text(text, recipe.exponent, 300_000, seed))
+    sample = list(sample_text(text, recipe.exponent, recipe.lines, seed))
     learner.train_from_iterator(sample, trainer)
     learnt = sorted(learner.get_vocab().items(), key=lambda item: item[1])
     fresh = [piece for piece, _ in learnt if piece not in known]
