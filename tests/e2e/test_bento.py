@@ -22,7 +22,7 @@ def bento(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_ships_what_serving_needs_and_nothing_else(bento: Path) -> None:
     shipped = {str(f.relative_to(bento / "src")) for f in (bento / "src").rglob("*") if f.is_file()}
-    assert {"deploy/service.py", "platform/polygraft/cli.py", "platform/backbones/mini/onnx/model.int8.onnx"} <= shipped
+    assert {"deploy/service.py", "platform/polygraft/cli/app.py", "platform/backbones/mini/onnx/model.int8.onnx"} <= shipped
     assert "adapters/spam-sw/adapter_model.safetensors" in shipped
     assert not [f for f in shipped if f.startswith("tests/") or (f.endswith(("model.safetensors", ".pyc", ".env")) and
                 not f.endswith("adapter_model.safetensors"))]  # fmt: skip

@@ -1,0 +1,3 @@
+from polygraft.cli import app
+
+app()

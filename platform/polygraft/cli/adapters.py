@@ -1,0 +1,100 @@
+"""Commands that make adapters: `train`, `recipe`, `report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from polygraft.backbone import default_backbone
+from polygraft.cli.app import AsJson, Backbone, app, err, out, told
+
+
+@app.command()
+@told
+def train(
+    recipe: Annotated[Path | None, typer.Argument(help="recipe.yaml of the adapter.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Adapter folder; default: the recipe's own.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only check recipe and data, in seconds.")] = False,
+    full_ladder: Annotated[
+        bool, typer.Option("--full-ladder", help="Also train without the parent, for the gain from transfer.")
+    ] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Instead of a recipe: every adapter of the library made for another backbone.")
+    ] = False,
+    backbone: Backbone = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train an adapter from a recipe: LoRA and head, figures beside the baselines, card and golden.
+
+    A killed run goes on where it stopped when the same command is given again. Put the result live with
+    `polygraft adapters add FOLDER`. After a new backbone, `polygraft train --all` trains what no longer fits it, parents
+    first.
+    """
+    if every == (recipe is not None):
+        raise typer.BadParameter("give a recipe, or --all without one")
+    if every and (output or check):
+        raise typer.BadParameter("--all trains in place: leave --output and --check out")
+    home = backbone or default_backbone()
+    if recipe is not None:
+        _train(recipe, home, output or recipe.resolve().parent, check, full_ladder, as_json)
+        return
+    from polygraft.backbone import fingerprint
+    from polygraft.library import Library, default_library
+    from polygraft.training.rebuild import outdated
+
+    due = outdated(Library(default_library()), fingerprint(home))
+    for one in due:
+        _train(one.recipe, home, one.recipe.parent, False, full_ladder or one.full_ladder, as_json)
+    err.print(f"{len(due)} adapters trained again" if due else "every adapter fits this backbone: nothing to train")
+
+
+def _train(recipe: Path, backbone: Path, target: Path, check: bool, full_ladder: bool, as_json: bool) -> None:
+    from polygraft.training.card import figures_table
+    from polygraft.training.job import prepare
+    from polygraft.training.train import train as run
+
+    job = prepare(recipe, backbone)
+    splits = job.splits
+    counts = {n: len(s) for n, s in (("train", splits.train), ("dev", splits.dev), ("test", splits.test)) if s}
+    if check:
+        if as_json:
+            out.print_json(data={"name": job.recipe.name, "rows": counts, "labels": splits.labels, "ok": True})
+        else:
+            out.print(f"{job.recipe.name}: recipe and data are fine; rows {counts}, labels {splits.labels}")
+        return
+    err.print(f"training {job.recipe.name}: {counts['train']} rows, labels {', '.join(splits.labels)}")
+    if splits.dropped:
+        err.print(f"{splits.dropped} training rows that also stand in dev or test were dropped (data.on_leak: drop)")
+    manifest = run(job, target, full_ladder=full_ladder, say=err)
+    if as_json:
+        out.print_json(manifest.model_dump_json())
+    else:
+        from rich.markdown import Markdown
+
+        out.print(Markdown(figures_table(manifest.metrics)))
+        out.print(f"\n{manifest.name}@{manifest.version} is in {target}", highlight=False)
+
+
+@app.command()
+@told
+def report(
+    library: Annotated[Path | None, typer.Option(help="Folder of adapters; default: the bundled ones.")] = None,
+) -> None:
+    """Print the results table of a library as Markdown, from its manifests.
+
+    Example: `polygraft report > adapters/README.md`
+    """
+    from polygraft.library import Library, default_library
+    from polygraft.report import results_table
+
+    print(results_table(Library(library or default_library())), end="")
+
+
+@app.command("recipe")
+def show_schema() -> None:
+    """Print the recipe's fields, defaults and meanings as JSON Schema."""
+    from polygraft.recipe import Recipe
+
+    out.print_json(data=Recipe.model_json_schema())

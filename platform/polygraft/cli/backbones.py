@@ -1,0 +1,115 @@
+"""Commands that make and judge backbones: `export`, `pretrain`, `probe`, `measure`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from polygraft.backbone import default_backbone
+from polygraft.cli.app import AsJson, Backbone, app, out, told
+
+
+@app.command()
+@told
+def export(
+    adapter: Annotated[Path | None, typer.Argument(help="Adapter folder, with --merged.")] = None,
+    merged: Annotated[bool, typer.Option("--merged", help="One plain ONNX model of the adapter, head included.")] = False,
+    output: Annotated[Path | None, typer.Option(help="With --merged: the file to write.")] = None,
+    precision: Annotated[list[str] | None, typer.Option(help="int8 (default) or fp32; may be given twice.")] = None,
+    sites: Annotated[list[str] | None, typer.Option(help="Name endings of the sites to carry; default: all.")] = None,
+    core: Annotated[
+        list[str] | None,
+        typer.Option(help="Name endings of the sites that every batch computes; the others cost only who uses them."),
+    ] = None,
+    backbone: Backbone = None,
+) -> None:
+    """Write the backbone's ONNX graph (bank as inputs), checked against PyTorch + peft with adapters mixed.
+
+    With `ADAPTER --merged`: a plain ONNX model for people who serve one task elsewhere.
+    """
+    from polygraft.export.export import PRECISIONS, export_backbone, export_merged
+
+    precisions = precision or ["int8"]
+    if set(precisions) - set(PRECISIONS):
+        raise typer.BadParameter(f"precision is one of {', '.join(PRECISIONS)}")
+    if merged != (adapter is not None):
+        raise typer.BadParameter("give ADAPTER and --merged together")
+    home = backbone or default_backbone()
+    if adapter is not None:
+        target = output or adapter / f"{adapter.resolve().name}.onnx"
+        out.print(f"wrote {export_merged(adapter, home, target, precision=precisions[0])}")
+        return
+    card = export_backbone(home, precisions=precisions, sites=sites or "all", core=core or "all")
+    out.print(
+        f"wrote {home / 'onnx'}: {len(card.sites)} sites, {sum(s.core for s in card.sites)} of them core, drift {card.drift}"
+    )
+
+
+@app.command()
+@told
+def pretrain(
+    folder: Annotated[Path, typer.Argument(help="Backbone folder with its recipe.yaml.")],
+    data: Annotated[Path, typer.Option(envvar="POLYGRAFT_DATA", help="Root of the corpora the recipe lists.")],
+    work: Annotated[Path, typer.Option(help="Caches and checkpoints; a killed run goes on from here.")],
+    hours: Annotated[float | None, typer.Option(help="Stop the last stage after this many hours.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Backbone folder to start the second stage from.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    bf16: Annotated[bool | None, typer.Option("--bf16/--fp32", help="Default: bf16 on cuda only.")] = None,
+) -> None:
+    """Make a multilingual backbone from the English teacher, as the folder's recipe says."""
+    from polygraft.pretrain.pretrain import pretrain as run
+
+    run(folder, data, work, device=device, hours=hours, start=start, bf16=bf16)
+
+
+@app.command()
+@told
+def probe(
+    data: Annotated[Path, typer.Option(envvar="POLYGRAFT_DATA", help="Folder that holds sib200/.")],
+    languages: Annotated[str, typer.Option(help="FLORES-200 codes, the source language first.")] = (
+        "eng_Latn,fra_Latn,spa_Latn,yor_Latn,hau_Latn,ibo_Latn,swh_Latn,mri_Latn,ind_Latn,tgl_Latn,urd_Arab,snd_Arab"
+    ),
+    backbone: Backbone = None,
+    as_json: AsJson = False,
+) -> None:
+    """SIB-200 zero-shot of the bare backbone: fitted on the first language's vectors, scored on every language's."""
+    from polygraft.pretrain.probe import probe_sib200
+
+    scores = probe_sib200(backbone or default_backbone(), data / "sib200", languages.split(","))
+    if as_json:
+        out.print_json(data=scores)
+        return
+    table = Table("language", "5-fold over 800", "train -> dev", title="SIB-200 zero-shot, macro-F1")
+    for language, score in scores.items():
+        table.add_row(language, f"{score['folds']:.1f}", f"{score['official']:.1f}")
+    out.print(table)
+
+
+@app.command()
+@told
+def measure(
+    data: Annotated[Path, typer.Option(envvar="POLYGRAFT_DATA", help="Root of the data that the recipe names.")],
+    output: Annotated[Path, typer.Option(help="Folder for measures.json and measures.html.")],
+    rows: Annotated[int, typer.Option(min=10, help="Rows of each evaluation set at most.")] = 200,
+    log: Annotated[Path | None, typer.Option(help="log.jsonl of its training, for the learning curve.")] = None,
+    beside: Annotated[Path | None, typer.Option(help="measures.json of another backbone, to draw next to it.")] = None,
+    backbone: Backbone = None,
+) -> None:
+    """Everything a backbone is judged by: zero-shot topics, retrieval, translation, tokens a word.
+
+    Writes JSON for programs and a page for people.
+    """
+    import json
+
+    from polygraft.pretrain.measure import measure as run
+    from polygraft.pretrain.page import page
+
+    found = run(backbone or default_backbone(), data, rows=rows, log=log)
+    output.mkdir(parents=True, exist_ok=True)
+    (output / "measures.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    other = json.loads(beside.read_text(encoding="utf-8")) if beside else None
+    (output / "measures.html").write_text(page(found, other), encoding="utf-8")
+    out.print(f"wrote {output / 'measures.json'} and {output / 'measures.html'}")

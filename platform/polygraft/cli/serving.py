@@ -1,0 +1,162 @@
+"""Commands that answer rows or speak to a server: `serve`, `predict`, `adapters list|add|remove`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from polygraft.backbone import default_backbone
+from polygraft.cli.app import AsJson, Backbone, Key, Server, adapters_app, app, err, out, told
+
+
+@app.command()
+@told
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every interface.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 3000,
+    library: Annotated[Path | None, typer.Option(help="Folder of adapters; default: the bundled ones.")] = None,
+    backbone: Backbone = None,
+) -> None:
+    """Serve every adapter of the library over HTTP, on BentoML.
+
+    Settings beyond these are environment variables: POLYGRAFT_ADMIN_KEY (needed to add or remove adapters from another
+    machine), POLYGRAFT_SLOTS, POLYGRAFT_THREADS, POLYGRAFT_PRECISION, POLYGRAFT_MAX_ROWS.
+    """
+    import httpx
+
+    environment = dict(os.environ, BENTOML_DO_NOT_TRACK="true")
+    if library:
+        environment["POLYGRAFT_LIBRARY"] = str(library.resolve())
+    if backbone:
+        environment["POLYGRAFT_BACKBONE"] = str(backbone.resolve())
+    command = [sys.executable, "-m", "bentoml", "serve", "polygraft.serve.service:Polygraft"]
+    server = subprocess.Popen([*command, "--host", host, "--port", str(port)], env=environment)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the server would outlive this process
+    url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+    try:
+        while server.poll() is None:
+            try:
+                if httpx.get(f"{url}/readyz", timeout=2).is_success:
+                    _banner(url)
+                    break
+            except httpx.TransportError:
+                pass
+            time.sleep(0.3)
+        raise typer.Exit(server.wait())
+    except KeyboardInterrupt:
+        server.terminate()
+        raise typer.Exit(server.wait()) from None
+
+
+def _banner(url: str) -> None:
+    from polygraft.client import Client
+
+    with Client(url) as client:
+        names = [a.name for a in client.adapters().adapters]
+    rows = [{"adapter": n, "text": t} for n, t in EXAMPLES.items() if n in names]
+    out.print(f"\n[bold green]polygraft[/] is ready on [bold]{url}[/] with {', '.join(names) or 'no adapters yet'}")
+    out.print(f"API: {url}/docs   metrics: {url}/metrics\n\nTry:\n")
+    body = json.dumps({"rows": rows}, ensure_ascii=False)
+    print(f"curl -s {url}/v1/classify -H 'content-type: application/json' -d '{body}'\n", flush=True)
+
+
+EXAMPLES = {
+    "spam-en": "URGENT! You have won a 2000 prize. Call 09061701461 now to claim",
+    "spam-sw": "Iyo pesa itume kwenye namba hii 0657538690 jina litakuja Magomba Maila",
+}
+
+
+@app.command()
+@told
+def predict(
+    adapter: Annotated[str, typer.Argument(help="Name of an adapter in the library, or its folder.")],
+    input: Annotated[str, typer.Option("--input", help='JSON Lines with "text"; - is standard input.')] = "-",
+    output: Annotated[str, typer.Option("--output", help="JSON Lines; - is standard output.")] = "-",
+    backbone: Backbone = None,
+) -> None:
+    """Classify a file without a server: each row gets `label` and `score`.
+
+    Example: `polygraft predict spam-en --input messages.jsonl --output labelled.jsonl`
+    """
+    from polygraft import offline
+    from polygraft.errors import UnknownAdapter
+    from polygraft.library import Library, default_library
+    from polygraft.runtime.engine import Engine
+
+    library = Library(default_library())
+    if Path(adapter).is_dir():
+        folder = Path(adapter)
+    elif adapter in library.names():
+        folder = library.folder(adapter)
+    else:
+        raise UnknownAdapter(adapter, library.names())
+    engine = Engine(backbone or default_backbone(), slots=1)
+    try:
+        answered, failed = offline.predict(engine, engine.add(folder).name, input, output)
+    finally:
+        engine.close()
+    err.print(f"{answered} rows answered" + (f", [red]{failed} failed[/]" if failed else ""))
+
+
+@adapters_app.command("list")
+@told
+def list_adapters(server: Server = "http://127.0.0.1:3000", as_json: AsJson = False) -> None:
+    """Adapters the server answers with, and those it refused."""
+    from polygraft.client import Client
+
+    with Client(server) as client:
+        answer = client.adapters()
+    if as_json:
+        out.print_json(answer.model_dump_json())
+        return
+    table = Table("adapter", "version", "task", "languages", "labels", "parent")
+    for a in answer.adapters:
+        table.add_row(a.name, a.version, a.task, ", ".join(a.languages), ", ".join(a.labels), a.parent or "")
+    out.print(table)
+    for refused in answer.refused:
+        err.print(f"[red]refused[/] {refused.name}: {refused.error.message}", highlight=False)
+
+
+@adapters_app.command("add")
+@told
+def add_adapter(
+    folder: Annotated[Path, typer.Argument(help="Adapter folder that `polygraft train` wrote.")],
+    server: Server = "http://127.0.0.1:3000",
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put an adapter live without a restart; one of the same name is replaced."""
+    from polygraft.client import Client
+
+    started = time.perf_counter()
+    with Client(server, key=key) as client:
+        added = client.add(folder)
+    if as_json:
+        out.print_json(added.model_dump_json())
+    else:
+        out.print(f"{added.name}@{added.version} answers on {server} ({time.perf_counter() - started:.2f} s)")
+
+
+@adapters_app.command("remove")
+@told
+def remove_adapter(
+    name: Annotated[str, typer.Argument(help="Adapter name.")],
+    server: Server = "http://127.0.0.1:3000",
+    key: Key = None,
+    purge: Annotated[bool, typer.Option("--purge", help="Delete it from the server's library too.")] = False,
+) -> None:
+    """Stop serving an adapter; without --purge a restart brings it back."""
+    from polygraft.client import Client
+
+    with Client(server, key=key) as client:
+        removed = client.remove(name, purge=purge)
+    out.print(f"{removed.name}@{removed.version} is no longer served")
