@@ -1,6 +1,6 @@
 """Which sites should carry LoRA: dev macro-F1 of the same training on several choices. Test rows are not read.
 
-    POLYGRAFT_DATA=... python tests/bench/sites.py [--seeds 2] [--tasks spam-hi news-yo] [--backbone DIR]
+    POLYGRAFT_DATA=... python tests/bench/sites.py [--seeds 2] [--tasks spam-hi news-yo] [--choices "all r8"] [--backbone DIR]
 
 Each task is trained alone (no parent), with the recipe's defaults but for what the table names. JSON line last.
 """
@@ -30,6 +30,7 @@ CHOICES = {
     "all r8": {"sites": "all", "r": 8},
 }
 TASKS = {
+    "spam-en": ("spam/en", "train", {"epochs": 2}),
     "spam-hi": ("spam/hi", "train", {"epochs": 3}),
     "spam-es-mx": ("spam/es_mx", "train", {"epochs": 4}),
     "news-yo": ("masakhanews/yo", "train", {"epochs": 5, "max_length": 64}),
@@ -56,10 +57,12 @@ def main() -> None:
     parser.add_argument("--backbone", type=Path, default=default_backbone())
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--tasks", nargs="+", choices=list(TASKS), default=list(TASKS))
+    parser.add_argument("--choices", nargs="+", choices=list(CHOICES), default=list(CHOICES))
     options = parser.parse_args()
     results: dict[str, dict[str, dict[str, object]]] = {}
     for task in options.tasks:
-        for name, lora in CHOICES.items():
+        for name in options.choices:
+            lora = CHOICES[name]
             with tempfile.TemporaryDirectory() as folder:
                 job = job_of(Path(folder), options.backbone, task, lora, options.seeds)
                 started = time.monotonic()
