@@ -17,20 +17,17 @@ import time
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer
 
-from polygraft.backbone import load_backbone, load_seq2seq
+from polygraft.backbone import BackboneFiles
 from polygraft.pretrain.corpus import Text
-from polygraft.pretrain.measure import evaluation_sets
+from polygraft.pretrain.measure import evaluation_sets, measure_retrieval, measure_translation
 from polygraft.pretrain.pretrain import write_backbone
-from polygraft.pretrain.probe import probe_sib200, sentence_vectors
+from polygraft.pretrain.probe import probe_sib200
 from polygraft.pretrain.recipe import PretrainRecipe
-from polygraft.pretrain.retrieval import accuracy
 from polygraft.pretrain.second_stage import add_decoder
-from polygraft.pretrain.translation import scores, translate
-from polygraft.text import load_encoder
 
 SIB = ("eng_Latn", "yor_Latn", "hau_Latn", "swh_Latn", "mri_Latn", "snd_Arab", "urd_Arab")
+WRITTEN = ("fr", "es", "yo", "sw", "mi")
 VARIANTS: dict[str, dict[str, float]] = {
     "all": {},
     "without distillation": {"distil": 0.0},
@@ -72,23 +69,19 @@ def run(options: argparse.Namespace, recipe: PretrainRecipe, changes: dict[str, 
 def measure(folder: Path, data: Path, recipe: PretrainRecipe, rows: int = 100) -> dict[str, object]:
     """SIB-200, retrieval into English and chrF++ both ways, each the mean over languages."""
     sib = probe_sib200(folder, data / "sib200", SIB)
-    model, encoder = load_backbone(folder), load_encoder(folder, max_length=64)
-    found, written = [], {"from English": [], "into English": []}
-    whole = load_seq2seq(folder) if json.loads((folder / "config.json").read_text())["model_type"] != "bert" else None
-    for language, pairs in evaluation_sets(recipe, data, rows).items():
-        english, other = [p.english for p in pairs], [p.text for p in pairs]
-        a, b = (sentence_vectors(model, encoder, texts) for texts in (english, other))
-        found.append(accuracy(b, a, english))
-        if whole and language in ("fr", "es", "yo", "sw", "mi"):
-            pieces = Tokenizer.from_file(str(folder / "decoder_tokenizer.json"))
-            written["from English"].append(scores(translate(whole, encoder, pieces, english, language), other)["chrf++"])
-            written["into English"].append(scores(translate(whole, encoder, pieces, other, "en"), english)["chrf++"])
-    return {
+    sets = evaluation_sets(recipe, data, rows)
+    retrieval = measure_retrieval(folder, sets)
+    found = {
         "sib_english": sib["eng_Latn"]["folds"],
         "sib_low_resource": round(statistics.mean(sib[k]["folds"] for k in SIB[1:]), 1),
-        "retrieval": round(statistics.mean(found), 1),
-        **{f"chrf++ {way}": round(statistics.mean(values), 1) for way, values in written.items() if values},
+        "retrieval": round(statistics.mean(v["to_english"] for v in retrieval.values()), 1),
     }
+    if BackboneFiles(folder).decoder_tokenizer.is_file():
+        pairs = measure_translation(folder, {k: sets[k] for k in WRITTEN})
+        for way, start in (("from English", True), ("into English", False)):
+            chosen = [v["backbone"]["chrf++"] for k, v in pairs.items() if k.startswith("en-") == start]
+            found[f"chrf++ {way}"] = round(statistics.mean(chosen), 1)
+    return found
 
 
 def main() -> None:

@@ -153,9 +153,9 @@ def either(core: Path, full: Path, target: Path) -> None:
     """Join two graphs of one backbone under an `If` on the input `all_sites`: `full` when true, `core` when false. Weights
     that both hold are kept once."""
     shared: dict[bytes, TensorProto] = {}
-    branches = [_branch(onnx.load(file), prefix, shared) for prefix, file in (("core", core), ("full", full))]
     whole = onnx.load(full)
     outputs = list(whole.graph.output)
+    branches = [_branch(model, prefix, shared) for prefix, model in (("core", onnx.load(core)), ("full", whole))]
     node = helper.make_node("If", ["all_sites"], [o.name for o in outputs], else_branch=branches[0], then_branch=branches[1])
     graph = helper.make_graph(
         [node], "either", [*whole.graph.input, helper.make_tensor_value_info("all_sites", TensorProto.BOOL, [])],
@@ -171,10 +171,10 @@ def _branch(model: onnx.ModelProto, prefix: str, shared: dict[bytes, TensorProto
     renamed = {o.name: f"{prefix}_{o.name}" for o in model.graph.output}
     kept = []
     for tensor in model.graph.initializer:
-        key = hashlib.sha256(f"{tensor.data_type} {list(tensor.dims)}".encode() + tensor.raw_data).digest()
         if len(tensor.raw_data) < least:
             kept.append(tensor)
             continue
+        key = hashlib.sha256(f"{tensor.data_type} {list(tensor.dims)}".encode() + tensor.raw_data).digest()
         if key not in shared:
             shared[key] = TensorProto()
             shared[key].CopyFrom(tensor)
@@ -183,9 +183,8 @@ def _branch(model: onnx.ModelProto, prefix: str, shared: dict[bytes, TensorProto
     for node in model.graph.node:
         node.input[:] = [renamed.get(name, name) for name in node.input]
         node.output[:] = [renamed.get(name, name) for name in node.output]
-    for output in model.graph.output:
-        output.name = renamed[output.name]
-    return helper.make_graph(model.graph.node, prefix, [], model.graph.output, kept)
+    outputs = [helper.make_value_info(renamed[o.name], o.type) for o in model.graph.output]
+    return helper.make_graph(model.graph.node, prefix, [], outputs, kept)
 
 
 class _Bare(nn.Module):

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import nn
 from transformers import BertModel
 
+from polygraft.pretrain.batches import cut
 from polygraft.pretrain.corpus import Pair
 from polygraft.pretrain.recipe import Distillation
 from polygraft.pretrain.teacher import mean_pool
@@ -60,11 +61,7 @@ def plan_batches(lengths: NDArray[np.int64], tokens: int, seed: int) -> list[NDA
     for start in range(0, len(lengths), GROUP):
         rows = np.arange(start, min(start + GROUP, len(lengths)))
         rows = rows[np.argsort(lengths[rows], kind="stable")]
-        group, first = [], 0
-        for i in range(1, len(rows) + 1):
-            if i == len(rows) or (i + 1 - first) * lengths[rows[i]] > tokens:
-                group.append(rows[first:i])
-                first = i
+        group = cut(rows, lengths, tokens)
         batches += [group[j] for j in rng.permutation(len(group))]
     return batches
 

@@ -19,7 +19,7 @@ from polygraft.text import CASE_IDS, TextEncoder
 
 
 def make_encoder(
-    recipe: PretrainRecipe, folder: Path, text: Text, work: Path, *, seed: int, device: str, hours: float | None
+    recipe: PretrainRecipe, folder: Path, text: Text, work: Path, *, device: str, hours: float | None
 ) -> BertModel:
     """Distil the encoder; its tokenizer is written into `folder`. `hours` shortens the schedule to what fits."""
     pairs = text.pairs
@@ -27,7 +27,7 @@ def make_encoder(
     options = recipe.distillation
     encoder = TextEncoder(BackboneFiles(folder).tokenizer, case_feature=recipe.case_feature > 0, max_length=options.max_length)
     student, learnt = _make_student(recipe, encoder, pairs, work)
-    chosen = corpus.plan(pairs, draws=options.draws, exponent=options.exponent, seed=seed)
+    chosen = corpus.plan(pairs, draws=options.draws, exponent=options.exponent, seed=recipe.seed)
     drawn = [pairs[i] for i in chosen]
     sentences = sorted({p.english for p in drawn})
     position = {sentence: i for i, sentence in enumerate(sentences)}
@@ -35,7 +35,7 @@ def make_encoder(
     vectors = teacher_vectors(sentences, work, max_length=options.max_length * 2, device=device)
     return distil(
         student, learnt, encoder, drawn, targets, vectors, options, work,
-        seed=seed, device=device, stop_after=None if hours is None else hours * 3600,
+        seed=recipe.seed, device=device, stop_after=None if hours is None else hours * 3600,
     )  # fmt: skip
 
 

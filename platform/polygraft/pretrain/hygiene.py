@@ -8,7 +8,6 @@ recipe says so.
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import json
 import re
@@ -20,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from polygraft.pretrain.corpus import Pair, Text
+from polygraft.pretrain.corpus import Pair, Text, read_lines
 
 GRAM = 8
 LEAST_WORDS = 4
@@ -146,11 +145,10 @@ def clean(text: Text, root: Path, globs: Sequence[str], more: Iterable[str] = ()
 
 def read_texts(file: Path) -> Iterator[str]:
     """Every text of an evaluation file: plain lines, tab-separated columns, or the string fields of JSON Lines."""
-    with gzip.open(file, "rt", encoding="utf-8") as lines:
-        for line in lines:
-            if ".jsonl" in file.name:
-                row = json.loads(line)
-                tokens = row.get("tokens")
-                yield " ".join(tokens) if tokens else str(row.get("text", ""))
-            else:
-                yield from line.rstrip("\n").split("\t")
+    for line in read_lines(file):
+        if ".jsonl" in file.name:
+            row = json.loads(line)
+            tokens = row.get("tokens")
+            yield " ".join(tokens) if tokens else str(row.get("text", ""))
+        else:
+            yield from line.split("\t")

@@ -45,10 +45,10 @@ def measure(folder: Path, data: Path, *, rows: int = 200, log: Path | None = Non
     found: dict[str, Any] = {"backbone": recipe.name, "fingerprint": fingerprint(folder), "rows_a_set": rows}
     sib = probe_sib200(folder, data / "sib200", SIB_LANGUAGES)
     found["sib200"] = {"scores": sib, "low_resource_mean": _mean([sib[language]["folds"] for language in TARGETS])}
-    found["retrieval"] = _retrieval(folder, sets)
+    found["retrieval"] = measure_retrieval(folder, sets)
     found["tokens_a_word"] = _tokens(folder, sets)
     if BackboneFiles(folder).decoder_tokenizer.is_file():
-        found["translation"] = _translation(folder, sets)
+        found["translation"] = measure_translation(folder, sets)
     if log:
         found["learning_curve"] = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     found["made_with"] = {
@@ -67,7 +67,8 @@ def evaluation_sets(recipe: PretrainRecipe, data: Path, rows: int) -> dict[str, 
     return {language: pairs[:: max(1, len(pairs) // rows)][:rows] for language, pairs in sets.items()}
 
 
-def _retrieval(folder: Path, sets: dict[str, list[corpus.Pair]]) -> dict[str, dict[str, float]]:
+def measure_retrieval(folder: Path, sets: dict[str, list[corpus.Pair]]) -> dict[str, dict[str, float]]:
+    """Accuracy of both directions by language, percent."""
     model, encoder = load_backbone(folder), load_encoder(folder, max_length=128)
     found = {}
     for language, pairs in track(sets.items(), description="retrieval"):
@@ -77,7 +78,8 @@ def _retrieval(folder: Path, sets: dict[str, list[corpus.Pair]]) -> dict[str, di
     return found
 
 
-def _translation(folder: Path, sets: dict[str, list[corpus.Pair]]) -> dict[str, Any]:
+def measure_translation(folder: Path, sets: dict[str, list[corpus.Pair]]) -> dict[str, Any]:
+    """Scores and first examples of both directions, for the languages that the decoder has a tag for."""
     from polygraft.pretrain.translation import scores, translate
 
     model, encoder = load_seq2seq(folder), load_encoder(folder, max_length=128)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -43,11 +44,11 @@ class Packed:
     def __len__(self) -> int:
         return len(self.language)
 
-    @property
+    @cached_property
     def source_lengths(self) -> NDArray[np.int64]:
         return np.diff(self.source_at)
 
-    @property
+    @cached_property
     def target_lengths(self) -> NDArray[np.int64]:
         return np.diff(self.target_at)
 
@@ -62,7 +63,7 @@ class Packed:
 
     def save(self, file: Path) -> None:
         """Compressed; written beside and moved, so a killed run leaves no half file."""
-        arrays = {k: v for k, v in vars(self).items() if k != "languages"}
+        arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "languages"}
         partial = file.with_suffix(".tmp.npz")
         np.savez_compressed(partial, languages=np.array(self.languages), **arrays)
         partial.replace(file)

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from polygraft.pretrain.batches import cut
 from polygraft.pretrain.pack import Packed
 from polygraft.pretrain.recipe import Objectives, Schedule
 
@@ -77,15 +78,10 @@ class Plan:
             else:
                 sources = targets = english = self._choose(self._rows, self._mass, exponent, draws, rng)
             read, write = self.packed.source_lengths[sources], self.packed.target_lengths[targets] + 2
-            order = np.lexsort((write, read))
-            batches, first, longest = list[NDArray[np.int64]](), 0, 0
-            for i, row_ in enumerate(order):
-                longest_now = max(longest, int(read[row_] + (write[row_] if kind != "masked" else 0)))
-                if (i + 1 - first) * longest_now > self.schedule.tokens and i > first:
-                    batches.append(order[first:i])
-                    first, longest_now = i, int(read[row_] + (write[row_] if kind != "masked" else 0))
-                longest = longest_now
-            made += [Batch(kind, sources[b], targets[b], english[b]) for b in batches]
+            length = read if kind == "masked" else read + write
+            batches = cut(np.lexsort((write, read)), length, self.schedule.tokens)
+            whole = batches[:-1] or batches  # the last of several may be nearly empty
+            made += [Batch(kind, sources[b], targets[b], english[b]) for b in whole]
         picked = rng.permutation(len(made))[:count]
         return [made[i] for i in picked]
 

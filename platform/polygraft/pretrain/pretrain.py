@@ -40,7 +40,7 @@ def pretrain(
         encoder.mkdir(exist_ok=True)
         own = work / "first"
         own.mkdir(exist_ok=True)
-        student = make_encoder(recipe, encoder, text(), own, seed=recipe.seed, device=device, hours=None if stage else hours)
+        student = make_encoder(recipe, encoder, text(), own, device=device, hours=None if stage else hours)
         write_backbone(student, encoder)
         say(f"wrote the encoder to {encoder}")
     if stage:

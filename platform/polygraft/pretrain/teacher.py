@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import BertModel
 
+from polygraft.pretrain.batches import cut
 from polygraft.training.model import pool
 
 BATCH_TOKENS = 8192
@@ -54,16 +55,9 @@ def teacher_vectors(sentences: Sequence[str], cache: Path, *, max_length: int, d
     teacher.to(device)
     ids = [e.ids for e in tokenizer.encode_batch(list(sentences))]
     ids = [i if len(i) <= max_length else [*i[: max_length - 1], i[-1]] for i in ids]
-    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+    lengths = np.array([len(i) for i in ids], np.int64)
     out = np.zeros((len(ids), teacher.config.hidden_size), np.float16)
-    batches: list[list[int]] = []
-    batch: list[int] = []
-    for i in order:
-        if batch and (len(batch) + 1) * len(ids[i]) > BATCH_TOKENS:
-            batches.append(batch)
-            batch = []
-        batch.append(i)
-    batches.append(batch)
+    batches = cut(np.argsort(lengths, kind="stable"), lengths, BATCH_TOKENS)
     for batch in track(batches, description="teacher vectors"):
         longest = len(ids[batch[-1]])
         x = torch.tensor([ids[i] + [0] * (longest - len(ids[i])) for i in batch], device=device)
