@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from tokenizers import Tokenizer
 from transformers import BertConfig, BertModel
 
 from polygraft.adapter import HASHED, LAYOUT, Golden, Manifest, sha256
-from polygraft.backbone import fingerprint, load_backbone
+from polygraft.backbone import encoder_part, fingerprint, load_backbone
 from polygraft.export.export import export_backbone
-from polygraft.pretrain import vocabulary
+from polygraft.pretrain import seq2seq, vocabulary
+from polygraft.pretrain.decoder_vocabulary import learn_unigram
+from polygraft.pretrain.pretrain import write_backbone
+from polygraft.pretrain.recipe import DecoderRecipe
 from polygraft.runtime.graph import load_card
 from polygraft.text import load_encoder, pad
 from polygraft.training.model import pool
@@ -74,25 +78,46 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def writing_backbone(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny backbone with a decoder of two layers beside it, random too; fp32 and int8 graphs."""
+    folder = tmp_path_factory.mktemp("writing")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(backbone / name, folder)
+    recipe = DecoderRecipe(layers=2, pieces=600, lines=500, spare_tags=2, dropout=0.0)
+    text = {
+        "en": ["See you soon, mum.", "WIN a free prize now!"] * 40,
+        "yo": ["Ọjọ́ dára púpọ̀ lónìí."] * 40,
+        "haw": ["Aloha ʻoe"] * 40,
+    }
+    pieces = learn_unigram(recipe, text, seed=0)
+    pieces.save(str(folder / "decoder_tokenizer.json"))
+    rows = np.random.default_rng(0).normal(size=(pieces.get_vocab_size(), 32)).astype(np.float32) * 0.3
+    body = load_backbone(backbone).requires_grad_(True)
+    write_backbone(seq2seq.build(body, rows, recipe, max_length=48, seed=0), folder)
+    export_backbone(folder, precisions=("fp32", "int8"), core=["query", "value"])
+    return folder
+
+
+@pytest.fixture(scope="session")
 def make_adapter(backbone: Path) -> MakeAdapter:
     """`make_adapter(folder, ...)` -> a true adapter folder, written by PEFT."""
 
     def make(
         folder: Path, *, seed: int = 1, rank: int = 4, labels: tuple[str, ...] = ("ham", "spam"), scale: float = 0.1,
-        languages: tuple[str, ...] = ("en",), sites: list[str] | None = None,
+        languages: tuple[str, ...] = ("en",), sites: list[str] | None = None, home: Path = backbone,
     ) -> Path:  # fmt: skip
         torch.manual_seed(seed)
         folder.mkdir(parents=True, exist_ok=True)
-        carried = [s.name for s in load_card(backbone).sites]
+        carried = [s.name for s in load_card(home).sites]
         config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=sites or carried)
-        model = peft.get_peft_model(load_backbone(backbone), config).eval()
+        model = peft.get_peft_model(load_backbone(home), config).eval()
         for name, parameter in model.named_parameters():
             if "lora_" in name:
                 torch.nn.init.normal_(parameter, std=scale)
         model.save_pretrained(folder)
         weight = torch.randn(len(labels), 32).numpy()
         save_file({"weight": weight, "bias": np.zeros(len(labels), np.float32)}, folder / LAYOUT.head)
-        encoder = load_encoder(backbone)
+        encoder = load_encoder(home)
         golden = []
         for text in ("WIN a free prize", "see you soon", "call mum"):
             batch = {k: torch.from_numpy(v) for k, v in pad(encoder.encode([text]), 0).items()}
@@ -102,8 +127,8 @@ def make_adapter(backbone: Path) -> MakeAdapter:
                     bare = pool(model(**batch).last_hidden_state, batch["attention_mask"]).numpy() @ weight.T
             golden.append(Golden(text=text, logits=logits[0].tolist(), bare=bare[0].tolist()))
         manifest = Manifest(
-            format=1, name=folder.name, backbone=fingerprint(backbone), languages=list(languages), labels=list(labels),
-            created="2026-01-01", data=[], metrics={}, golden=golden,
+            format=1, name=folder.name, backbone=encoder_part(fingerprint(home)), languages=list(languages),
+            labels=list(labels), created="2026-01-01", data=[], metrics={}, golden=golden,
             files={n: sha256(folder / n) for n in HASHED},
         )  # fmt: skip
         (folder / LAYOUT.manifest).write_text(manifest.model_dump_json(), encoding="utf-8")

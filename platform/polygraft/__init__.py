@@ -14,10 +14,11 @@ except PackageNotFoundError:  # run from a built bento, where the package is a f
 
 if TYPE_CHECKING:
     from polygraft.client import AsyncClient, Client
-    from polygraft.runtime.engine import Engine, Row
+    from polygraft.runtime.engine import Engine
+    from polygraft.runtime.rows import Row
 
 __all__ = ["AsyncClient", "Client", "Engine", "Row", "__version__"]
-_HOMES = {"AsyncClient": "client", "Client": "client", "Engine": "runtime.engine", "Row": "runtime.engine"}
+_HOMES = {"AsyncClient": "client", "Client": "client", "Engine": "runtime.engine", "Row": "runtime.rows"}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 """The adapter on disk: PEFT's own two files, plus head, manifest, card and recipe.
 
     adapter_config.json  adapter_model.safetensors     PEFT's format: `PeftModel.from_pretrained(backbone, folder)`
-    head.safetensors     weight [labels, hidden], bias [labels]
+    head.safetensors     weight [labels, hidden], bias [labels]; none for translation
     manifest.json        fingerprint, task, labels, parent, data, metrics, golden, SHA-256 of every file
     README.md            the card
     recipe.yaml          how it was made
@@ -15,20 +15,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from polygraft.backbone import fits
 from polygraft.errors import AdapterError, WrongBackbone
 from polygraft.tasks.classification import Head
 
 Floats = NDArray[np.float32]
+Lora = dict[str, tuple[Floats, Floats]]
 PEFT_PREFIX = "base_model.model."
 PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
 
@@ -61,6 +63,16 @@ class Golden(BaseModel):
     bare: list[float]
 
 
+class GoldenText(BaseModel):
+    """One input and what was written for it in `target`: with the adapter when it was trained, and by the bare backbone."""
+
+    model_config = ConfigDict(extra="forbid")
+    text: str
+    target: str
+    written: str
+    bare: str
+
+
 class Manifest(BaseModel):
     """`manifest.json`. Unknown keys are refused, so that a newer format is never half-understood."""
 
@@ -68,16 +80,29 @@ class Manifest(BaseModel):
     format: int = Field(1, ge=1, le=1)
     name: str
     task: str = "classification"
-    backbone: str = Field(description="fingerprint of the backbone it was trained on")
+    backbone: str = Field(description="fingerprint of the backbone it was trained on; of its encoder, if it only reads")
     languages: list[str]
-    labels: list[str] = Field(min_length=2)
+    labels: list[str] = []
+    directions: list[tuple[str, str]] = Field([], description="translation: source and target languages")
     description: str = ""
     parent: str | None = Field(None, description="name@version it started from")
     created: str = Field(description="UTC date, ISO 8601")
     data: list[dict[str, Any]] = Field(description="file, rows, SHA-256 and licence of each source")
     metrics: dict[str, Any] = Field(description="test figures with 95% intervals, and the ladder of baselines")
-    golden: list[Golden] = Field(min_length=1)
+    golden: list[Golden] = []
+    golden_texts: list[GoldenText] = Field([], description="translation: its goldens")
     files: dict[str, str] = Field(description="SHA-256 of each weight file")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Manifest:
+        kind = (
+            (len(self.labels) > 1, bool(self.golden))
+            if self.task == "classification"
+            else (bool(self.directions), bool(self.golden_texts))
+        )
+        if not all(kind):
+            raise ValueError("labels and golden, or for translation directions and golden_texts, are needed")
+        return self
 
     @property
     def version(self) -> str:
@@ -87,11 +112,13 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True)
 class Adapter:
-    """An adapter in memory. `lora[site] = (A [in, r], B [r, out])`, alpha/r folded into B."""
+    """An adapter in memory. `lora[site] = (A [in, r], B [r, out])`, alpha/r folded into B: of the encoder's sites, and of the
+    decoder's when it writes text; then it has no head."""
 
     manifest: Manifest
-    lora: dict[str, tuple[Floats, Floats]]
-    head: Head
+    lora: Lora
+    head: Head | None
+    decoder_lora: Lora = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -123,12 +150,12 @@ def load_manifest(folder: Path) -> Manifest:
 def load_adapter(folder: Path, *, backbone: str | None = None) -> Adapter:
     """Load and check an adapter folder.
 
-    `backbone` is the fingerprint it must fit. Raises `WrongBackbone`, or `AdapterError` for missing, truncated or
-    changed files, pickles, shapes that disagree, and NaN or infinite weights.
+    `backbone` is the fingerprint of the backbone it must fit. Raises `WrongBackbone`, or `AdapterError` for missing, truncated
+    or changed files, pickles, shapes that disagree, and NaN or infinite weights.
     """
     manifest = load_manifest(folder)
     name = manifest.name
-    if backbone is not None and manifest.backbone != backbone:
+    if backbone is not None and not fits(manifest.backbone, backbone):
         raise WrongBackbone(
             f"adapter {name!r} was trained on backbone {manifest.backbone}, this one is {backbone}; "
             "train it again on this backbone, or serve the one it was made for"
@@ -139,7 +166,7 @@ def load_adapter(folder: Path, *, backbone: str | None = None) -> Adapter:
             f"adapter {name!r} holds {', '.join(pickles)} instead of {LAYOUT.weights}: pickles can run code and are "
             "never loaded; save it again with safe_serialization=True"
         )
-    for file in HASHED:
+    for file in sorted({*manifest.files, LAYOUT.peft_config, LAYOUT.weights}):
         path = folder / file
         if not path.is_file():
             raise AdapterError(f"adapter {name!r} is incomplete: {file} is missing; copy the whole folder again")
@@ -149,11 +176,21 @@ def load_adapter(folder: Path, *, backbone: str | None = None) -> Adapter:
             )
     config = _peft_config(folder, name)
     tensors = _tensors(folder / LAYOUT.weights, name)
+    lora = lora_arrays(tensors, config["lora_alpha"], name)
+    if manifest.directions:
+        return Adapter(manifest, *by_part(lora))
     head = _tensors(folder / LAYOUT.head, name)
     shapes, labels = {key: value.shape for key, value in head.items()}, len(manifest.labels)
     if set(head) != {"weight", "bias"} or shapes["weight"][0] != labels or shapes["bias"] != (labels,):
         raise AdapterError(f"adapter {name!r}: the head {shapes} does not fit its {labels} labels")
-    return Adapter(manifest, lora_arrays(tensors, config["lora_alpha"], name), Head(head["weight"], head["bias"]))
+    return Adapter(manifest, lora, Head(head["weight"], head["bias"]))
+
+
+def by_part(lora: Lora) -> tuple[Lora, None, Lora]:
+    """LoRA of a whole encoder-decoder as the encoder's sites, under the names they have in the encoder alone; no head; and
+    the decoder's."""
+    inside = {name.removeprefix("encoder."): pair for name, pair in lora.items() if name.startswith("encoder.")}
+    return inside, None, {name: pair for name, pair in lora.items() if not name.startswith("encoder.")}
 
 
 def _peft_config(folder: Path, name: str) -> dict[str, Any]:
@@ -178,9 +215,9 @@ def _tensors(path: Path, name: str) -> dict[str, Floats]:
     return {key: value.astype(np.float32) for key, value in tensors.items()}
 
 
-def lora_arrays(tensors: dict[str, Floats], alpha: float, name: str) -> dict[str, tuple[Floats, Floats]]:
+def lora_arrays(tensors: dict[str, Floats], alpha: float, name: str) -> Lora:
     """PEFT's tensors as bank arrays: `{site: (A [in, r], B [r, out])}`, alpha/r folded into B."""
-    lora: dict[str, tuple[Floats, Floats]] = {}
+    lora: Lora = {}
     sites = {key.removeprefix(PEFT_PREFIX).rsplit(".lora_", 1)[0] for key in tensors}
     for site in sorted(sites):
         a = tensors.get(f"{PEFT_PREFIX}{site}.lora_A.weight")

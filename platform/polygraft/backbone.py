@@ -3,6 +3,7 @@
     config.json  model.safetensors  tokenizer.json  tokenizer_config.json     training
     decoder_tokenizer.json                                                     where there is a decoder
     onnx/graph.json  onnx/model.<precision>.onnx                               serving (see `export` and `runtime`)
+    onnx/cross.<precision>.onnx  onnx/step.<precision>.onnx                    where there is a decoder
 
 Does not: train, export, or know adapters. Imports torch and transformers only inside the functions that need them,
 so that `fingerprint` and `BackboneFiles` serve both sides.
@@ -68,6 +69,12 @@ class BackboneFiles:
     def model(self, precision: str) -> Path:
         return self.onnx / f"model.{precision}.onnx"
 
+    def cross(self, precision: str) -> Path:
+        return self.onnx / f"cross.{precision}.onnx"
+
+    def step(self, precision: str) -> Path:
+        return self.onnx / f"step.{precision}.onnx"
+
     def require(self, *files: Path) -> None:
         """Raise `BackboneError` naming each of `files` that is missing."""
         missing = [str(f.relative_to(self.folder)) for f in files if not f.is_file()]
@@ -79,13 +86,39 @@ class BackboneFiles:
 
 
 def fingerprint(folder: Path) -> str:
-    """SHA-256 over config, weights and tokenizers, first 16 hex digits. An adapter fits one fingerprint only."""
+    """What an adapter must fit: 16 hex digits of SHA-256 over the encoder's config, weights and tokenizer; with a decoder, `+`
+    and as many over the decoder's. So a better decoder leaves adapters that only read (classification) as they are."""
     files = BackboneFiles(folder)
     files.require(files.config, files.weights, files.tokenizer)
-    digest = hashlib.sha256()
-    decoder = [files.decoder_tokenizer] if files.decoder_tokenizer.is_file() else []
-    for file in (files.config, files.weights, files.tokenizer, *decoder):
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    config = json.loads(files.config.read_text(encoding="utf-8"))
+    if config.get("model_type") != "encoder-decoder":
+        return _digest(config, files.weights, "", files.tokenizer)
+    parts = (("encoder", files.tokenizer), ("decoder", files.decoder_tokenizer))
+    return "+".join(_digest(config[part], files.weights, f"{part}.", tokenizer) for part, tokenizer in parts)
+
+
+def fits(adapter: str, backbone: str) -> bool:
+    """Whether an adapter made for the fingerprint `adapter` can be used on the backbone of fingerprint `backbone`."""
+    return adapter in (backbone, encoder_part(backbone))
+
+
+def encoder_part(fingerprint: str) -> str:
+    """The encoder's part of a fingerprint."""
+    return fingerprint.split("+")[0]
+
+
+def _digest(config: dict[str, object], weights: Path, prefix: str, tokenizer: Path) -> str:
+    """Over the tensors whose names start with `prefix`, in order of name, whatever their type."""
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    digest.update(tokenizer.read_bytes())
+    with weights.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")  # safetensors: length of the header, the header, the tensors
+        header = json.loads(file.read(size))
+        for name in sorted(n for n in header if n.startswith(prefix) and n != "__metadata__"):
+            start, end = header[name]["data_offsets"]
+            digest.update(f"{name} {header[name]['dtype']} {header[name]['shape']}".encode())
+            file.seek(8 + size + start)
+            digest.update(file.read(end - start))
     return digest.hexdigest()[:16]
 
 

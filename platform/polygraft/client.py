@@ -45,6 +45,15 @@ class _Call:
         return {"method": "POST", "url": "/v1/classify", "json": body | ({"top_k": top_k} if top_k else {})}
 
     @staticmethod
+    def batch(rows: Sequence[Mapping[str, Any]], top_k: int | None) -> dict[str, Any]:
+        return _Call.rows(rows, top_k) | {"url": "/v1/batch"}
+
+    @staticmethod
+    def translate(texts: Sequence[str], target: str, options: Mapping[str, Any]) -> dict[str, Any]:
+        body = {"texts": list(texts), "target": target, **{k: v for k, v in options.items() if v is not None}}
+        return {"method": "POST", "url": "/v1/translate", "json": body}
+
+    @staticmethod
     def add(folder: Path) -> dict[str, Any]:
         headers = {"content-type": "application/zip"}
         return {"method": "POST", "url": "/v1/adapters", "content": pack(folder), "headers": headers}
@@ -85,6 +94,18 @@ class Client:
     def classify_rows(self, rows: Sequence[Mapping[str, Any]], *, top_k: int | None = None) -> list[RowOut]:
         """Rows `{"adapter", "text", "language"?, "truncate"?}`, adapters mixed as you like."""
         return self._send(_Call.rows(rows, top_k), ClassifyResponse).results
+
+    def translate(
+        self, texts: Sequence[str], target: str, *, source: str | None = None, adapter: str | None = None,
+        beam: int | None = None, n_best: int | None = None,
+    ) -> list[RowOut]:  # fmt: skip
+        """Translations in order (`result.translation`). Without `source` each text's language is detected."""
+        options = {"source": source, "adapter": adapter, "beam": beam, "n_best": n_best}
+        return self._send(_Call.translate(texts, target, options), ClassifyResponse).results
+
+    def batch(self, rows: Sequence[Mapping[str, Any]], *, top_k: int | None = None) -> list[RowOut]:
+        """Rows of any task, each with its own adapter: `{"adapter", "text", "target"?, "beam"?, ...}`."""
+        return self._send(_Call.batch(rows, top_k), ClassifyResponse).results
 
     def adapters(self) -> AdaptersResponse:
         return self._send({"method": "GET", "url": "/v1/adapters"}, AdaptersResponse)
@@ -131,6 +152,18 @@ class AsyncClient:
     async def classify_rows(self, rows: Sequence[Mapping[str, Any]], *, top_k: int | None = None) -> list[RowOut]:
         """Rows `{"adapter", "text", "language"?, "truncate"?}`, adapters mixed as you like."""
         return (await self._send(_Call.rows(rows, top_k), ClassifyResponse)).results
+
+    async def translate(
+        self, texts: Sequence[str], target: str, *, source: str | None = None, adapter: str | None = None,
+        beam: int | None = None, n_best: int | None = None,
+    ) -> list[RowOut]:  # fmt: skip
+        """Translations in order (`result.translation`). Without `source` each text's language is detected."""
+        options = {"source": source, "adapter": adapter, "beam": beam, "n_best": n_best}
+        return (await self._send(_Call.translate(texts, target, options), ClassifyResponse)).results
+
+    async def batch(self, rows: Sequence[Mapping[str, Any]], *, top_k: int | None = None) -> list[RowOut]:
+        """Rows of any task, each with its own adapter: `{"adapter", "text", "target"?, "beam"?, ...}`."""
+        return (await self._send(_Call.batch(rows, top_k), ClassifyResponse)).results
 
     async def adapters(self) -> AdaptersResponse:
         return await self._send({"method": "GET", "url": "/v1/adapters"}, AdaptersResponse)

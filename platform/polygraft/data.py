@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import fsspec
+
 from polygraft.errors import DataError, RecipeError
-from polygraft.recipe import DataRecipe, Recipe, expand, load_recipe
+from polygraft.recipe import DataRecipe, LabelledText, One, Recipe, expand, load_recipe
 
 READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 COMPRESSED = {".gz", ".bz2", ".xz", ".zst"}
@@ -67,6 +70,21 @@ def read_source(source: str) -> list[dict[str, Any]]:
     return [dict(r) for r in rows]
 
 
+def read_lines(source: str, folder: Path) -> list[str]:
+    """Lines of a text file or URL, compressed or not. Raises `OSError`, `UnicodeDecodeError`, or `KeyError` for an unset
+    variable."""
+    with fsspec.open(expand(source, folder), "rb", compression="infer") as file:
+        text: bytes = file.read()
+    return text.decode("utf-8").split("\n")
+
+
+def thinned(rows: Sequence[Any], most: int | None) -> list[Any]:
+    """At most `most` rows, evenly spread."""
+    if most is None or len(rows) <= most:
+        return list(rows)
+    return [rows[i * len(rows) // most] for i in range(most)]
+
+
 def load_splits(recipe: Recipe, folder: Path) -> Splits:
     """Read, check and clean every split of `recipe`, whose file lies in `folder`.
 
@@ -106,6 +124,8 @@ def check_parent(recipe: Recipe, parent_recipe: Path, splits: Splits) -> None:
         return
     try:
         parent = load_recipe(parent_recipe)
+        if not isinstance(parent, Recipe):
+            return
         train = read_all(parent.data.train, parent_recipe.parent) if parent.data.id else []
     except (RecipeError, OSError, ValueError, KeyError):
         return
@@ -119,9 +139,19 @@ def check_parent(recipe: Recipe, parent_recipe: Path, splits: Splits) -> None:
             )
 
 
-def read_all(source: str | list[str], folder: Path) -> list[dict[str, Any]]:
-    """Rows of every source in a recipe field, in order."""
-    return [r for s in ([source] if isinstance(source, str) else source) for r in read_source(expand(s, folder))]
+def read_all(source: str | list[One], folder: Path) -> list[dict[str, Any]]:
+    """Rows of every source with columns in a recipe field, in order."""
+    listed = [source] if isinstance(source, str) else source
+    return [r for s in listed if isinstance(s, str) for r in read_source(expand(s, folder))]
+
+
+def _labelled(one: LabelledText, data: DataRecipe, folder: Path) -> list[dict[str, Any]]:
+    """Its lines as rows in the recipe's own columns."""
+    lines = read_lines(one.file, folder)
+    texts = [(x if one.column is None else (x.split("\t") + [""] * one.column)[one.column]).strip() for x in lines]
+    kept = thinned([t for t in texts if t and len(t) <= one.most_characters], one.limit)
+    text = data.text if isinstance(data.text, str) else data.text[0]
+    return [{text: t, data.label: one.label} for t in kept]
 
 
 def normalised(text: str) -> str:
@@ -131,39 +161,39 @@ def normalised(text: str) -> str:
 
 
 def _read_split(
-    name: str, source: str | list[str], data: DataRecipe, folder: Path, problems: list[str], seen: list[dict[str, Any]]
+    name: str, source: str | list[One], data: DataRecipe, folder: Path, problems: list[str], seen: list[dict[str, Any]]
 ) -> Split:
     columns = [data.text] if isinstance(data.text, str) else list(data.text)
     out = Split([], [], [])
     for one in [source] if isinstance(source, str) else source:
+        shown = one if isinstance(one, str) else one.file
         try:
-            full = expand(one, folder)
-            rows = read_source(full)
+            rows = read_source(expand(one, folder)) if isinstance(one, str) else _labelled(one, data, folder)
         except KeyError as error:
-            problems.append(f"{name}: {one} needs the environment variable {error}; set it to the data's folder")
+            problems.append(f"{name}: {shown} needs the environment variable {error}; set it to the data's folder")
             continue
         except Exception as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            problems.append(f"{name}: {one} cannot be read: {reason}")
+            problems.append(f"{name}: {shown} cannot be read: {reason}")
             continue
         wanted = [*columns, data.label, *([data.id] if data.id else [])]
         missing = [c for c in wanted if rows and c not in rows[0]]
         if missing or not rows:
             have = ", ".join(rows[0]) if rows else "no rows"
-            problems.append(f"{name}: {one} lacks column {', '.join(missing) or 'data'}; it has {have}")
+            problems.append(f"{name}: {shown} lacks column {', '.join(missing) or 'data'}; it has {have}")
             continue
         digest = hashlib.sha256()
         for number, row in enumerate(rows, 1):
             text = "\n".join(str(row[c]) for c in columns if row[c] is not None).strip()
             if not text or row[data.label] is None:
-                problems.append(f"{name}: {one} row {number} has no {'text' if not text else 'label'}")
+                problems.append(f"{name}: {shown} row {number} has no {'text' if not text else 'label'}")
                 continue
             out.texts.append(text)
             out.labels.append(str(row[data.label]))
             if data.id:
                 out.ids.append(str(row[data.id]))
             digest.update(f"{text}\0{row[data.label]}\n".encode())
-        seen.append({"split": name, "source": one, "rows": len(rows), "sha256": digest.hexdigest(), "licence": data.licence})
+        seen.append({"split": name, "source": shown, "rows": len(rows), "sha256": digest.hexdigest(), "licence": data.licence})
     return out
 
 

@@ -9,6 +9,7 @@
     │   ├── WrongBackbone          409   made for another backbone
     │   └── GoldenMismatch         409   its outputs are not those it gave when it was trained
     ├── InvalidRow                 422   one input that cannot be answered
+    │   └── UnknownLanguage        422   no adapter translates that way, or the language cannot be told
     ├── TooManyRows                413
     ├── UnknownAdapter             404   with near names
     ├── BankFull                   507   no free slot
@@ -78,6 +79,10 @@ class GoldenMismatch(AdapterError):
 
 
 class InvalidRow(PolygraftError):
+    status = 422
+
+
+class UnknownLanguage(InvalidRow):
     status = 422
 
 

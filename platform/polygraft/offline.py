@@ -1,6 +1,6 @@
 """`polygraft predict`: JSON Lines in, JSON Lines out, with the same engine as the server and no HTTP.
 
-Each row `{"text": ..., ...}` comes back with `label` and `score` added, or `error`; everything else in it is kept.
+Each row `{"text": ..., ...}` comes back with `label` (or `translation`) and `score` added, or `error`; all else in it is kept.
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from rich.console import Console
 from rich.progress import Progress
 
 from polygraft.errors import DataError, PolygraftError
-from polygraft.runtime.engine import Engine, Row
+from polygraft.runtime.engine import Engine
+from polygraft.runtime.rows import Row, Translated
 
 CHUNK = 256
 
 
-def predict(engine: Engine, adapter: str, source: str, target: str) -> tuple[int, int]:
-    """Answer every line of `source` into `target` ("-" is stdin or stdout). Returns (answered, failed).
+def predict(engine: Engine, adapter: str, source: str, target: str, language: str | None = None) -> tuple[int, int]:
+    """Answer every line of `source` into `target` ("-" is stdin or stdout). Returns (answered, failed). `language`: the one to
+    write, for a translation adapter with several.
 
     A file is written beside its place and moved there when complete. Raises `DataError` for a line that is not a JSON
     object with "text", before anything is written for a file.
@@ -34,11 +36,14 @@ def predict(engine: Engine, adapter: str, source: str, target: str) -> tuple[int
     with _write(target) as out, Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(adapter, total=len(lines))
         for chunk in _chunks(lines):
-            rows = [Row(adapter, row["text"]) for row in chunk]
-            for row, answer in zip(chunk, engine.classify(rows, top_k=1), strict=True):
+            rows = [Row(adapter, row["text"], target=language) for row in chunk]
+            for row, answer in zip(chunk, engine.answer(rows, top_k=1), strict=True):
                 if isinstance(answer, PolygraftError):
                     failed += 1
                     row["error"] = answer.payload()
+                elif isinstance(answer, Translated):
+                    answered += 1
+                    row |= {"translation": answer.text, "score": round(answer.scores[0], 6)}
                 else:
                     answered += 1
                     row |= {"label": answer.label, "score": round(answer.score, 6)}

@@ -1,4 +1,4 @@
-"""The adapter recipe: the YAML file that says how an adapter is made.
+"""The adapter recipes: the YAML file that says how an adapter is made.
 
 Fields are documented where they are declared (`polygraft recipe --schema` prints them). A bad recipe reports every
 problem at once, each with its path. Does not read data or touch the backbone.
@@ -18,11 +18,25 @@ from polygraft.errors import RecipeError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
-Source = Annotated[str | list[str], Field(description="a file, a URL, or a Hub id `hub:owner/name[:config[:split]]`")]
-
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LabelledText(_Frozen):
+    """A text file of which every line is a row with the same label: a corpus of one language, say."""
+
+    file: str
+    label: str
+    column: int | None = Field(None, ge=0, description="of a tab-separated file; 0 is the first")
+    limit: int | None = Field(None, ge=1, description="so many lines at most, evenly spread")
+    most_characters: int = Field(400, ge=1, description="longer lines are left out")
+
+
+One = str | LabelledText
+Source = Annotated[
+    str | list[One], Field(description="a file, a URL, a Hub id `hub:owner/name[:config[:split]]`, or text with one label")
+]
 
 
 class DataRecipe(_Frozen):
@@ -65,19 +79,14 @@ class TrainingRecipe(_Frozen):
     report_to: list[str] = Field([], description="passed to transformers' Trainer: tensorboard, wandb, mlflow ...")
 
 
-class Recipe(_Frozen):
-    """`recipe.yaml` of one adapter."""
+class _AdapterRecipe(_Frozen):
+    """What every adapter's recipe has."""
 
     name: str
-    task: Literal["classification"] = "classification"
     languages: list[str] = Field(min_length=1, description="ISO 639 codes")
     description: str = ""
     parent: str | None = Field(None, description="adapter to start from: a name beside this one, or a folder")
-    labels: list[str] | None = Field(None, description="left out: the labels of the training rows, sorted")
-    positive: str | None = Field(None, description="the label whose own F1 is reported too (spam)")
-    data: DataRecipe
     lora: LoraRecipe = LoraRecipe()
-    training: TrainingRecipe = TrainingRecipe()
 
     @field_validator("name")
     @classmethod
@@ -85,6 +94,16 @@ class Recipe(_Frozen):
         if not NAME.fullmatch(value):
             raise ValueError(f"{value!r} is not a name: use a-z, 0-9, '.', '_' and '-', at most 64 characters")
         return value
+
+
+class Recipe(_AdapterRecipe):
+    """`recipe.yaml` of an adapter with a head."""
+
+    task: Literal["classification"] = "classification"
+    labels: list[str] | None = Field(None, description="left out: the labels of the training rows, sorted")
+    positive: str | None = Field(None, description="the label whose own F1 is reported too (spam)")
+    data: DataRecipe
+    training: TrainingRecipe = TrainingRecipe()
 
     @model_validator(mode="after")
     def _cross_check(self) -> Recipe:
@@ -95,7 +114,91 @@ class Recipe(_Frozen):
         return self
 
 
-def load_recipe(path: Path) -> Recipe:
+class PairFiles(_Frozen):
+    """Parallel text: one file with a pair a line, or two files line by line."""
+
+    source: str = Field(description="language code of the first side")
+    target: str = Field(description="language code of the second side")
+    file: str = Field(
+        description="tab-separated pairs without a header; JSON Lines, CSV or `hub:` with `columns`; or the source side"
+    )
+    target_file: str | None = Field(None, description="the target side, line by line; empty lines are skipped")
+    columns: tuple[str, str] | None = Field(None, description="names of the source and target columns")
+    split_file: str | None = Field(None, description="names the split of each line; for two files")
+    split: str = Field("train", description="the split to take, with split_file")
+    weight: float = Field(1.0, gt=0, description="how often a row is drawn, against the other files' rows")
+    limit: int | None = Field(None, ge=1, description="so many rows at most, evenly spread")
+    reverse: bool = Field(False, description="the file's columns are the other way round")
+    licence: str = Field("unknown", description="for the card")
+
+
+class TranslationData(_Frozen):
+    """Where the pairs come from. Further pairs of languages in `train` (a parent's) are mixed in with their weight."""
+
+    train: list[PairFiles] = Field(min_length=1)
+    dev: list[PairFiles] = Field(min_length=1, description="its languages are the directions of the adapter")
+    test: list[PairFiles] = []
+    on_leak: Literal["error", "drop"] = Field("error", description="drop: remove training pairs with a side in dev or test")
+
+
+class BackTranslation(_Frozen):
+    """Target-language text, translated by the starting model into the source language, as more training pairs with a true
+    target side (Sennrich et al. 2016)."""
+
+    file: str = Field(description="text, a sentence a line")
+    language: str
+    lines: int = Field(2000, ge=1, description="so many lines at most, evenly spread")
+    weight: float = Field(1.0, gt=0)
+
+
+class TranslationTraining(_Frozen):
+    """The loop, in steps of about `tokens` tokens."""
+
+    steps: int = Field(600, ge=1)
+    tokens: int = Field(2048, ge=64, description="source plus target tokens a step at most, padding included")
+    max_length: int = Field(
+        64, ge=8, le=512, description="tokens a sentence at most, on either side; longer pairs are left out"
+    )
+    learning_rate: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    warmup: float = Field(0.06, ge=0, lt=1, description="share of steps")
+    label_smoothing: float = Field(0.1, ge=0, lt=1)
+    evaluations: int = Field(4, ge=1, description="how often dev is looked at; the best checkpoint is kept")
+    dev_rows: int = Field(400, ge=1, description="dev pairs a direction at most, for the loss and the figures")
+    test_rows: int = Field(1000, ge=1, description="test pairs a direction at most")
+    seeds: list[int] = Field([0], min_length=1)
+    bf16: bool | None = Field(None, description="left out: measured on this machine, the faster one is used")
+
+
+class TranslationRecipe(_AdapterRecipe):
+    """`recipe.yaml` of an adapter that writes text."""
+
+    task: Literal["translation"]
+    both_ways: bool = Field(True, description="train and serve every direction of dev the other way round too")
+    data: TranslationData
+    back_translation: BackTranslation | None = None
+    lora: LoraRecipe = LoraRecipe(r=16, alpha=32, dropout=0.0)
+    training: TranslationTraining = TranslationTraining()
+
+    @property
+    def directions(self) -> list[tuple[str, str]]:
+        """Source and target of every direction, in the order of dev."""
+        there = [(one.source, one.target) for one in self.data.dev]
+        back = [(b, a) for a, b in there] if self.both_ways else []
+        return list(dict.fromkeys(there + back))
+
+    @model_validator(mode="after")
+    def _languages_are_those_of_the_data(self) -> TranslationRecipe:
+        used = {language for direction in self.directions for language in direction}
+        if used != set(self.languages):
+            raise ValueError(f"languages: {self.languages}, but data.dev is of {sorted(used)}")
+        return self
+
+
+AnyRecipe = Recipe | TranslationRecipe
+
+
+def load_recipe(path: Path) -> AnyRecipe:
     """Read and check a recipe. Raises `RecipeError` with every problem and its path."""
     try:
         raw: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -106,7 +209,7 @@ def load_recipe(path: Path) -> Recipe:
     if not isinstance(raw, dict):
         raise RecipeError(str(path), ["the file must hold a mapping (name: ..., data: ...)"])
     try:
-        return Recipe.model_validate(raw)
+        return (TranslationRecipe if raw.get("task") == "translation" else Recipe).model_validate(raw)
     except ValidationError as error:
         raise RecipeError(str(path), [_problem(e) for e in error.errors()]) from None
 

@@ -9,7 +9,8 @@ from safetensors.numpy import load_file, save_file
 
 from polygraft.adapter import LAYOUT
 from polygraft.errors import BackboneError, BankFull, GoldenMismatch, InvalidRow, UnknownAdapter, WrongBackbone
-from polygraft.runtime.engine import Classified, Engine, Row
+from polygraft.runtime.engine import Engine
+from polygraft.runtime.rows import Classified, Row
 
 ROWS = [Row("spam", "WIN a free prize"), Row("mood", "see you soon"), Row("topic", "call mum"), Row("spam", "dinner")]
 
@@ -24,9 +25,9 @@ def engine(backbone: Path, library: Path) -> Iterator[Engine]:
 
 
 def test_mixed_rows_are_those_of_each_adapter_alone(engine: Engine) -> None:
-    mixed = engine.classify(ROWS)
+    mixed = engine.answer(ROWS)
     for row, answer in zip(ROWS, mixed, strict=True):
-        (alone,) = engine.classify([row])
+        (alone,) = engine.answer([row])
         assert isinstance(answer, Classified)
         assert isinstance(alone, Classified)
         assert answer.adapter == row.adapter
@@ -36,24 +37,24 @@ def test_mixed_rows_are_those_of_each_adapter_alone(engine: Engine) -> None:
 
 
 def test_scores_sum_to_one_and_top_k_cuts(engine: Engine) -> None:
-    (answer,) = engine.classify([ROWS[2]])
+    (answer,) = engine.answer([ROWS[2]])
     assert isinstance(answer, Classified)
     assert sum(x.score for x in answer.labels) == pytest.approx(1, abs=1e-5)
-    (cut,) = engine.classify([ROWS[2]], top_k=2)
+    (cut,) = engine.answer([ROWS[2]], top_k=2)
     assert isinstance(cut, Classified)
     assert cut.labels == answer.labels[:2]
 
 
 def test_bad_rows_fail_in_their_place(engine: Engine) -> None:
     rows = [Row("spam", ""), ROWS[0], Row("spma", "x"), Row("spam", "word " * 500), Row("mood", "x", language="en"), ROWS[1]]
-    kinds = [type(a) for a in engine.classify(rows)]
+    kinds = [type(a) for a in engine.answer(rows)]
     assert kinds == [InvalidRow, Classified, UnknownAdapter, InvalidRow, InvalidRow, Classified]
-    (near,) = engine.classify([Row("spma", "x")])
+    (near,) = engine.answer([Row("spma", "x")])
     assert "did you mean spam" in str(near)
 
 
 def test_truncate_reads_the_beginning(engine: Engine) -> None:
-    (answer,) = engine.classify([Row("spam", "word " * 500, truncate=True)])
+    (answer,) = engine.answer([Row("spam", "word " * 500, truncate=True)])
     assert isinstance(answer, Classified)
 
 
@@ -67,7 +68,7 @@ def test_remove_frees_the_slot_and_the_name(engine: Engine, make_adapter: Callab
         engine.add(make_adapter(tmp_path / f"more-{number}", seed=10 + number))
     with pytest.raises(BankFull):
         engine.add(make_adapter(tmp_path / "more-3", seed=13))
-    assert isinstance(engine.classify(ROWS[:1])[0], Classified)
+    assert isinstance(engine.answer(ROWS[:1])[0], Classified)
 
 
 def test_an_adapter_whose_outputs_changed_is_refused_by_name(
@@ -101,13 +102,13 @@ def test_adapters_come_and_go_while_rows_are_answered(backbone: Path, library: P
     engine = Engine(backbone, precision="fp32", slots=12)
     for name in ("spam", "mood", "topic"):
         engine.add(library / name)
-    wanted = engine.classify(ROWS[:1])[0]
+    wanted = engine.answer(ROWS[:1])[0]
     assert isinstance(wanted, Classified)
     stop, failures = threading.Event(), []
 
     def ask() -> None:
         while not stop.is_set():
-            answer = engine.classify(ROWS[:1] * 4)
+            answer = engine.answer(ROWS[:1] * 4)
             if any(not isinstance(a, Classified) or abs(a.score - wanted.score) > 1e-4 for a in answer):
                 failures.append(answer)
 

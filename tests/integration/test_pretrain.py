@@ -11,14 +11,14 @@ import pytest
 import torch
 import yaml
 
-from polygraft.backbone import BackboneFiles, fingerprint, linear_sites, load_backbone, load_seq2seq
+from polygraft.backbone import BackboneFiles, encoder_part, fingerprint, linear_sites, load_backbone, load_seq2seq
 from polygraft.errors import BackboneError
 from polygraft.export.export import export_backbone
 from polygraft.pretrain import first_stage, mixed, teacher
 from polygraft.pretrain.measure import SIB_LANGUAGES, measure
 from polygraft.pretrain.pack import Packed
 from polygraft.pretrain.page import page
-from polygraft.pretrain.pretrain import pretrain
+from polygraft.pretrain.pretrain import pretrain, pretrain_alone
 from polygraft.text import load_encoder
 
 NOUNS = {"mum": "màmá", "train": "ọkọ̀", "dinner": "oúnjẹ", "prize": "ẹ̀bùn", "cash": "owó"}
@@ -92,6 +92,7 @@ def test_the_encoder_is_exported_as_any_other(made: tuple[Path, Path], tmp_path:
     card = export_backbone(copy, precisions=("fp32",))
     assert card.backbone == fingerprint(copy)
     assert card.drift["fp32"] < 1e-4
+    assert card.drift["decoder_fp32"] < 1e-4
 
 
 def test_a_killed_run_ends_as_one_that_was_not(
@@ -139,6 +140,38 @@ def test_a_carried_checkpoint_is_small_and_goes_on_at_its_step(made: tuple[Path,
     assert gap < 0.05
 
 
+def test_a_decoder_goes_on_beside_an_encoder_that_stays(made: tuple[Path, Path], tmp_path: Path) -> None:
+    folder, work = made
+    further, elsewhere = folder_of(tmp_path / "further", 20), tmp_path / "work"
+    recipe = yaml.safe_load((further / "recipe.yaml").read_text())
+    recipe["seq2seq"]["objectives"] |= {"masked": 0, "distil": 0}
+    recipe["seq2seq"]["schedule"]["encoder_lr"] = 0
+    (further / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    elsewhere.mkdir()
+    shutil.copy(work / "packed.npz", elsewhere)
+    pretrain(further, tmp_path / "no data here", elsewhere, start=folder)
+    before, after = fingerprint(folder), fingerprint(further)
+    assert encoder_part(before) == encoder_part(after)
+    assert before != after
+    log = json.loads((elsewhere / "log.jsonl").read_text().splitlines()[0])
+    assert log["translate"] < 1.0, "it starts from what was learnt"
+    recipe["seq2seq"]["objectives"]["masked"] = 0.1
+    (further / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    with pytest.raises(ValueError, match=r"schedule\.encoder_lr is 0"):
+        pretrain(further, tmp_path, elsewhere, start=folder)
+
+
+def test_a_model_of_one_pair_alone_is_a_backbone_to_compare_with(made: tuple[Path, Path]) -> None:
+    folder, work = made
+    alone = pretrain_alone(folder, "yo", 30, work)
+    assert alone == work / "alone" / "yo"
+    ours, theirs = (load_seq2seq(f).state_dict() for f in (folder, alone))
+    assert {n: t.shape for n, t in ours.items()} == {n: t.shape for n, t in theirs.items()}
+    assert json.loads((alone / "log.jsonl").read_text().splitlines()[-1]).keys() == {"step", "translate", "tokens", "seconds"}
+    with pytest.raises(BackboneError, match="no pairs with 'fr'"):
+        pretrain_alone(folder, "fr", 5, work)
+
+
 def test_an_encoder_alone_cannot_write(backbone: Path) -> None:
     with pytest.raises(BackboneError, match="has no decoder"):
         load_seq2seq(backbone)
@@ -184,12 +217,15 @@ def test_measure_gives_every_figure_and_a_page(made: tuple[Path, Path], data: Pa
         write(root / "sib200" / f"{name}.txt.gz", [f"{text} {i}" for i, (text, _) in enumerate(topics)])
     splits = ["train"] * 14 + ["dev"] * 6
     write(root / "sib200" / "labels.tsv.gz", [f"{i}\t{s}\t{t[1]}" for i, (s, t) in enumerate(zip(splits, topics, strict=True))])
-    found = measure(with_sets, root, rows=12, log=work / "log.jsonl")
+    pretrain_alone(with_sets, "yo", 10, work)
+    found = measure(with_sets, root, rows=12, log=work / "log.jsonl", alone=work / "alone")
     assert found["sib200"]["scores"]["yor_Latn"]["folds"] > 90
     assert found["retrieval"]["yo"]["to_english"] > 100 / 12, "trained on these: better than chance"
     pair = found["translation"]["en-yo"]
     assert pair["backbone"]["chrf++"] > pair["copy"]["chrf++"] + 20, "trained on these: it writes them"
     assert "nw:2" in pair["backbone"]["signatures"][0]
+    assert set(pair) == {"backbone", "copy", "alone", "examples"}
+    assert found["text"]["yo"]["pairs"] == len(NOUNS) * len(WHEN) - 1
     assert found["learning_curve"][-1]["step"] == 120
     assert set(found["tokens_a_word"]["yo"]) == {"encoder", "decoder", "unknown_percent"}
     html = page(json.loads(json.dumps(found)), beside=found | {"backbone": "<other>"})

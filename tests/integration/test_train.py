@@ -15,9 +15,11 @@ from polygraft.backbone import fingerprint, load_backbone
 from polygraft.cli import app
 from polygraft.errors import DataError, RecipeError
 from polygraft.library import Library
-from polygraft.runtime.engine import Classified, Engine, Row
+from polygraft.recipe import Recipe, load_recipe
+from polygraft.runtime.engine import Engine
+from polygraft.runtime.rows import Classified, Row
 from polygraft.training import train as training
-from polygraft.training.job import prepare
+from polygraft.training.job import Job, prepare
 from polygraft.training.rebuild import outdated
 from polygraft.training.train import train
 
@@ -25,6 +27,12 @@ SPAM = [
     f"{a} {b} {c}" for a in ("win", "claim") for b in ("free cash", "free prize", "cash prize") for c in ("now", "call", "text")
 ]
 HAM = [f"{a} {b} {c}" for a in ("hello", "see you") for b in ("mum", "dinner", "train") for c in ("soon", "tonight", "late")]
+
+
+def ready(file: Path, backbone: Path) -> Job:
+    adapter_recipe = load_recipe(file)
+    assert isinstance(adapter_recipe, Recipe)
+    return prepare(adapter_recipe, file, backbone)
 
 
 def recipe(folder: Path, **changes: object) -> Path:
@@ -46,7 +54,7 @@ def recipe(folder: Path, **changes: object) -> Path:
 @pytest.fixture(scope="module")
 def parent(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = recipe(tmp_path_factory.mktemp("trained") / "parent")
-    train(prepare(file, backbone), file.parent)
+    train(ready(file, backbone), file.parent)
     return file.parent
 
 
@@ -61,7 +69,7 @@ def test_the_result_is_learnt_served_and_loaded_by_peft(parent: Path, backbone: 
     assert peft.PeftModel.from_pretrained(load_backbone(backbone), parent).peft_config["default"].r == 4
     engine = Engine(backbone, precision="int8", slots=1)
     engine.add(parent)
-    answers = engine.classify([Row("parent", "win free cash call"), Row("parent", "hello mum see you late")])
+    answers = engine.answer([Row("parent", "win free cash call"), Row("parent", "hello mum see you late")])
     assert [a.label for a in answers if isinstance(a, Classified)] == ["spam", "ham"]
     engine.close()
 
@@ -75,7 +83,7 @@ def test_the_card_shows_the_ladder_and_the_data(parent: Path) -> None:
 
 def test_a_child_starts_from_its_parent_and_says_so(parent: Path, backbone: Path) -> None:
     file = recipe(parent.parent / "child", parent="parent", training={"epochs": 1, "bf16": False, "seeds": [0, 1]})
-    manifest = train(prepare(file, backbone), file.parent, full_ladder=True)
+    manifest = train(ready(file, backbone), file.parent, full_ladder=True)
     assert manifest.parent == f"parent@{load_adapter(parent).version}"
     assert set(manifest.metrics["ladder"]) == {"majority", "tfidf", "zero_shot", "target_only", "adapter"}
     assert manifest.metrics["gain_from_transfer"]["verdict"] in ("helps", "harms", "no evidence")
@@ -129,7 +137,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(backbone: Path, tmp_path: Path
     with monkeypatch.context() as patched:
         patched.setattr(training, "RichProgress", DiesInTheThirdEpoch)
         with pytest.raises(Killed):
-            train(prepare(file, backbone), file.parent)
+            train(ready(file, backbone), file.parent)
     assert not (file.parent / LAYOUT.manifest).exists()
     assert len(list(file.parent.glob(".training/*/seed-0/checkpoint-*"))) == 2
 
@@ -140,22 +148,22 @@ def test_a_killed_run_goes_on_from_its_checkpoint(backbone: Path, tmp_path: Path
             begun.append(round(state.epoch or 0))  # type: ignore[attr-defined]
 
     monkeypatch.setattr(training, "RichProgress", Notes)
-    train(prepare(file, backbone), file.parent)
+    train(ready(file, backbone), file.parent)
     assert begun == [2, 3]
 
 
 def test_missing_parent_and_wrong_site_are_recipe_errors(backbone: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no trained adapter 'nobody'"):
-        prepare(recipe(tmp_path / "a", parent="nobody"), backbone)
+        ready(recipe(tmp_path / "a", parent="nobody"), backbone)
     with pytest.raises(RecipeError, match="'querry' matches no site"):
-        prepare(recipe(tmp_path / "b", lora={"sites": ["querry"]}), backbone)
+        ready(recipe(tmp_path / "b", lora={"sites": ["querry"]}), backbone)
 
 
 def test_a_child_keeps_the_shape_of_its_parents_lora(parent: Path, backbone: Path) -> None:
     with pytest.raises(RecipeError, match="lora: r=16, alpha=16, but parent parent has r=4"):
-        prepare(recipe(parent.parent / "wide", parent="parent", lora={"r": 16}), backbone)
+        ready(recipe(parent.parent / "wide", parent="parent", lora={"r": 16}), backbone)
     with pytest.raises(RecipeError, match="sites: not those of parent parent"):
-        prepare(recipe(parent.parent / "narrow", parent="parent", lora={"r": 4, "sites": ["value"]}), backbone)
+        ready(recipe(parent.parent / "narrow", parent="parent", lora={"r": 4, "sites": ["value"]}), backbone)
 
 
 def test_a_data_error_writes_nothing(backbone: Path, tmp_path: Path) -> None:
@@ -163,5 +171,5 @@ def test_a_data_error_writes_nothing(backbone: Path, tmp_path: Path) -> None:
     shutil.copy(tmp_path / "c" / "train.jsonl", tmp_path / "c" / "test.jsonl")
     before = sorted(f.name for f in file.parent.iterdir())
     with pytest.raises(DataError, match="also stand in dev or test"):
-        prepare(file, backbone)
+        ready(file, backbone)
     assert sorted(f.name for f in file.parent.iterdir()) == before

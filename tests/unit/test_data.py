@@ -31,6 +31,20 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_text_files_with_one_label_each(folder: Path) -> None:
+    with gzip.open(folder / "en.txt.gz", "wt") as file:
+        file.write("".join(f"line {i}\n\n" for i in range(100)) + "x" * 500 + "\n")
+    (folder / "pairs.tsv").write_text("hello there\tBawo\nsee you\tO dabo\nonly one column\n")
+    train = [{"file": "en.txt.gz", "label": "en", "limit": 10}, {"file": "pairs.tsv", "label": "yo", "column": 1}]
+    (folder / "dev.jsonl").write_text('{"text": "claim now", "label": "en"}\n')
+    splits = load_splits(recipe(train=train), folder)
+    assert splits.labels == ["en", "yo"]
+    assert [t for t, y in zip(splits.train.texts, splits.train.labels, strict=True) if y == "yo"] == ["Bawo", "O dabo"]
+    assert splits.train.texts[:2] == ["line 0", "line 10"]
+    with pytest.raises(DataError, match=r"nowhere\.txt cannot be read"):
+        load_splits(recipe(train=[{"file": "nowhere.txt", "label": "en"}, *train]), folder)
+
+
 def test_splits_labels_and_hashes(folder: Path) -> None:
     splits = load_splits(recipe(), folder)
     assert (len(splits.train), len(splits.dev), splits.test) == (4, 2, None)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from polygraft.pretrain import decoder_vocabulary as pieces
+from polygraft import pieces
 from polygraft.pretrain.corpus import Pair
+from polygraft.pretrain.decoder_vocabulary import learn_unigram
 from polygraft.pretrain.mixed import rate_at
 from polygraft.pretrain.objectives import Ids, cut_spans
 from polygraft.pretrain.pack import Packed, describe, pack
@@ -24,7 +25,7 @@ TEXT = {
 
 @pytest.fixture(scope="module")
 def decoder() -> Tokenizer:
-    return pieces.learn_unigram(DecoderRecipe(pieces=600, lines=500, spare_tags=4), TEXT, seed=0)
+    return learn_unigram(DecoderRecipe(pieces=600, lines=500, spare_tags=4), TEXT, seed=0)
 
 
 @pytest.mark.parametrize(

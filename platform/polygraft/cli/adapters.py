@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Annotated
 
@@ -50,30 +51,46 @@ def train(
     err.print(f"{len(due)} adapters trained again" if due else "every adapter fits this backbone: nothing to train")
 
 
-def _train(recipe: Path, backbone: Path, target: Path, check: bool, full_ladder: bool, as_json: bool) -> None:
-    from polygraft.training.card import figures_table
-    from polygraft.training.job import prepare
-    from polygraft.training.train import train as run
+def _train(file: Path, backbone: Path, target: Path, check: bool, full_ladder: bool, as_json: bool) -> None:
+    from polygraft.recipe import TranslationRecipe, load_recipe
 
-    job = prepare(recipe, backbone)
-    splits = job.splits
-    counts = {n: len(s) for n, s in (("train", splits.train), ("dev", splits.dev), ("test", splits.test)) if s}
+    recipe = load_recipe(file)
+    if isinstance(recipe, TranslationRecipe):
+        from polygraft.training.translation import card, train
+        from polygraft.training.translation.job import prepare as prepare_translation
+
+        translation = prepare_translation(recipe, file, backbone)
+        pairs = translation.pairs
+        counts, dropped = {n: len(getattr(pairs, n)) for n in ("train", "dev", "test")}, pairs.dropped
+        shown = [" to ".join(direction) for direction in recipe.directions]
+        run, table = functools.partial(train.train, translation), card.figures_table
+    else:
+        from polygraft.training import card as classification_card
+        from polygraft.training import train as classification
+        from polygraft.training.job import prepare
+
+        job = prepare(recipe, file, backbone)
+        splits = job.splits
+        counts = {n: len(s) for n, s in (("train", splits.train), ("dev", splits.dev), ("test", splits.test)) if s}
+        dropped, shown = splits.dropped, splits.labels
+        run, table = functools.partial(classification.train, job), classification_card.figures_table
+    what = ", ".join(shown)
     if check:
         if as_json:
-            out.print_json(data={"name": job.recipe.name, "rows": counts, "labels": splits.labels, "ok": True})
+            out.print_json(data={"name": recipe.name, "rows": counts, "labels": shown, "ok": True})
         else:
-            out.print(f"{job.recipe.name}: recipe and data are fine; rows {counts}, labels {splits.labels}")
+            out.print(f"{recipe.name}: recipe and data are fine; rows {counts}; {what}")
         return
-    err.print(f"training {job.recipe.name}: {counts['train']} rows, labels {', '.join(splits.labels)}")
-    if splits.dropped:
-        err.print(f"{splits.dropped} training rows that also stand in dev or test were dropped (data.on_leak: drop)")
-    manifest = run(job, target, full_ladder=full_ladder, say=err)
+    err.print(f"training {recipe.name}: {counts['train']} rows; {what}")
+    if dropped:
+        err.print(f"{dropped} training rows that also stand in dev or test were dropped (data.on_leak: drop)")
+    manifest = run(target, full_ladder=full_ladder, say=err)
     if as_json:
         out.print_json(manifest.model_dump_json())
     else:
         from rich.markdown import Markdown
 
-        out.print(Markdown(figures_table(manifest.metrics)))
+        out.print(Markdown(table(manifest.metrics)))
         out.print(f"\n{manifest.name}@{manifest.version} is in {target}", highlight=False)
 
 
@@ -94,7 +111,9 @@ def report(
 
 @app.command("recipe")
 def show_schema() -> None:
-    """Print the recipe's fields, defaults and meanings as JSON Schema."""
-    from polygraft.recipe import Recipe
+    """Print the recipe's fields, defaults and meanings as JSON Schema, for either task."""
+    from pydantic import TypeAdapter
 
-    out.print_json(data=Recipe.model_json_schema())
+    from polygraft.recipe import AnyRecipe
+
+    out.print_json(data=TypeAdapter(AnyRecipe).json_schema())

@@ -1,4 +1,4 @@
-"""Commands that make and judge backbones: `export`, `pretrain`, `probe`, `measure`."""
+"""Commands that make and judge backbones: `export`, `pretrain`, `alone`, `carry`, `probe`, `measure`."""
 
 from __future__ import annotations
 
@@ -24,9 +24,12 @@ def export(
         list[str] | None,
         typer.Option(help="Name endings of the sites that every batch computes; the others cost only who uses them."),
     ] = None,
+    decoder_sites: Annotated[
+        list[str] | None, typer.Option(help="Name endings of the decoder's sites to carry; default: all.")
+    ] = None,
     backbone: Backbone = None,
 ) -> None:
-    """Write the backbone's ONNX graph (bank as inputs), checked against PyTorch + peft with adapters mixed.
+    """Write the backbone's ONNX graphs (bank as inputs), checked against PyTorch + peft with adapters mixed.
 
     With `ADAPTER --merged`: a plain ONNX model for people who serve one task elsewhere.
     """
@@ -42,7 +45,9 @@ def export(
         target = output or adapter / f"{adapter.resolve().name}.onnx"
         out.print(f"wrote {export_merged(adapter, home, target, precision=precisions[0])}")
         return
-    card = export_backbone(home, precisions=precisions, sites=sites or "all", core=core or "all")
+    card = export_backbone(
+        home, precisions=precisions, sites=sites or "all", core=core or "all", decoder_sites=decoder_sites or "all"
+    )
     out.print(
         f"wrote {home / 'onnx'}: {len(card.sites)} sites, {sum(s.core for s in card.sites)} of them core, drift {card.drift}"
     )
@@ -63,6 +68,39 @@ def pretrain(
     from polygraft.pretrain.pretrain import pretrain as run
 
     run(folder, data, work, device=device, hours=hours, start=start, bf16=bf16)
+
+
+@app.command()
+@told
+def alone(
+    folder: Annotated[Path, typer.Argument(help="A finished encoder-decoder backbone.")],
+    work: Annotated[Path, typer.Option(help="The WORK of its pretraining, with packed.npz; models go to WORK/alone.")],
+    languages: Annotated[str, typer.Option(help="Languages, each paired with English, separated by commas.")],
+    steps: Annotated[int, typer.Option(min=1, help="Steps of each, of the recipe's size.")] = 300,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> None:
+    """For comparison: models of the backbone's size, from random weights, each on one language's pairs alone.
+
+    `polygraft measure --alone WORK/alone` then shows their translations beside the backbone's.
+    """
+    from polygraft.pretrain.pretrain import pretrain_alone
+
+    for language in languages.split(","):
+        out.print(f"wrote {pretrain_alone(folder, language, steps, work, device=device)}")
+
+
+@app.command()
+@told
+def carry(
+    work: Annotated[Path, typer.Argument(help="The WORK of a pretraining that has a checkpoint.")],
+) -> None:
+    """Write a small checkpoint, WORK/carry.safetensors, to go on from on another machine.
+
+    Take it, packed.npz, the backbone folder and the backbone it started from there, and run the same `polygraft pretrain`.
+    """
+    from polygraft.pretrain.mixed import carry as run
+
+    out.print(f"wrote {run(work)}")
 
 
 @app.command()
@@ -95,6 +133,7 @@ def measure(
     output: Annotated[Path, typer.Option(help="Folder for measures.json and measures.html.")],
     rows: Annotated[int, typer.Option(min=10, help="Rows of each evaluation set at most.")] = 200,
     log: Annotated[Path | None, typer.Option(help="log.jsonl of its training, for the learning curve.")] = None,
+    alone: Annotated[Path | None, typer.Option(help="WORK/alone, as `polygraft alone` left it.")] = None,
     beside: Annotated[Path | None, typer.Option(help="measures.json of another backbone, to draw next to it.")] = None,
     backbone: Backbone = None,
 ) -> None:
@@ -107,7 +146,7 @@ def measure(
     from polygraft.pretrain.measure import measure as run
     from polygraft.pretrain.page import page
 
-    found = run(backbone or default_backbone(), data, rows=rows, log=log)
+    found = run(backbone or default_backbone(), data, rows=rows, log=log, alone=alone)
     output.mkdir(parents=True, exist_ok=True)
     (output / "measures.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     other = json.loads(beside.read_text(encoding="utf-8")) if beside else None

@@ -81,9 +81,10 @@ def predict(
     adapter: Annotated[str, typer.Argument(help="Name of an adapter in the library, or its folder.")],
     input: Annotated[str, typer.Option("--input", help='JSON Lines with "text"; - is standard input.')] = "-",
     output: Annotated[str, typer.Option("--output", help="JSON Lines; - is standard output.")] = "-",
+    target: Annotated[str | None, typer.Option(help="Language to write, for a translation adapter with several.")] = None,
     backbone: Backbone = None,
 ) -> None:
-    """Classify a file without a server: each row gets `label` and `score`.
+    """Classify or translate a file without a server: each row gets `label` or `translation`, and `score`.
 
     Example: `polygraft predict spam-en --input messages.jsonl --output labelled.jsonl`
     """
@@ -101,7 +102,7 @@ def predict(
         raise UnknownAdapter(adapter, library.names())
     engine = Engine(backbone or default_backbone(), slots=1)
     try:
-        answered, failed = offline.predict(engine, engine.add(folder).name, input, output)
+        answered, failed = offline.predict(engine, engine.add(folder).name, input, output, target)
     finally:
         engine.close()
     err.print(f"{answered} rows answered" + (f", [red]{failed} failed[/]" if failed else ""))

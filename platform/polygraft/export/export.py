@@ -13,50 +13,86 @@ import torch
 from onnx import compose, helper, numpy_helper
 
 from polygraft.adapter import load_adapter
-from polygraft.backbone import BackboneFiles, fingerprint, linear_sites, load_backbone
+from polygraft.backbone import BackboneFiles, fingerprint, linear_sites, load_backbone, load_seq2seq
 from polygraft.errors import ExportError
+from polygraft.export.decoder import cross_to_onnx, describe_decoder, readers, step_to_onnx
+from polygraft.export.decoder_parity import decoder_drift
 from polygraft.export.graph import describe_sites, either, to_int8, to_onnx
 from polygraft.export.parity import drift
 from polygraft.recipe import LoraRecipe
-from polygraft.runtime.graph import GraphCard, Site
+from polygraft.runtime.graph import DecoderCard, GraphCard, Site
 from polygraft.training.model import pick_sites
 
 PRECISIONS = ("fp32", "int8")
 ALLOWED = {"fp32": 1e-3, "int8": 0.05}
+DECODER_ALLOWED = {"fp32": 1e-3, "int8": 0.5}
 
 
 def export_backbone(
-    backbone: Path, *, precisions: Sequence[str] = ("int8",), sites: str | list[str] = "all", core: str | list[str] = "all"
-) -> GraphCard:
-    """Write `onnx/model.<precision>.onnx` and `onnx/graph.json`. `sites` are name endings, as in a recipe; `core` are
-    those of them that every batch computes, the others cost time only in batches that use them.
+    backbone: Path, *, precisions: Sequence[str] = ("int8",), sites: str | list[str] = "all", core: str | list[str] = "all",
+    decoder_sites: str | list[str] = "all",
+) -> GraphCard:  # fmt: skip
+    """Write `onnx/model.<precision>.onnx` and `onnx/graph.json`; with a decoder also `cross` and `step`. `sites` and
+    `decoder_sites` are name endings, as in a recipe; `core` are those of `sites` that every batch computes, the others cost
+    time only in batches that use them. The decoder computes all of its sites at every step.
 
-    Raises `ExportError`, leaving what was there untouched, when mixed adapters drift from PyTorch + peft: by more than
-    1e-3 absolute in fp32, or below cosine 0.95 in int8 (random adapters far larger than trained ones).
+    Raises `ExportError`, leaving what was there untouched, when mixed adapters drift from PyTorch + peft (random adapters far
+    larger than trained ones): in fp32 by more than 1e-3 absolute, in int8 below cosine 0.95; and the decoder's mean
+    log-probability a token by more than 1e-3 or 0.5.
     """
     files = BackboneFiles(backbone)
     model = load_backbone(backbone)
     names = pick_sites(LoraRecipe(sites=sites), list(linear_sites(model)))
     described = describe_sites(model, names, pick_sites(LoraRecipe(sites=core), names))
+    order = ["fp32", *(p for p in precisions if p != "fp32")]
     files.onnx.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=backbone, prefix=".staging-") as name:
-        made = _graphs(backbone, described, ["fp32", *(p for p in precisions if p != "fp32")], Path(name))
-        figures = drift(backbone, described, made)
-        for precision, value in figures.items():
-            if not value <= ALLOWED[precision]:
-                raise ExportError(
-                    f"the {precision} graph drifts from PyTorch + peft by {value:.2g}, allowed {ALLOWED[precision]:.2g}; "
-                    "nothing was written; check the versions of torch, onnx and onnxruntime against constraints.txt"
-                )
+        made = _graphs(backbone, described, order, Path(name))
+        figures = _checked(drift(backbone, described, made), ALLOWED, "graph")
+        decoder, written = None, dict[str, tuple[Path, Path]]()
+        if files.decoder_tokenizer.is_file():
+            decoder, written = _decoder_graphs(backbone, decoder_sites, order, Path(name))
+            found = _checked(decoder_drift(backbone, decoder, written), DECODER_ALLOWED, "decoder")
+            figures |= {f"decoder_{precision}": value for precision, value in found.items()}
         card = GraphCard(
-            backbone=fingerprint(backbone), hidden=model.config.hidden_size, sites=described,
+            backbone=fingerprint(backbone), hidden=model.config.hidden_size, sites=described, decoder=decoder,
             drift={k: float(f"{v:.3g}") for k, v in figures.items()},
             exported_with={"torch": torch.__version__, "onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__},
         )  # fmt: skip
         for precision in precisions:
             made[precision].replace(files.model(precision))
+            if decoder:
+                cross, step = written[precision]
+                cross.replace(files.cross(precision))
+                step.replace(files.step(precision))
         files.graph.write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return card
+
+
+def _checked(figures: dict[str, float], allowed: dict[str, float], what: str) -> dict[str, float]:
+    for precision, value in figures.items():
+        if not value <= allowed[precision]:
+            raise ExportError(
+                f"the {precision} {what} drifts from PyTorch + peft by {value:.2g}, allowed {allowed[precision]:.2g}; "
+                "nothing was written; check the versions of torch, onnx and onnxruntime against constraints.txt"
+            )
+    return figures
+
+
+def _decoder_graphs(
+    backbone: Path, sites: str | list[str], precisions: Sequence[str], folder: Path
+) -> tuple[DecoderCard, dict[str, tuple[Path, Path]]]:
+    """The `cross` and `step` graphs in each precision, the first of which is fp32."""
+    model = load_seq2seq(backbone)
+    every = [name for together in readers(model.config.decoder.num_hidden_layers) for name in together]
+    card = describe_decoder(model, pick_sites(LoraRecipe(sites=sites), every))
+    made = {p: (folder / f"cross.{p}.onnx", folder / f"step.{p}.onnx") for p in precisions}
+    for write, file in zip((cross_to_onnx, step_to_onnx), made["fp32"], strict=True):
+        write(model, card, file)
+    if "int8" in made:
+        for whole, small in zip(made["fp32"], made["int8"], strict=True):
+            to_int8(whole, small)
+    return card, made
 
 
 def _graphs(backbone: Path, sites: list[Site], precisions: Sequence[str], folder: Path) -> dict[str, Path]:
@@ -81,6 +117,8 @@ def export_merged(adapter: Path, backbone: Path, output: Path, *, precision: str
     For people who serve a single task elsewhere; nothing of polygraft is needed to run it.
     """
     loaded = load_adapter(adapter, backbone=fingerprint(backbone))
+    if loaded.head is None:
+        raise ExportError(f"adapter {loaded.name!r} writes text; only adapters with a head are exported merged")
     merged = peft.PeftModel.from_pretrained(load_backbone(backbone), adapter).merge_and_unload().eval()
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".staging-") as name:

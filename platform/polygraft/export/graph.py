@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
@@ -115,10 +116,18 @@ def to_onnx(model: PreTrainedModel, sites: Sequence[Site], file: Path) -> None:
         shapes += [{0: rows}, tuple(bank_shapes.values())]
         names += ["slots", *banks]
     served = Served(model, sites, list(banks)) if sites else _Bare(model)
+    export_program(served, example, shapes, names, ["pooled", "states"], file)
+
+
+def export_program(
+    module: nn.Module, example: Sequence[object], shapes: Sequence[object], inputs: Sequence[str], outputs: Sequence[str],
+    file: Path,
+) -> None:  # fmt: skip
+    """Write `module` as ONNX: example arguments, their dynamic axes, and the names of inputs and outputs."""
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
-            served.eval(), tuple(example), dynamo=True, opset_version=OPSET, input_names=names,
-            output_names=["pooled", "states"], dynamic_shapes=tuple(shapes), verbose=False,
+            module.eval(), tuple(example), dynamo=True, opset_version=OPSET, input_names=list(inputs),
+            output_names=list(outputs), dynamic_shapes=tuple(shapes), verbose=False,
         )  # fmt: skip
     assert program is not None
     exported = program.model_proto
@@ -201,29 +210,39 @@ class _Bare(nn.Module):
 
 def to_int8(source: Path, target: Path) -> None:
     """Quantise the MatMuls whose second input is a weight, per channel; LoRA's two stay float32 (quantised, it drifts
-    and loses its inputs). The word embedding becomes float16, which is how the training weights ship: no further loss."""
+    and loses its inputs). Word embeddings become int8 too, with a scale a row: 19 MB less in the bundled backbone's file."""
     with _quiet():
         quantize_dynamic(
             source, target, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul"], per_channel=True,
             extra_options={"MatMulConstBOnly": True},
         )  # fmt: skip
     model = onnx.load(target)
-    _half_embeddings(model)
+    _int8_embeddings(model)
     onnx.checker.check_model(model)
     onnx.save(model, target)
 
 
-def _half_embeddings(model: onnx.ModelProto, least: int = 1_000_000) -> None:
-    large = {t.name: t for t in model.graph.initializer if len(t.dims) == 2 and t.dims[0] * t.dims[1] >= least}
-    for i, node in reversed(list(enumerate(model.graph.node))):
+def _int8_embeddings(model: onnx.ModelProto, least: int = 1_000_000) -> None:
+    """Gather of a large float table -> Gather of int8 rows and of their scales, and the product of the two."""
+    graph = model.graph
+    large = {t.name: t for t in graph.initializer if len(t.dims) == 2 and t.dims[0] * t.dims[1] >= least}
+    for i, node in reversed(list(enumerate(graph.node))):
         tensor = large.get(node.input[0]) if node.op_type == "Gather" else None
         if tensor is None or tensor.data_type != TensorProto.FLOAT:
             continue
-        half = numpy_helper.from_array(numpy_helper.to_array(tensor).astype("float16"), tensor.name)
-        tensor.CopyFrom(half)
-        out = node.output[0]
-        node.output[0] = f"{out}_half"
-        model.graph.node.insert(i + 1, helper.make_node("Cast", [node.output[0]], [out], to=TensorProto.FLOAT))
+        table = numpy_helper.to_array(tensor)
+        scale = (np.abs(table).max(axis=1, keepdims=True) / 127).astype(np.float32)
+        scale[scale == 0] = 1
+        name, ids, out = tensor.name, node.input[1], node.output[0]
+        tensor.CopyFrom(numpy_helper.from_array(np.rint(table / scale).astype(np.int8), name))
+        graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
+        node.output[0] = f"{out}_int8"
+        for k, extra in enumerate((
+            helper.make_node("Cast", [f"{out}_int8"], [f"{out}_whole"], to=TensorProto.FLOAT),
+            helper.make_node("Gather", [f"{name}_scale", ids], [f"{out}_scale"]),
+            helper.make_node("Mul", [f"{out}_whole", f"{out}_scale"], [out]),
+        )):  # fmt: skip
+            graph.node.insert(i + 1 + k, extra)
 
 
 @contextlib.contextmanager

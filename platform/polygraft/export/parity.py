@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import numpy as np
 import peft
 import torch
 from numpy.typing import NDArray
+from transformers import PreTrainedModel
 
-from polygraft.adapter import lora_arrays
+from polygraft.adapter import Lora, lora_arrays
 from polygraft.backbone import load_backbone
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.graph import GraphSession, Site
@@ -69,19 +71,24 @@ def _references(backbone: Path, sites: list[Site], used: list[Site]) -> tuple[li
     batch = {k: torch.from_numpy(v) for k, v in pad(encoder.encode(TEXTS), encoder.pad_id).items()}
     bank = Bank(sites, capacity=ADAPTERS)
     expected = [_pooled(load_backbone(backbone), batch)]
-    for number in range(ADAPTERS):
-        rank = (4, 8, 2)[number]
-        config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=[s.name for s in used])
-        adapted = peft.get_peft_model(load_backbone(backbone), config).eval()
-        for name, parameter in adapted.named_parameters():
-            if "lora_" in name:
-                torch.nn.init.normal_(parameter, std=0.05)
-        tensors = {k: v.numpy() for k, v in peft.get_peft_model_state_dict(adapted).items()}
-        bank.write(lora_arrays(tensors, config.lora_alpha, f"parity-{number}"), f"parity-{number}")
+    for adapted, lora in random_adapters(lambda: load_backbone(backbone), [s.name for s in used]):
+        bank.write(lora, "parity")
         expected.append(_pooled(adapted, batch))
     for adapted_vectors in expected[1:]:
         assert np.abs(adapted_vectors - expected[0]).max() > 1e-2, "parity adapters change nothing: the check is void"
     return expected, bank
+
+
+def random_adapters(load: Callable[[], PreTrainedModel], sites: list[str]) -> Iterator[tuple[Any, Lora]]:
+    """Models with random adapters of ranks 4, 8 and 2, large enough to matter, and the same as arrays for the bank."""
+    for rank in (4, 8, 2):
+        config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=sites)
+        adapted = peft.get_peft_model(load(), config).eval()
+        for name, parameter in adapted.named_parameters():
+            if "lora_" in name:
+                torch.nn.init.normal_(parameter, std=0.05)
+        tensors = {k: v.numpy() for k, v in peft.get_peft_model_state_dict(adapted).items()}
+        yield adapted, lora_arrays(tensors, config.lora_alpha, f"parity-{rank}")
 
 
 @torch.no_grad()

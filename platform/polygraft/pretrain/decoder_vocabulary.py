@@ -13,17 +13,11 @@ from collections.abc import Sequence
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from polygraft.pieces import END, PAD, UNKNOWN, UNKNOWN_ID, tag
 from polygraft.pretrain.recipe import DecoderRecipe
 from polygraft.pretrain.vocabulary import sample_text
 
-PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
-PAD_ID, END_ID, UNKNOWN_ID = 0, 1, 2
 SPACE = "\u2581"
-
-
-def tag(language: str) -> str:
-    """The piece that tells the decoder which language to write."""
-    return f"<{language}>"
 
 
 def learn_unigram(recipe: DecoderRecipe, text: dict[str, list[str]], seed: int) -> Tokenizer:
@@ -61,17 +55,6 @@ def _pieces_of() -> pre_tokenizers.PreTokenizer:
 
 def _scored(tokenizer: Tokenizer) -> list[tuple[str, float]]:
     return [(piece, score) for piece, score in json.loads(tokenizer.to_str())["model"]["vocab"]]
-
-
-def languages_of(tokenizer: Tokenizer) -> list[str]:
-    """The languages that have a tag."""
-    pieces = (str(tokenizer.id_to_token(i)) for i in range(UNKNOWN_ID + 1, tokenizer.get_vocab_size()))
-    tags = []
-    for piece in pieces:
-        if piece.startswith("<spare") or piece.startswith("<0x"):
-            break
-        tags.append(piece[1:-1])
-    return tags
 
 
 def tokens_a_word(tokenizer: Tokenizer, lines: Sequence[str]) -> float:

@@ -1,7 +1,6 @@
 """Distil the teacher's English sentence vectors into the multilingual student.
 
-Each row is a sentence in some language and the teacher's vector of its English side. Loss: 1 - cosine, plus an in-batch
-contrast (InfoNCE) in which the row must find its own teacher vector among the batch's (van den Oord et al. 2018).
+Each row is a sentence in some language and the teacher's vector of its English side. Loss: `teacher.towards`.
 The rows in `learnt` learn fast, the other rows are frozen, the body learns slowly. Runs on CPU or CUDA, resumes from its
 last checkpoint: the batch plan is a pure function of the recipe, so the step number is the whole reader state.
 """
@@ -23,7 +22,7 @@ from transformers import BertModel
 from polygraft.pretrain.batches import cut
 from polygraft.pretrain.corpus import Pair
 from polygraft.pretrain.recipe import Distillation
-from polygraft.pretrain.teacher import mean_pool
+from polygraft.pretrain.teacher import mean_pool, towards
 from polygraft.text import Encoded, TextEncoder, pad
 
 GROUP = 8192
@@ -162,8 +161,4 @@ def _losses(
         states = student(**inputs).last_hidden_state
     vectors = mean_pool(states.float(), inputs["attention_mask"])
     goal = torch.from_numpy(target.astype(np.float32)).to(device)
-    scores = vectors @ goal.T
-    same = (goal @ goal.T > 0.999) & ~torch.eye(len(goal), dtype=torch.bool, device=goal.device)
-    logits = (scores / recipe.temperature).masked_fill(same, -torch.inf)
-    labels = torch.arange(len(goal), device=goal.device)
-    return (1 - scores.diagonal()).mean(), nn.functional.cross_entropy(logits, labels)
+    return towards(vectors, goal, recipe.temperature)

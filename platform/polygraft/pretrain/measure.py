@@ -20,8 +20,9 @@ from rich.progress import track
 from tokenizers import Tokenizer
 
 from polygraft.backbone import BackboneFiles, fingerprint, load_backbone, load_seq2seq
+from polygraft.pieces import Pieces
 from polygraft.pretrain import corpus
-from polygraft.pretrain.decoder_vocabulary import languages_of, tokens_a_word
+from polygraft.pretrain.decoder_vocabulary import tokens_a_word
 from polygraft.pretrain.pack import ENGLISH
 from polygraft.pretrain.probe import probe_sib200, sentence_vectors
 from polygraft.pretrain.recipe import PretrainRecipe
@@ -35,12 +36,13 @@ SIB_LANGUAGES = (
 TARGETS = SIB_LANGUAGES[4:]
 
 
-def measure(folder: Path, data: Path, *, rows: int = 200, log: Path | None = None) -> dict[str, Any]:
-    """Figures of the backbone in `folder`. `rows` bounds each evaluation set; `log` is its training's `log.jsonl`.
+def measure(folder: Path, data: Path, *, rows: int = 200, log: Path | None = None, alone: Path | None = None) -> dict[str, Any]:
+    """Figures of the backbone in `folder`. `rows` bounds each evaluation set; `log` is its training's `log.jsonl`; `alone`
+    holds models of single pairs, one folder a language (`second_stage.train_alone`).
 
     Raises `BackboneError` when the folder is not a backbone.
     """
-    recipe = PretrainRecipe.load(folder / "recipe.yaml")
+    recipe, text = PretrainRecipe.load(folder / "recipe.yaml"), folder / "text.json"
     sets = evaluation_sets(recipe, data, rows)
     found: dict[str, Any] = {"backbone": recipe.name, "fingerprint": fingerprint(folder), "rows_a_set": rows}
     sib = probe_sib200(folder, data / "sib200", SIB_LANGUAGES)
@@ -49,6 +51,11 @@ def measure(folder: Path, data: Path, *, rows: int = 200, log: Path | None = Non
     found["tokens_a_word"] = _tokens(folder, sets)
     if BackboneFiles(folder).decoder_tokenizer.is_file():
         found["translation"] = measure_translation(folder, sets)
+        for one in sorted(alone.iterdir()) if alone else []:
+            for pair, scored in measure_translation(one, {one.name: sets[one.name]}).items():
+                found["translation"][pair]["alone"] = scored["backbone"]
+    if text.is_file():
+        found["text"] = json.loads(text.read_text(encoding="utf-8"))
     if log:
         found["learning_curve"] = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     found["made_with"] = {
@@ -80,14 +87,14 @@ def measure_retrieval(folder: Path, sets: dict[str, list[corpus.Pair]]) -> dict[
 
 def measure_translation(folder: Path, sets: dict[str, list[corpus.Pair]]) -> dict[str, Any]:
     """Scores and first examples of both directions, for the languages that the decoder has a tag for."""
-    from polygraft.pretrain.translation import scores, translate
+    from polygraft.evaluate_text import scores
+    from polygraft.training.translation.greedy import translate
 
     model, encoder = load_seq2seq(folder), load_encoder(folder, max_length=128)
-    pieces = Tokenizer.from_file(str(BackboneFiles(folder).decoder_tokenizer))
-    known = set(languages_of(pieces))
+    pieces = Pieces(BackboneFiles(folder).decoder_tokenizer)
     found: dict[str, Any] = {}
     for language, pairs in track(sets.items(), description="translation"):
-        if language not in known:
+        if language not in pieces.languages:
             continue
         english, other = [p.english for p in pairs], [p.text for p in pairs]
         for name, sources, references, target in (

@@ -70,21 +70,21 @@ def train_mixed(
     """
     schedule, objectives = recipe.schedule, recipe.objectives
     anchor = copy.deepcopy(model.encoder).to(device).eval().requires_grad_(False)
+    learns = schedule.encoder_lr > 0
     words = model.encoder.embeddings.word_embeddings
-    sparse = nn.Embedding.from_pretrained(words.weight.detach().clone(), freeze=False, sparse=True)
+    sparse = nn.Embedding.from_pretrained(words.weight.detach().clone(), freeze=not learns, sparse=True)
     model.encoder.embeddings.word_embeddings = sparse
     head = MaskedHead(model.encoder.config.hidden_size)
     model.to(device).train()
     head.to(device)
-    body = [p for n, p in model.encoder.named_parameters() if "word_embeddings" not in n]
-    optimizers: list[tuple[torch.optim.Optimizer, float]] = [
-        (
-            torch.optim.AdamW([*model.decoder.parameters(), *head.parameters()], betas=(0.9, 0.98), fused=True),
-            schedule.decoder_lr,
-        ),
-        (torch.optim.AdamW(body, betas=(0.9, 0.98), fused=True), schedule.encoder_lr),
-        (torch.optim.SparseAdam(list(sparse.parameters())), schedule.rows_lr),
-    ]
+    body = [p.requires_grad_(learns) for n, p in model.encoder.named_parameters() if "word_embeddings" not in n]
+    decoder = torch.optim.AdamW([*model.decoder.parameters(), *head.parameters()], betas=(0.9, 0.98), fused=True)
+    optimizers: list[tuple[torch.optim.Optimizer, float]] = [(decoder, schedule.decoder_lr)]
+    if learns:
+        optimizers += [
+            (torch.optim.AdamW(body, betas=(0.9, 0.98), fused=True), schedule.encoder_lr),
+            (torch.optim.SparseAdam(list(sparse.parameters())), schedule.rows_lr),
+        ]
     average = Average(model, schedule.ema)
     run = _Run(model, head, average, [o for o, _ in optimizers], work, device)
     step = run.resume()

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import BertModel, EncoderDecoderModel
 
-from polygraft.pretrain.decoder_vocabulary import END_ID, PAD_ID
+from polygraft.pieces import END_ID, PAD_ID
 from polygraft.pretrain.pack import Packed
 from polygraft.pretrain.plan import Batch
 from polygraft.pretrain.recipe import Objectives
-from polygraft.pretrain.teacher import mean_pool
+from polygraft.pretrain.teacher import mean_pool, towards
 from polygraft.text import Encoded, pad
 
 IGNORED = -100
@@ -74,12 +74,14 @@ def losses(
         english = _tensors(pad([_read(packed, s) for s in batch.english], 0), device)
         goal = mean_pool(anchor(**english).last_hidden_state.float(), english["attention_mask"])
     vectors = mean_pool(states.float(), inputs["attention_mask"])
-    return {"translate": loss, "distil": (1 - (vectors * goal).sum(-1)).mean()}
+    distil, contrast = towards(vectors, goal)
+    return {"translate": loss, "distil": distil, "contrast": contrast}
 
 
 def weigh(terms: dict[str, torch.Tensor], objectives: Objectives) -> torch.Tensor:
     """The scalar to differentiate."""
-    return torch.stack([v * (objectives.distil if name == "distil" else 1.0) for name, v in terms.items()]).sum()
+    weights = {"distil": objectives.distil, "contrast": objectives.contrast}
+    return torch.stack([v * weights.get(name, 1.0) for name, v in terms.items()]).sum()
 
 
 def _read(packed: Packed, sentence: int) -> Encoded:

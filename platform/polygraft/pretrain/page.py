@@ -28,13 +28,14 @@ def page(found: dict[str, Any], beside: dict[str, Any] | None = None) -> str:
     parts.append(_bars({n: {k: v["to_english"] for k, v in f["retrieval"].items()} for n, f in _named(found, beside)}))
     if translation := found.get("translation"):
         parts.append("<h2>Translation, dev, chrF++</h2>")
-        drawn = {who: {k: v[who]["chrf++"] for k, v in translation.items()} for who in ("backbone", "copy")}
-        parts.append(_bars(drawn))
+        whose = [w for w in ("backbone", "copy", "alone") if any(w in v for v in translation.values())]
+        parts.append(_bars({w: {k: v[w]["chrf++"] for k, v in translation.items() if w in v} for w in whose}))
         rows = [
-            [k, v["backbone"]["chrf++"], v["copy"]["chrf++"], v["backbone"]["bleu"], v["copy"]["bleu"]]
+            [k, *(v.get(w, {}).get(metric, "–") for metric in ("chrf++", "bleu") for w in whose)]
             for k, v in translation.items()
         ]
-        parts.append(_table(["pair", "chrF++", "copying", "BLEU", "copying"], rows))
+        parts.append(_table(["pair", *(f"{metric}, {w}" for metric in ("chrF++", "BLEU") for w in whose)], rows))
+        parts.append("<p>copy: the source as it is. alone: a model of this size, from random weights, on that pair only.</p>")
         parts.append("<h3>Examples, good and bad</h3>")
         for pair, v in translation.items():
             lines = "".join(
@@ -46,6 +47,9 @@ def page(found: dict[str, Any], beside: dict[str, Any] | None = None) -> str:
     columns = ["encoder", "decoder", "unknown_percent"]
     rows = [[k, *(v.get(c, "–") for c in columns)] for k, v in found["tokens_a_word"].items()]
     parts.append("<h2>Tokens a word</h2>" + _table(["language", "encoder", "decoder", "unknown, %"], rows))
+    if text := found.get("text"):
+        rows = [[k, v["sentences"], v["pairs"], v["tokens"]] for k, v in text.items()]
+        parts.append("<h2>Text it may see</h2>" + _table(["language", "sentences", "pairs", "encoder tokens"], rows))
     if curve := found.get("learning_curve"):
         parts.append("<h2>Learning curve</h2>" + _curve(curve))
     body = "\n".join(parts)
@@ -79,7 +83,7 @@ def _bars(series: dict[str, dict[str, float]]) -> str:
 
 def _curve(log: Sequence[dict[str, float]]) -> str:
     figure, axes = _figure()
-    for name in ("translate", "denoise", "masked", "distil"):
+    for name in ("translate", "denoise", "masked", "distil", "contrast"):
         points = [(record["tokens"] / 1e6, record[name]) for record in log if name in record]
         if points:
             axes.plot(*zip(*points, strict=True), label=name)

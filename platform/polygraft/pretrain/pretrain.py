@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import shutil
 from pathlib import Path
 
 import torch
@@ -12,10 +13,11 @@ from rich.console import Console
 from transformers import PreTrainedModel
 
 from polygraft.backbone import BackboneFiles
+from polygraft.errors import BackboneError
 from polygraft.pretrain import corpus, hygiene
 from polygraft.pretrain.first_stage import make_encoder
 from polygraft.pretrain.recipe import PretrainRecipe
-from polygraft.pretrain.second_stage import add_decoder
+from polygraft.pretrain.second_stage import add_decoder, train_alone
 
 
 def pretrain(
@@ -47,6 +49,24 @@ def pretrain(
         model = add_decoder(stage, folder, encoder, text, work, seed=recipe.seed, device=device, hours=hours, bf16=bf16)
         write_backbone(model, folder)
         say(f"wrote {folder}")
+
+
+def pretrain_alone(folder: Path, language: str, steps: int, work: Path, *, device: str = "cpu") -> Path:
+    """A model of the shape of the backbone in `folder`, trained from random weights on the pairs of one language alone,
+    written as a backbone of its own to `work/alone/<language>`. Raises `BackboneError` when there are no such pairs."""
+    recipe = PretrainRecipe.load(folder / "recipe.yaml")
+    if recipe.seq2seq is None:
+        raise BackboneError(f"{folder} has no decoder: its recipe lacks seq2seq, so there is nothing to compare")
+    model = train_alone(recipe.seq2seq, folder, language, steps, work, seed=recipe.seed, device=device)
+    there, own = BackboneFiles(folder), work / "alone" / language
+    files = BackboneFiles(own)
+    for source, target in (
+        (there.tokenizer, files.tokenizer), (there.tokenizer_config, files.tokenizer_config),
+        (there.decoder_tokenizer, files.decoder_tokenizer),
+    ):  # fmt: skip
+        shutil.copyfile(source, target)
+    write_backbone(model, own)
+    return own
 
 
 def _read(recipe: PretrainRecipe, folder: Path, data: Path) -> corpus.Text:

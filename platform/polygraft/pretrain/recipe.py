@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class _Frozen(BaseModel):
@@ -72,12 +72,14 @@ class DecoderRecipe(_Frozen):
 
 
 class Objectives(_Frozen):
-    """What each batch trains: the three shares are of batches; `distil` is a term of every translation batch."""
+    """What each batch trains: the three shares are of batches; `distil` and `contrast` are terms of
+    every translation batch."""
 
     translate: float = Field(0.7, ge=0, description="decoder writes the translation, both directions")
     denoise: float = Field(0.2, ge=0, description="decoder restores a sentence with spans cut out (BART, Lewis et al. 2020)")
     masked: float = Field(0.1, ge=0, description="encoder restores masked tokens (BERT, Devlin et al. 2019)")
     distil: float = Field(2.0, ge=0, description="weight of 1 - cosine to the starting encoder's vector of the English side")
+    contrast: float = Field(1.0, ge=0, description="weight of finding that vector among the batch's, with `distil`")
     label_smoothing: float = Field(0.1, ge=0, lt=1)
 
 
@@ -88,7 +90,7 @@ class Schedule(_Frozen):
     tokens: int = Field(4096, ge=64, description="source plus target tokens a batch at most, padding included")
     max_length: int = Field(64, ge=8, description="tokens a sentence at most, on either side")
     decoder_lr: float = Field(1e-3, gt=0, description="decoder and cross-attention")
-    encoder_lr: float = Field(1e-4, gt=0, description="encoder body")
+    encoder_lr: float = Field(1e-4, ge=0, description="encoder body; 0: the encoder stays as it is, its embedding too")
     rows_lr: float = Field(3e-4, gt=0, description="encoder embedding rows")
     warmup: float = Field(0.03, ge=0, lt=1, description="share of steps")
     decay: float = Field(0.3, ge=0, le=1, description="share of steps, at the end")
@@ -106,6 +108,14 @@ class Seq2SeqRecipe(_Frozen):
     schedule: Schedule = Schedule()
     pairs: int = Field(700_000, description="pairs packed at most, drawn with the first exponent")
     lines: int = Field(150_000, description="monolingual lines packed at most")
+
+    @model_validator(mode="after")
+    def _objectives_have_something_to_train(self) -> Seq2SeqRecipe:
+        if self.schedule.encoder_lr == 0 and (self.objectives.masked or self.objectives.distil):
+            raise ValueError(
+                "objectives.masked and objectives.distil train the encoder, but schedule.encoder_lr is 0: set them to 0"
+            )
+        return self
 
 
 class PretrainRecipe(_Frozen):

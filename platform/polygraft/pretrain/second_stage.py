@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 from tokenizers import Tokenizer
-from transformers import EncoderDecoderModel
+from transformers import AutoConfig, EncoderDecoderModel
 
-from polygraft.backbone import BackboneFiles, load_backbone
+from polygraft.backbone import BackboneFiles, load_backbone, load_seq2seq
+from polygraft.errors import BackboneError
+from polygraft.pieces import Pieces
 from polygraft.pretrain import corpus, decoder_vocabulary, seq2seq
 from polygraft.pretrain.corpus import Text
 from polygraft.pretrain.mixed import train_mixed
 from polygraft.pretrain.objectives import Ids
-from polygraft.pretrain.pack import ENGLISH, Packed, pack
-from polygraft.pretrain.recipe import Seq2SeqRecipe
+from polygraft.pretrain.pack import ENGLISH, Packed, describe, pack
+from polygraft.pretrain.recipe import Objectives, Seq2SeqRecipe
 from polygraft.text import load_encoder
 
 
@@ -24,27 +28,62 @@ def add_decoder(
     stage: Seq2SeqRecipe, folder: Path, start: Path, text: Callable[[], Text], work: Path, *,
     seed: int, device: str, hours: float | None, bf16: bool | None,
 ) -> EncoderDecoderModel:  # fmt: skip
-    """Train the whole from the encoder in `start`. `text` is only called when `work/packed.npz` is not there yet.
+    """Train the whole from the encoder in `start`, or, when that has a decoder, go on with both. `text` is only called when
+    `work/packed.npz` is not there yet.
 
-    Writes the encoder's and the decoder's tokenizers into `folder`. `hours` stops the training early, as it stands.
+    Writes the encoder's and the decoder's tokenizers and `text.json` (sentences, tokens and pairs a language) into `folder`.
+    `hours` stops the training early, as it stands.
     """
-    here, there = BackboneFiles(folder), BackboneFiles(start)
-    shutil.copyfile(there.tokenizer, here.tokenizer)
-    shutil.copyfile(there.tokenizer_config, here.tokenizer_config)
+    there = BackboneFiles(start)
+    whole = there.decoder_tokenizer.is_file()
+    copied = [there.tokenizer, there.tokenizer_config, *([there.decoder_tokenizer] if whole else [])]
+    for one in copied if start.resolve() != folder.resolve() else []:
+        shutil.copyfile(one, folder / one.name)
     file = work / "packed.npz"
     if not file.exists():
         pack_text(stage, folder, start, text(), seed).save(file)
     packed = Packed.load(file)
-    body, encoder = load_backbone(start).requires_grad_(True), load_encoder(start)
-    pieces = Tokenizer.from_file(str(here.decoder_tokenizer))
-    rows = seq2seq.first_rows(pieces, encoder.tokenizer, body.get_input_embeddings().weight.detach().numpy())
-    model = seq2seq.build(body, rows, stage.decoder, max_length=2 * stage.schedule.max_length, seed=seed)
-    known, tags = encoder.tokenizer.get_vocab(), pieces.get_vocab()
-    ids = Ids(known["[MASK]"], known["[SEP]"], [tags[decoder_vocabulary.tag(language)] for language in packed.languages])
+    (folder / "text.json").write_text(json.dumps(describe(packed), indent=1) + "\n", encoding="utf-8")
+    model = load_seq2seq(start).requires_grad_(True) if whole else _with_decoder(stage, folder, start, seed)
     return train_mixed(
-        model, packed, stage, ids, work, seed=seed, device=device,
+        model, packed, stage, _ids(folder, packed), work, seed=seed, device=device,
         bf16=device == "cuda" if bf16 is None else bf16, until=None if hours is None else hours * 3600,
     )  # fmt: skip
+
+
+def train_alone(
+    stage: Seq2SeqRecipe, folder: Path, language: str, steps: int, work: Path, *, seed: int, device: str
+) -> EncoderDecoderModel:
+    """For comparison: a model of the shape and vocabularies of the backbone in `folder`, random at first, trained for `steps`
+    on the pairs of `language` in `work/packed.npz` and nothing else. Raises `BackboneError` when there are none."""
+    packed = Packed.load(work / "packed.npz")
+    if language not in packed.languages or not (chosen := packed.only(language)).pairs.size:
+        raise BackboneError(f"{work / 'packed.npz'} has no pairs with {language!r}; it has {', '.join(packed.languages)}")
+    rate = stage.schedule.decoder_lr
+    schedule = stage.schedule.model_copy(
+        update={"steps": steps, "encoder_lr": rate, "rows_lr": rate, "checkpoint_steps": steps}
+    )
+    alone = stage.model_copy(update={"objectives": Objectives(denoise=0, masked=0, distil=0), "schedule": schedule})
+    torch.manual_seed(seed)
+    model = EncoderDecoderModel(config=AutoConfig.from_pretrained(folder))
+    model.get_encoder().pooler = None
+    own = work / "alone" / language
+    own.mkdir(parents=True, exist_ok=True)
+    return train_mixed(model, chosen, alone, _ids(folder, packed), own, seed=seed, device=device, bf16=device == "cuda")
+
+
+def _with_decoder(stage: Seq2SeqRecipe, folder: Path, start: Path, seed: int) -> EncoderDecoderModel:
+    """The encoder in `start` and an untrained decoder."""
+    body, encoder = load_backbone(start).requires_grad_(True), load_encoder(start)
+    pieces = Tokenizer.from_file(str(BackboneFiles(folder).decoder_tokenizer))
+    rows = seq2seq.first_rows(pieces, encoder.tokenizer, body.get_input_embeddings().weight.detach().numpy())
+    return seq2seq.build(body, rows, stage.decoder, max_length=2 * stage.schedule.max_length, seed=seed)
+
+
+def _ids(folder: Path, packed: Packed) -> Ids:
+    files = BackboneFiles(folder)
+    known, pieces = Tokenizer.from_file(str(files.tokenizer)).get_vocab(), Pieces(files.decoder_tokenizer)
+    return Ids(known["[MASK]"], known["[SEP]"], [pieces.start(language) for language in packed.languages])
 
 
 def pack_text(stage: Seq2SeqRecipe, folder: Path, start: Path, text: Text, seed: int) -> Packed:

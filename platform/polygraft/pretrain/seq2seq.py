@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from transformers import BertConfig, BertLMHeadModel, BertModel, EncoderDecoderModel
 
+from polygraft.pieces import END_ID, PAD_ID
 from polygraft.pretrain.alignment import spelling_rows
-from polygraft.pretrain.decoder_vocabulary import END_ID, PAD_ID, SPACE
+from polygraft.pretrain.decoder_vocabulary import SPACE
 from polygraft.pretrain.recipe import DecoderRecipe
 
 Floats = NDArray[np.float32]

@@ -43,6 +43,16 @@ def mean_pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return nn.functional.normalize(pool(states, mask), dim=-1)
 
 
+def towards(vectors: torch.Tensor, goal: torch.Tensor, temperature: float = 0.05) -> tuple[torch.Tensor, torch.Tensor]:
+    """How far unit vectors [rows, hidden] are from theirs in `goal`: 1 - cosine, and an in-batch contrast (InfoNCE, van den
+    Oord et al. 2018) in which each must find its own. Rows with the same goal are not told apart."""
+    scores = vectors @ goal.T
+    same = (goal @ goal.T > 0.999) & ~torch.eye(len(goal), dtype=torch.bool, device=goal.device)
+    logits = (scores / temperature).masked_fill(same, -torch.inf)
+    labels = torch.arange(len(goal), device=goal.device)
+    return (1 - scores.diagonal()).mean(), nn.functional.cross_entropy(logits, labels)
+
+
 @torch.no_grad()
 def teacher_vectors(sentences: Sequence[str], cache: Path, *, max_length: int, device: str) -> NDArray[np.float16]:
     """Unit vectors of `sentences`, float16 [len(sentences), hidden]; read from `cache` when it holds just these."""

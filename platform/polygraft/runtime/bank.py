@@ -23,7 +23,8 @@ Lora = Mapping[str, tuple[Floats, Floats]]
 
 
 class Bank:
-    """`capacity` adapters beside slot 0. Ranks start at `rank` and grow, by reallocation, when an adapter needs it."""
+    """`capacity` adapters beside slot 0. Ranks start at `rank` and grow, by reallocation, when an adapter needs it. `changes`
+    counts the adapters written so far."""
 
     def __init__(self, sites: Sequence[Site], capacity: int = 64, rank: int = 8) -> None:
         self.sites = {site.name: site for site in sites}
@@ -31,6 +32,7 @@ class Bank:
         self.capacity = capacity
         self.rank = rank
         self._free = list(range(capacity, 0, -1))
+        self.changes = 0
         self._beyond_core = np.zeros(capacity + 1, bool)
         self._lock = threading.Lock()
         self._allocate(rank)
@@ -55,6 +57,17 @@ class Bank:
     def feeds(self, slots: NDArray[np.int64]) -> dict[str, ort.OrtValue]:
         """The graph's inputs for a batch that uses `slots`."""
         return self.values | {"all_sites": ort.OrtValue.ortvalue_from_numpy(np.array(self._beyond_core[slots].any()))}
+
+    def side_by_side(self, slots: Sequence[int]) -> dict[str, ort.OrtValue]:
+        """The decoder graphs' inputs for `slots`: of every site A [in, members * slots * rank], B [slots * rank, out]."""
+        count, found = len(slots), dict[str, Floats]()
+        with self._lock:
+            rank = self.rank
+            for first, members in self._groups.items():
+                a = self._arrays[f"{first}.A"][slots].reshape(count, -1, len(members), rank)
+                found[f"{first}.A"] = a.transpose(1, 2, 0, 3).reshape(a.shape[1], -1)
+                found |= {f"{s.name}.B": self._arrays[f"{s.name}.B"][slots].reshape(count * rank, -1) for s in members}
+        return {name: ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array)) for name, array in found.items()}
 
     @property
     def free(self) -> int:
@@ -93,6 +106,7 @@ class Bank:
                 start = self._groups[described.reads].index(described) * self.rank
                 self._arrays[f"{described.reads}.A"][slot, :, start : start + a.shape[1]] = a
                 self._arrays[f"{site}.B"][slot, : b.shape[0]] = b
+            self.changes += 1
             self._beyond_core[slot] = not all(self.sites[site].core for site in lora)
             return slot
 

@@ -1,70 +1,37 @@
-"""The engine: graph + bank + scheduler. Takes rows, returns results; knows nothing of HTTP.
+"""The engine: graphs + banks + scheduler. Takes rows of any task, returns answers; knows nothing of HTTP.
 
-An adapter becomes visible only after its golden inputs were replayed through the very arrays that will serve it. A row
-holds its adapter until it is answered, so removing or replacing an adapter never changes an answer under way.
+Rows of every task are encoded together; rows that are translated then go on to the writer's lanes.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from polygraft.adapter import Adapter, Manifest, load_adapter
+from polygraft.adapter import Manifest
 from polygraft.backbone import BackboneFiles
-from polygraft.errors import BackboneError, GoldenMismatch, InvalidRow, PolygraftError, UnknownAdapter
+from polygraft.errors import BackboneError, InvalidRow, PolygraftError
+from polygraft.runtime import passage, prove
 from polygraft.runtime.bank import Bank
-from polygraft.runtime.graph import GraphSession, load_card
+from polygraft.runtime.graph import Floats, GraphSession, load_card
+from polygraft.runtime.residents import Resident, Residents
+from polygraft.runtime.rows import Answer, Classified, Row, Translated
 from polygraft.runtime.scheduler import Scheduler
-from polygraft.tasks.classification import LabelScore, ranked
+from polygraft.runtime.search import Hypothesis
+from polygraft.runtime.writer import Writer
+from polygraft.tasks.classification import ranked
+from polygraft.tasks.translation import direction_of
 from polygraft.text import Encoded, load_encoder, pad
 
-Floats = NDArray[np.float32]
 log = logging.getLogger(__name__)
 MAX_CHARACTERS = 20_000
-GOLDEN_TOLERANCE = 0.3
-
-
-@dataclass(frozen=True)
-class Row:
-    """One text for one adapter. `language`, when given, must be one the adapter was made for."""
-
-    adapter: str
-    text: str
-    language: str | None = None
-    truncate: bool = False
-
-
-@dataclass(frozen=True)
-class Classified:
-    """A row's answer: `labels` is sorted, likeliest first; `version` is that of the adapter that gave it."""
-
-    adapter: str
-    version: str
-    labels: list[LabelScore]
-
-    @property
-    def label(self) -> str:
-        return self.labels[0].label
-
-    @property
-    def score(self) -> float:
-        return self.labels[0].score
-
-
-@dataclass(eq=False)
-class Resident:
-    """An adapter in a slot. `rows` counts the rows in flight; a retired one is cleared when the last is answered."""
-
-    adapter: Adapter
-    slot: int
-    rows: int = 0
-    retired: bool = False
+SENTENCE_TOKENS = 60
+Listener = Callable[[str], None]
 
 
 class Engine:
@@ -83,8 +50,9 @@ class Engine:
         missing = set(self.bank.values) - self.session.inputs
         if missing:
             raise BackboneError(f"{files.model(precision)} lacks bank inputs {sorted(missing)[:3]}...; export again")
-        self._residents: dict[str, Resident] = {}
-        self._lock = threading.Lock()
+        decoder = self.card.decoder
+        self.writer = Writer(files, decoder, precision, slots, threads or os.cpu_count() or 1) if decoder else None
+        self._residents = Residents(self.bank, self.writer.bank if self.writer else None, self._prove)
         self._scheduler: Scheduler[Floats] = Scheduler(self._run, budget=batch_tokens)
 
     # adapters
@@ -94,131 +62,156 @@ class Engine:
 
         Raises `AdapterError` and its kinds, or `BankFull`; the engine goes on with what it had.
         """
-        adapter = load_adapter(folder, backbone=self.card.backbone)
-        slot = self.bank.write(adapter.lora, adapter.name)
-        try:
-            self._replay_golden(adapter, slot)
-        except PolygraftError:
-            self.bank.clear(slot)
-            raise
-        with self._lock:
-            old = self._residents.get(adapter.name)
-            self._residents[adapter.name] = Resident(adapter, slot)
-        if old:
-            self._retire(old)
-        return adapter.manifest
+        return self._residents.add(folder, self.card.backbone)
 
     def remove(self, name: str) -> Manifest:
         """Take an adapter out. Rows already queued for it are still answered by it. Raises `UnknownAdapter`."""
-        with self._lock:
-            if name not in self._residents:
-                raise UnknownAdapter(name, self._residents)
-            resident = self._residents.pop(name)
-        self._retire(resident)
-        return resident.adapter.manifest
+        return self._residents.remove(name)
 
     def manifests(self) -> list[Manifest]:
         """Of the resident adapters, by name."""
-        with self._lock:
-            return [self._residents[name].adapter.manifest for name in sorted(self._residents)]
+        return self._residents.manifests()
 
     # rows
 
-    def classify(self, rows: Sequence[Row], top_k: int | None = None) -> list[Classified | PolygraftError]:
-        """Answer rows in the order given; a row that cannot be answered gets its error in its place."""
-        answers: list[Classified | PolygraftError | None] = [None] * len(rows)
-        encoded = self._encode(rows, answers)
-        held: list[tuple[int, Resident]] = []
-        for i, row in enumerate(rows):
-            if answers[i] is None:
-                try:
-                    held.append((i, self._hold(row)))
-                except PolygraftError as error:
-                    answers[i] = error
-        futures = self._scheduler.submit([((encoded[i], r.slot), len(encoded[i])) for i, r in held])
-        for (i, resident), future in zip(held, futures, strict=True):
+    def answer(
+        self, rows: Sequence[Row], top_k: int | None = None, listener: Listener | None = None
+    ) -> list[Answer | PolygraftError]:
+        """Answer rows of any task in the order given; a row that cannot be answered gets its error in its place.
+
+        `top_k`: labels a classified row at most. `listener` hears each sentence's translation as it grows.
+        """
+        begun: list[_Begun | PolygraftError] = []
+        for row in rows:
             try:
-                logits = resident.adapter.head.logits(future.result()[None])[0]
-                labels = ranked(logits, resident.adapter.manifest.labels, top_k)
-                answers[i] = Classified(resident.adapter.name, resident.adapter.version, labels)
-            except Exception:
-                log.exception("row for adapter %s failed", resident.adapter.name)
-                answers[i] = PolygraftError("the server failed on this row, its log says why; the other rows are answered")
-            finally:
-                self._release(resident)
-        return [a for a in answers if a is not None]
+                begun.append(self._begin(row))
+            except PolygraftError as error:
+                begun.append(error)
+        good = [b for b in begun if isinstance(b, _Begun)]
+        encoded = iter(self.encoder.encode([text for b in good for text in b.texts]))
+        queued: list[tuple[object, int]] = []
+        for i, one in enumerate(begun):
+            if isinstance(one, _Begun):
+                mine = [next(encoded) for _ in one.texts]
+                if problem := self._too_long(one, mine):
+                    self._residents.release(one.resident)
+                    begun[i] = problem
+                else:
+                    queued += [((e, one.resident.slot, one.direction is not None), len(e)) for e in mine]
+        futures = iter(self._scheduler.submit(queued))
+        waiting = [self._go_on(b, [next(futures) for _ in b.texts], listener) if isinstance(b, _Begun) else b for b in begun]
+        return [self._finish(w, top_k) if isinstance(w, _Begun) else w for w in waiting]
 
     def close(self) -> None:
         self._scheduler.close()
+        if self.writer:
+            self.writer.close()
 
     # inside
 
-    def _encode(self, rows: Sequence[Row], answers: list[Classified | PolygraftError | None]) -> dict[int, Encoded]:
-        """Tokenize the rows that can be; the others' errors go into `answers`."""
-        usable = []
-        for i, row in enumerate(rows):
-            if not isinstance(row.text, str) or not row.text.strip():
-                answers[i] = InvalidRow("the text is empty; send at least one character that is not white space")
-            elif len(row.text) > MAX_CHARACTERS and not row.truncate:
-                answers[i] = InvalidRow(
-                    f"the text has {len(row.text):,} characters, at most {MAX_CHARACTERS:,} are read; shorten it, or send "
-                    '"truncate": true'
-                )
-            else:
-                usable.append(i)
-        encoded = dict(zip(usable, self.encoder.encode([rows[i].text[:MAX_CHARACTERS] for i in usable]), strict=True))
-        for i, e in encoded.items():
-            if e.truncated and not rows[i].truncate:
-                answers[i] = InvalidRow(
-                    f"the text is longer than the {self.encoder.max_length} tokens that the backbone reads; shorten it, "
-                    'or send "truncate": true to use its beginning'
-                )
-        return encoded
-
-    def _hold(self, row: Row) -> Resident:
-        with self._lock:
-            resident = self._residents.get(row.adapter)
-            if resident is None:
-                raise UnknownAdapter(row.adapter, self._residents)
-            languages = resident.adapter.manifest.languages
-            if row.language is not None and row.language not in languages:
+    def _begin(self, row: Row) -> _Begun:
+        """The row's adapter, held, and the texts to encode. Raises the row's error."""
+        if not isinstance(row.text, str) or not row.text.strip():
+            raise InvalidRow("the text is empty; send at least one character that is not white space")
+        resident = self._residents.hold(row)
+        try:
+            directions = resident.adapter.manifest.directions
+            if len(row.text) > MAX_CHARACTERS and (directions or not row.truncate):
                 raise InvalidRow(
-                    f"adapter {row.adapter!r} was made for {', '.join(languages)}, not for {row.language!r}; "
-                    "leave the language out to use it all the same"
+                    f"the text has {len(row.text):,} characters, at most {MAX_CHARACTERS:,} are read; "
+                    + ("send it in parts" if directions else 'shorten it, or send "truncate": true')
                 )
-            resident.rows += 1
-            return resident
+            if not directions:
+                if row.target is not None:
+                    raise InvalidRow(f"adapter {row.adapter!r} does not translate; leave the target out")
+                return _Begun(row, resident, [row.text[:MAX_CHARACTERS]])
+            direction = direction_of(directions, row.language, row.target, row.adapter)
+            pieces = passage.split(row.text, direction[0], self._fits)
+            return _Begun(row, resident, [p.text for p in pieces if not p.kept], direction, pieces)
+        except BaseException:
+            self._residents.release(resident)
+            raise
 
-    def _release(self, resident: Resident) -> None:
-        with self._lock:
-            resident.rows -= 1
-            done = resident.retired and resident.rows == 0
-        if done:
-            self.bank.clear(resident.slot)
+    def _fits(self, sentence: str) -> bool:
+        return len(sentence) <= SENTENCE_TOKENS or len(self.encoder.encode([sentence])[0]) <= SENTENCE_TOKENS
 
-    def _retire(self, resident: Resident) -> None:
-        with self._lock:
-            resident.retired = True
-            done = resident.rows == 0
-        if done:
-            self.bank.clear(resident.slot)
+    def _too_long(self, begun: _Begun, encoded: Sequence[Encoded]) -> InvalidRow | None:
+        if begun.row.truncate or not any(e.truncated for e in encoded):
+            return None
+        return InvalidRow(
+            f"the text is longer than the {self.encoder.max_length} tokens that the backbone reads; shorten it, "
+            'or send "truncate": true to use its beginning'
+        )
+
+    def _go_on(self, begun: _Begun, encoded: list[Future[Floats]], listener: Listener | None) -> _Begun:
+        begun.encoded = encoded
+        if begun.direction and self.writer:
+            slot, search = begun.resident.decoder_slot, begun.row.search
+            begun.written = [self.writer.write(e, slot, begun.direction[1], search, listener) for e in encoded]
+        return begun
+
+    def _finish(self, begun: _Begun, top_k: int | None) -> Answer | PolygraftError:
+        adapter = begun.resident.adapter
+        try:
+            if begun.direction is None or self.writer is None:
+                assert adapter.head is not None
+                logits = adapter.head.logits(begun.encoded[0].result()[None])[0]
+                return Classified(adapter.name, adapter.version, ranked(logits, adapter.manifest.labels, top_k))
+            return self._translated(begun, [w.result() for w in begun.written], self.writer)
+        except Exception:
+            log.exception("row for adapter %s failed", adapter.name)
+            return PolygraftError("the server failed on this row, its log says why; the other rows are answered")
+        finally:
+            self._residents.release(begun.resident)
+
+    def _translated(self, begun: _Begun, written: list[list[Hypothesis]], writer: Writer) -> Translated:
+        assert begun.direction
+        texts, scores = [], []
+        for rank in range(begun.row.search.n_best):
+            chosen = iter([h[min(rank, len(h) - 1)] for h in written])
+            picked = [None if p.kept else next(chosen) for p in begun.pieces]
+            new = [p.text if h is None else writer.decode([h])[0] for p, h in zip(begun.pieces, picked, strict=True)]
+            texts.append(passage.join(begun.pieces, new))
+            scores.append(float(np.mean([h.score for h in picked if h is not None] or [0.0])))
+        adapter, (source, target) = begun.resident.adapter, begun.direction
+        cut = any(h[0].cut for h in written)
+        return Translated(adapter.name, adapter.version, source, target, texts, scores, cut)
 
     def _run(self, payloads: list[object]) -> list[Floats]:
-        rows: list[tuple[Encoded, int]] = payloads  # type: ignore[assignment]
-        return list(self._pooled([e for e, _ in rows], [slot for _, slot in rows]))
+        """Payloads are (text, slot, whether its states are wanted); results [hidden], or states [seq, hidden]."""
+        rows: list[tuple[Encoded, int, bool]] = payloads  # type: ignore[assignment]
+        batch = pad([e for e, _, _ in rows], self.encoder.pad_id) | {"slots": np.array([s for _, s, _ in rows], np.int64)}
+        if not any(wanted for _, _, wanted in rows):
+            return list(self.session.run(batch, self.bank))
+        pooled, states = self.session.run_both(batch, self.bank)
+        return [s if wanted else p for p, s, (_, _, wanted) in zip(pooled, states, rows, strict=True)]
 
-    def _pooled(self, rows: list[Encoded], slots: list[int]) -> Floats:
-        batch = pad(rows, self.encoder.pad_id) | {"slots": np.asarray(slots, np.int64)}
-        return self.session.run(batch, self.bank)
-
-    def _replay_golden(self, adapter: Adapter, slot: int) -> None:
-        golden = adapter.manifest.golden
+    def _prove(self, resident: Resident) -> None:
+        if resident.adapter.manifest.directions:
+            prove.translation(resident, self._written_now)
+            return
+        golden = resident.adapter.manifest.golden
         rows = self.encoder.encode([g.text for g in golden])
-        now = adapter.head.logits(self._pooled(rows, [slot] * len(rows)))
-        then, bare = np.array([g.logits for g in golden]), np.array([g.bare for g in golden])
-        drift, gap = float(np.linalg.norm(now - then)), float(np.linalg.norm(bare - then))
-        if not drift <= GOLDEN_TOLERANCE * gap:
-            raise GoldenMismatch(
-                f"adapter {adapter.name!r} does not give the outputs it gave when it was trained (distance {drift:.3f}, "
-                f"allowed {GOLDEN_TOLERANCE * gap:.3f}); its files or the backbone's graph changed: train or export again"
-            )
+        prove.classification(resident, np.stack(self._run([(e, resident.slot, False) for e in rows])))
+
+    def _written_now(self, resident: Resident, texts: list[str], targets: list[str]) -> list[str]:
+        assert self.writer
+        states = self._run([(e, resident.slot, True) for e in self.encoder.encode(texts)])
+        written = []
+        for one, target in zip(states, targets, strict=True):
+            done: Future[Floats] = Future()
+            done.set_result(one)
+            written.append(self.writer.write(done, resident.decoder_slot, target, Row("", "").search))
+        return [self.writer.decode(w.result())[0] for w in written]
+
+
+class _Begun:
+    """A row under way: its adapter, the texts that are encoded for it, and what comes of them."""
+
+    def __init__(
+        self, row: Row, resident: Resident, texts: list[str], direction: tuple[str, str] | None = None,
+        pieces: list[passage.Piece] | None = None,
+    ) -> None:  # fmt: skip
+        self.row, self.resident, self.texts, self.direction, self.pieces = row, resident, texts, direction, pieces or []
+        self.encoded: list[Future[Floats]] = []
+        self.written: list[Future[list[Hypothesis]]] = []

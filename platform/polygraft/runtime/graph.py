@@ -55,14 +55,30 @@ class Feeds(Protocol):
     def feeds(self, slots: NDArray[np.int64]) -> dict[str, ort.OrtValue]: ...
 
 
+class DecoderCard(BaseModel):
+    """The decoder's two graphs (see `export.decoder`): its size, and the sites of both."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    layers: int
+    heads: int
+    head_size: int
+    positions: int
+    sites: list[Site]
+
+    def cache(self, prefix: str) -> list[str]:
+        """Names of the key and value arrays, layer by layer."""
+        return [f"{prefix}{part}_{i}" for i in range(self.layers) for part in ("key", "value")]
+
+
 class GraphCard(BaseModel):
     """`onnx/graph.json`: what the ONNX files beside it take, and which backbone they came from."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    format: int = 2
+    format: int = 3
     backbone: str
     hidden: int
     sites: list[Site]
+    decoder: DecoderCard | None = None
     drift: dict[str, float]
     exported_with: dict[str, str]
 
@@ -82,6 +98,14 @@ def load_card(backbone: Path) -> GraphCard:
 SLOWER_FUSED = ["SkipLayerNormFusion"]
 
 
+def open_session(model: Path) -> ort.InferenceSession:
+    """A session that runs each call on the core that makes it."""
+    settings = ort.SessionOptions()
+    settings.intra_op_num_threads = 1
+    settings.log_severity_level = 3
+    return ort.InferenceSession(str(model), settings, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER_FUSED)
+
+
 class GraphSession:
     """One ONNX Runtime session, run by `threads` threads (0: one a core). Any thread may call `run`.
 
@@ -92,28 +116,33 @@ class GraphSession:
     """
 
     def __init__(self, model: Path, threads: int = 0) -> None:
-        settings = ort.SessionOptions()
-        settings.intra_op_num_threads = 1
-        settings.log_severity_level = 3
-        self._session = ort.InferenceSession(
-            str(model), settings, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER_FUSED
-        )
+        self._session = open_session(model)
         self.inputs = {i.name for i in self._session.get_inputs()}
         self.threads = threads or os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="polygraft-graph")
 
-    def run(self, batch: Mapping[str, NDArray[np.int64]], bank: Feeds | None = None, output: str = "pooled") -> Floats:
-        """Run one batch against the bank that its `slots` point into; returns the named output."""
+    def run(self, batch: Mapping[str, NDArray[np.int64]], bank: Feeds | None = None) -> Floats:
+        """Run one batch against the bank that its `slots` point into; returns the pooled vectors [rows, hidden]."""
+        return np.concatenate([pooled for (pooled,) in self._run(batch, bank, ["pooled"])])
+
+    def run_both(self, batch: Mapping[str, NDArray[np.int64]], bank: Feeds | None = None) -> tuple[Floats, list[Floats]]:
+        """Pooled vectors [rows, hidden] and each row's token states [its tokens, hidden]."""
+        parts = self._run(batch, bank, ["pooled", "states"])
+        lengths = batch["attention_mask"].sum(axis=1)
+        rows = (row for _, states in parts for row in states)
+        return np.concatenate([pooled for pooled, _ in parts]), [r[:n] for r, n in zip(rows, lengths, strict=True)]
+
+    def _run(self, batch: Mapping[str, NDArray[np.int64]], bank: Feeds | None, outputs: list[str]) -> list[tuple[Floats, ...]]:
+        """The outputs of each part of the batch, in order."""
         rows = len(batch["input_ids"])
         size = -(-rows // self.threads)
         parts = [{n: a[start : start + size] for n, a in batch.items()} for start in range(0, rows, size)]
         if len(parts) == 1:
-            return self._run_part(parts[0], bank, output)
-        done = self._pool.map(lambda part: self._run_part(part, bank, output), parts)
-        return np.concatenate(list(done))
+            return [self._run_part(parts[0], bank, outputs)]
+        return list(self._pool.map(lambda part: self._run_part(part, bank, outputs), parts))
 
-    def _run_part(self, part: Mapping[str, NDArray[np.int64]], bank: Feeds | None, output: str) -> Floats:
-        longest = part["attention_mask"].sum(axis=1).max() if output == "pooled" else None
+    def _run_part(self, part: Mapping[str, NDArray[np.int64]], bank: Feeds | None, outputs: list[str]) -> tuple[Floats, ...]:
+        longest = part["attention_mask"].sum(axis=1).max()
         feeds = {
             name: ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(a[:, :longest] if a.ndim == 2 else a))
             for name, a in part.items()
@@ -121,5 +150,4 @@ class GraphSession:
         if bank:
             feeds |= bank.feeds(part["slots"])
         given = {name: value for name, value in feeds.items() if name in self.inputs}
-        result: Floats = self._session.run_with_ort_values([output], given)[0].numpy()
-        return result
+        return tuple(value.numpy() for value in self._session.run_with_ort_values(outputs, given))

@@ -16,30 +16,31 @@ from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from prometheus_client import Counter, Gauge
+from prometheus_client import Gauge
 
 from polygraft import __version__
 from polygraft.adapter import Manifest
-from polygraft.errors import Forbidden, PolygraftError, TooManyRows, UnknownAdapter
+from polygraft.errors import Forbidden, InvalidRow, PolygraftError, TooManyRows, UnknownAdapter
 from polygraft.library import MAX_UPLOAD
-from polygraft.runtime.engine import Classified, Row
+from polygraft.runtime.rows import Row
+from polygraft.serve import libretranslate, translate
+from polygraft.serve.answers import answer, check_count, results
 from polygraft.serve.host import Host
 from polygraft.serve.schemas import (
     AdapterOut,
     AdaptersResponse,
+    BatchRequest,
     ClassifyRequest,
     ClassifyResponse,
     ErrorBody,
     ErrorResponse,
     Refused,
+    read_row,
     read_rows,
-    row_out,
 )
 
 log = logging.getLogger(__name__)
-MAX_ROWS = int(os.environ.get("POLYGRAFT_MAX_ROWS", "512"))
 KEY_VARIABLE = "POLYGRAFT_ADMIN_KEY"
-ROWS = Counter("polygraft_rows_total", "Rows answered", ["adapter", "outcome"])
 RESIDENT = Gauge("polygraft_resident_adapters", "Adapters in the bank", multiprocess_mode="livemax")
 FAILURES = {status: {"model": ErrorResponse} for status in (400, 403, 404, 409, 413, 422, 507)}
 
@@ -56,15 +57,24 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
     @app.post("/v1/classify", tags=["inference"], response_model_exclude_none=True)
     def classify(request: ClassifyRequest) -> ClassifyResponse:
         """Classify texts with one adapter, or rows with an adapter each, in the order given."""
-        rows = read_rows(request)
-        if len(rows) > MAX_ROWS:
-            raise TooManyRows(f"{len(rows)} rows in one request, at most {MAX_ROWS} are taken; send several requests")
-        answers = _answer(host(), rows, request.top_k)
+        writers = {m.name for m in host().engine.manifests() if m.directions}
+        rows = [_reading(row, writers) for row in read_rows(request)]
+        check_count(len(rows))
+        answers = answer(host(), rows, request.top_k)
         first = answers[0] if answers and request.rows is None else None
         if isinstance(first, UnknownAdapter) or (request.texts is None and isinstance(first, PolygraftError)):
             raise first  # one adapter or one text for the whole request: its error is the request's
-        names = [row.adapter if isinstance(row, Row) else None for row in rows]
-        return ClassifyResponse(results=[row_out(a, n) for a, n in zip(answers, names, strict=True)])
+        return ClassifyResponse(results=results(rows, answers))
+
+    @app.post("/v1/batch", tags=["inference"], response_model_exclude_none=True)
+    def batch(request: BatchRequest) -> ClassifyResponse:
+        """Rows of any task, each with its own adapter, answered together in the order given."""
+        check_count(len(request.rows))
+        rows = [read_row(row) for row in request.rows]
+        return ClassifyResponse(results=results(rows, answer(host(), rows, request.top_k)))
+
+    app.include_router(translate.router(host))
+    app.include_router(libretranslate.router(host))
 
     @app.get("/v1/adapters", tags=["adapters"])
     def list_adapters() -> AdaptersResponse:
@@ -121,16 +131,10 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
     return app
 
 
-def _answer(host: Host, rows: list[Row | PolygraftError], top_k: int | None) -> list[Classified | PolygraftError]:
-    good = [row for row in rows if isinstance(row, Row)]
-    answered = iter(host.engine.classify(good, top_k))
-    answers = [row if isinstance(row, PolygraftError) else next(answered) for row in rows]
-    for answer in answers:
-        if isinstance(answer, Classified):
-            ROWS.labels(answer.adapter, "ok").inc()
-        else:
-            ROWS.labels("", answer.code).inc()
-    return answers
+def _reading(row: Row | PolygraftError, writers: set[str]) -> Row | PolygraftError:
+    if isinstance(row, Row) and row.adapter in writers:
+        return InvalidRow(f"adapter {row.adapter!r} translates; send the text to /v1/translate, or the row to /v1/batch")
+    return row
 
 
 def _authorise(request: Request) -> None:
@@ -160,5 +164,5 @@ def _failure(code: str, message: str, status: int) -> JSONResponse:
 def _adapter_out(manifest: Manifest) -> AdapterOut:
     return AdapterOut(
         name=manifest.name, version=manifest.version, task=manifest.task, languages=manifest.languages,
-        labels=manifest.labels, parent=manifest.parent, description=manifest.description,
+        labels=manifest.labels, directions=manifest.directions, parent=manifest.parent, description=manifest.description,
     )  # fmt: skip

@@ -10,20 +10,35 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from polygraft.errors import InvalidRow, PolygraftError
-from polygraft.runtime.engine import Classified, Row
+from polygraft.runtime.rows import Answer, Row, Translated
+from polygraft.runtime.search import Search
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class RowIn(_Strict):
+class SearchIn(_Strict):
+    """How to look for a translation."""
+
+    beam: int = Field(1, description="1: greedy; up to 16")
+    n_best: int = Field(1, description="translations a text, at most the beam")
+    length_penalty: float = Field(1.0, description="log-probability is divided by length to this power")
+    no_repeat: int = Field(0, description="no sequence of so many tokens twice; 0: no such rule")
+
+    def search(self) -> Search:
+        """Raises `InvalidRow`."""
+        return Search(self.beam, self.n_best, float(self.length_penalty), self.no_repeat)
+
+
+class RowIn(SearchIn):
     """One text for one adapter."""
 
     adapter: str
     text: str
-    language: str | None = Field(None, description="ISO 639 code; must be one the adapter was made for")
+    language: str | None = Field(None, description="ISO 639 code of the text; must be one the adapter was made for")
     truncate: bool = Field(False, description="read the beginning of a text that is too long, instead of an error")
+    target: str | None = Field(None, description="language to write, for a translation adapter with several")
 
 
 class ClassifyRequest(_Strict):
@@ -51,6 +66,25 @@ class ClassifyRequest(_Strict):
     top_k: int | None = Field(None, ge=1, description="labels a row at most; left out: all")
 
 
+class BatchRequest(_Strict):
+    """Rows of any task, each with its own adapter."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "rows": [
+                        {"adapter": "spam-en", "text": "WIN a FREE phone now!"},
+                        {"adapter": "en-yo", "text": "The market opens at nine.", "target": "yo", "beam": 4},
+                    ]
+                }
+            ]
+        }
+    )
+    rows: list[Any] = Field(description="objects with adapter, text, language?, truncate?, target?, beam?, n_best?")
+    top_k: int | None = Field(None, ge=1, description="labels a classified row at most; left out: all")
+
+
 class ErrorBody(BaseModel):
     code: str = Field(description="name of the error class, stable")
     message: str = Field(description="what went wrong, why, and what to do")
@@ -69,6 +103,11 @@ class RowOut(BaseModel):
     label: str | None = None
     score: float | None = None
     labels: list[LabelOut] | None = None
+    translation: str | None = None
+    alternatives: list[str] | None = Field(None, description="the other translations asked for, best first")
+    source: str | None = None
+    target: str | None = None
+    cut: bool | None = Field(None, description="true: a sentence reached the bound on its length before it ended")
     error: ErrorBody | None = None
 
 
@@ -86,6 +125,7 @@ class AdapterOut(BaseModel):
     task: str
     languages: list[str]
     labels: list[str]
+    directions: list[tuple[str, str]] = Field([], description="translation: from, to")
     parent: str | None
     description: str
 
@@ -119,20 +159,23 @@ def read_rows(request: ClassifyRequest) -> list[Row | PolygraftError]:
     if request.rows is not None:
         if request.adapter is not None:
             raise InvalidRow("with rows, each row names its own adapter; leave the outer adapter out")
-        return [_read_row(row) for row in request.rows]
+        return [read_row(row) for row in request.rows]
     if request.adapter is None:
         raise InvalidRow("adapter is missing: name the adapter that should answer, GET /v1/adapters lists them")
     texts = [request.text] if request.texts is None else request.texts
     common = {"adapter": request.adapter, "language": request.language, "truncate": request.truncate}
-    return [_read_row(common | {"text": text}) for text in texts]
+    return [read_row(common | {"text": text}) for text in texts]
 
 
-def _read_row(raw: Any) -> Row | PolygraftError:
+def read_row(raw: Any) -> Row | PolygraftError:
+    """One row of a request, or its error."""
     try:
         row = RowIn.model_validate(raw)
+        return Row(row.adapter, row.text, row.language, row.truncate, row.target, row.search())
     except ValidationError as error:
         return InvalidRow("; ".join(_problem(e) for e in error.errors()))
-    return Row(row.adapter, row.text, row.language, row.truncate)
+    except InvalidRow as error:
+        return error
 
 
 def _problem(error: Any) -> str:
@@ -140,9 +183,14 @@ def _problem(error: Any) -> str:
     return f"{where}: {error['msg'].lower()}"
 
 
-def row_out(answer: Classified | PolygraftError, adapter: str | None) -> RowOut:
+def row_out(answer: Answer | PolygraftError, adapter: str | None) -> RowOut:
     """An engine's answer as the API gives it."""
     if isinstance(answer, PolygraftError):
         return RowOut(adapter=adapter, error=ErrorBody.model_validate(answer.payload()))
+    if isinstance(answer, Translated):
+        return RowOut(
+            adapter=answer.adapter, version=answer.version, translation=answer.text, alternatives=answer.texts[1:] or None,
+            score=round(answer.scores[0], 6), source=answer.source, target=answer.target, cut=answer.cut or None,
+        )  # fmt: skip
     labels = [LabelOut(label=x.label, score=round(x.score, 6)) for x in answer.labels]
     return RowOut(adapter=answer.adapter, version=answer.version, label=answer.label, score=labels[0].score, labels=labels)

@@ -12,7 +12,7 @@ from polygraft.adapter import LAYOUT, load_adapter
 from polygraft.backbone import BackboneFiles, fingerprint
 from polygraft.data import Split, Splits, check_parent, load_splits
 from polygraft.errors import RecipeError
-from polygraft.recipe import Recipe, load_recipe
+from polygraft.recipe import Recipe, TranslationRecipe
 from polygraft.runtime.graph import load_card
 from polygraft.text import Encoded, TextEncoder, load_encoder, pad
 from polygraft.training import model
@@ -44,17 +44,20 @@ class Job:
         return ("test", self.splits.test) if self.splits.test else ("dev", self.splits.dev)
 
 
-def prepare(recipe_file: Path, backbone: Path) -> Job:
+def prepare(recipe: Recipe, recipe_file: Path, backbone: Path) -> Job:
     """Check everything that can be checked without training. Raises `RecipeError`, `DataError` or `AdapterError`."""
-    recipe = load_recipe(recipe_file)
     folder = recipe_file.resolve().parent
     parent, parent_labels = None, None
     if recipe.parent:
-        parent = _find_parent(recipe.parent, folder)
+        parent = find_parent(recipe.parent, folder)
         parent_labels = load_adapter(parent, backbone=fingerprint(backbone)).manifest.labels
-    sites = _graph_sites(backbone)
+        if not parent_labels:
+            raise RecipeError(
+                str(recipe_file), [f"parent: {recipe.parent!r} translates; a classifier starts from a classifier"]
+            )
+    sites = graph_sites(backbone)
     if parent:
-        _check_lora(recipe, recipe_file, parent, sites)
+        check_lora(recipe, recipe_file, parent, sites)
     model.pick_sites(recipe.lora, sites)
     splits = load_splits(recipe, folder)
     if parent:
@@ -62,7 +65,7 @@ def prepare(recipe_file: Path, backbone: Path) -> Job:
     return Job(recipe, recipe_file, backbone, sites, splits, parent, parent_labels)
 
 
-def _check_lora(recipe: Recipe, file: Path, parent: Path, sites: list[str]) -> None:
+def check_lora(recipe: Recipe | TranslationRecipe, file: Path, parent: Path, sites: list[str]) -> None:
     """A child keeps the shape of its parent's LoRA."""
     config = json.loads((parent / LAYOUT.peft_config).read_text(encoding="utf-8"))
     ours, theirs = (recipe.lora.r, recipe.lora.alpha), (config["r"], config["lora_alpha"])
@@ -98,7 +101,7 @@ def predict(classifier: model.Classifier, encoder: TextEncoder, texts: list[str]
     return out
 
 
-def _find_parent(parent: str, folder: Path) -> Path:
+def find_parent(parent: str, folder: Path) -> Path:
     for candidate in (folder.parent / parent, folder / parent):
         if (candidate / LAYOUT.manifest).is_file():
             return candidate
@@ -108,7 +111,15 @@ def _find_parent(parent: str, folder: Path) -> Path:
     )
 
 
-def _graph_sites(backbone: Path) -> list[str]:
+def decoder_graph_sites(backbone: Path) -> list[str]:
+    """The same of its decoder, by name in the whole model."""
+    card = load_card(backbone) if BackboneFiles(backbone).graph.is_file() else None
+    if card and card.decoder:
+        return [site.name for site in card.decoder.sites]
+    return [n for n in model.whole_site_names(backbone) if n.startswith("decoder.") and not n.endswith("predictions.decoder")]
+
+
+def graph_sites(backbone: Path) -> list[str]:
     """Sites the exported graph carries; before the first export, every linear layer."""
     if BackboneFiles(backbone).graph.is_file():
         return [site.name for site in load_card(backbone).sites]

@@ -11,7 +11,7 @@ from typing import Any
 from polygraft import evaluate
 from polygraft.adapter import LAYOUT, load_manifest
 from polygraft.evaluate import Metric
-from polygraft.recipe import load_recipe
+from polygraft.recipe import Recipe, load_recipe
 from polygraft.training import model
 from polygraft.training.job import Job, encoder_of, predict
 
@@ -60,5 +60,6 @@ def _zero_shot(job: Job) -> list[str]:
     assert job.parent is not None
     labels = load_manifest(job.parent).labels
     recipe = load_recipe(job.parent / LAYOUT.recipe)
+    assert isinstance(recipe, Recipe)
     classifier = model.build(recipe, job.backbone, job.sites, labels, None, job.parent, labels)
     return predict(classifier, encoder_of(job), job.held_out[1].texts, labels)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from polygraft.adapter import LAYOUT
-from polygraft.backbone import linear_sites, load_backbone
+from polygraft.backbone import linear_sites, load_backbone, load_seq2seq
 from polygraft.errors import RecipeError
 from polygraft.recipe import LoraRecipe, Recipe
 
@@ -108,6 +108,11 @@ def logits_of(classifier: Classifier, batches: Sequence[dict[str, Any]], *, bare
         else:
             out.append(classifier(**inputs)["logits"])
     return torch.cat(out).float().numpy()
+
+
+def whole_site_names(backbone: Path) -> list[str]:
+    """The same of an encoder-decoder, its decoder's too."""
+    return list(linear_sites(load_seq2seq(backbone)))
 
 
 def site_names(backbone: Path) -> list[str]:

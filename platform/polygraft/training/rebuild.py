@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from polygraft.adapter import LAYOUT, load_manifest
+from polygraft.backbone import fits
 from polygraft.errors import RecipeError
 from polygraft.library import Library
 from polygraft.recipe import load_recipe
@@ -29,11 +31,11 @@ def outdated(library: Library, backbone: str) -> list[Rebuild]:
     for name in library.names():
         folder = library.folder(name)
         manifest = load_manifest(folder)
-        if manifest.backbone == backbone:
+        if fits(manifest.backbone, backbone):
             continue
         parent = load_recipe(folder / LAYOUT.recipe).parent
         parents[name] = None if parent is None else Path(parent).name
-        found[name] = Rebuild(folder / LAYOUT.recipe, "target_only" in manifest.metrics.get("ladder", {}))
+        found[name] = Rebuild(folder / LAYOUT.recipe, _had_all_rungs(manifest.metrics))
     ordered: list[str] = []
     while waiting := [name for name in found if name not in ordered]:
         ready = [name for name in waiting if parents[name] not in waiting]
@@ -41,3 +43,8 @@ def outdated(library: Library, backbone: str) -> list[Rebuild]:
             raise RecipeError(str(library.root), [f"parent: {', '.join(waiting)} start from each other; give one no parent"])
         ordered += ready
     return [found[name] for name in ordered]
+
+
+def _had_all_rungs(metrics: dict[str, Any]) -> bool:
+    written = [figures for split in metrics.get("directions", {}).values() for figures in split.values()]
+    return "target_only" in metrics.get("ladder", {}) or any("from_scratch" in figures["rungs"] for figures in written)

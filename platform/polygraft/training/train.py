@@ -11,7 +11,6 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from rich.console import Console
 from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
 
 from polygraft.adapter import HASHED, LAYOUT, Golden, Manifest, load_adapter, load_manifest, publish, sha256
-from polygraft.backbone import fingerprint
+from polygraft.backbone import encoder_part, fingerprint
 from polygraft.data import Split
 from polygraft.evaluate import macro_f1
 from polygraft.text import Encoded, TextEncoder, pad
@@ -32,6 +31,7 @@ from polygraft.training.card import write_card
 from polygraft.training.golden import choose_golden
 from polygraft.training.job import SCORING_BATCH, Job, encoder_of, predict
 from polygraft.training.progress import RichProgress
+from polygraft.training.speed import bf16_is_faster
 
 
 def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | None = None) -> Manifest:
@@ -88,7 +88,7 @@ def _train_seed(job: Job, seed: int, work: Path, parent: Path | None) -> Run:
     weights = _class_weights(job.splits.train, labels) if options.class_weights == "balanced" else None
     classifier = model.build(recipe, job.backbone, job.sites, labels, weights, parent, job.parent_labels)
     encoder = encoder_of(job)
-    bf16 = options.bf16 if options.bf16 is not None else _bf16_is_faster(classifier)
+    bf16 = options.bf16 if options.bf16 is not None else bf16_is_faster(lambda: classifier(**_some_rows()))
     arguments = TrainingArguments(
         output_dir=str(work),
         num_train_epochs=options.epochs,
@@ -132,6 +132,11 @@ def _train_seed(job: Job, seed: int, work: Path, parent: Path | None) -> Run:
     return Run(seed, classifier, trainer.state.best_metric or 0.0, predicted, round(trainer.state.epoch or 0, 2))
 
 
+def _some_rows() -> dict[str, torch.Tensor]:
+    x = torch.full((16, 32), 5)
+    return {"input_ids": x, "attention_mask": torch.ones_like(x), "token_type_ids": torch.zeros_like(x)}
+
+
 def _dataset(encoder: TextEncoder, split: Split, labels: list[str]) -> Dataset:
     rows = encoder.encode(split.texts)
     return Dataset.from_dict(
@@ -155,34 +160,13 @@ def _class_weights(train: Split, labels: list[str]) -> list[float]:
     return [len(train) / (len(labels) * counts[label]) for label in labels]
 
 
-def _bf16_is_faster(classifier: model.Classifier) -> bool:
-    """Timed forward passes, the best of five each: CPUs with AMX gain several times from bf16, those without lose half."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    x = torch.full((16, 32), 5)
-    batch = {"input_ids": x, "attention_mask": torch.ones_like(x), "token_type_ids": torch.zeros_like(x)}
-    seconds = {False: [0.0], True: [0.0]}
-    with torch.no_grad():
-        for bf16 in (False, True):
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                classifier(**batch)
-                seconds[bf16] = [_seconds(lambda: classifier(**batch)) for _ in range(5)]
-    return min(seconds[True]) < 0.8 * min(seconds[False])
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
-
-
 def _manifest(job: Job, staging: Path, metrics: dict[str, Any], golden: list[Golden]) -> Manifest:
     parent = load_manifest(job.parent) if job.parent else None
     return Manifest(
         format=1,
         name=job.recipe.name,
         task=job.recipe.task,
-        backbone=fingerprint(job.backbone),
+        backbone=encoder_part(fingerprint(job.backbone)),
         languages=job.recipe.languages,
         labels=job.splits.labels,
         description=job.recipe.description,

@@ -1,0 +1,66 @@
+"""Parity of the decoder's graphs: texts written with several adapters mixed in one batch, scored again by PyTorch + peft."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from polygraft.backbone import BackboneFiles, load_seq2seq
+from polygraft.export.parity import TEXTS, random_adapters
+from polygraft.pieces import END_ID, Pieces
+from polygraft.runtime.bank import Bank
+from polygraft.runtime.decode import DecoderBatch, DecoderSession, Text
+from polygraft.runtime.graph import DecoderCard
+from polygraft.runtime.search import Hypothesis, Search
+from polygraft.text import load_encoder
+
+MOST = 12
+
+
+def decoder_drift(backbone: Path, card: DecoderCard, models: dict[str, tuple[Path, Path]]) -> dict[str, float]:
+    """For each precision, whose `cross` and `step` graphs are given: the largest difference between the mean log-probability
+    a token that the graph gave to a text it wrote greedily, and that PyTorch + peft gives to the same text."""
+    torch.manual_seed(0)
+    encoder, pieces = load_encoder(backbone), Pieces(BackboneFiles(backbone).decoder_tokenizer)
+    bank, adapted = Bank(card.sites, capacity=3), [load_seq2seq(backbone)]
+    for model, lora in random_adapters(lambda: load_seq2seq(backbone), [s.name for s in card.sites]):
+        bank.write(lora, "parity")
+        adapted.append(model)
+    starts = [pieces.start(language) for language in pieces.languages]
+    with torch.no_grad():
+        inner = adapted[0].get_encoder()
+        states = [
+            inner(input_ids=torch.tensor([e.ids]), token_type_ids=torch.tensor([e.cases])).last_hidden_state[0].numpy()
+            for e in encoder.encode(TEXTS)
+        ]
+    texts = [Text(s, i % len(adapted), starts[i % len(starts)], Search(), MOST) for i, s in enumerate(states)]
+    figures = {}
+    for precision, (cross, step) in models.items():
+        written = _write(DecoderBatch(DecoderSession(cross, step, card), bank, END_ID), texts)
+        figures[precision] = max(abs(_score(adapted[t.slot], t, h) - h.score) for t, h in zip(texts, written, strict=True))
+    return figures
+
+
+def _write(batch: DecoderBatch, texts: list[Text]) -> list[Hypothesis]:
+    """Greedily; the second half joins when the first is under way."""
+    half, found = len(texts) // 2, dict[int, Hypothesis]()
+    batch.add(texts[:half])
+    for step in range(4 * MOST):
+        if step == 3:
+            batch.add(texts[half:])
+        found |= {id(text): hypotheses[0] for text, hypotheses in (batch.step() if batch.rows else [])}
+    return [found[id(text)] for text in texts]
+
+
+@torch.no_grad()
+def _score(model: PreTrainedModel, text: Text, written: Hypothesis) -> float:
+    """Mean log-probability a token of what was written."""
+    tokens = written.tokens if written.cut else [*written.tokens, END_ID]
+    states = torch.from_numpy(text.states)[None]
+    given = torch.tensor([[text.start, *tokens[:-1]]])
+    logits = model.decoder(input_ids=given, encoder_hidden_states=states).logits[0]
+    chosen = logits.log_softmax(-1)[torch.arange(len(tokens)), torch.tensor(tokens)]
+    return float(np.mean(chosen.numpy()))

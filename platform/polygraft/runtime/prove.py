@@ -1,0 +1,50 @@
+"""Goldens replayed: proof that an adapter in its slots gives what it gave when it was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from difflib import SequenceMatcher
+
+import numpy as np
+
+from polygraft.adapter import GoldenText
+from polygraft.errors import GoldenMismatch
+from polygraft.runtime.graph import Floats
+from polygraft.runtime.residents import Resident
+
+TOLERANCE, TEXT_TOLERANCE = 0.3, 0.5
+
+
+def classification(resident: Resident, pooled: Floats) -> None:
+    """`pooled` [goldens, hidden], of the golden texts through the adapter's slot. Raises `GoldenMismatch` when the logits are
+    further from those of the training than `TOLERANCE` of the way to the bare backbone's."""
+    adapter = resident.adapter
+    assert adapter.head is not None
+    golden = adapter.manifest.golden
+    now = adapter.head.logits(pooled)
+    then, bare = np.array([g.logits for g in golden]), np.array([g.bare for g in golden])
+    drift, gap = float(np.linalg.norm(now - then)), float(np.linalg.norm(bare - then))
+    if not drift <= TOLERANCE * gap:
+        raise GoldenMismatch(
+            f"adapter {adapter.name!r} does not give the outputs it gave when it was trained (distance {drift:.3f}, "
+            f"allowed {TOLERANCE * gap:.3f}); its files or the backbone's graph changed: train or export again"
+        )
+
+
+def translation(resident: Resident, write: Callable[[Resident, list[str], list[str]], list[str]]) -> None:
+    """`write(resident, texts, targets)` translates. Raises `GoldenMismatch` when what it writes is, over all goldens, further
+    from what the adapter wrote when it was trained than `TEXT_TOLERANCE` of the way to what the bare backbone wrote."""
+    golden: list[GoldenText] = resident.adapter.manifest.golden_texts
+    now = write(resident, [g.text for g in golden], [g.target for g in golden])
+    then = float(np.mean([likeness(a, g.written) for a, g in zip(now, golden, strict=True)]))
+    bare = float(np.mean([likeness(g.bare, g.written) for g in golden]))
+    if not 1 - then <= TEXT_TOLERANCE * (1 - bare):
+        raise GoldenMismatch(
+            f"adapter {resident.adapter.name!r} does not write what it wrote when it was trained (likeness {then:.2f}, the "
+            f"bare backbone's {bare:.2f}); its files or the backbone's graph changed: train or export again"
+        )
+
+
+def likeness(a: str, b: str) -> float:
+    """0 to 1: the share of characters in matching blocks (Ratcliff & Obershelp)."""
+    return SequenceMatcher(None, a, b, autojunk=False).ratio()

@@ -1,0 +1,125 @@
+"""Greedy and beam search over the next tokens of one text: which to take, and when it is done. Pure Python, no arrays kept.
+
+Beam search as in Wu et al. 2016 (GNMT, section 7), with the score of a finished text divided by length ** `length_penalty`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polygraft.errors import InvalidRow
+
+MAX_BEAM = 16
+
+
+@dataclass(frozen=True)
+class Search:
+    """How to look for a translation. `beam` 1 is greedy. `n_best` hypotheses come back, at most `beam`. No sequence of
+    `no_repeat` tokens is written twice; 0: no such rule."""
+
+    beam: int = 1
+    n_best: int = 1
+    length_penalty: float = 1.0
+    no_repeat: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises `InvalidRow` for values that make no sense together."""
+        if not 1 <= self.beam <= MAX_BEAM:
+            raise InvalidRow(f"beam is {self.beam}; give 1 (greedy) to {MAX_BEAM}")
+        if not 1 <= self.n_best <= self.beam:
+            raise InvalidRow(f"n_best is {self.n_best}; give 1 to the beam, {self.beam}")
+        if not 0 <= self.no_repeat <= 16:
+            raise InvalidRow(f"no_repeat is {self.no_repeat}; give 0 (off) to 16")
+        if not -4 <= self.length_penalty <= 4:
+            raise InvalidRow(f"length_penalty is {self.length_penalty}; give -4 to 4")
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """Tokens without the first tag and the end; `score` is their log-probability over length ** length_penalty; `cut` when
+    the bound was reached before the end."""
+
+    tokens: list[int]
+    score: float
+    cut: bool = False
+
+
+class Searching:
+    """The search over one text. `advance` once a step."""
+
+    def __init__(self, search: Search, start: int, end: int, most: int) -> None:
+        self.search, self.end, self.most = search, end, most
+        self._beams: list[list[int]] = [[] for _ in range(search.beam)]
+        self._sums = [0.0] + [-np.inf] * (search.beam - 1)  # beams start equal: only the first may be extended
+        self._done: list[Hypothesis] = []
+
+    @property
+    def wants(self) -> int:
+        """How many next tokens a row are needed to be sure of the choice."""
+        banned = 0 if not self.search.no_repeat else max(0, len(self._beams[0]) - self.search.no_repeat + 1)
+        return (1 if self.search.beam == 1 else 2 * self.search.beam) + banned
+
+    @property
+    def so_far(self) -> list[int]:
+        return self._beams[0]
+
+    def advance(self, tokens: NDArray[np.int64], scores: NDArray[np.float32]) -> list[tuple[int, int]] | None:
+        """Given the likeliest next tokens and their log-probabilities [beam, best]: (beam, token) of each new beam, in
+        order; None when the text is done."""
+        ways = [
+            (self._sums[beam] + float(scores[beam, k]), beam, int(tokens[beam, k]))
+            for beam, written in enumerate(self._beams)
+            if self._sums[beam] > -np.inf
+            for banned in [self._banned(written)]
+            for k in range(tokens.shape[1])
+            if int(tokens[beam, k]) not in banned
+        ]
+        ways.sort(key=lambda way: -way[0])
+        kept: list[tuple[float, int, int]] = []
+        for total, beam, token in ways[: 2 * self.search.beam]:
+            if token == self.end:
+                self._finish(self._beams[beam], total, cut=False)
+                if self.search.beam == 1:
+                    return None
+            else:
+                kept.append((total, beam, token))
+            if len(kept) == self.search.beam:
+                break
+        if not kept:
+            return None
+        while len(kept) < self.search.beam:
+            kept.append((-np.inf, *kept[0][1:]))
+        self._beams = [[*self._beams[beam], token] for _, beam, token in kept]
+        self._sums = [total for total, _, _ in kept]
+        if len(self._beams[0]) >= self.most:
+            for written, total in zip(self._beams, self._sums, strict=True):
+                if len(self._done) < self.search.beam and total > -np.inf:
+                    self._finish(written, total, cut=True)
+            return None
+        return None if self._settled() else [(beam, token) for _, beam, token in kept]
+
+    def found(self) -> list[Hypothesis]:
+        """The hypotheses, best first; one that ended before one that was cut."""
+        ordered = sorted(self._done, key=lambda h: (h.cut, -h.score))
+        return ordered[: self.search.n_best] or [Hypothesis(self._beams[0], self._sums[0], cut=True)]
+
+    def _finish(self, written: list[int], total: float, *, cut: bool) -> None:
+        length = max(1, len(written) + (0 if cut else 1))
+        self._done.append(Hypothesis(written, total / length**self.search.length_penalty, cut))
+
+    def _settled(self) -> bool:
+        """Enough texts have ended, and no open beam can still do better at its present length."""
+        if len(self._done) < self.search.beam:
+            return False
+        worst = sorted((h.score for h in self._done), reverse=True)[self.search.beam - 1]
+        return bool(self._sums[0] / len(self._beams[0]) ** self.search.length_penalty <= worst)
+
+    def _banned(self, written: list[int]) -> set[int]:
+        size = self.search.no_repeat
+        if not size or len(written) < size:
+            return set()
+        last = written[len(written) - size + 1 :]
+        return {written[i + size - 1] for i in range(len(written) - size + 1) if written[i : i + size - 1] == last}

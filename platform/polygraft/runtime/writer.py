@@ -1,0 +1,62 @@
+"""The writer: what turns encoder states into text in a target language. Decoder graphs + bank + pieces + lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+
+from polygraft.backbone import BackboneFiles
+from polygraft.errors import BackboneError
+from polygraft.pieces import END_ID, Pieces
+from polygraft.runtime.bank import Bank
+from polygraft.runtime.decode import DecoderSession, Text
+from polygraft.runtime.graph import DecoderCard, Floats
+from polygraft.runtime.lane import Lanes
+from polygraft.runtime.search import Hypothesis, Search
+
+
+class Writer:
+    """`threads` lanes over one bank of `slots` adapters."""
+
+    def __init__(self, files: BackboneFiles, card: DecoderCard, precision: str, slots: int, threads: int) -> None:
+        cross, step = files.cross(precision), files.step(precision)
+        files.require(cross, step, files.decoder_tokenizer)
+        self.pieces, self.bank, self.positions = Pieces(files.decoder_tokenizer), Bank(card.sites, slots), card.positions
+        session = DecoderSession(cross, step, card)
+        missing = set(self.bank.values) - session.inputs
+        if missing:
+            raise BackboneError(f"{step} and {cross} lack bank inputs {sorted(missing)[:3]}...; export again")
+        self._lanes = Lanes(session, self.bank, END_ID, threads)
+
+    def write(
+        self, states: Future[Floats], slot: int, language: str, search: Search, listener: Callable[[str], None] | None = None
+    ) -> Future[list[Hypothesis]]:
+        """The hypotheses for a text whose encoder states [seq, hidden] are on their way; at most twice as many tokens as it
+        has, and ten more. `listener` hears the text so far, from another thread."""
+        written: Future[list[Hypothesis]] = Future()
+        heard = None if listener is None else (lambda tokens: listener(self.pieces.decode(tokens)))
+
+        def encoded(done: Future[Floats]) -> None:
+            try:
+                found = done.result()
+                most = min(self.positions - 1, 2 * len(found) + 10)
+                text = Text(found, slot, self.pieces.start(language), search, most)
+                self._lanes.submit(text, heard).add_done_callback(finished)
+            except Exception as error:
+                written.set_exception(error)
+
+        def finished(done: Future[list[Hypothesis]]) -> None:
+            error = done.exception()
+            if error:
+                written.set_exception(error)
+            else:
+                written.set_result(done.result())
+
+        states.add_done_callback(encoded)
+        return written
+
+    def decode(self, hypotheses: Sequence[Hypothesis]) -> list[str]:
+        return [self.pieces.decode(h.tokens).strip() for h in hypotheses]
+
+    def close(self) -> None:
+        self._lanes.close()

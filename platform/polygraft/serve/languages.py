@@ -1,0 +1,91 @@
+"""Which adapter translates what, and which language a text is in: what every translation API of the service asks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from polygraft.errors import InvalidRow, PolygraftError, UnknownAdapter, UnknownLanguage
+from polygraft.runtime.engine import Engine
+from polygraft.runtime.rows import Classified, Row
+from polygraft.runtime.search import Search
+
+DETECTOR = os.environ.get("POLYGRAFT_DETECTOR", "langid")
+
+
+@dataclass(frozen=True)
+class Detected:
+    """A language and how sure of it the detector is, 0 to 1."""
+
+    language: str
+    confidence: float
+
+
+def directions(engine: Engine) -> dict[tuple[str, str], str]:
+    """The adapter for each (source, target): of several, the one made for the fewest directions, then by name."""
+    found: dict[tuple[str, str], str] = {}
+    for manifest in sorted(engine.manifests(), key=lambda m: (len(m.directions), m.name)):
+        for source, target in manifest.directions:
+            found.setdefault((source, target), manifest.name)
+    return found
+
+
+def detect(engine: Engine, texts: Sequence[str]) -> list[list[Detected] | PolygraftError]:
+    """Likely languages of each text, likeliest first, each text on its own. Without a detector among the adapters, every text
+    gets `UnknownLanguage`."""
+    answers = engine.answer([Row(DETECTOR, text, truncate=True) for text in texts], top_k=3)
+    return [_detected(a) for a in answers]
+
+
+def _detected(answer: object) -> list[Detected] | PolygraftError:
+    if isinstance(answer, Classified):
+        return [Detected(x.label, x.score) for x in answer.labels]
+    if isinstance(answer, UnknownAdapter):
+        return UnknownLanguage(f"no adapter {DETECTOR!r} tells languages apart here; send the source language")
+    assert isinstance(answer, PolygraftError)
+    return answer
+
+
+def sources(engine: Engine, texts: Sequence[object], source: str | None) -> list[str | PolygraftError]:
+    """The language of each text: `source` when given, else detected; or the text's error."""
+    usable = [isinstance(t, str) and bool(t.strip()) for t in texts]
+    told = iter(detect(engine, [str(t) for t, ok in zip(texts, usable, strict=True) if ok]) if source is None else [])
+    found: list[str | PolygraftError] = []
+    for ok in usable:
+        if not ok:
+            found.append(InvalidRow("the text is empty or not a string; send at least one character that is not white space"))
+        elif source is not None:
+            found.append(source)
+        else:
+            likely = next(told)
+            found.append(likely if isinstance(likely, PolygraftError) else likely[0].language)
+    return found
+
+
+def route(
+    engine: Engine, texts: Sequence[object], known: Sequence[str | PolygraftError | None], target: str, search: Search,
+    adapter: str | None = None,
+) -> list[Row | PolygraftError]:  # fmt: skip
+    """A row for each text in the language `known` for it, with the adapter that translates that; or the text's error.
+
+    A text already in the target language is an error of its own: to translate it would be to make something up.
+    """
+    there = directions(engine)
+    found: list[Row | PolygraftError] = []
+    for text, language in zip(texts, known, strict=True):
+        name = adapter if isinstance(language, PolygraftError) else adapter or there.get((language or "", target))
+        if isinstance(language, PolygraftError):
+            found.append(language)
+        elif name is None:
+            found.append(_no_way(language, target, list(there)))
+        else:
+            found.append(Row(name, str(text), language, target=target, search=search))
+    return found
+
+
+def _no_way(source: str | None, target: str, there: list[tuple[str, str]]) -> UnknownLanguage:
+    if source == target:
+        return UnknownLanguage(f"the text is in {source!r} already; if it is not, send its language as the source")
+    ways = ", ".join(f"{a} to {b}" for a, b in sorted(there)) or "none yet"
+    return UnknownLanguage(f"no adapter translates {source!r} to {target!r}; there are: {ways}")

@@ -1,0 +1,65 @@
+"""A translation recipe made ready: pairs read and checked, parent found, sites picked."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from polygraft.adapter import load_adapter
+from polygraft.backbone import BackboneFiles, fingerprint
+from polygraft.data import thinned
+from polygraft.errors import RecipeError
+from polygraft.pieces import Pieces
+from polygraft.recipe import TranslationRecipe
+from polygraft.training import model
+from polygraft.training.job import check_lora, decoder_graph_sites, find_parent, graph_sites
+from polygraft.training.translation.pairs import Pair, PairSplits, load_pairs
+
+
+@dataclass(frozen=True)
+class TranslationJob:
+    """What `--check` builds and `train` runs. `sites`: every site that LoRA may sit on, by name in the whole model."""
+
+    recipe: TranslationRecipe
+    file: Path
+    backbone: Path
+    sites: list[str]
+    pairs: PairSplits
+    parent: Path | None
+
+    @property
+    def key(self) -> str:
+        """Hash of recipe, data and backbone: checkpoints of one key belong to one training run."""
+        parts = [self.recipe.model_dump_json(), *(s["sha256"] for s in self.pairs.sources), fingerprint(self.backbone)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+    def rows(self, split: str) -> dict[tuple[str, str], list[Pair]]:
+        """Pairs of dev or test by direction, thinned as the recipe says."""
+        there: list[Pair] = getattr(self.pairs, split)
+        most = getattr(self.recipe.training, f"{split}_rows")
+        every = [*there, *(p.turned() for p in there)]
+        return {d: thinned([p for p in every if p.languages == d], most) for d in self.recipe.directions}
+
+
+def prepare(recipe: TranslationRecipe, file: Path, backbone: Path) -> TranslationJob:
+    """Check everything that can be checked without training. Raises `RecipeError`, `DataError`, `BackboneError` or
+    `AdapterError`."""
+    folder = file.resolve().parent
+    files = BackboneFiles(backbone)
+    files.require(files.decoder_tokenizer)
+    known = Pieces(files.decoder_tokenizer).languages
+    unknown = sorted({language for direction in recipe.directions for language in direction} - set(known))
+    if unknown:
+        raise RecipeError(
+            str(file), [f"languages: the backbone's decoder has no tag for {', '.join(unknown)}; it has {', '.join(known)}"]
+        )
+    sites = [*(f"encoder.{name}" for name in graph_sites(backbone)), *decoder_graph_sites(backbone)]
+    parent = None
+    if recipe.parent:
+        parent = find_parent(recipe.parent, folder)
+        if not load_adapter(parent, backbone=fingerprint(backbone)).manifest.directions:
+            raise RecipeError(str(file), [f"parent: {recipe.parent!r} does not translate"])
+        check_lora(recipe, file, parent, sites)
+    model.pick_sites(recipe.lora, sites)
+    return TranslationJob(recipe, file, backbone, sites, load_pairs(recipe, folder), parent)

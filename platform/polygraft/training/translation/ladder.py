@@ -1,0 +1,74 @@
+"""The ladder of a translation adapter, the same rows on every rung: copying the source, a model from random weights on the same
+pairs, the bare backbone, the recipe without its parent, the adapter. chrF++ leads; the gain is paired over sentences."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.progress import track
+
+from polygraft import evaluate_text
+from polygraft.backbone import BackboneFiles, load_seq2seq
+from polygraft.pieces import Pieces
+from polygraft.text import load_encoder
+from polygraft.training.ladder import verdict
+from polygraft.training.translation.greedy import translate
+from polygraft.training.translation.job import TranslationJob
+
+if TYPE_CHECKING:
+    from polygraft.training.translation.train import Run
+
+EXAMPLES = 4
+
+
+def climb(job: TranslationJob, ours: Sequence[Run], others: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
+    """Figures of every rung for every direction, on dev and, where there is one, test."""
+    encoder, pieces = load_encoder(job.backbone), Pieces(BackboneFiles(job.backbone).decoder_tokenizer)
+    bare = load_seq2seq(job.backbone)
+    found: dict[str, Any] = {}
+    for split in ("dev", "test") if job.pairs.test else ("dev",):
+        for direction, pairs in track(job.rows(split).items(), description=f"scoring {split}"):
+            if not pairs:
+                continue
+            sources, references = [p.source for p in pairs], [unicodedata.normalize("NFC", p.target) for p in pairs]
+            models = {"bare": [bare], **{name: [r.translator.inner for r in runs] for name, runs in others.items()}}
+            models["adapter"] = [r.translator.inner for r in ours]
+            written = {"copy": [sources]} | {
+                name: [translate(m, encoder, pieces, sources, direction[1]) for m in each] for name, each in models.items()
+            }
+            found.setdefault(split, {})["-".join(direction)] = _figures(sources, references, written)
+    return {"directions": found}
+
+
+def _figures(sources: list[str], references: list[str], written: dict[str, list[list[str]]]) -> dict[str, Any]:
+    rungs = {}
+    for name, runs in written.items():
+        plain = evaluate_text.scores(runs[0], references)
+        rungs[name] = {"chrf++": evaluate_text.interval(references, runs).record(), "bleu": plain["bleu"]}
+        bared = evaluate_text.scores([_bared(t) for t in runs[0]], [_bared(r) for r in references])
+        rungs[name]["chrf++_without_marks"] = bared["chrf++"]
+    figures: dict[str, Any] = {"rows": len(references), "rungs": rungs, "signatures": plain["signatures"]}
+    if "no_parent" in written:
+        gain = evaluate_text.paired_difference(references, written["adapter"], written["no_parent"])
+        figures["gain_from_parent"] = gain.record() | {"verdict": verdict(gain)}
+    over = evaluate_text.paired_difference(references, written["adapter"][:1], written["bare"])
+    figures["over_bare"] = over.record() | {"verdict": verdict(over)}
+    figures["examples"] = _examples(sources, references, written["adapter"][0])
+    return figures
+
+
+def _examples(sources: list[str], references: list[str], written: list[str]) -> list[dict[str, Any]]:
+    """The best, the worst and two from between, by their own chrF++."""
+    metric = evaluate_text.chrf_plus_plus()
+    scored = sorted(
+        (round(metric.sentence_score(w, [r]).score, 1), s, r, w) for s, r, w in zip(sources, references, written, strict=True)
+    )
+    places = [round(i * (len(scored) - 1) / (EXAMPLES - 1)) for i in range(EXAMPLES)]
+    return [dict(zip(("chrf++", "source", "reference", "written"), scored[i], strict=True)) for i in places[::-1]]
+
+
+def _bared(text: str) -> str:
+    """Without combining marks: tone marks and under-dots gone."""
+    return "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))

@@ -1,0 +1,75 @@
+"""The model that is trained: the frozen encoder-decoder with LoRA by peft; or all of it, for the from-scratch baseline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import peft
+import torch
+from torch import nn
+from transformers import AutoConfig, EncoderDecoderModel, PreTrainedModel
+
+from polygraft.backbone import load_seq2seq
+from polygraft.pieces import PAD_ID
+from polygraft.recipe import TranslationRecipe
+from polygraft.training.model import pick_sites
+
+IGNORED = -100
+
+
+class Translator(nn.Module):
+    """`forward` takes padded int64 [rows, seq] tensors and returns the `loss`. `inner` is the model, or peft's around it."""
+
+    _keys_to_ignore_on_save = None  # the Trainer asks for it when it reloads the best checkpoint
+
+    def __init__(self, inner: PreTrainedModel | peft.PeftModel, label_smoothing: float) -> None:
+        super().__init__()
+        self.inner, self.label_smoothing = inner, label_smoothing
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor, given: torch.Tensor,
+        labels: torch.Tensor,
+    ) -> dict[str, torch.Tensor]:  # fmt: skip
+        logits = self.inner(
+            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids, decoder_input_ids=given,
+            decoder_attention_mask=(given != PAD_ID).long(),
+        ).logits.float()  # fmt: skip
+        smoothing = self.label_smoothing if self.training else 0.0
+        loss = nn.functional.cross_entropy(
+            logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, label_smoothing=smoothing
+        )
+        return {"loss": loss}
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        """Only what is trained: a checkpoint does not repeat the backbone."""
+        trained = {name for name, p in self.named_parameters() if p.requires_grad}
+        return {k: v for k, v in super().state_dict(*args, **kwargs).items() if k in trained}
+
+
+def build(recipe: TranslationRecipe, backbone: Path, sites: list[str], parent: Path | None) -> Translator:
+    """LoRA on the frozen backbone: fresh, or the parent's."""
+    model = load_seq2seq(backbone)
+    if parent is not None:
+        inner = peft.PeftModel.from_pretrained(model, parent, is_trainable=True)
+    else:
+        config = peft.LoraConfig(
+            r=recipe.lora.r, lora_alpha=recipe.lora.alpha, lora_dropout=recipe.lora.dropout,
+            target_modules=pick_sites(recipe.lora, sites),
+        )  # fmt: skip
+        inner = peft.get_peft_model(model, config)
+    return Translator(inner, recipe.training.label_smoothing)
+
+
+def from_scratch(recipe: TranslationRecipe, backbone: Path) -> Translator:
+    """A model of the backbone's shape and vocabularies with random weights, all of them trained."""
+    model = EncoderDecoderModel(config=AutoConfig.from_pretrained(backbone))
+    model.get_encoder().pooler = None
+    return Translator(model, recipe.training.label_smoothing)
+
+
+def save(translator: Translator, folder: Path) -> None:
+    """Write PEFT's two files into `folder`."""
+    config = translator.inner.peft_config["default"]
+    config.inference_mode, config.base_model_name_or_path = True, None
+    translator.inner.save_pretrained(folder, safe_serialization=True)

@@ -1,0 +1,205 @@
+"""`polygraft train` for a translation recipe: pairs -> LoRA on encoder and decoder -> adapter folder with figures and card.
+
+transformers' `Trainer` does the loop, peft the LoRA. Test pairs are scored once, after the checkpoint was chosen on dev.
+"""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from rich.console import Console
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from polygraft.adapter import LAYOUT, GoldenText, Manifest, load_adapter, load_manifest, publish, sha256
+from polygraft.backbone import BackboneFiles, fingerprint, load_seq2seq
+from polygraft.data import read_lines, thinned
+from polygraft.pieces import Pieces
+from polygraft.text import load_encoder
+from polygraft.training.progress import RichProgress
+from polygraft.training.speed import bf16_is_faster
+from polygraft.training.translation import ladder, model
+from polygraft.training.translation.batches import Tensors, encode, scoring_batches, training_batches
+from polygraft.training.translation.card import write_card
+from polygraft.training.translation.greedy import translate
+from polygraft.training.translation.job import TranslationJob
+from polygraft.training.translation.pairs import Pair
+
+GOLDENS, SHOWN = 6, 2
+FILES = (LAYOUT.peft_config, LAYOUT.weights)
+
+
+def train(job: TranslationJob, output: Path, *, full_ladder: bool = False, say: Console | None = None) -> Manifest:
+    """Train every seed, keep the one with the lowest dev loss, and publish it to `output`. Returns its manifest.
+
+    A killed run is taken up again from its last checkpoint, kept in `output/.training` until the end. `full_ladder` also trains
+    the same recipe without its parent, for the gain from transfer, and a model from random weights.
+    """
+    say = say or Console(stderr=True)
+    started = time.monotonic()
+    work = output / ".training" / job.key
+    work.mkdir(parents=True, exist_ok=True)
+    job = _with_back_translations(job, work, say)
+    seeds = job.recipe.training.seeds
+    runs = [_run(job, seed, work / f"seed-{seed}", "parent" if job.parent else "fresh", say) for seed in seeds]
+    others: dict[str, list[Run]] = {}
+    if full_ladder:
+        others["from_scratch"] = [_run(job, seed, work / f"scratch-{seed}", "scratch", say) for seed in seeds[:1]]
+        if job.parent:
+            others["no_parent"] = [_run(job, seed, work / f"alone-{seed}", "fresh", say) for seed in seeds]
+    say.print("scoring")
+    metrics = ladder.climb(job, runs, others)
+    best = min(runs, key=lambda run: run.dev_loss)
+    metrics["seeds"] = {str(run.seed): {"dev_loss": round(run.dev_loss, 4)} for run in runs}
+    metrics["made_with"] = {
+        "seconds": round(time.monotonic() - started), "torch": torch.__version__,
+        "transformers": transformers.__version__, "threads": torch.get_num_threads(),
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory(dir=output, prefix=".staging-") as staging_name:
+        staging = Path(staging_name)
+        model.save(best.translator, staging)
+        shutil.copyfile(job.file, staging / LAYOUT.recipe)
+        manifest = _manifest(job, staging, metrics, _goldens(job, best))
+        (staging / LAYOUT.manifest).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        write_card(manifest, job.recipe, staging / LAYOUT.card)
+        for file in staging.iterdir():
+            file.chmod(0o644)
+        load_adapter(staging, backbone=manifest.backbone)
+        publish(staging, output)
+    shutil.rmtree(work.parent)
+    return manifest
+
+
+@dataclass(frozen=True)
+class Run:
+    seed: int
+    translator: model.Translator
+    dev_loss: float
+
+
+def _run(job: TranslationJob, seed: int, work: Path, start: str, say: Console) -> Run:
+    options = job.recipe.training
+    transformers.set_seed(seed)
+    if start == "scratch":
+        translator = model.from_scratch(job.recipe, job.backbone)
+    else:
+        translator = model.build(job.recipe, job.backbone, job.sites, job.parent if start == "parent" else None)
+    rows = encode(_both_ways(job, job.pairs.train), *_texts(job), options.max_length)
+    dev = encode([p for pairs in job.rows("dev").values() for p in pairs], *_texts(job), options.max_length)
+    pad_id = load_encoder(job.backbone).pad_id
+    steps = max(1, options.steps // options.evaluations)
+    bf16 = (
+        options.bf16
+        if options.bf16 is not None
+        else bf16_is_faster(lambda: translator(**scoring_batches(dev[:8], 4096, pad_id)[0]))
+    )
+    arguments = TrainingArguments(
+        output_dir=str(work), max_steps=options.steps, per_device_train_batch_size=1, per_device_eval_batch_size=1,
+        learning_rate=min(options.learning_rate, 1e-3) if start == "scratch" else options.learning_rate,
+        weight_decay=options.weight_decay, warmup_steps=options.warmup, lr_scheduler_type="cosine",
+        eval_strategy="steps", eval_steps=steps, save_strategy="steps", save_steps=steps, save_total_limit=2,
+        load_best_model_at_end=True, metric_for_best_model="eval_loss", greater_is_better=False, prediction_loss_only=True,
+        train_sampling_strategy="sequential", remove_unused_columns=False, bf16=bf16, seed=seed, data_seed=seed,
+        report_to="none", disable_tqdm=True, logging_steps=steps, dataloader_pin_memory=False,
+    )  # fmt: skip
+    trainer = Trainer(
+        model=translator, args=arguments, train_dataset=training_batches(rows, options, seed, pad_id),
+        eval_dataset=scoring_batches(dev, 4 * options.tokens, pad_id), data_collator=_only,
+        callbacks=[RichProgress(f"{job.recipe.name} {start} seed {seed}"), _Samples(job, say)],
+    )  # fmt: skip
+    trainer.remove_callback(transformers.PrinterCallback)
+    trainer.train(resume_from_checkpoint=True if any(work.glob("checkpoint-*")) else None)
+    return Run(seed, translator.cpu().eval(), float(trainer.state.best_metric or 0.0))
+
+
+def _only(batches: list[Tensors]) -> Tensors:
+    """Steps come as whole batches already."""
+    return batches[0]
+
+
+def _both_ways(job: TranslationJob, pairs: list[Pair]) -> list[Pair]:
+    return [*pairs, *(p.turned() for p in pairs)] if job.recipe.both_ways else pairs
+
+
+def _texts(job: TranslationJob) -> tuple[Any, Pieces]:
+    return load_encoder(job.backbone), Pieces(BackboneFiles(job.backbone).decoder_tokenizer)
+
+
+class _Samples(TrainerCallback):  # type: ignore[misc]
+    """Prints translations of a few dev rows at every evaluation."""
+
+    def __init__(self, job: TranslationJob, say: Console) -> None:
+        self.rows = [p for pairs in job.rows("dev").values() for p in thinned(pairs, SHOWN)]
+        self.texts, self.say = _texts(job), say
+
+    def on_evaluate(
+        self, args: object, state: Any, control: object, model: model.Translator, metrics: Any, **_: object
+    ) -> None:
+        self.say.print(f"step {state.global_step}: dev loss {metrics['eval_loss']:.3f}", highlight=False)
+        model.eval()
+        for pair in self.rows:
+            (written,) = translate(model.inner, *self.texts, [pair.source], pair.languages[1])
+            self.say.print(f"  {pair.source}\n  [bold]{written}[/]\n  [dim]{pair.target}[/]", highlight=False)
+        model.train()
+
+
+def _with_back_translations(job: TranslationJob, work: Path, say: Console) -> TranslationJob:
+    """The job with pairs made from target-language text, by the model the training starts from; kept in `work`."""
+    wanted = job.recipe.back_translation
+    if wanted is None:
+        return job
+    there = next((d for d in job.recipe.directions if d[0] == wanted.language), None)
+    if there is None:
+        raise ValueError(f"back_translation.language {wanted.language!r} is not among the recipe's")
+    lines = thinned([x.strip() for x in read_lines(wanted.file, job.file.resolve().parent) if x.strip()], wanted.lines)
+    file = work / "back-translations.txt"
+    if not file.exists():
+        say.print(f"back-translating {len(lines)} lines of {wanted.language} to {there[1]}")
+        translator = model.build(job.recipe, job.backbone, job.sites, job.parent)
+        written = translate(translator.inner.eval(), *_texts(job), lines, there[1])
+        file.write_text("\n".join(w.replace("\n", " ") for w in written), encoding="utf-8")
+    made = file.read_text(encoding="utf-8").split("\n")
+    pairs = [Pair(m, line, (there[1], there[0]), wanted.weight) for m, line in zip(made, lines, strict=True) if m.strip()]
+    return replace(job, pairs=replace(job.pairs, train=[*job.pairs.train, *pairs]))
+
+
+def _goldens(job: TranslationJob, run: Run) -> list[GoldenText]:
+    """Short dev rows whose translation the adapter changes most."""
+    from polygraft.runtime.prove import likeness
+
+    bare, found = load_seq2seq(job.backbone), list[tuple[float, GoldenText]]()
+    for (_, target), pairs in job.rows("dev").items():
+        texts = [p.source for p in pairs if len(p.source) <= 120][:40]
+        both = [translate(m, *_texts(job), texts, target) for m in (run.translator.inner, bare)]
+        found += [
+            (likeness(w, b), GoldenText(text=t, target=target, written=w, bare=b))
+            for t, w, b in zip(texts, *both, strict=True)
+            if w
+        ]
+    return [golden for _, golden in sorted(found, key=lambda one: one[0])[:GOLDENS]]
+
+
+def _manifest(job: TranslationJob, staging: Path, metrics: dict[str, Any], golden: list[GoldenText]) -> Manifest:
+    parent = load_manifest(job.parent) if job.parent else None
+    return Manifest(
+        format=1,
+        name=job.recipe.name,
+        task="translation",
+        backbone=fingerprint(job.backbone),
+        languages=job.recipe.languages,
+        directions=job.recipe.directions,
+        description=job.recipe.description,
+        parent=f"{parent.name}@{parent.version}" if parent else None,
+        created=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        data=job.pairs.sources,
+        metrics=metrics,
+        golden_texts=golden,
+        files={name: sha256(staging / name) for name in FILES},
+    )

@@ -1,0 +1,272 @@
+"""Translation over HTTP: /v1/translate, its stream, /v1/batch, and LibreTranslate's API with a real client of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.error import HTTPError
+
+import numpy as np
+import peft
+import pytest
+import torch
+import uvicorn
+from fastapi.testclient import TestClient
+from libretranslatepy import LibreTranslateAPI
+
+from polygraft import AsyncClient, Client
+from polygraft.adapter import LAYOUT, GoldenText, Manifest, sha256
+from polygraft.backbone import BackboneFiles, fingerprint, load_seq2seq
+from polygraft.library import Library
+from polygraft.pieces import Pieces
+from polygraft.runtime.engine import Engine
+from polygraft.runtime.rows import Row, Translated
+from polygraft.serve.api import create_app
+from polygraft.serve.host import Host
+from polygraft.text import load_encoder
+from polygraft.training.translation.greedy import translate
+
+
+def make_translator(folder: Path, home: Path, directions: list[tuple[str, str]], seed: int) -> None:
+    """A true translation adapter with random LoRA, written by PEFT."""
+    torch.manual_seed(seed)
+    folder.mkdir(parents=True)
+    bare = load_seq2seq(home)
+    sites = [n for n, m in bare.named_modules() if isinstance(m, torch.nn.Linear) and not n.endswith("predictions.decoder")]
+    model = peft.get_peft_model(load_seq2seq(home), peft.LoraConfig(r=4, lora_alpha=8, target_modules=sites)).eval()
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.15)
+    model.save_pretrained(folder)
+    encoder, pieces = load_encoder(home), Pieces(BackboneFiles(home).decoder_tokenizer)
+    texts, target = ["hello mum", "see you soon", "the train is late"], directions[0][1]
+    both = [translate(m, encoder, pieces, texts, target) for m in (model, bare)]
+    golden = [GoldenText(text=t, target=target, written=w, bare=b) for t, w, b in zip(texts, *both, strict=True)]
+    manifest = Manifest(
+        format=1, name=folder.name, task="translation", backbone=fingerprint(home),
+        languages=sorted({x for d in directions for x in d}), directions=directions, created="2026-01-01", data=[], metrics={},
+        golden_texts=golden, files={n: sha256(folder / n) for n in (LAYOUT.peft_config, LAYOUT.weights)},
+    )  # fmt: skip
+    (folder / LAYOUT.manifest).write_text(manifest.model_dump_json(), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def host(writing_backbone: Path, make_adapter: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Host:
+    root = tmp_path_factory.mktemp("library")
+    make_adapter(root / "spam", seed=1, home=writing_backbone)
+    make_adapter(root / "topic", seed=3, labels=tuple("abcdefg"), home=writing_backbone)
+    make_adapter(root / "langid", seed=5, labels=("en", "haw", "yo"), languages=("en", "haw", "yo"), home=writing_backbone)
+    make_translator(root / "en-yo", writing_backbone, [("en", "yo"), ("yo", "en")], seed=7)
+    make_translator(root / "haw-en", writing_backbone, [("haw", "en")], seed=8)
+    host = Host(Engine(writing_backbone, precision="fp32", slots=8), Library(root))
+    assert not host.refused, host.refused
+    return host
+
+
+@pytest.fixture(scope="module")
+def api(host: Host) -> TestClient:
+    return TestClient(create_app(lambda: host))
+
+
+@pytest.fixture(scope="module")
+def url(host: Host) -> Iterator[str]:
+    server = uvicorn.Server(uvicorn.Config(create_app(lambda: host), port=0, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        pass
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+def test_one_batch_with_two_classifiers_and_two_translators(api: TestClient) -> None:
+    rows = [
+        {"adapter": "spam", "text": "WIN a free prize now!"},
+        {"adapter": "en-yo", "text": "Hello mum. See you soon!", "target": "yo", "beam": 2},
+        {"adapter": "topic", "text": "the train is late"},
+        {"adapter": "haw-en", "text": "Aloha mum"},
+        {"adapter": "nobody", "text": "x"},
+    ]
+    together = api.post("/v1/batch", json={"rows": rows}).json()["results"]
+    alone = [api.post("/v1/batch", json={"rows": [row]}).json()["results"][0] for row in rows]
+    for a, b in zip(together[:4], alone[:4], strict=True):
+        assert a.get("label") == b.get("label")
+        assert a.get("translation") == b.get("translation")
+        assert a["score"] == pytest.approx(b["score"], abs=1e-4)
+    assert [("label" in r, "translation" in r) for r in together[:4]] == [(True, False), (False, True)] * 2
+    assert (together[3]["source"], together[3]["target"]) == ("haw", "en")
+    assert together[4]["error"]["code"] == "UnknownAdapter"
+
+
+def test_translate_finds_the_adapter_for_the_languages(api: TestClient) -> None:
+    one = api.post("/v1/translate", json={"text": "see you soon", "source": "en", "target": "yo"}).json()["results"][0]
+    assert (one["adapter"], one["source"], one["target"]) == ("en-yo", "en", "yo")
+    named = api.post("/v1/translate", json={"texts": ["see you soon"], "adapter": "en-yo", "target": "yo"}).json()["results"][0]
+    assert named["translation"] == one["translation"]
+    more = api.post(
+        "/v1/translate", json={"text": "see you soon", "source": "en", "target": "yo", "beam": 4, "n_best": 3}
+    ).json()
+    assert len(more["results"][0]["alternatives"]) == 2
+
+
+def test_each_text_without_a_source_is_detected_on_its_own(api: TestClient) -> None:
+    texts = ["hello", "Aloha ʻoe", "Ọjọ́ dára", "see you soon mum", "win a prize"]
+    found = [api.post("/detect", json={"q": text}).json()[0]["language"] for text in texts]
+    results = api.post("/v1/translate", json={"texts": texts, "target": "en"}).json()["results"]
+    for language, result in zip(found, results, strict=True):
+        if language == "en":
+            assert "already" in result["error"]["message"]
+        else:
+            assert result["source"] == language
+            assert result["adapter"] == {"yo": "en-yo", "haw": "haw-en"}[language]
+
+
+def test_a_stream_tells_the_text_as_it_grows_and_ends_with_the_result(api: TestClient) -> None:
+    body = {"text": "Hello mum.\nSee you soon!", "source": "en", "target": "yo"}
+    whole = api.post("/v1/translate", json=body).json()["results"][0]
+    with api.stream("POST", "/v1/translate", json=body | {"stream": True}) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        events = [event.split("\n") for event in response.read().decode().strip().split("\n\n")]
+    names = [event[0].removeprefix("event: ") for event in events]
+    assert names == ["progress"] * (len(names) - 1) + ["result"]
+    assert len(names) > 2
+    assert json.loads(events[-1][1].removeprefix("data: "))["translation"] == whole["translation"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "told"),
+    [
+        ({"text": "hi", "source": "en", "target": "xx"}, 422, "there are: en to yo, haw to en, yo to en"),
+        ({"text": "", "source": "en", "target": "yo"}, 422, "empty"),
+        ({"text": 7, "source": "en", "target": "yo"}, 422, "not a string"),
+        ({"text": "hi", "source": "en", "target": "yo", "beam": 0}, 422, "beam is 0"),
+        ({"text": "hi", "source": "en", "target": "yo", "beam": "four"}, 422, "beam"),
+        ({"text": "hi", "source": "en", "target": "yo", "n_best": 3}, 422, "n_best is 3"),
+        ({"text": "hi", "source": "en"}, 422, "target"),
+        ({"text": "hi", "texts": ["hi"], "target": "yo"}, 422, "exactly one"),
+        ({"texts": ["hi"], "source": "en", "target": "yo", "stream": True}, 422, "one text"),
+        ({"text": "word " * 10_000, "source": "en", "target": "yo"}, 422, "at most 20,000"),
+        ({"text": "hi", "source": "en", "target": "yo", "adapter": "spam"}, 422, "does not translate"),
+        ({"texts": ["hi"] * 600, "source": "en", "target": "yo"}, 413, "at most 512"),
+    ],
+)  # fmt: skip
+def test_bad_requests_are_told_what_is_wrong(api: TestClient, body: dict[str, object], status: int, told: str) -> None:
+    response = api.post("/v1/translate", json=body)
+    answer = response.json()
+    assert (response.status_code, told in json.dumps(answer)) == (status, True), answer
+
+
+@pytest.mark.parametrize("text", ["🙂🙂👩‍👩‍👧", "12.5 / 7 = ?", "hello Ọjọ́ سلام 日本 привет", "a" * 3000, "!!!", "\u200b x"])
+def test_odd_texts_get_a_sane_answer(api: TestClient, text: str) -> None:
+    result = api.post("/v1/translate", json={"text": text, "source": "en", "target": "yo"}).json()["results"][0]
+    if not any(c.isalpha() for c in text):
+        assert result["translation"] == text
+    assert isinstance(result["translation"], str)
+
+
+def test_a_decode_that_loops_is_cut_at_its_bound_and_says_so(
+    host: Host, api: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert host.engine.writer
+    lanes = host.engine.writer._lanes._lanes
+    with monkeypatch.context() as patched:
+        for lane in lanes:
+            patched.setattr(lane._batch, "end", 10**6)  # no token is the end
+        result = api.post("/v1/translate", json={"text": "hello mum", "source": "en", "target": "yo"}).json()["results"][0]
+    assert result["cut"] is True
+    again = api.post("/v1/translate", json={"text": "hello mum", "source": "en", "target": "yo"}).json()["results"][0]
+    assert isinstance(again["translation"], str)
+
+
+def test_a_translator_does_not_classify(api: TestClient) -> None:
+    response = api.post("/v1/classify", json={"adapter": "en-yo", "text": "hello"})
+    assert response.status_code == 422
+    assert "/v1/translate" in response.json()["error"]["message"]
+
+
+def test_a_libretranslate_client_is_served(url: str, api: TestClient) -> None:
+    client = LibreTranslateAPI(url)
+    languages = {x["code"]: x for x in client.languages()}
+    assert languages["haw"] == {"code": "haw", "name": "Hawaiian", "targets": ["en"]}
+    mine = api.post("/v1/translate", json={"text": "see you soon", "source": "en", "target": "yo"}).json()["results"][0]
+    assert client.translate("see you soon", "en", "yo") == mine["translation"]
+    found = client.detect("Aloha ʻoe")
+    assert {"language", "confidence"} == set(found[0])
+    assert 0 <= found[0]["confidence"] <= 100
+    with pytest.raises(HTTPError) as error:
+        client.translate("hello", "en", "tlh")
+    assert "no adapter translates" in json.loads(error.value.read())["error"]
+
+
+def test_our_own_clients_translate(url: str, api: TestClient) -> None:
+    mine = api.post("/v1/translate", json={"text": "see you soon", "source": "en", "target": "yo"}).json()["results"][0]
+    with Client(url) as client:
+        (one,) = client.translate(["see you soon"], "yo", source="en")
+        mixed = client.batch([{"adapter": "spam", "text": "hello"}, {"adapter": "en-yo", "text": "hello", "target": "yo"}])
+    assert one.translation == mine["translation"]
+    assert (mixed[0].label is None, mixed[1].translation is None) == (False, False)
+
+    async def ask() -> str | None:
+        async with AsyncClient(url) as client:
+            return (await client.translate(["see you soon"], "yo", source="en", beam=1))[0].translation
+
+    assert asyncio.run(ask()) == mine["translation"]
+
+
+def test_libretranslate_lists_alternatives_and_auto(api: TestClient) -> None:
+    answer = api.post("/translate", json={"q": ["see you", "hello"], "source": "en", "target": "yo", "alternatives": 2}).json()
+    assert len(answer["translatedText"]) == len(answer["alternatives"]) == 2
+    assert [len(a) for a in answer["alternatives"]] == [2, 2]
+    for text in ("Aloha ʻoe", "Ọjọ́ dára", "mum"):
+        detected = api.post("/detect", json={"q": text}).json()[0]
+        answer = api.post("/translate", json={"q": text, "source": "auto", "target": "en"}).json()
+        assert answer.get("detectedLanguage", detected) == detected
+    form = api.post("/translate", data={"q": "see you", "source": "en", "target": "yo"}).json()
+    assert isinstance(form["translatedText"], str)
+    for body in (
+        {},
+        {"q": "x"},
+        {"q": "x", "source": "en", "target": "yo", "alternatives": 99},
+        {"q": [], "source": "en", "target": "yo"},
+    ):
+        bad = api.post("/translate", json=body)
+        assert bad.status_code == 400
+        assert isinstance(bad.json()["error"], str)
+    assert api.post("/translate", content="{", headers={"content-type": "application/json"}).status_code == 400
+
+
+def test_a_slot_used_again_answers_with_its_new_adapter(host: Host, writing_backbone: Path, tmp_path: Path) -> None:
+    texts, written = ["hello mum", "see you soon", "the train is late"], set[tuple[str, ...]]()
+    encoder, pieces = load_encoder(writing_backbone), Pieces(BackboneFiles(writing_backbone).decoder_tokenizer)
+    for seed in (20, 21, 22):
+        make_translator(tmp_path / f"t{seed}", writing_backbone, [("en", "yo")], seed)
+        host.engine.add(tmp_path / f"t{seed}")
+        answers = host.engine.answer([Row(f"t{seed}", text) for text in texts])
+        adapted = peft.PeftModel.from_pretrained(load_seq2seq(writing_backbone), tmp_path / f"t{seed}").eval()
+        assert [a.text for a in answers if isinstance(a, Translated)] == translate(adapted, encoder, pieces, texts, "yo")
+        written.add(tuple(a.text for a in answers if isinstance(a, Translated)))
+        host.engine.remove(f"t{seed}")
+    assert len(written) == 3, "the adapters do not differ: the test is void"
+
+
+def test_many_at_once_are_all_answered(host: Host) -> None:
+    rows = [Row("en-yo", f"hello mum {i}", target="yo") for i in range(40)]
+    alone = [host.engine.answer([row])[0] for row in rows[:6]]
+    found: dict[int, list[object]] = {}
+
+    def ask(i: int) -> None:
+        found[i] = list(host.engine.answer(rows))
+
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(isinstance(a, Translated) for answers in found.values() for a in answers)
+    texts = np.array([[a.text for a in answers if isinstance(a, Translated)] for answers in found.values()])
+    assert (texts == texts[0]).all()
+    assert [a.text for a in alone if isinstance(a, Translated)] == texts[0][:6].tolist()

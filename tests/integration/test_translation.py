@@ -1,0 +1,178 @@
+"""`polygraft train` for a translation recipe, then the adapter in the engine and behind the API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import peft
+import pytest
+import yaml
+
+from polygraft.adapter import LAYOUT, load_adapter, load_manifest
+from polygraft.backbone import BackboneFiles, fingerprint, load_seq2seq
+from polygraft.errors import DataError, GoldenMismatch, RecipeError, WrongBackbone
+from polygraft.pieces import Pieces
+from polygraft.recipe import TranslationRecipe, load_recipe
+from polygraft.runtime.engine import Engine
+from polygraft.runtime.rows import Row, Translated
+from polygraft.runtime.search import Search
+from polygraft.text import load_encoder
+from polygraft.training.translation.greedy import translate
+from polygraft.training.translation.job import TranslationJob, prepare
+from polygraft.training.translation.train import train
+
+PAIRS = {
+    "hello mum": "Ọjọ́ dára mum", "see you soon": "dára soon", "the train is late": "train Ọjọ́ late", "call now": "pe now",
+    "dinner tonight": "dinner Ọjọ́", "win a prize": "win dára", "free cash": "free Ọjọ́", "text mum now": "text mum pe",
+    "hello you": "Ọjọ́ dára you", "see mum tonight": "dára mum Ọjọ́", "claim free prize": "claim free dára",
+}  # fmt: skip
+
+
+def recipe(folder: Path, **changes: object) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [f"{a}\t{b}" for a, b in PAIRS.items()]
+    (folder / "train.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    (folder / "dev.tsv").write_text("win cash soon\twin Ọjọ́ soon\nsee the train\tdára train\n", encoding="utf-8")
+    content = {
+        "name": folder.name, "task": "translation", "languages": ["en", "yo"],
+        "data": {
+            "train": [{"source": "en", "target": "yo", "file": "train.tsv"}],
+            "dev": [{"source": "en", "target": "yo", "file": "dev.tsv"}],
+        },
+        "lora": {"r": 8, "alpha": 16},
+        "training": {"steps": 60, "tokens": 400, "learning_rate": 0.01, "evaluations": 2, "bf16": False},
+    }  # fmt: skip
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(content | changes, allow_unicode=True), encoding="utf-8")
+    return folder / "recipe.yaml"
+
+
+def ready(file: Path, backbone: Path) -> TranslationJob:
+    loaded = load_recipe(file)
+    assert isinstance(loaded, TranslationRecipe)
+    return prepare(loaded, file, backbone)
+
+
+@pytest.fixture(scope="module")
+def parent(writing_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = recipe(tmp_path_factory.mktemp("translators") / "en-yo")
+    train(ready(file, writing_backbone), file.parent)
+    return file.parent
+
+
+@pytest.fixture(scope="module")
+def engine(writing_backbone: Path, parent: Path) -> Engine:
+    engine = Engine(writing_backbone, precision="fp32", slots=4)
+    engine.add(parent)
+    return engine
+
+
+def test_an_adapter_that_writes_is_a_peft_folder_with_figures_and_goldens(parent: Path, writing_backbone: Path) -> None:
+    adapter = load_adapter(parent, backbone=fingerprint(writing_backbone))
+    assert adapter.head is None
+    assert adapter.manifest.directions == [("en", "yo"), ("yo", "en")]
+    assert any(s.startswith("encoder.layer.0.") for s in adapter.lora)
+    assert any(s.startswith("decoder.bert.encoder.layer.1.crossattention") for s in adapter.decoder_lora)
+    rungs = adapter.manifest.metrics["directions"]["dev"]["en-yo"]["rungs"]
+    assert set(rungs) == {"copy", "bare", "adapter"}
+    assert rungs["adapter"]["chrf++"]["value"] > rungs["bare"]["chrf++"]["value"]
+    card = (parent / LAYOUT.card).read_text()
+    assert "nw:2" in card
+    assert "the source, copied" in card
+
+
+def test_the_engine_writes_what_pytorch_writes(engine: Engine, parent: Path, writing_backbone: Path) -> None:
+    adapted = peft.PeftModel.from_pretrained(load_seq2seq(writing_backbone), parent).eval()
+    pieces = Pieces(BackboneFiles(writing_backbone).decoder_tokenizer)
+    for target, texts in (("yo", list(PAIRS)), ("en", list(PAIRS.values()))):
+        models = (adapted, load_seq2seq(writing_backbone))
+        wanted, bare = (translate(m, load_encoder(writing_backbone), pieces, texts, target) for m in models)
+        assert wanted != bare, "the adapter changes nothing: the test is void"
+        answers = engine.answer([Row("en-yo", text, target=target) for text in texts])
+        assert [a.text for a in answers if isinstance(a, Translated)] == wanted
+
+
+def test_a_child_starts_from_its_parent_and_every_rung_is_scored(parent: Path, writing_backbone: Path) -> None:
+    options = {"steps": 10, "tokens": 400, "learning_rate": 0.005, "evaluations": 1, "bf16": False}
+    file = recipe(parent.parent / "child", parent="en-yo", training=options, both_ways=False)
+    (file.parent / "mono.txt").write_text("Ọjọ́ dára\nwin mum\n", encoding="utf-8")
+    content = yaml.safe_load(file.read_text())
+    content["back_translation"] = {"file": "mono.txt", "language": "yo"}
+    content |= {"both_ways": True}
+    file.write_text(yaml.safe_dump(content, allow_unicode=True))
+    manifest = train(ready(file, writing_backbone), file.parent, full_ladder=True)
+    assert manifest.parent == f"en-yo@{load_manifest(parent).version}"
+    found = manifest.metrics["directions"]["dev"]["en-yo"]
+    assert set(found["rungs"]) == {"copy", "bare", "from_scratch", "no_parent", "adapter"}
+    assert found["gain_from_parent"]["verdict"] in ("helps", "harms", "no evidence")
+    assert not (file.parent / ".training").exists()
+
+
+def test_bad_recipes_and_data_are_refused_before_training(
+    parent: Path, writing_backbone: Path, backbone: Path, tmp_path: Path
+) -> None:
+    pairs = {"source": "en", "target": "fr", "file": "train.tsv"}
+    unknown = recipe(
+        tmp_path / "unknown", languages=["en", "fr"], data={"train": [pairs], "dev": [pairs | {"file": "dev.tsv"}]}
+    )
+    with pytest.raises(RecipeError, match=r"no tag for fr; it has en, haw, yo"):
+        ready(unknown, writing_backbone)
+    leaky = recipe(tmp_path / "leaky")
+    with (leaky.parent / "train.tsv").open("a", encoding="utf-8") as file:
+        file.write("other\tdára train\n")
+    with pytest.raises(DataError, match="1 pairs have a side that also stands in dev"):
+        ready(leaky, writing_backbone)
+    ragged = recipe(tmp_path / "ragged")
+    (ragged.parent / "train.tsv").write_text("a\tb\nc\n")
+    with pytest.raises(DataError, match=r"line 2 has 1 columns, not 2"):
+        ready(ragged, writing_backbone)
+    with pytest.raises(RecipeError, match="languages"):
+        load_recipe(recipe(tmp_path / "odd", languages=["en", "haw"]))
+    with pytest.raises(WrongBackbone):
+        load_adapter(parent, backbone=fingerprint(backbone))
+
+
+def test_an_adapter_whose_decoder_part_is_not_applied_is_refused(
+    engine: Engine, parent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert engine.writer
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.writer.bank, "write", lambda lora, name: 0)
+        with pytest.raises(GoldenMismatch, match="does not write what it wrote"):
+            engine.add(parent)
+    engine.add(parent)
+
+
+def test_long_text_keeps_its_lines_and_what_has_no_letters(engine: Engine) -> None:
+    text = "Hello mum. See you soon!\n\n  Call now.\n12/04 🙂\n"
+    (answer,) = engine.answer([Row("en-yo", text, target="yo")])
+    assert isinstance(answer, Translated)
+    lines = answer.text.split("\n")
+    assert len(lines) == 5
+    assert lines[2].startswith("  ")
+    assert lines[1] == ""
+    assert lines[3] == "12/04 🙂"
+    assert lines[0]
+
+
+def test_beams_give_alternatives_and_bad_searches_are_refused(engine: Engine) -> None:
+    (answer,) = engine.answer([Row("en-yo", "hello mum", target="yo", search=Search(beam=4, n_best=3))])
+    assert isinstance(answer, Translated)
+    assert len(answer.texts) == 3
+    assert answer.scores == sorted(answer.scores, reverse=True)
+    for bad in ({"beam": 0}, {"beam": 99}, {"n_best": 2}, {"no_repeat": -1}):
+        with pytest.raises(Exception, match=next(iter(bad))):
+            Search(**bad)
+
+
+def test_rows_say_which_direction_or_are_told(engine: Engine) -> None:
+    ask = [
+        Row("en-yo", "hello"),
+        Row("en-yo", "hello", target="haw"),
+        Row("en-yo", "hello", language="en"),
+        Row("en-yo", "hello", language="fr"),
+    ]
+    answers = engine.answer(ask)
+    assert "say which" in str(answers[0])
+    assert "it translates en to yo, yo to en" in str(answers[1])
+    assert isinstance(answers[2], Translated)
+    assert "was made for" in str(answers[3])
