@@ -52,6 +52,13 @@ def label_f1(label: str) -> Metric:
     return metric
 
 
+def recall(gold: Sequence[str], runs: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Of the rows of each label, the percentage that got it, mean over the runs."""
+    wanted = np.asarray(gold)
+    found = np.mean([np.asarray(run) == wanted for run in runs], axis=0)
+    return {str(label): round(100 * float(found[wanted == label].mean()), 1) for label in np.unique(wanted)}
+
+
 def bootstrap(gold: Sequence[str], runs: Sequence[Sequence[str]], metric: Metric, seed: int = 0) -> Interval:
     """`metric` of one or several runs (seeds) on the same rows."""
     return _interval(np.asarray(gold), lambda g, i: _mean(g, runs, metric, i), seed)

@@ -23,7 +23,7 @@ from polygraft.pretrain.corpus import Text
 from polygraft.pretrain.measure import evaluation_sets, measure_retrieval, measure_translation
 from polygraft.pretrain.pretrain import write_backbone
 from polygraft.pretrain.probe import probe_sib200
-from polygraft.pretrain.recipe import PretrainRecipe
+from polygraft.pretrain.recipe import Objectives, Phase, PretrainRecipe
 from polygraft.pretrain.second_stage import add_decoder
 
 SIB = ("eng_Latn", "yor_Latn", "hau_Latn", "swh_Latn", "mri_Latn", "snd_Arab", "urd_Arab")
@@ -33,6 +33,7 @@ VARIANTS: dict[str, dict[str, float]] = {
     "without distillation": {"distil": 0.0},
     "without denoising": {"denoise": 0.0},
     "without masked tokens": {"masked": 0.0},
+    "no translation: distillation alone": {"translate": 0.0, "denoise": 0.0, "masked": 0.0, "align": 1.0},
     "translation alone": {"distil": 0.0, "denoise": 0.0, "masked": 0.0},
 }
 
@@ -44,13 +45,10 @@ def no_text() -> Text:
 def run(options: argparse.Namespace, recipe: PretrainRecipe, changes: dict[str, float]) -> dict[str, object]:
     """Train one variant in a fresh folder and measure it."""
     assert recipe.seq2seq
-    stage = recipe.seq2seq
-    changed = stage.model_copy(
-        update={
-            "objectives": stage.objectives.model_copy(update=changes),
-            "schedule": stage.schedule.model_copy(update={"steps": options.steps, "checkpoint_steps": options.steps}),
-        }
-    )
+    schedule = recipe.seq2seq.phases[-1].schedule
+    budget = {"steps": options.steps, "checkpoint_steps": options.steps, "encoder_lr": 2e-4}
+    phase = Phase(name="bench", objectives=Objectives().model_copy(update=changes), schedule=schedule.model_copy(update=budget))
+    changed = recipe.seq2seq.model_copy(update={"phases": [phase]})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copy(options.recipe / "decoder_tokenizer.json", folder)
@@ -60,8 +58,8 @@ def run(options: argparse.Namespace, recipe: PretrainRecipe, changes: dict[str, 
             changed, folder, options.start, no_text, folder, seed=recipe.seed, device="cpu", hours=None, bf16=None
         )
         seconds = time.monotonic() - started
-        (log,) = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-        (folder / "checkpoint.pt").unlink()
+        (log,) = [json.loads(line) for line in (folder / "bench" / "log.jsonl").read_text().splitlines()]
+        shutil.rmtree(folder / "bench")
         write_backbone(model, folder)
         return {"tokens": log["tokens"], "seconds": round(seconds), **measure(folder, options.data, recipe)}
 

@@ -41,16 +41,18 @@ def write(file: Path, lines: list[str]) -> None:
 
 def folder_of(root: Path, steps: int, **changes: object) -> Path:
     root.mkdir(parents=True)
+    schedule = {
+        "tokens": 300, "checkpoint_steps": 20, "decoder_lr": 5e-3, "encoder_lr": 1e-3, "rows_lr": 1e-3, "ema": 0.9
+    }  # fmt: skip
     recipe = {
         "name": "tiny", "corpora": [{"path": "en-{lang}.train.tsv.gz", "layout": "pairs", "languages": ["yo"]}],
         "held_out": ["*.dev.tsv.gz"],
         "seq2seq": {
-            "decoder": {"layers": 1, "pieces": 600, "dropout": 0.0, "lines": 50},
-            "objectives": {"label_smoothing": 0.0},
-            "schedule": {
-                "steps": steps, "tokens": 300, "max_length": 32, "checkpoint_steps": 20, "decoder_lr": 5e-3,
-                "encoder_lr": 1e-3, "rows_lr": 1e-3, "ema": 0.9,
-            },
+            "decoder": {"layers": 1, "pieces": 600, "dropout": 0.0, "lines": 50}, "max_length": 32,
+            "phases": [
+                {"name": "one", "objectives": {"translate": 0, "denoise": 0, "align": 1}, "schedule": schedule | {"steps": 10}},
+                {"name": "two", "objectives": {"label_smoothing": 0.0}, "schedule": schedule | {"steps": steps}},
+            ],
         },
     }  # fmt: skip
     (root / "recipe.yaml").write_text(yaml.safe_dump(recipe | changes))
@@ -67,7 +69,7 @@ def made(backbone: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 def test_it_learns_and_the_folder_loads_as_a_whole_and_as_an_encoder(made: tuple[Path, Path], backbone: Path) -> None:
     folder, work = made
-    log = [json.loads(line) for line in (work / "log.jsonl").read_text().splitlines()]
+    log = [json.loads(line) for line in (work / "two" / "log.jsonl").read_text().splitlines()]
     assert log[-1]["translate"] < 0.6 * log[0]["translate"]
     assert log[-1]["step"] == 120
     whole = load_seq2seq(folder)
@@ -107,7 +109,7 @@ def test_a_killed_run_ends_as_one_that_was_not(
     real, calls = mixed.losses, itertools.count()
 
     def dies(*args: object) -> object:
-        if next(calls) == 27:
+        if next(calls) == 37:
             raise Killed
         return real(*args)  # type: ignore[arg-type]
 
@@ -126,15 +128,16 @@ def test_a_killed_run_ends_as_one_that_was_not(
 def test_a_carried_checkpoint_is_small_and_goes_on_at_its_step(made: tuple[Path, Path], tmp_path: Path, backbone: Path) -> None:
     folder, work = made
     file = mixed.carry(work)
-    assert file.stat().st_size < 0.25 * (work / "checkpoint.pt").stat().st_size
+    assert file.stat().st_size < 0.25 * (work / "two" / "checkpoint.pt").stat().st_size
     there, elsewhere = folder_of(tmp_path / "there", 125), tmp_path / "elsewhere"
-    elsewhere.mkdir()
+    (elsewhere / "two").mkdir(parents=True)
     shutil.copy(folder / "decoder_tokenizer.json", there)
-    for name in ("carry.safetensors", "packed.npz"):
-        shutil.copy(work / name, elsewhere)
+    for name in ("two/carry.safetensors", "packed.npz"):
+        shutil.copy(work / name, elsewhere / name)
     pretrain(there, tmp_path / "no data here", elsewhere, start=backbone)
-    steps = [json.loads(line)["step"] for line in (elsewhere / "log.jsonl").read_text().splitlines()]
+    steps = [json.loads(line)["step"] for line in (elsewhere / "two" / "log.jsonl").read_text().splitlines()]
     assert steps == [125]
+    assert not (elsewhere / "one").exists(), "the phase before was done elsewhere"
     before, after = load_seq2seq(folder).state_dict(), load_seq2seq(there).state_dict()
     gap = np.mean([float((before[n] - after[n]).abs().mean()) for n in before])
     assert gap < 0.05
@@ -144,8 +147,9 @@ def test_a_decoder_goes_on_beside_an_encoder_that_stays(made: tuple[Path, Path],
     folder, work = made
     further, elsewhere = folder_of(tmp_path / "further", 20), tmp_path / "work"
     recipe = yaml.safe_load((further / "recipe.yaml").read_text())
-    recipe["seq2seq"]["objectives"] |= {"masked": 0, "distil": 0}
-    recipe["seq2seq"]["schedule"]["encoder_lr"] = 0
+    recipe["seq2seq"]["phases"] = recipe["seq2seq"]["phases"][1:]
+    recipe["seq2seq"]["phases"][0]["objectives"] |= {"masked": 0, "distil": 0}
+    recipe["seq2seq"]["phases"][0]["schedule"]["encoder_lr"] = 0
     (further / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     elsewhere.mkdir()
     shutil.copy(work / "packed.npz", elsewhere)
@@ -153,9 +157,9 @@ def test_a_decoder_goes_on_beside_an_encoder_that_stays(made: tuple[Path, Path],
     before, after = fingerprint(folder), fingerprint(further)
     assert encoder_part(before) == encoder_part(after)
     assert before != after
-    log = json.loads((elsewhere / "log.jsonl").read_text().splitlines()[0])
+    log = json.loads((elsewhere / "two" / "log.jsonl").read_text().splitlines()[0])
     assert log["translate"] < 1.0, "it starts from what was learnt"
-    recipe["seq2seq"]["objectives"]["masked"] = 0.1
+    recipe["seq2seq"]["phases"][0]["objectives"]["masked"] = 0.1
     (further / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     with pytest.raises(ValueError, match=r"schedule\.encoder_lr is 0"):
         pretrain(further, tmp_path, elsewhere, start=folder)
@@ -218,7 +222,7 @@ def test_measure_gives_every_figure_and_a_page(made: tuple[Path, Path], data: Pa
     splits = ["train"] * 14 + ["dev"] * 6
     write(root / "sib200" / "labels.tsv.gz", [f"{i}\t{s}\t{t[1]}" for i, (s, t) in enumerate(zip(splits, topics, strict=True))])
     pretrain_alone(with_sets, "yo", 10, work)
-    found = measure(with_sets, root, rows=12, log=work / "log.jsonl", alone=work / "alone")
+    found = measure(with_sets, root, rows=12, work=work, alone=work / "alone")
     assert found["sib200"]["scores"]["yor_Latn"]["folds"] > 90
     assert found["retrieval"]["yo"]["to_english"] > 100 / 12, "trained on these: better than chance"
     pair = found["translation"]["en-yo"]
@@ -226,9 +230,9 @@ def test_measure_gives_every_figure_and_a_page(made: tuple[Path, Path], data: Pa
     assert "nw:2" in pair["backbone"]["signatures"][0]
     assert set(pair) == {"backbone", "copy", "alone", "examples"}
     assert found["text"]["yo"]["pairs"] == len(NOUNS) * len(WHEN) - 1
-    assert found["learning_curve"][-1]["step"] == 120
+    assert found["learning_curves"]["two"][-1]["step"] == 120
     assert set(found["tokens_a_word"]["yo"]) == {"encoder", "decoder", "unknown_percent"}
     html = page(json.loads(json.dumps(found)), beside=found | {"backbone": "<other>"})
-    assert html.count("<svg") == 4
+    assert html.count("<svg") == 5
     assert "&lt;other&gt;" in html or "other" in html
     assert "<other>" not in html

@@ -94,9 +94,10 @@ def alone(
 def carry(
     work: Annotated[Path, typer.Argument(help="The WORK of a pretraining that has a checkpoint.")],
 ) -> None:
-    """Write a small checkpoint, WORK/carry.safetensors, to go on from on another machine.
+    """Write a small checkpoint, WORK/<phase>/carry.safetensors, to go on from on another machine.
 
-    Take it, packed.npz, the backbone folder and the backbone it started from there, and run the same `polygraft pretrain`.
+    Take it (in its folder), packed.npz, the backbone folder and the backbone it started from there, and run the same
+    `polygraft pretrain`. The phases before it are not run again.
     """
     from polygraft.pretrain.mixed import carry as run
 
@@ -132,7 +133,7 @@ def measure(
     data: Annotated[Path, typer.Option(envvar="POLYGRAFT_DATA", help="Root of the data that the recipe names.")],
     output: Annotated[Path, typer.Option(help="Folder for measures.json and measures.html.")],
     rows: Annotated[int, typer.Option(min=10, help="Rows of each evaluation set at most.")] = 200,
-    log: Annotated[Path | None, typer.Option(help="log.jsonl of its training, for the learning curve.")] = None,
+    work: Annotated[Path | None, typer.Option(help="WORK of its pretraining, for the learning curves.")] = None,
     alone: Annotated[Path | None, typer.Option(help="WORK/alone, as `polygraft alone` left it.")] = None,
     beside: Annotated[Path | None, typer.Option(help="measures.json of another backbone, to draw next to it.")] = None,
     backbone: Backbone = None,
@@ -146,7 +147,7 @@ def measure(
     from polygraft.pretrain.measure import measure as run
     from polygraft.pretrain.page import page
 
-    found = run(backbone or default_backbone(), data, rows=rows, log=log, alone=alone)
+    found = run(backbone or default_backbone(), data, rows=rows, work=work, alone=alone)
     output.mkdir(parents=True, exist_ok=True)
     (output / "measures.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     other = json.loads(beside.read_text(encoding="utf-8")) if beside else None

@@ -36,8 +36,11 @@ SIB_LANGUAGES = (
 TARGETS = SIB_LANGUAGES[4:]
 
 
-def measure(folder: Path, data: Path, *, rows: int = 200, log: Path | None = None, alone: Path | None = None) -> dict[str, Any]:
-    """Figures of the backbone in `folder`. `rows` bounds each evaluation set; `log` is its training's `log.jsonl`; `alone`
+def measure(
+    folder: Path, data: Path, *, rows: int = 200, work: Path | None = None, alone: Path | None = None
+) -> dict[str, Any]:
+    """Figures of the backbone in `folder`. `rows` bounds each evaluation set; `work` is the WORK of its
+    pretraining, for the learning curves; `alone`
     holds models of single pairs, one folder a language (`second_stage.train_alone`).
 
     Raises `BackboneError` when the folder is not a backbone.
@@ -56,8 +59,10 @@ def measure(folder: Path, data: Path, *, rows: int = 200, log: Path | None = Non
                 found["translation"][pair]["alone"] = scored["backbone"]
     if text.is_file():
         found["text"] = json.loads(text.read_text(encoding="utf-8"))
-    if log:
-        found["learning_curve"] = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    logs = sorted(work.glob("*/log.jsonl"), key=lambda file: file.stat().st_mtime) if work else []
+    if logs:
+        read = {file.parent.name: file.read_text(encoding="utf-8").splitlines() for file in logs}
+        found["learning_curves"] = {phase: [json.loads(line) for line in lines] for phase, lines in read.items()}
     found["made_with"] = {
         "torch": torch.__version__, "transformers": transformers.__version__, "cpu": machine.machine(),
         "threads": torch.get_num_threads(),

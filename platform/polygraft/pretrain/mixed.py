@@ -1,4 +1,4 @@
-"""The second stage's loop: mixed objectives, warm-up / stable / decay, averaged weights, checkpoints.
+"""The loop of a phase of the second stage: mixed objectives, warm-up / stable / decay, averaged weights, checkpoints.
 
 CPU or CUDA. bf16 autocast on CUDA; on a CPU when it is asked for, since without AMX it is slower than float32. A killed
 run goes on from its last checkpoint with the data it would have seen. `carry` writes a small checkpoint (float16 weights
@@ -20,10 +20,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import EncoderDecoderModel
 
+from polygraft.errors import BackboneError
 from polygraft.pretrain.objectives import Ids, MaskedHead, losses, weigh
 from polygraft.pretrain.pack import Packed
 from polygraft.pretrain.plan import Plan
-from polygraft.pretrain.recipe import Schedule, Seq2SeqRecipe
+from polygraft.pretrain.recipe import Phase, Schedule
 
 
 def rate_at(schedule: Schedule, step: int) -> float:
@@ -59,16 +60,17 @@ class Average:
             p.copy_(self.values[name])
 
 
-def train_mixed(
-    model: EncoderDecoderModel, packed: Packed, recipe: Seq2SeqRecipe, ids: Ids, work: Path, *,
-    seed: int, device: str, bf16: bool, until: float | None = None,
-) -> EncoderDecoderModel:  # fmt: skip
-    """Train to `recipe.schedule.steps` and return the averaged model on the CPU, in eval mode.
+def train_phase(
+    model: EncoderDecoderModel, packed: Packed, phase: Phase, ids: Ids, work: Path, *,
+    seed: int, device: str, bf16: bool, end: float | None = None,
+) -> tuple[EncoderDecoderModel, bool]:  # fmt: skip
+    """Train to `phase.schedule.steps`; returns the averaged model on the CPU, in eval mode, and whether that was reached.
 
-    Writes `work/checkpoint.pt` and `work/log.jsonl`. `until` (seconds of this call) stops early, with a checkpoint; the
-    model returned then is what there is, its learning rate not yet decayed.
+    Writes `work/checkpoint.pt` and `work/log.jsonl`. `end` (of `time.monotonic`) stops early, with a checkpoint; the model
+    returned then is what there is, its learning rate not yet decayed.
     """
-    schedule, objectives = recipe.schedule, recipe.objectives
+    work.mkdir(parents=True, exist_ok=True)
+    schedule, objectives = phase.schedule, phase.objectives
     anchor = copy.deepcopy(model.encoder).to(device).eval().requires_grad_(False)
     learns = schedule.encoder_lr > 0
     words = model.encoder.embeddings.word_embeddings
@@ -93,8 +95,8 @@ def train_mixed(
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     ) as progress, (work / "log.jsonl").open("a", encoding="utf-8") as log:  # fmt: skip
-        bar = progress.add_task("pretrain", total=schedule.steps, completed=step)
-        while step < schedule.steps and (until is None or time.monotonic() - started < until):
+        bar = progress.add_task(phase.name, total=schedule.steps, completed=step)
+        while step < schedule.steps and (end is None or time.monotonic() < end):
             batch = plan[step]
             rng = np.random.default_rng([seed, step, 1])
             with torch.autocast(device, torch.bfloat16, enabled=bf16):
@@ -111,7 +113,9 @@ def train_mixed(
             tokens += int(packed.source_lengths[batch.sources].sum() + packed.target_lengths[batch.targets].sum())
             for name, value in terms.items():
                 sums[name].append(value.item())
-            progress.update(bar, completed=step, description=" ".join(f"{n} {v[-1]:.2f}" for n, v in sums.items()))
+            progress.update(
+                bar, completed=step, description=f"{phase.name}: " + " ".join(f"{n} {v[-1]:.2f}" for n, v in sums.items())
+            )
             if step % schedule.checkpoint_steps == 0 or step == schedule.steps:
                 means = {name: round(float(np.mean(v)), 4) for name, v in sums.items()}
                 record = {"step": step, **means, "tokens": tokens, "seconds": round(time.monotonic() - started)}
@@ -126,7 +130,7 @@ def train_mixed(
         average.copy_to(model)
     plain = nn.Embedding.from_pretrained(sparse.weight.detach().cpu(), freeze=False, padding_idx=0)
     model.encoder.embeddings.word_embeddings = plain
-    return model.eval()
+    return model.eval(), step >= schedule.steps
 
 
 class _Run:
@@ -168,9 +172,14 @@ class _Run:
 
 
 def carry(work: Path) -> Path:
-    """Write `work/carry.safetensors` from the last checkpoint: float16 weights and the step, about a sixth of its size."""
-    state = torch.load(work / "checkpoint.pt", map_location="cpu", weights_only=True)
+    """Write `carry.safetensors` beside the latest checkpoint of a phase under `work`: float16 weights and the step, about a
+    sixth of its size. Raises `BackboneError` when there is none."""
+    checkpoints = sorted(work.glob("*/checkpoint.pt"), key=lambda file: file.stat().st_mtime)
+    if not checkpoints:
+        raise BackboneError(f"{work} has no checkpoint of a second stage; give the WORK folder of a `polygraft pretrain` run")
+    state = torch.load(checkpoints[-1], map_location="cpu", weights_only=True)
     tied = "decoder.cls.predictions.decoder"
     small = {k: v.to(torch.float16).contiguous().clone() for k, v in state["model"].items() if not k.startswith(tied)}
-    save_file(small | {"step": torch.tensor(state["step"])}, work / "carry.safetensors")
-    return work / "carry.safetensors"
+    file = checkpoints[-1].with_name("carry.safetensors")
+    save_file(small | {"step": torch.tensor(state["step"])}, file)
+    return file

@@ -58,6 +58,8 @@ def losses(
         sources = [cut_spans(s, ids, rng) for s in sources]
     inputs = _tensors(pad(sources, 0), device)
     states = model.encoder(**inputs).last_hidden_state
+    if batch.kind == "align":
+        return _towards_english(states, inputs["attention_mask"], batch, packed, anchor, device)
     given, wanted = _target(batch, packed, ids, device)
     out = model.decoder(
         input_ids=given, attention_mask=(given != PAD_ID).long(), encoder_hidden_states=states,
@@ -70,12 +72,18 @@ def losses(
         return {"denoise": loss}
     if not objectives.distil:
         return {"translate": loss}
+    return {"translate": loss} | _towards_english(states, inputs["attention_mask"], batch, packed, anchor, device)
+
+
+def _towards_english(
+    states: torch.Tensor, mask: torch.Tensor, batch: Batch, packed: Packed, anchor: BertModel, device: str
+) -> dict[str, torch.Tensor]:
+    """How far each sentence's vector is from the starting encoder's of its English side."""
     with torch.no_grad():
         english = _tensors(pad([_read(packed, s) for s in batch.english], 0), device)
         goal = mean_pool(anchor(**english).last_hidden_state.float(), english["attention_mask"])
-    vectors = mean_pool(states.float(), inputs["attention_mask"])
-    distil, contrast = towards(vectors, goal)
-    return {"translate": loss, "distil": distil, "contrast": contrast}
+    distil, contrast = towards(mean_pool(states.float(), mask), goal)
+    return {"distil": distil, "contrast": contrast}
 
 
 def weigh(terms: dict[str, torch.Tensor], objectives: Objectives) -> torch.Tensor:

@@ -50,8 +50,8 @@ def page(found: dict[str, Any], beside: dict[str, Any] | None = None) -> str:
     if text := found.get("text"):
         rows = [[k, v["sentences"], v["pairs"], v["tokens"]] for k, v in text.items()]
         parts.append("<h2>Text it may see</h2>" + _table(["language", "sentences", "pairs", "encoder tokens"], rows))
-    if curve := found.get("learning_curve"):
-        parts.append("<h2>Learning curve</h2>" + _curve(curve))
+    for phase, curve in found.get("learning_curves", {}).items():
+        parts.append(f"<h2>Learning curve, {_text(phase)}</h2>" + _curve(curve))
     body = "\n".join(parts)
     return f"<!doctype html><meta charset=utf-8><title>{_text(found['backbone'])}</title><style>{STYLE}</style>{body}\n"
 

@@ -17,9 +17,10 @@ from polygraft.pretrain.batches import cut
 from polygraft.pretrain.pack import Packed
 from polygraft.pretrain.recipe import Objectives, Schedule
 
-Kind = Literal["translate", "denoise", "masked"]
-KINDS: tuple[Kind, ...] = ("translate", "denoise", "masked")
+Kind = Literal["translate", "denoise", "masked", "align"]
+KINDS: tuple[Kind, ...] = ("translate", "denoise", "masked", "align")
 SEGMENT = 100
+ENGLISH_RATE = 0.15  # of `align` rows that read the English side itself, so that English stays where it is
 
 
 @dataclass(frozen=True)
@@ -70,15 +71,15 @@ class Plan:
         made: list[Batch] = []
         while len(made) < count:
             draws = max(2_000, 60 * count)
-            if kind == "translate":
+            if kind in ("translate", "align"):
                 row = self._choose(self._pair_rows, self._pair_mass, exponent, draws, rng, self._pair_chance)
                 english, other = self.packed.pairs[row].T.astype(np.int64)
-                forward = rng.random(len(row)) < 0.5
+                forward = rng.random(len(row)) < (0.5 if kind == "translate" else ENGLISH_RATE)
                 sources, targets = np.where(forward, english, other), np.where(forward, other, english)
             else:
                 sources = targets = english = self._choose(self._rows, self._mass, exponent, draws, rng)
             read, write = self.packed.source_lengths[sources], self.packed.target_lengths[targets] + 2
-            length = read if kind == "masked" else read + write
+            length = read if kind in ("masked", "align") else read + write
             batches = cut(np.lexsort((write, read)), length, self.schedule.tokens)
             whole = batches[:-1] or batches  # the last of several may be nearly empty
             made += [Batch(kind, sources[b], targets[b], english[b]) for b in whole]

@@ -72,12 +72,12 @@ class DecoderRecipe(_Frozen):
 
 
 class Objectives(_Frozen):
-    """What each batch trains: the three shares are of batches; `distil` and `contrast` are terms of
-    every translation batch."""
+    """What each batch trains: the four shares are of batches; `distil` and `contrast` weigh terms of every batch of pairs."""
 
     translate: float = Field(0.7, ge=0, description="decoder writes the translation, both directions")
     denoise: float = Field(0.2, ge=0, description="decoder restores a sentence with spans cut out (BART, Lewis et al. 2020)")
     masked: float = Field(0.1, ge=0, description="encoder restores masked tokens (BERT, Devlin et al. 2019)")
+    align: float = Field(0.0, ge=0, description="encoder alone, on pairs: `distil` and `contrast` without a translation")
     distil: float = Field(2.0, ge=0, description="weight of 1 - cosine to the starting encoder's vector of the English side")
     contrast: float = Field(1.0, ge=0, description="weight of finding that vector among the batch's, with `distil`")
     label_smoothing: float = Field(0.1, ge=0, lt=1)
@@ -88,7 +88,6 @@ class Schedule(_Frozen):
 
     steps: int = Field(20_000, ge=1)
     tokens: int = Field(4096, ge=64, description="source plus target tokens a batch at most, padding included")
-    max_length: int = Field(64, ge=8, description="tokens a sentence at most, on either side")
     decoder_lr: float = Field(1e-3, gt=0, description="decoder and cross-attention")
     encoder_lr: float = Field(1e-4, ge=0, description="encoder body; 0: the encoder stays as it is, its embedding too")
     rows_lr: float = Field(3e-4, gt=0, description="encoder embedding rows")
@@ -100,22 +99,32 @@ class Schedule(_Frozen):
     checkpoint_steps: int = Field(200, ge=1)
 
 
-class Seq2SeqRecipe(_Frozen):
-    """The second stage: a decoder beside the distilled encoder, trained on mixed objectives."""
+class Phase(_Frozen):
+    """One training run of the second stage: it starts from what the phase before it left."""
 
-    decoder: DecoderRecipe = DecoderRecipe()
+    name: str = Field(pattern="[a-z0-9-]+", description="its checkpoints and log lie in WORK/<name>")
     objectives: Objectives = Objectives()
     schedule: Schedule = Schedule()
-    pairs: int = Field(700_000, description="pairs packed at most, drawn with the first exponent")
-    lines: int = Field(150_000, description="monolingual lines packed at most")
 
     @model_validator(mode="after")
-    def _objectives_have_something_to_train(self) -> Seq2SeqRecipe:
-        if self.schedule.encoder_lr == 0 and (self.objectives.masked or self.objectives.distil):
+    def _objectives_have_something_to_train(self) -> Phase:
+        aims = self.objectives
+        trains_encoder = aims.masked or aims.align or (aims.translate and aims.distil)
+        if self.schedule.encoder_lr == 0 and trains_encoder:
             raise ValueError(
-                "objectives.masked and objectives.distil train the encoder, but schedule.encoder_lr is 0: set them to 0"
+                "objectives masked, align and distil train the encoder, but schedule.encoder_lr is 0: set them to 0"
             )
         return self
+
+
+class Seq2SeqRecipe(_Frozen):
+    """The second stage: a decoder beside the distilled encoder, trained on mixed objectives, phase by phase."""
+
+    decoder: DecoderRecipe = DecoderRecipe()
+    phases: list[Phase] = Field([Phase(name="mixed")], min_length=1)
+    max_length: int = Field(64, ge=8, description="tokens a sentence at most, on either side; longer pairs are left out")
+    pairs: int = Field(700_000, description="pairs packed at most")
+    lines: int = Field(150_000, description="monolingual lines packed at most")
 
 
 class PretrainRecipe(_Frozen):

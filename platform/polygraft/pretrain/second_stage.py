@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,10 +18,10 @@ from polygraft.errors import BackboneError
 from polygraft.pieces import Pieces
 from polygraft.pretrain import corpus, decoder_vocabulary, seq2seq
 from polygraft.pretrain.corpus import Text
-from polygraft.pretrain.mixed import train_mixed
+from polygraft.pretrain.mixed import train_phase
 from polygraft.pretrain.objectives import Ids
 from polygraft.pretrain.pack import ENGLISH, Packed, describe, pack
-from polygraft.pretrain.recipe import Objectives, Seq2SeqRecipe
+from polygraft.pretrain.recipe import Objectives, Phase, Seq2SeqRecipe
 from polygraft.text import load_encoder
 
 
@@ -45,10 +46,20 @@ def add_decoder(
     packed = Packed.load(file)
     (folder / "text.json").write_text(json.dumps(describe(packed), indent=1) + "\n", encoding="utf-8")
     model = load_seq2seq(start).requires_grad_(True) if whole else _with_decoder(stage, folder, start, seed)
-    return train_mixed(
-        model, packed, stage, _ids(folder, packed), work, seed=seed, device=device,
-        bf16=device == "cuda" if bf16 is None else bf16, until=None if hours is None else hours * 3600,
-    )  # fmt: skip
+    ids, bf16 = _ids(folder, packed), device == "cuda" if bf16 is None else bf16
+    end = None if hours is None else time.monotonic() + hours * 3600
+    for phase in _left(stage.phases, work):
+        model, done = train_phase(model, packed, phase, ids, work / phase.name, seed=seed, device=device, bf16=bf16, end=end)
+        if not done:
+            break
+    return model
+
+
+def _left(phases: list[Phase], work: Path) -> list[Phase]:
+    """The phases to run: without those before a carried checkpoint that were done elsewhere."""
+    carried = [i for i, phase in enumerate(phases) if (work / phase.name / "carry.safetensors").exists()]
+    first = max(carried, default=0)
+    return [p for i, p in enumerate(phases) if i >= first or (work / p.name / "checkpoint.pt").exists()]
 
 
 def train_alone(
@@ -59,17 +70,16 @@ def train_alone(
     packed = Packed.load(work / "packed.npz")
     if language not in packed.languages or not (chosen := packed.only(language)).pairs.size:
         raise BackboneError(f"{work / 'packed.npz'} has no pairs with {language!r}; it has {', '.join(packed.languages)}")
-    rate = stage.schedule.decoder_lr
-    schedule = stage.schedule.model_copy(
-        update={"steps": steps, "encoder_lr": rate, "rows_lr": rate, "checkpoint_steps": steps}
-    )
-    alone = stage.model_copy(update={"objectives": Objectives(denoise=0, masked=0, distil=0), "schedule": schedule})
+    usual = stage.phases[-1].schedule
+    rate = usual.decoder_lr
+    schedule = usual.model_copy(update={"steps": steps, "encoder_lr": rate, "rows_lr": rate, "checkpoint_steps": steps})
+    phase = Phase(name="alone", objectives=Objectives(denoise=0, masked=0, distil=0), schedule=schedule)
     torch.manual_seed(seed)
     model = EncoderDecoderModel(config=AutoConfig.from_pretrained(folder))
     model.get_encoder().pooler = None
-    own = work / "alone" / language
-    own.mkdir(parents=True, exist_ok=True)
-    return train_mixed(model, chosen, alone, _ids(folder, packed), own, seed=seed, device=device, bf16=device == "cuda")
+    ids, own = _ids(folder, packed), work / "alone" / language
+    model, _ = train_phase(model, chosen, phase, ids, own, seed=seed, device=device, bf16=device == "cuda")
+    return model
 
 
 def _with_decoder(stage: Seq2SeqRecipe, folder: Path, start: Path, seed: int) -> EncoderDecoderModel:
@@ -77,7 +87,7 @@ def _with_decoder(stage: Seq2SeqRecipe, folder: Path, start: Path, seed: int) ->
     body, encoder = load_backbone(start).requires_grad_(True), load_encoder(start)
     pieces = Tokenizer.from_file(str(BackboneFiles(folder).decoder_tokenizer))
     rows = seq2seq.first_rows(pieces, encoder.tokenizer, body.get_input_embeddings().weight.detach().numpy())
-    return seq2seq.build(body, rows, stage.decoder, max_length=2 * stage.schedule.max_length, seed=seed)
+    return seq2seq.build(body, rows, stage.decoder, max_length=2 * stage.max_length, seed=seed)
 
 
 def _ids(folder: Path, packed: Packed) -> Ids:
@@ -92,10 +102,10 @@ def pack_text(stage: Seq2SeqRecipe, folder: Path, start: Path, text: Text, seed:
     if not file.exists():
         learnt = decoder_vocabulary.learn_unigram(stage.decoder, text.foreign | {ENGLISH: text.english}, seed)
         learnt.save(str(file))
-    plan = corpus.plan(text.pairs, draws=stage.pairs, exponent=stage.schedule.first_exponent, seed=seed)
+    plan = corpus.plan(text.pairs, draws=stage.pairs, exponent=stage.phases[0].schedule.first_exponent, seed=seed)
     each = max(1, stage.lines // max(1, len(text.lines)))
     some = {language: lines[:: max(1, len(lines) // each)] for language, lines in text.lines.items()}
-    longest = stage.schedule.max_length
+    longest = stage.max_length
     return pack(
         [text.pairs[i] for i in np.unique(plan)], some, load_encoder(start, max_length=longest),
         Tokenizer.from_file(str(file)), max_length=longest,

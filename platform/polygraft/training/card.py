@@ -53,6 +53,10 @@ def figures_table(metrics: dict[str, Any]) -> str:
     for rung, figures in ladder.items():
         table.append(f"| {RUNGS[rung]} | " + " | ".join(show(figures[n]) for n in names) + " |")
     table.append(f"\nAgainst TF-IDF (paired, macro-F1): {show(metrics['over_tfidf'])}.")
+    if recall := metrics.get("recall"):
+        table.append(
+            "\nRight answers for rows of each label, percent: " + ", ".join(f"{k} {v}" for k, v in recall.items()) + "."
+        )
     gain = metrics.get("gain_from_transfer")
     if gain:
         table.append(f"Gain from transfer over target rows only (paired, macro-F1): {show(gain)}: {gain['verdict']}.")

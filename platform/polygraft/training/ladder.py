@@ -40,6 +40,7 @@ def climb(job: Job, ours: Runs, alone: Runs | None) -> dict[str, Any]:
             rung: {m: evaluate.bootstrap(split.labels, runs, metric).record() for m, metric in metrics.items()}
             for rung, runs in rungs.items()
         },
+        "recall": evaluate.recall(split.labels, ours),
         "over_tfidf": evaluate.paired_difference(split.labels, ours, rungs["tfidf"], evaluate.macro_f1).record(),
     }
     if alone:
