@@ -212,5 +212,6 @@ def test_openapi_names_every_endpoint_and_its_errors(client: TestClient) -> None
     paths = client.get("/openapi.json").json()["paths"]
     assert {(p, m) for p, methods in paths.items() for m in methods} == {
         ("/v1/classify", "post"), ("/v1/adapters", "get"), ("/v1/adapters", "post"), ("/v1/adapters/{name}", "delete"),
+        ("/v1/translate", "post"), ("/v1/batch", "post"), ("/translate", "post"), ("/detect", "post"), ("/languages", "get"),
     }  # fmt: skip
     assert json.dumps(paths).count("ErrorResponse") >= 4

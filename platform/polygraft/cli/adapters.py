@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import Annotated
 
@@ -51,46 +50,26 @@ def train(
     err.print(f"{len(due)} adapters trained again" if due else "every adapter fits this backbone: nothing to train")
 
 
-def _train(file: Path, backbone: Path, target: Path, check: bool, full_ladder: bool, as_json: bool) -> None:
-    from polygraft.recipe import TranslationRecipe, load_recipe
+def _train(recipe: Path, backbone: Path, target: Path, check: bool, full_ladder: bool, as_json: bool) -> None:
+    from polygraft.training.start import start
 
-    recipe = load_recipe(file)
-    if isinstance(recipe, TranslationRecipe):
-        from polygraft.training.translation import card, train
-        from polygraft.training.translation.job import prepare as prepare_translation
-
-        translation = prepare_translation(recipe, file, backbone)
-        pairs = translation.pairs
-        counts, dropped = {n: len(getattr(pairs, n)) for n in ("train", "dev", "test")}, pairs.dropped
-        shown = [" to ".join(direction) for direction in recipe.directions]
-        run, table = functools.partial(train.train, translation), card.figures_table
-    else:
-        from polygraft.training import card as classification_card
-        from polygraft.training import train as classification
-        from polygraft.training.job import prepare
-
-        job = prepare(recipe, file, backbone)
-        splits = job.splits
-        counts = {n: len(s) for n, s in (("train", splits.train), ("dev", splits.dev), ("test", splits.test)) if s}
-        dropped, shown = splits.dropped, splits.labels
-        run, table = functools.partial(classification.train, job), classification_card.figures_table
-    what = ", ".join(shown)
+    begun = start(recipe, backbone)
     if check:
         if as_json:
-            out.print_json(data={"name": recipe.name, "rows": counts, "labels": shown, "ok": True})
+            out.print_json(data={"name": begun.name, "rows": begun.rows, "labels": begun.answers, "ok": True})
         else:
-            out.print(f"{recipe.name}: recipe and data are fine; rows {counts}; {what}")
+            out.print(f"{begun.name}: recipe and data are fine; rows {begun.rows}; {', '.join(begun.answers)}")
         return
-    err.print(f"training {recipe.name}: {counts['train']} rows; {what}")
-    if dropped:
-        err.print(f"{dropped} training rows that also stand in dev or test were dropped (data.on_leak: drop)")
-    manifest = run(target, full_ladder=full_ladder, say=err)
+    err.print(f"training {begun.name}: {begun.rows['train']} rows; {', '.join(begun.answers)}")
+    if begun.dropped:
+        err.print(f"{begun.dropped} training rows that also stand in dev or test were dropped (data.on_leak: drop)")
+    manifest = begun.train(target, full_ladder=full_ladder, say=err)
     if as_json:
         out.print_json(manifest.model_dump_json())
     else:
         from rich.markdown import Markdown
 
-        out.print(Markdown(table(manifest.metrics)))
+        out.print(Markdown(begun.figures(manifest.metrics)))
         out.print(f"\n{manifest.name}@{manifest.version} is in {target}", highlight=False)
 
 

@@ -1,0 +1,46 @@
+"""Which way a recipe is trained: the task decides, once, here."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from polygraft.adapter import Manifest
+from polygraft.recipe import TranslationRecipe, load_recipe
+from polygraft.training import card, job, train
+from polygraft.training.translation import card as translation_card
+from polygraft.training.translation import job as translation_job
+from polygraft.training.translation import train as translation_train
+
+
+@dataclass(frozen=True)
+class Start:
+    """A recipe that was checked. `rows` by split; `answers` are its labels or directions; `train(output, full_ladder=, say=)`
+    trains it; `figures` turns a manifest's metrics into Markdown."""
+
+    name: str
+    rows: dict[str, int]
+    dropped: int
+    answers: list[str]
+    train: Callable[..., Manifest]
+    figures: Callable[[dict[str, Any]], str]
+
+
+def start(file: Path, backbone: Path) -> Start:
+    """Check everything that can be checked without training. Raises `RecipeError`, `DataError`, `BackboneError` or
+    `AdapterError`."""
+    recipe = load_recipe(file)
+    if isinstance(recipe, TranslationRecipe):
+        writing = translation_job.prepare(recipe, file, backbone)
+        rows = {name: len(getattr(writing.pairs, name)) for name in ("train", "dev", "test")}
+        answers = [" to ".join(direction) for direction in recipe.directions]
+        run = functools.partial(translation_train.train, writing)
+        return Start(recipe.name, rows, writing.pairs.dropped, answers, run, translation_card.figures_table)
+    reading = job.prepare(recipe, file, backbone)
+    splits = reading.splits
+    rows = {name: len(split) for name in ("train", "dev", "test") if (split := getattr(splits, name))}
+    run = functools.partial(train.train, reading)
+    return Start(recipe.name, rows, splits.dropped, splits.labels, run, card.figures_table)
