@@ -42,7 +42,7 @@ def test_plan_is_a_function_of_its_arguments_and_lifts_small_languages() -> None
     assert small == pytest.approx(1 / (1 + 100**0.4), abs=0.01)
 
 
-def test_pairs_are_read_from_both_layouts_and_only_training_rows(tmp_path: Path) -> None:
+def test_pairs_are_read_from_every_layout_and_only_training_rows(tmp_path: Path) -> None:
     def write(name: str, text: str) -> None:
         with gzip.open(tmp_path / name, "wt") as out:
             out.write(text)
@@ -50,16 +50,19 @@ def test_pairs_are_read_from_both_layouts_and_only_training_rows(tmp_path: Path)
     write("haw-en.tsv.gz", "aloha\thello\n")
     write("en.gz", "one\ntwo\n\nfour\n")
     write("yo.gz", "ọ̀kan\nèjì\nẹ̀ta\nẹ̀rin\n")
+    write("sms.en.jsonl.gz", '{"id": "1", "text": "hi"}\n{"id": "2", "text": "bye"}\n')
+    write("sms.hi.jsonl.gz", '{"id": "2", "text": "अलविदा", "label": "ham"}\n{"id": "9", "text": "?"}\n')
     write("split.gz", "train\ndev\ntrain\ntrain\n")
     recipe = PretrainRecipe(
         name="x",
         corpora=[
             Corpus(path="{lang}-en.tsv.gz", layout="pairs", languages=["haw"], reverse=True),
             Corpus(path="{lang}.gz", layout="aligned", languages=["yo"], split_file="split.gz"),
+            Corpus(path="sms.{lang}.jsonl.gz", layout="records", languages=["hi"]),
         ],
     )
     pairs = [(p.language, p.english, p.text) for p in corpus.read_text(recipe, tmp_path).pairs]
-    assert pairs == [("haw", "hello", "aloha"), ("yo", "one", "ọ̀kan"), ("yo", "four", "ẹ̀rin")]
+    assert pairs == [("haw", "hello", "aloha"), ("yo", "one", "ọ̀kan"), ("yo", "four", "ẹ̀rin"), ("hi", "bye", "अलविदा")]
 
 
 def test_new_pieces_leave_english_as_it_was() -> None:

@@ -1,13 +1,15 @@
 """Parallel text for pretraining: files on disk -> (language, English, translation) rows -> a sampling plan.
 
-Two layouts are read, both gzip text: `pairs` (English, tab, translation a line; `reverse: true` when the English
-side is second) and `aligned` (one file a language, line i is the same segment in each, an empty line means missing).
+Three layouts are read, all gzip text: `pairs` (English, tab, translation a line; `reverse: true` when the English side is
+second), `aligned` (one file a language, line i is the same segment in each, an empty line means missing) and `records` (JSON
+Lines, one file a language, `text` with the same `id` is the same message).
 Does not: tokenize, or touch evaluation data. SIB-200 / FLORES text must never be listed in a recipe.
 """
 
 from __future__ import annotations
 
 import gzip
+import json
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
@@ -50,6 +52,12 @@ def read_other_splits(recipe: PretrainRecipe, root: Path) -> Iterator[str]:
             yield from (line for line, split in zip(lines, splits, strict=True) if split != "train" and line)
 
 
+def _by_id(path: Path) -> dict[str, str]:
+    """`text` by `id` of JSON Lines: the translations of a message have its id."""
+    records = (json.loads(line) for line in read_lines(path) if line)
+    return {str(r["id"]): str(r["text"]) for r in records}
+
+
 def read_corpus(corpus: Corpus, root: Path) -> list[Pair]:
     """Usable pairs of one corpus: both sides there, neither too long."""
     pairs = []
@@ -57,6 +65,9 @@ def read_corpus(corpus: Corpus, root: Path) -> list[Pair]:
         if corpus.layout == "pairs":
             rows = [line.split("\t") for line in read_lines(root / corpus.path.format(lang=language))]
             sides = [(r[1], r[0]) if corpus.reverse else (r[0], r[1]) for r in rows if len(r) == 2]
+        elif corpus.layout == "records":
+            known, other = (_by_id(root / corpus.path.format(lang=x)) for x in (corpus.english, language))
+            sides = [(known[i], text) for i, text in other.items() if i in known]
         else:
             english = read_lines(root / corpus.path.format(lang=corpus.english))
             sides = list(zip(english, read_lines(root / corpus.path.format(lang=language)), strict=True))

@@ -17,10 +17,10 @@ class Corpus(_Frozen):
     """One parallel corpus in one or more languages."""
 
     path: str = Field(description="file under the data folder; {lang} stands for the language")
-    layout: Literal["pairs", "aligned"]
+    layout: Literal["pairs", "aligned", "records"]
     languages: list[str]
     weight: float = Field(1.0, gt=0, description="sampling weight of a row; general-domain text above scripture")
-    english: str = Field("en", description="aligned: the English file's {lang}")
+    english: str = Field("en", description="aligned, records: the English file's {lang}")
     split_file: str | None = Field(None, description="aligned: file of train/dev/... a line")
     split: str = Field("train", description="aligned with a split file: the lines to read")
     reverse: bool = Field(False, description="pairs: the English side is the second column")
