@@ -152,7 +152,9 @@ class Step(nn.Module):
             grown += [key, value]
         x = self.norm(self.activation(self.transform(x, mix, banks)[0]))
         logits = x @ self.vocabulary + self.bias
-        total = torch.logsumexp(logits, dim=-1, keepdim=True)
+        # Not logsumexp: ONNX Runtime's ReduceLogSumExp took 2.1 of a step's 9.6 ms (16 rows, one core).
+        largest = logits.amax(dim=-1, keepdim=True)
+        total = (logits - largest).exp().sum(dim=-1, keepdim=True).log() + largest
         scores, tokens = torch.topk(logits, 2)
         return tokens, scores - total, *grown
 
@@ -205,6 +207,9 @@ def step_to_onnx(model: EncoderDecoderModel, card: DecoderCard, file: Path) -> N
     top = next(n for n in made.graph.node if n.op_type == "TopK")
     top.input[1] = "best"
     made.graph.input.append(helper.make_tensor_value_info("best", TensorProto.INT64, [1]))
+    del made.graph.value_info[:]  # they name the shapes of the two that the example asked for
+    for output in made.graph.output[:2]:
+        output.type.tensor_type.shape.dim[1].dim_param = "best"
     onnx.save(made, file)
 
 
