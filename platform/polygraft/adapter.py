@@ -178,7 +178,8 @@ def load_adapter(folder: Path, *, backbone: str | None = None) -> Adapter:
     tensors = _tensors(folder / LAYOUT.weights, name)
     lora = lora_arrays(tensors, config["lora_alpha"], name)
     if manifest.directions:
-        return Adapter(manifest, *by_part(lora))
+        inside, outside = by_part(lora)
+        return Adapter(manifest, inside, None, outside)
     head = _tensors(folder / LAYOUT.head, name)
     shapes, labels = {key: value.shape for key, value in head.items()}, len(manifest.labels)
     if set(head) != {"weight", "bias"} or shapes["weight"][0] != labels or shapes["bias"] != (labels,):
@@ -186,11 +187,10 @@ def load_adapter(folder: Path, *, backbone: str | None = None) -> Adapter:
     return Adapter(manifest, lora, Head(head["weight"], head["bias"]))
 
 
-def by_part(lora: Lora) -> tuple[Lora, None, Lora]:
-    """LoRA of a whole encoder-decoder as the encoder's sites, under the names they have in the encoder alone; no head; and
-    the decoder's."""
+def by_part(lora: Lora) -> tuple[Lora, Lora]:
+    """LoRA of a whole encoder-decoder: the encoder's sites, under the names they have in the encoder alone; the decoder's."""
     inside = {name.removeprefix("encoder."): pair for name, pair in lora.items() if name.startswith("encoder.")}
-    return inside, None, {name: pair for name, pair in lora.items() if not name.startswith("encoder.")}
+    return inside, {name: pair for name, pair in lora.items() if not name.startswith("encoder.")}
 
 
 def _peft_config(folder: Path, name: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,6 +58,12 @@ class BackboneFiles:
     @property
     def decoder_tokenizer(self) -> Path:
         return self.folder / "decoder_tokenizer.json"
+
+    def copy_tokenizers(self, target: Path) -> None:
+        """Copy every tokenizer file there is into the folder `target`, unless that is this one."""
+        files = [self.tokenizer, self.tokenizer_config, *([self.decoder_tokenizer] if self.decoder_tokenizer.is_file() else [])]
+        for file in files if self.folder.resolve() != target.resolve() else []:
+            shutil.copyfile(file, target / file.name)
 
     @property
     def onnx(self) -> Path:

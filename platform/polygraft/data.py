@@ -78,6 +78,13 @@ def read_lines(source: str, folder: Path) -> list[str]:
     return text.decode("utf-8").split("\n")
 
 
+def unreadable(source: str, error: Exception) -> str:
+    """What to tell when reading `source` raised `error`: a `KeyError` is an unset variable in its path."""
+    if isinstance(error, KeyError):
+        return f"{source} needs the environment variable {error}; set it to the data's folder"
+    return f"{source} cannot be read: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"
+
+
 def thinned(rows: Sequence[Any], most: int | None) -> list[Any]:
     """At most `most` rows, evenly spread."""
     if most is None or len(rows) <= most:
@@ -169,12 +176,8 @@ def _read_split(
         shown = one if isinstance(one, str) else one.file
         try:
             rows = read_source(expand(one, folder)) if isinstance(one, str) else _labelled(one, data, folder)
-        except KeyError as error:
-            problems.append(f"{name}: {shown} needs the environment variable {error}; set it to the data's folder")
-            continue
         except Exception as error:
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            problems.append(f"{name}: {shown} cannot be read: {reason}")
+            problems.append(f"{name}: {unreadable(shown, error)}")
             continue
         wanted = [*columns, data.label, *([data.id] if data.id else [])]
         missing = [c for c in wanted if rows and c not in rows[0]]

@@ -61,26 +61,29 @@ def recall(gold: Sequence[str], runs: Sequence[Sequence[str]]) -> dict[str, floa
 
 def bootstrap(gold: Sequence[str], runs: Sequence[Sequence[str]], metric: Metric, seed: int = 0) -> Interval:
     """`metric` of one or several runs (seeds) on the same rows."""
-    return _interval(np.asarray(gold), lambda g, i: _mean(g, runs, metric, i), seed)
+    labels = np.asarray(gold)
+    return resampled(len(labels), lambda i: _mean(labels, runs, metric, i), seed)
 
 
 def paired_difference(
     gold: Sequence[str], ours: Sequence[Sequence[str]], theirs: Sequence[Sequence[str]], metric: Metric, seed: int = 0
 ) -> Interval:
     """`metric` of ours minus theirs, resampling the same examples for both."""
-    return _interval(np.asarray(gold), lambda g, i: _mean(g, ours, metric, i) - _mean(g, theirs, metric, i), seed)
+    labels = np.asarray(gold)
+    return resampled(len(labels), lambda i: _mean(labels, ours, metric, i) - _mean(labels, theirs, metric, i), seed)
 
 
 def _mean(gold: Labels, runs: Sequence[Sequence[str]], metric: Metric, rows: NDArray[np.int64]) -> float:
     return float(np.mean([metric(gold[rows], np.asarray(run)[rows]) for run in runs]))
 
 
-def _interval(gold: Labels, figure: Callable[[Labels, NDArray[np.int64]], float], seed: int) -> Interval:
+def resampled(rows: int, figure: Callable[[NDArray[np.int64]], float], seed: int) -> Interval:
+    """`figure` of all of `rows` examples, and its interval over resamples; it is given the examples' numbers."""
     rng = np.random.default_rng(seed)
-    everything = np.arange(len(gold))
-    draws = [figure(gold, rng.choice(everything, len(gold))) for _ in range(RESAMPLES)]
+    everything = np.arange(rows)
+    draws = [figure(rng.choice(everything, rows)) for _ in range(RESAMPLES)]
     low, high = np.percentile(draws, [2.5, 97.5])
-    return Interval(round(figure(gold, everything), 2), round(float(low), 2), round(float(high), 2))
+    return Interval(round(figure(everything), 2), round(float(low), 2), round(float(high), 2))
 
 
 def majority(train: Split, texts: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import sacrebleu
 from numpy.typing import NDArray
 
-from polygraft.evaluate import RESAMPLES, Interval
+from polygraft.evaluate import Interval, resampled
 
 Texts = Sequence[str]
 Counts = NDArray[np.float64]
@@ -42,14 +42,11 @@ def paired_difference(references: Texts, ours: Sequence[Texts], theirs: Sequence
 
 def _resampled(references: Texts, signed: Sequence[tuple[float, Texts]], over: int, seed: int) -> Interval:
     parts = [(sign, *_statistics(run, references)) for sign, run in signed]
-    rng, rows = np.random.default_rng(seed), len(references)
 
     def figure(chosen: NDArray[np.int64]) -> float:
         return sum(sign * score(stats[chosen].sum(axis=0)) for sign, stats, score in parts) / over
 
-    draws = [figure(rng.integers(rows, size=rows)) for _ in range(RESAMPLES)]
-    low, high = np.percentile(draws, [2.5, 97.5])
-    return Interval(round(figure(np.arange(rows)), 2), round(float(low), 2), round(float(high), 2))
+    return resampled(len(references), figure, seed)
 
 
 def _statistics(hypotheses: Texts, references: Texts) -> tuple[Counts, Callable[[Counts], float]]:

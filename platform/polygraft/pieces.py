@@ -20,6 +20,11 @@ def tag(language: str) -> str:
     return f"<{language}>"
 
 
+def bound(read: int) -> int:
+    """How many pieces may be written for a source of `read` encoder tokens: what serving and its reference both keep to."""
+    return 2 * read + 10
+
+
 def languages_of(tokenizer: Tokenizer) -> list[str]:
     """The languages that have a tag."""
     pieces = (str(tokenizer.id_to_token(i)) for i in range(UNKNOWN_ID + 1, tokenizer.get_vocab_size()))

@@ -18,7 +18,7 @@ def step(searching: Searching, *rows: dict[int, float]) -> list[tuple[int, int]]
 
 
 def test_greedy_takes_the_likeliest_until_the_end() -> None:
-    one = Searching(Search(), 5, END, most=10)
+    one = Searching(Search(), END, most=10)
     assert step(one, {7: -0.1}) == [(0, 7)]
     assert step(one, {8: -0.2}) == [(0, 8)]
     assert step(one, {END: -0.3}) is None
@@ -28,7 +28,7 @@ def test_greedy_takes_the_likeliest_until_the_end() -> None:
 
 
 def test_the_bound_cuts_and_says_so() -> None:
-    one = Searching(Search(), 5, END, most=2)
+    one = Searching(Search(), END, most=2)
     step(one, {7: -0.1})
     assert step(one, {7: -0.1}) is None
     (found,) = one.found()
@@ -36,7 +36,7 @@ def test_the_bound_cuts_and_says_so() -> None:
 
 
 def test_a_beam_finds_what_greedy_misses() -> None:
-    one = Searching(Search(beam=2, n_best=2), 5, END, most=10)
+    one = Searching(Search(beam=2, n_best=2), END, most=10)
     assert step(one, *[{7: -0.5, 8: -0.9, 9: -5, 10: -6}] * 2) == [(0, 7), (0, 8)], "beams start equal: the first alone counts"
     assert step(one, {11: -3, 12: -3.1, 13: -9, 14: -9}, {20: -0.1, 21: -4, 22: -9, 23: -9}) == [(1, 20), (0, 11)]
     assert step(one, {END: -0.1, 30: -9, 31: -9, 32: -9}, {END: -0.1, 30: -9, 31: -9, 32: -9}) is None
@@ -48,7 +48,7 @@ def test_a_beam_finds_what_greedy_misses() -> None:
 def test_length_penalty_turns_the_order_of_short_and_long() -> None:
     order = {}
     for penalty in (0.0, 2.0):
-        one = Searching(Search(beam=2, n_best=2, length_penalty=penalty), 5, END, most=4)
+        one = Searching(Search(beam=2, n_best=2, length_penalty=penalty), END, most=4)
         step(one, *[{7: -0.5, END: -1.0, 9: -9, 10: -9}] * 2)
         while step(one, {8: -0.4, END: -3, 9: -9, 10: -9}, {8: -9, END: -9, 9: -9, 10: -9}) is not None:
             pass
@@ -59,7 +59,7 @@ def test_length_penalty_turns_the_order_of_short_and_long() -> None:
 
 
 def test_no_sequence_is_written_twice() -> None:
-    one = Searching(Search(no_repeat=2), 5, END, most=20)
+    one = Searching(Search(no_repeat=2), END, most=20)
     for tokens in ({7: -0.1, 8: -0.2}, {8: -0.1, 9: -0.2}, {7: -0.1, 9: -0.2}, {8: -0.1, 9: -0.2}):
         assert one.wants >= 1
         last = step(one, tokens)

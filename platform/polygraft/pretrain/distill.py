@@ -19,11 +19,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import nn
 from transformers import BertModel
 
-from polygraft.pretrain.batches import cut
 from polygraft.pretrain.corpus import Pair
 from polygraft.pretrain.recipe import Distillation
 from polygraft.pretrain.teacher import mean_pool, towards
 from polygraft.text import Encoded, TextEncoder, pad
+from polygraft.training.batches import cut
 
 GROUP = 8192
 

@@ -13,9 +13,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from polygraft.pretrain.batches import cut
 from polygraft.pretrain.pack import Packed
 from polygraft.pretrain.recipe import Objectives, Schedule
+from polygraft.training.batches import cut
 
 Kind = Literal["translate", "denoise", "masked", "align"]
 KINDS: tuple[Kind, ...] = ("translate", "denoise", "masked", "align")

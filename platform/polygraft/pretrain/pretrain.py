@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import shutil
 from pathlib import Path
 
 import torch
@@ -58,13 +57,8 @@ def pretrain_alone(folder: Path, language: str, steps: int, work: Path, *, devic
     if recipe.seq2seq is None:
         raise BackboneError(f"{folder} has no decoder: its recipe lacks seq2seq, so there is nothing to compare")
     model = train_alone(recipe.seq2seq, folder, language, steps, work, seed=recipe.seed, device=device)
-    there, own = BackboneFiles(folder), work / "alone" / language
-    files = BackboneFiles(own)
-    for source, target in (
-        (there.tokenizer, files.tokenizer), (there.tokenizer_config, files.tokenizer_config),
-        (there.decoder_tokenizer, files.decoder_tokenizer),
-    ):  # fmt: skip
-        shutil.copyfile(source, target)
+    own = work / "alone" / language
+    BackboneFiles(folder).copy_tokenizers(own)
     write_backbone(model, own)
     return own
 

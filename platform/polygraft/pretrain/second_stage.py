@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,9 +36,7 @@ def add_decoder(
     """
     there = BackboneFiles(start)
     whole = there.decoder_tokenizer.is_file()
-    copied = [there.tokenizer, there.tokenizer_config, *([there.decoder_tokenizer] if whole else [])]
-    for one in copied if start.resolve() != folder.resolve() else []:
-        shutil.copyfile(one, folder / one.name)
+    there.copy_tokenizers(folder)
     file = work / "packed.npz"
     if not file.exists():
         pack_text(stage, folder, start, text(), seed).save(file)

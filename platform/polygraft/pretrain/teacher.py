@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import BertModel
 
-from polygraft.pretrain.batches import cut
+from polygraft.training.batches import cut
 from polygraft.training.model import pool
 
 BATCH_TOKENS = 8192

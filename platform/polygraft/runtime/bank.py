@@ -9,14 +9,15 @@ graph's OrtValues wrap, so adding an adapter rebuilds nothing. Does not know nam
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from polygraft.errors import AdapterError, BankFull
-from polygraft.runtime.graph import Site, groups
+from polygraft.errors import AdapterError, BackboneError, BankFull
+from polygraft.runtime.graph import Site, groups, value
 
 Floats = NDArray[np.float32]
 Lora = Mapping[str, tuple[Floats, Floats]]
@@ -67,7 +68,13 @@ class Bank:
                 a = self._arrays[f"{first}.A"][slots].reshape(count, -1, len(members), rank)
                 found[f"{first}.A"] = a.transpose(1, 2, 0, 3).reshape(a.shape[1], -1)
                 found |= {f"{s.name}.B": self._arrays[f"{s.name}.B"][slots].reshape(count * rank, -1) for s in members}
-        return {name: ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array)) for name, array in found.items()}
+        return {name: value(array) for name, array in found.items()}
+
+    def require(self, inputs: Container[str], model: Path) -> None:
+        """Raises `BackboneError` when a graph with these inputs, in the file `model`, does not take every array."""
+        missing = [name for name in self.values if name not in inputs]
+        if missing:
+            raise BackboneError(f"{model} lacks bank inputs {sorted(missing)[:3]}...; export again")
 
     @property
     def free(self) -> int:

@@ -2,13 +2,13 @@
 
 Rows of one batch may have different adapters, target languages and search settings; a text with beam b has b rows. Each
 row has its own position, so texts leave when they are done and others join between two steps (continuous batching, Yu et
-al. 2022, Orca, section 3). Does not: tokenize, split text, or know requests (see `lane` and `translate`).
+al. 2022, Orca, section 3). Does not: tokenize, split text, or know requests (see `lane` and `writer`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from polygraft.runtime.bank import Bank
-from polygraft.runtime.graph import DecoderCard, Floats, open_session
+from polygraft.runtime.graph import DecoderCard, Floats, open_session, value
 from polygraft.runtime.search import Hypothesis, Search, Searching
 
 BLOCKED = np.float32(-10_000)
@@ -37,7 +37,7 @@ class DecoderSession:
 
     def cross(self, states: Floats, mix: Floats, banks: dict[str, ort.OrtValue]) -> list[Floats]:
         """states [rows, seq, hidden] -> key and value of every layer, each [rows, heads, seq, size]."""
-        feeds = banks | {"states": _value(states), "mix": _value(mix)}
+        feeds = banks | {"states": value(states), "mix": value(mix)}
         found = self._cross.run_with_ort_values(None, {k: v for k, v in feeds.items() if k in self._cross_inputs})
         return [v.numpy() for v in found]
 
@@ -67,10 +67,10 @@ class _Open:
 
     text: Text
     searching: Searching
-    rows: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.rows = self.text.search.beam
+    @property
+    def rows(self) -> int:
+        return self.text.search.beam
 
 
 class DecoderBatch:
@@ -84,7 +84,7 @@ class DecoderBatch:
         self._taken, self._rank = -1, 0  # of `_banks`: the bank's count of changes then, and columns an adapter
         card = session.card
         empty = np.zeros((0, card.heads, 0, card.head_size), np.float32)
-        self._past: list[ort.OrtValue] = [_value(empty)] * (2 * card.layers)
+        self._past: list[ort.OrtValue] = [value(empty)] * (2 * card.layers)
         self._given: list[Floats] = [empty] * (2 * card.layers)
         self._fixed: dict[str, ort.OrtValue] = {}
         self._seen = np.zeros((0, 0), bool)  # [rows, past]: columns of the cache that are the row's own
@@ -108,13 +108,13 @@ class DecoderBatch:
         given = self.session.cross(states, self._mix(slots), self._banks)
         rows = np.repeat(np.arange(len(texts)), [t.search.beam for t in texts])
         past = self._seen.shape[1]
-        self._open += [_Open(t, Searching(t.search, t.start, self.end, t.most)) for t in texts]
+        self._open += [_Open(t, Searching(t.search, self.end, t.most)) for t in texts]
         self._given = [_stack(old, new[rows]) for old, new in zip(self._given, given, strict=True)]
         self._source = _stack(self._source, source[rows])
         self._seen = np.concatenate([self._seen, np.zeros((len(rows), past), bool)])
         card = self.session.card
         fresh = np.zeros((len(rows), card.heads, past, card.head_size), np.float32)
-        self._past = [_value(np.concatenate([p.numpy(), fresh])) for p in self._past]
+        self._past = [value(np.concatenate([p.numpy(), fresh])) for p in self._past]
         self._token = np.concatenate([self._token, [t.start for t in texts for _ in range(t.search.beam)]])
         self._position = np.concatenate([self._position, np.zeros(len(rows), np.int64)])
         self._slot = np.concatenate([self._slot, slots[rows]])
@@ -126,8 +126,8 @@ class DecoderBatch:
         mask = np.zeros((self.rows, self._seen.shape[1] + 1), np.float32)
         mask[:, :-1][~self._seen] = BLOCKED
         feeds = self._fixed | {
-            "token": _value(self._token), "position": _value(self._position), "mask": _value(mask),
-            "best": _value(np.array([best], np.int64)),
+            "token": value(self._token), "position": value(self._position), "mask": value(mask),
+            "best": value(np.array([best], np.int64)),
         }  # fmt: skip
         feeds |= dict(zip(self.session.card.cache("past_"), self._past, strict=True))
         tokens, scores, *self._past = self.session.step(feeds)
@@ -171,7 +171,7 @@ class DecoderBatch:
         used = np.flatnonzero(self._seen.any(axis=0))
         first = int(used[0]) if len(used) else self._seen.shape[1]
         self._seen = self._seen[:, first:]
-        self._past = [_value(p.numpy()[rows, :, first:]) for p in self._past]
+        self._past = [value(p.numpy()[rows, :, first:]) for p in self._past]
         self._position, self._slot = self._position[rows], self._slot[rows]
         if changed:
             self._source = self._source[rows]
@@ -199,12 +199,8 @@ class DecoderBatch:
     def _fix(self) -> None:
         """What stays the same from step to step."""
         source = np.where(self._source, np.float32(0), BLOCKED)
-        self._fixed = self._banks | {"mix": _value(self._mix(self._slot)), "source": _value(source)}
-        self._fixed |= {name: _value(g) for name, g in zip(self.session.card.cache(""), self._given, strict=True)}
-
-
-def _value(array: NDArray[np.generic]) -> ort.OrtValue:
-    return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
+        self._fixed = self._banks | {"mix": value(self._mix(self._slot)), "source": value(source)}
+        self._fixed |= {name: value(g) for name, g in zip(self.session.card.cache(""), self._given, strict=True)}
 
 
 def _stack(old: NDArray[Kind], new: NDArray[Kind]) -> NDArray[Kind]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from polygraft.adapter import Manifest
 from polygraft.backbone import BackboneFiles
-from polygraft.errors import BackboneError, InvalidRow, PolygraftError
+from polygraft.errors import InvalidRow, PolygraftError
 from polygraft.runtime import passage, prove
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.graph import Floats, GraphSession, load_card
@@ -47,9 +47,7 @@ class Engine:
         self.encoder = load_encoder(backbone)
         self.session = GraphSession(files.model(precision), threads)
         self.bank = Bank(self.card.sites, slots)
-        missing = set(self.bank.values) - self.session.inputs
-        if missing:
-            raise BackboneError(f"{files.model(precision)} lacks bank inputs {sorted(missing)[:3]}...; export again")
+        self.bank.require(self.session.inputs, files.model(precision))
         decoder = self.card.decoder
         self.writer = Writer(files, decoder, precision, slots, threads or os.cpu_count() or 1) if decoder else None
         self._residents = Residents(self.bank, self.writer.bank if self.writer else None, self._prove)
@@ -170,7 +168,7 @@ class Engine:
         for rank in range(begun.row.search.n_best):
             chosen = iter([h[min(rank, len(h) - 1)] for h in written])
             picked = [None if p.kept else next(chosen) for p in begun.pieces]
-            new = [p.text if h is None else writer.decode([h])[0] for p, h in zip(begun.pieces, picked, strict=True)]
+            new = [p.text if h is None else writer.text(h) for p, h in zip(begun.pieces, picked, strict=True)]
             texts.append(passage.join(begun.pieces, new))
             scores.append(float(np.mean([h.score for h in picked if h is not None] or [0.0])))
         adapter, (source, target) = begun.resident.adapter, begun.direction
@@ -202,7 +200,7 @@ class Engine:
             done: Future[Floats] = Future()
             done.set_result(one)
             written.append(self.writer.write(done, resident.decoder_slot, target, Row("", "").search))
-        return [self.writer.decode(w.result())[0] for w in written]
+        return [self.writer.text(w.result()[0]) for w in written]
 
 
 class _Begun:

@@ -98,6 +98,11 @@ def load_card(backbone: Path) -> GraphCard:
 SLOWER_FUSED = ["SkipLayerNormFusion"]
 
 
+def value(array: NDArray[np.generic]) -> ort.OrtValue:
+    """The array for a graph, where it lies; copied only when it is not contiguous."""
+    return ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
+
+
 def open_session(model: Path) -> ort.InferenceSession:
     """A session that runs each call on the core that makes it."""
     settings = ort.SessionOptions()
@@ -143,11 +148,8 @@ class GraphSession:
 
     def _run_part(self, part: Mapping[str, NDArray[np.int64]], bank: Feeds | None, outputs: list[str]) -> tuple[Floats, ...]:
         longest = part["attention_mask"].sum(axis=1).max()
-        feeds = {
-            name: ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(a[:, :longest] if a.ndim == 2 else a))
-            for name, a in part.items()
-        }
+        feeds = {name: value(a[:, :longest] if a.ndim == 2 else a) for name, a in part.items()}
         if bank:
             feeds |= bank.feeds(part["slots"])
-        given = {name: value for name, value in feeds.items() if name in self.inputs}
-        return tuple(value.numpy() for value in self._session.run_with_ort_values(outputs, given))
+        given = {name: fed for name, fed in feeds.items() if name in self.inputs}
+        return tuple(found.numpy() for found in self._session.run_with_ort_values(outputs, given))

@@ -50,7 +50,7 @@ class Hypothesis:
 class Searching:
     """The search over one text. `advance` once a step."""
 
-    def __init__(self, search: Search, start: int, end: int, most: int) -> None:
+    def __init__(self, search: Search, end: int, most: int) -> None:
         self.search, self.end, self.most = search, end, most
         self._beams: list[list[int]] = [[] for _ in range(search.beam)]
         self._sums = [0.0] + [-np.inf] * (search.beam - 1)  # beams start equal: only the first may be extended

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 
 from polygraft.backbone import BackboneFiles
-from polygraft.errors import BackboneError
-from polygraft.pieces import END_ID, Pieces
+from polygraft.pieces import END_ID, Pieces, bound
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.decode import DecoderSession, Text
 from polygraft.runtime.graph import DecoderCard, Floats
@@ -23,23 +22,21 @@ class Writer:
         files.require(cross, step, files.decoder_tokenizer)
         self.pieces, self.bank, self.positions = Pieces(files.decoder_tokenizer), Bank(card.sites, slots), card.positions
         session = DecoderSession(cross, step, card)
-        missing = set(self.bank.values) - session.inputs
-        if missing:
-            raise BackboneError(f"{step} and {cross} lack bank inputs {sorted(missing)[:3]}...; export again")
+        self.bank.require(session.inputs, step)
         self._lanes = Lanes(session, self.bank, END_ID, threads)
 
     def write(
         self, states: Future[Floats], slot: int, language: str, search: Search, listener: Callable[[str], None] | None = None
     ) -> Future[list[Hypothesis]]:
-        """The hypotheses for a text whose encoder states [seq, hidden] are on their way; at most twice as many tokens as it
-        has, and ten more. `listener` hears the text so far, from another thread."""
+        """The hypotheses for a text whose encoder states [seq, hidden] are on their way; at most as many tokens as
+        `pieces.bound` allows. `listener` hears the text so far, from another thread."""
         written: Future[list[Hypothesis]] = Future()
         heard = None if listener is None else (lambda tokens: listener(self.pieces.decode(tokens)))
 
         def encoded(done: Future[Floats]) -> None:
             try:
                 found = done.result()
-                most = min(self.positions - 1, 2 * len(found) + 10)
+                most = min(self.positions - 1, bound(len(found)))
                 text = Text(found, slot, self.pieces.start(language), search, most)
                 self._lanes.submit(text, heard).add_done_callback(finished)
             except Exception as error:
@@ -55,8 +52,8 @@ class Writer:
         states.add_done_callback(encoded)
         return written
 
-    def decode(self, hypotheses: Sequence[Hypothesis]) -> list[str]:
-        return [self.pieces.decode(h.tokens).strip() for h in hypotheses]
+    def text(self, hypothesis: Hypothesis) -> str:
+        return self.pieces.decode(hypothesis.tokens).strip()
 
     def close(self) -> None:
         self._lanes.close()

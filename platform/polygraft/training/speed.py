@@ -8,6 +8,11 @@ from collections.abc import Callable
 import torch
 
 
+def bf16_wanted(chosen: bool | None, forward: Callable[[], object]) -> bool:
+    """What the recipe chose; left out, the faster one for `forward`."""
+    return bf16_is_faster(forward) if chosen is None else chosen
+
+
 def bf16_is_faster(forward: Callable[[], object]) -> bool:
     """Timed forward passes, the best of five each: CPUs with AMX gain several times from bf16, those without lose half."""
     if torch.cuda.is_available():

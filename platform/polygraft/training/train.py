@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import shutil
-import tempfile
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -21,17 +20,18 @@ from datasets import Dataset
 from rich.console import Console
 from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
 
-from polygraft.adapter import HASHED, LAYOUT, Golden, Manifest, load_adapter, load_manifest, publish, sha256
+from polygraft.adapter import HASHED, Golden, Manifest, load_manifest, sha256
 from polygraft.backbone import encoder_part, fingerprint
 from polygraft.data import Split
 from polygraft.evaluate import macro_f1
 from polygraft.text import Encoded, TextEncoder, pad
 from polygraft.training import ladder, model
 from polygraft.training.card import write_card
+from polygraft.training.finish import finish, made_with
 from polygraft.training.golden import choose_golden
 from polygraft.training.job import SCORING_BATCH, Job, encoder_of, predict
 from polygraft.training.progress import RichProgress
-from polygraft.training.speed import bf16_is_faster
+from polygraft.training.speed import bf16_wanted
 
 
 def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | None = None) -> Manifest:
@@ -53,21 +53,12 @@ def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | N
     say.print("scoring baselines")
     metrics = ladder.climb(job, [r.predicted for r in runs], [r.predicted for r in alone] if alone else None)
     metrics["seeds"] = {str(run.seed): {"dev_macro_f1": round(run.dev_score, 2), "epochs": run.epochs} for run in runs}
-    metrics["made_with"] = {
-        "seconds": round(time.monotonic() - started), "torch": torch.__version__,
-        "transformers": transformers.__version__, "threads": torch.get_num_threads(),
-    }  # fmt: skip
-    with tempfile.TemporaryDirectory(dir=output, prefix=".staging-") as staging_name:
-        staging = Path(staging_name)
-        model.save(best.classifier, staging)
-        shutil.copyfile(job.file, staging / LAYOUT.recipe)
-        manifest = _manifest(job, staging, metrics, choose_golden(best.classifier, job, encoder_of(job)))
-        (staging / LAYOUT.manifest).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        write_card(manifest, job.recipe, staging / LAYOUT.card)
-        for file in staging.iterdir():
-            file.chmod(0o644)
-        load_adapter(staging, backbone=manifest.backbone)
-        publish(staging, output)
+    metrics["made_with"] = made_with(started)
+    golden = choose_golden(best.classifier, job, encoder_of(job))
+    manifest = finish(
+        output, job.file, lambda folder: model.save(best.classifier, folder),
+        lambda folder: _manifest(job, folder, metrics, golden), lambda made, file: write_card(made, job.recipe, file),
+    )  # fmt: skip
     shutil.rmtree(work.parent)
     return manifest
 
@@ -88,7 +79,7 @@ def _train_seed(job: Job, seed: int, work: Path, parent: Path | None) -> Run:
     weights = _class_weights(job.splits.train, labels) if options.class_weights == "balanced" else None
     classifier = model.build(recipe, job.backbone, job.sites, labels, weights, parent, job.parent_labels)
     encoder = encoder_of(job)
-    bf16 = options.bf16 if options.bf16 is not None else bf16_is_faster(lambda: classifier(**_some_rows()))
+    bf16 = bf16_wanted(options.bf16, lambda: classifier(**_some_rows()))
     arguments = TrainingArguments(
         output_dir=str(work),
         num_train_epochs=options.epochs,

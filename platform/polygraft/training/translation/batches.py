@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from polygraft.pieces import END_ID, PAD_ID, Pieces
-from polygraft.pretrain.batches import cut
 from polygraft.recipe import TranslationTraining
 from polygraft.text import Encoded, TextEncoder, pad
+from polygraft.training.batches import cut
 from polygraft.training.translation.model import IGNORED
 from polygraft.training.translation.pairs import Pair
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel
 
-from polygraft.pieces import END_ID, PAD_ID, Pieces
+from polygraft.pieces import END_ID, PAD_ID, Pieces, bound
 from polygraft.text import TextEncoder, pad
 
 BATCH = 48
@@ -15,7 +15,7 @@ BATCH = 48
 
 @torch.no_grad()
 def translate(model: PreTrainedModel, encoder: TextEncoder, pieces: Pieces, texts: Sequence[str], language: str) -> list[str]:
-    """Greedy translations into `language`, in order; each at most twice its source's tokens and ten more.
+    """Greedy translations into `language`, in order; each of at most `pieces.bound` pieces.
 
     Raises `KeyError` when the decoder has no tag for the language.
     """
@@ -30,9 +30,9 @@ def translate(model: PreTrainedModel, encoder: TextEncoder, pieces: Pieces, text
         room = model.config.decoder.max_position_embeddings - 1
         written = model.generate(
             **inputs, decoder_input_ids=torch.full((len(picked), 1), start), do_sample=False, num_beams=1,
-            max_new_tokens=min(room, 2 * longest + 10), eos_token_id=END_ID, pad_token_id=PAD_ID,
+            max_new_tokens=min(room, bound(longest)), eos_token_id=END_ID, pad_token_id=PAD_ID,
             decoder_start_token_id=start,
         )  # fmt: skip
         for i, ids in zip(picked, written[:, 1:].tolist(), strict=True):
-            out[i] = pieces.decode(ids[: 2 * len(rows[i]) + 10]).strip()
+            out[i] = pieces.decode(ids[: bound(len(rows[i]))]).strip()
     return out

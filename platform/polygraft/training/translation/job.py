@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from polygraft.adapter import load_adapter
@@ -12,6 +13,7 @@ from polygraft.data import thinned
 from polygraft.errors import RecipeError
 from polygraft.pieces import Pieces
 from polygraft.recipe import TranslationRecipe
+from polygraft.text import TextEncoder, load_encoder
 from polygraft.training import model
 from polygraft.training.job import check_lora, decoder_graph_sites, find_parent, graph_sites
 from polygraft.training.translation.pairs import Pair, PairSplits, load_pairs
@@ -33,6 +35,11 @@ class TranslationJob:
         """Hash of recipe, data and backbone: checkpoints of one key belong to one training run."""
         parts = [self.recipe.model_dump_json(), *(s["sha256"] for s in self.pairs.sources), fingerprint(self.backbone)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+    @cached_property
+    def texts(self) -> tuple[TextEncoder, Pieces]:
+        """How the backbone reads, and how it writes."""
+        return load_encoder(self.backbone), Pieces(BackboneFiles(self.backbone).decoder_tokenizer)
 
     def rows(self, split: str) -> dict[tuple[str, str], list[Pair]]:
         """Pairs of dev or test by direction, thinned as the recipe says."""

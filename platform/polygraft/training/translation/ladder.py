@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import track
 
 from polygraft import evaluate_text
-from polygraft.backbone import BackboneFiles, load_seq2seq
-from polygraft.pieces import Pieces
-from polygraft.text import load_encoder
+from polygraft.backbone import load_seq2seq
 from polygraft.training.ladder import verdict
 from polygraft.training.translation.greedy import translate
 from polygraft.training.translation.job import TranslationJob
@@ -25,7 +23,6 @@ EXAMPLES = 4
 
 def climb(job: TranslationJob, ours: Sequence[Run], others: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     """Figures of every rung for every direction, on dev and, where there is one, test."""
-    encoder, pieces = load_encoder(job.backbone), Pieces(BackboneFiles(job.backbone).decoder_tokenizer)
     bare = load_seq2seq(job.backbone)
     found: dict[str, Any] = {}
     for split in ("dev", "test") if job.pairs.test else ("dev",):
@@ -36,7 +33,7 @@ def climb(job: TranslationJob, ours: Sequence[Run], others: Mapping[str, Sequenc
             models = {"bare": [bare], **{name: [r.translator.inner for r in runs] for name, runs in others.items()}}
             models["adapter"] = [r.translator.inner for r in ours]
             written = {"copy": [sources]} | {
-                name: [translate(m, encoder, pieces, sources, direction[1]) for m in each] for name, each in models.items()
+                name: [translate(m, *job.texts, sources, direction[1]) for m in each] for name, each in models.items()
             }
             found.setdefault(split, {})["-".join(direction)] = _figures(sources, references, written)
     return {"directions": found}

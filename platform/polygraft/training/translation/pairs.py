@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from polygraft.data import normalised, read_lines, read_source, thinned
+from polygraft.data import normalised, read_lines, read_source, thinned, unreadable
 from polygraft.errors import DataError
 from polygraft.recipe import PairFiles, TranslationRecipe, expand
 
@@ -76,11 +76,8 @@ def _stands_in(pair: Pair, held: set[tuple[str, str]]) -> bool:
 def _read(split: str, one: PairFiles, folder: Path, problems: list[str], seen: list[dict[str, Any]]) -> list[Pair]:
     try:
         rows = _sides(one, folder)
-    except KeyError as error:
-        problems.append(f"{split}: {one.file} needs the environment variable {error}; set it to the data's folder")
-        return []
     except Exception as error:
-        problems.append(f"{split}: {one.file} cannot be read: {str(error).strip().splitlines()[0] if str(error) else error!r}")
+        problems.append(f"{split}: {unreadable(one.file, error)}")
         return []
     if one.reverse:
         rows = [(b, a) for a, b in rows]

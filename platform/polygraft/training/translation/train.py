@@ -7,24 +7,21 @@ from __future__ import annotations
 
 import datetime
 import shutil
-import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
 from rich.console import Console
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from polygraft.adapter import LAYOUT, GoldenText, Manifest, load_adapter, load_manifest, publish, sha256
-from polygraft.backbone import BackboneFiles, fingerprint, load_seq2seq
+from polygraft.adapter import LAYOUT, GoldenText, Manifest, load_manifest, sha256
+from polygraft.backbone import fingerprint, load_seq2seq
 from polygraft.data import read_lines, thinned
-from polygraft.pieces import Pieces
-from polygraft.text import load_encoder
+from polygraft.training.finish import finish, made_with
 from polygraft.training.progress import RichProgress
-from polygraft.training.speed import bf16_is_faster
+from polygraft.training.speed import bf16_wanted
 from polygraft.training.translation import ladder, model
 from polygraft.training.translation.batches import Tensors, encode, scoring_batches, training_batches
 from polygraft.training.translation.card import write_card
@@ -58,21 +55,12 @@ def train(job: TranslationJob, output: Path, *, full_ladder: bool = False, say: 
     metrics = ladder.climb(job, runs, others)
     best = min(runs, key=lambda run: run.dev_loss)
     metrics["seeds"] = {str(run.seed): {"dev_loss": round(run.dev_loss, 4)} for run in runs}
-    metrics["made_with"] = {
-        "seconds": round(time.monotonic() - started), "torch": torch.__version__,
-        "transformers": transformers.__version__, "threads": torch.get_num_threads(),
-    }  # fmt: skip
-    with tempfile.TemporaryDirectory(dir=output, prefix=".staging-") as staging_name:
-        staging = Path(staging_name)
-        model.save(best.translator, staging)
-        shutil.copyfile(job.file, staging / LAYOUT.recipe)
-        manifest = _manifest(job, staging, metrics, _goldens(job, best))
-        (staging / LAYOUT.manifest).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        write_card(manifest, job.recipe, staging / LAYOUT.card)
-        for file in staging.iterdir():
-            file.chmod(0o644)
-        load_adapter(staging, backbone=manifest.backbone)
-        publish(staging, output)
+    metrics["made_with"] = made_with(started)
+    golden = _goldens(job, best)
+    manifest = finish(
+        output, job.file, lambda folder: model.save(best.translator, folder),
+        lambda folder: _manifest(job, folder, metrics, golden), lambda made, file: write_card(made, job.recipe, file),
+    )  # fmt: skip
     shutil.rmtree(work.parent)
     return manifest
 
@@ -91,15 +79,11 @@ def _run(job: TranslationJob, seed: int, work: Path, start: str, say: Console) -
         translator = model.from_scratch(job.recipe, job.backbone)
     else:
         translator = model.build(job.recipe, job.backbone, job.sites, job.parent if start == "parent" else None)
-    rows = encode(_both_ways(job, job.pairs.train), *_texts(job), options.max_length)
-    dev = encode([p for pairs in job.rows("dev").values() for p in pairs], *_texts(job), options.max_length)
-    pad_id = load_encoder(job.backbone).pad_id
+    rows = encode(_both_ways(job, job.pairs.train), *job.texts, options.max_length)
+    dev = encode([p for pairs in job.rows("dev").values() for p in pairs], *job.texts, options.max_length)
+    pad_id = job.texts[0].pad_id
     steps = max(1, options.steps // options.evaluations)
-    bf16 = (
-        options.bf16
-        if options.bf16 is not None
-        else bf16_is_faster(lambda: translator(**scoring_batches(dev[:8], 4096, pad_id)[0]))
-    )
+    bf16 = bf16_wanted(options.bf16, lambda: translator(**scoring_batches(dev[:8], 4096, pad_id)[0]))
     arguments = TrainingArguments(
         output_dir=str(work), max_steps=options.steps, per_device_train_batch_size=1, per_device_eval_batch_size=1,
         learning_rate=min(options.learning_rate, 1e-3) if start == "scratch" else options.learning_rate,
@@ -128,16 +112,12 @@ def _both_ways(job: TranslationJob, pairs: list[Pair]) -> list[Pair]:
     return [*pairs, *(p.turned() for p in pairs)] if job.recipe.both_ways else pairs
 
 
-def _texts(job: TranslationJob) -> tuple[Any, Pieces]:
-    return load_encoder(job.backbone), Pieces(BackboneFiles(job.backbone).decoder_tokenizer)
-
-
 class _Samples(TrainerCallback):  # type: ignore[misc]
     """Prints translations of a few dev rows at every evaluation."""
 
     def __init__(self, job: TranslationJob, say: Console) -> None:
         self.rows = [p for pairs in job.rows("dev").values() for p in thinned(pairs, SHOWN)]
-        self.texts, self.say = _texts(job), say
+        self.texts, self.say = job.texts, say
 
     def on_evaluate(
         self, args: object, state: Any, control: object, model: model.Translator, metrics: Any, **_: object
@@ -163,7 +143,7 @@ def _with_back_translations(job: TranslationJob, work: Path, say: Console) -> Tr
     if not file.exists():
         say.print(f"back-translating {len(lines)} lines of {wanted.language} to {there[1]}")
         translator = model.build(job.recipe, job.backbone, job.sites, job.parent)
-        written = translate(translator.inner.eval(), *_texts(job), lines, there[1])
+        written = translate(translator.inner.eval(), *job.texts, lines, there[1])
         file.write_text("\n".join(w.replace("\n", " ") for w in written), encoding="utf-8")
     made = file.read_text(encoding="utf-8").split("\n")
     pairs = [Pair(m, line, (there[1], there[0]), wanted.weight) for m, line in zip(made, lines, strict=True) if m.strip()]
@@ -177,7 +157,7 @@ def _goldens(job: TranslationJob, run: Run) -> list[GoldenText]:
     bare, found = load_seq2seq(job.backbone), list[tuple[float, GoldenText]]()
     for (_, target), pairs in job.rows("dev").items():
         texts = [p.source for p in pairs if len(p.source) <= 120][:40]
-        both = [translate(m, *_texts(job), texts, target) for m in (run.translator.inner, bare)]
+        both = [translate(m, *job.texts, texts, target) for m in (run.translator.inner, bare)]
         found += [
             (likeness(w, b), GoldenText(text=t, target=target, written=w, bare=b))
             for t, w, b in zip(texts, *both, strict=True)

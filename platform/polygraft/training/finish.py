@@ -1,0 +1,43 @@
+"""What every training run ends with: an adapter folder put together beside its place, checked, and moved there."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from polygraft.adapter import LAYOUT, Manifest, load_adapter, publish
+
+
+def made_with(started: float) -> dict[str, Any]:
+    """Seconds since `started` (of `time.monotonic`), versions and threads, for the manifest's metrics."""
+    return {
+        "seconds": round(time.monotonic() - started), "torch": torch.__version__,
+        "transformers": transformers.__version__, "threads": torch.get_num_threads(),
+    }  # fmt: skip
+
+
+def finish(
+    output: Path, recipe: Path, save: Callable[[Path], None], describe: Callable[[Path], Manifest],
+    write_card: Callable[[Manifest, Path], None],
+) -> Manifest:  # fmt: skip
+    """`save` writes the weights into a folder, `describe` gives the manifest of what lies there, `write_card` the card. Returns
+    the manifest. Raises `AdapterError` when the result cannot be loaded; `output` has not changed then."""
+    with tempfile.TemporaryDirectory(dir=output, prefix=".staging-") as name:
+        staging = Path(name)
+        save(staging)
+        shutil.copyfile(recipe, staging / LAYOUT.recipe)
+        manifest = describe(staging)
+        (staging / LAYOUT.manifest).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        write_card(manifest, staging / LAYOUT.card)
+        for file in staging.iterdir():
+            file.chmod(0o644)
+        load_adapter(staging, backbone=manifest.backbone)
+        publish(staging, output)
+    return manifest
