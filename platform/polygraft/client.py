@@ -1,7 +1,7 @@
 """A typed Python client for a running server, sync and async.
 
     with Client("http://localhost:3000") as client:
-        client.classify("spam-en", ["WIN a FREE phone now!"])[0].label
+        client.classify("spam-en", ["WIN a FREE phone now! Text WIN to 80182"])[0].label
 
 Errors of the server are raised as `ServerError`, with its own message; errors of single rows stay in their place.
 """

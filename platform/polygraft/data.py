@@ -7,9 +7,8 @@ Does not: tokenize, or decide what to do with a leak beyond what the recipe says
 from __future__ import annotations
 
 import hashlib
-import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import fsspec
 
 from polygraft.errors import DataError, RecipeError
+from polygraft.leaks import Leak, leaked_texts, settle
 from polygraft.recipe import DataRecipe, LabelledText, One, Recipe, expand, load_recipe
 
 READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
@@ -34,7 +34,7 @@ class Split:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def without(self, drop: set[int]) -> Split:
+    def without(self, drop: Container[int]) -> Split:
         def keep(values: list[str]) -> list[str]:
             return [v for i, v in enumerate(values) if i not in drop]
 
@@ -43,14 +43,15 @@ class Split:
 
 @dataclass(frozen=True)
 class Splits:
-    """`test` is None when the recipe has none. `sources` lists file, rows, SHA-256 and licence for the manifest."""
+    """`test` is None when the recipe has none. `sources` lists file, rows, SHA-256 and licence, `leaks` how many training rows
+    of each kind leaked and what was done about it, for the manifest."""
 
     train: Split
     dev: Split
     test: Split | None
     labels: list[str]
     sources: list[dict[str, Any]]
-    dropped: int = 0
+    leaks: dict[str, Any]
 
 
 def read_source(source: str) -> list[dict[str, Any]]:
@@ -92,8 +93,9 @@ def thinned(rows: Sequence[Any], most: int | None) -> list[Any]:
     return [rows[i * len(rows) // most] for i in range(most)]
 
 
-def load_splits(recipe: Recipe, folder: Path) -> Splits:
-    """Read, check and clean every split of `recipe`, whose file lies in `folder`.
+def load_splits(recipe: Recipe, folder: Path, *, allow_leak: str | None = None) -> Splits:
+    """Read, check and clean every split of `recipe`, whose file lies in `folder`. `allow_leak` is the reason for which training
+    rows may stand in dev or test.
 
     Raises `DataError` with every problem found: unreadable files, missing columns, empty texts, one class only, labels
     outside the recipe's, rows that stand in two splits.
@@ -111,15 +113,12 @@ def load_splits(recipe: Recipe, folder: Path) -> Splits:
     labels = recipe.labels or sorted(set(train.labels))
     problems += _label_problems(labels, splits)
     leaks = _leaks(train, [s for s in (dev, test) if s is not None])
-    if leaks and recipe.data.on_leak == "error":
-        shown = "; ".join(repr(train.texts[i][:60]) for i in sorted(leaks)[:3])
-        problems.append(
-            f"train: {len(leaks)} rows also stand in dev or test (same text, digits apart, or same id), e.g. {shown}; "
-            "remove them, or set data.on_leak: drop"
-        )
+    settled = settle(leaks, train.texts, "rows also stand in dev or test", recipe.data.on_leak, allow_leak)
+    if settled.problem:
+        problems.append(settled.problem)
     if problems:
         raise DataError(f"data of {recipe.name}", problems)
-    return Splits(train.without(leaks), dev, test, labels, sources, dropped=len(leaks))
+    return Splits(train.without(settled.drop), dev, test, labels, sources, settled.record)
 
 
 def check_parent(recipe: Recipe, parent_recipe: Path, splits: Splits) -> None:
@@ -159,12 +158,6 @@ def _labelled(one: LabelledText, data: DataRecipe, folder: Path) -> list[dict[st
     kept = thinned([t for t in texts if t and len(t) <= one.most_characters], one.limit)
     text = data.text if isinstance(data.text, str) else data.text[0]
     return [{text: t, data.label: one.label} for t in kept]
-
-
-def normalised(text: str) -> str:
-    """What counts as the same text: NFC, lower case, digits collapsed, white space folded."""
-    folded = "".join("0" if c.isdigit() else c for c in unicodedata.normalize("NFC", text).lower())
-    return " ".join(folded.split())
 
 
 def _read_split(
@@ -213,8 +206,7 @@ def _label_problems(labels: list[str], splits: dict[str, Split]) -> list[str]:
     return problems
 
 
-def _leaks(train: Split, held_out: list[Split]) -> set[int]:
-    texts = {normalised(t) for split in held_out for t in split.texts}
+def _leaks(train: Split, held_out: list[Split]) -> dict[int, Leak]:
     ids = {i for split in held_out for i in split.ids}
-    by_text = {i for i, t in enumerate(train.texts) if normalised(t) in texts}
-    return by_text | {i for i, value in enumerate(train.ids) if value in ids}
+    by_id = {i: Leak("same id", value) for i, value in enumerate(train.ids) if value in ids}
+    return by_id | leaked_texts(train.texts, [t for split in held_out for t in split.texts])

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas
 import pytest
 
-from polygraft.data import check_parent, load_splits, normalised, read_source
+from polygraft.data import check_parent, load_splits, read_source
 from polygraft.errors import DataError
 from polygraft.recipe import Recipe
 
@@ -99,7 +99,10 @@ def test_duplicates_across_splits_digits_apart_are_refused_or_dropped(folder: Pa
     with pytest.raises(DataError, match="1 rows also stand in dev or test"):
         load_splits(recipe(), folder)
     splits = load_splits(recipe(on_leak="drop"), folder)
-    assert splits.dropped == 1
+    assert splits.leaks == {"equal": 1, "done": "dropped"}
+    allowed = load_splits(recipe(), folder, allow_leak="the source says so")
+    assert allowed.leaks == {"equal": 1, "done": "allowed: the source says so"}
+    assert len(allowed.train) == len(splits.train) + 1
     assert "win cash 55" not in splits.train.texts
 
 
@@ -121,7 +124,3 @@ def test_a_parent_trained_on_a_translation_of_a_test_row_is_refused(folder: Path
     child = recipe(id="id")
     with pytest.raises(DataError, match="translations of rows that parent parent was trained on"):
         check_parent(child, parent / "recipe.yaml", load_splits(child, folder))
-
-
-def test_normalised() -> None:
-    assert normalised("Call  0800\n123") == normalised("call 0999 456")

@@ -4,23 +4,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tokenizers import Tokenizer
+from transformers import BertConfig
+from transformers.models.bert.modeling_bert import BertLMPredictionHead
 
 from polygraft import pieces
+from polygraft.errors import BackboneError
 from polygraft.pretrain.corpus import Pair
 from polygraft.pretrain.decoder_vocabulary import learn_unigram
-from polygraft.pretrain.mixed import rate_at
+from polygraft.pretrain.mixed import blend, rate_at
 from polygraft.pretrain.objectives import Ids, cut_spans
 from polygraft.pretrain.pack import Packed, describe, pack
 from polygraft.pretrain.plan import SEGMENT, Plan, exponent_at
-from polygraft.pretrain.recipe import DecoderRecipe, Objectives, Schedule
+from polygraft.pretrain.recipe import DecoderRecipe, Objectives, Phase, Schedule
 from polygraft.text import Encoded, load_encoder
+from polygraft.training.softmax import IGNORED, written_loss
 
 TEXT = {
     "en": ["See you soon, mum.", "WIN a free prize now!", "The train is late tonight."] * 40,
     "yo": ["Ọjọ́ dára púpọ̀ lónìí.", "Ẹ kú àárọ̀, màmá."] * 40,
     "haw": ["He aha ka inoa o kēia mokupuni?", "ʻO wai kou inoa?"] * 40,
 }
+
+
+TRANSLATE = Phase(name="translate", objectives=Objectives(denoise=0, masked=0), schedule=Schedule(steps=100, tokens=200))
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +84,8 @@ def test_packed_text_is_what_was_put_in(packed: Packed, backbone: Path, decoder:
 
 
 def test_the_plan_depends_on_the_step_alone(packed: Packed) -> None:
-    schedule = Schedule(steps=400, tokens=200)
-    one, other = (Plan(packed, Objectives(), schedule, seed=1) for _ in range(2))
+    phase = Phase(name="all", schedule=Schedule(steps=400, tokens=200))
+    one, other = (Plan(packed, phase, seed=1) for _ in range(2))
     later = other[SEGMENT + 5]
     for step in (0, 7, SEGMENT + 5):
         a, b = one[step], later if step > SEGMENT else other[step]
@@ -89,7 +97,7 @@ def test_the_plan_depends_on_the_step_alone(packed: Packed) -> None:
 
 
 def test_batches_keep_to_the_budget_and_pair_translations_with_their_english(packed: Packed) -> None:
-    plan = Plan(packed, Objectives(denoise=0, masked=0), Schedule(steps=100, tokens=200), seed=0)
+    plan = Plan(packed, TRANSLATE, seed=0)
     linked = {tuple(p) for p in packed.pairs.tolist()}
     directions = set()
     for step in range(60):
@@ -101,6 +109,36 @@ def test_batches_keep_to_the_budget_and_pair_translations_with_their_english(pac
             assert (english, other) in linked
             directions.add(source == english)
     assert directions == {True, False}
+
+
+def test_a_phase_may_keep_to_some_languages(packed: Packed) -> None:
+    objectives = Objectives(translate=0.5, denoise=0.5, masked=0)
+    plan = Plan(packed, TRANSLATE.model_copy(update={"languages": ["haw"], "objectives": objectives}), seed=0)
+    seen = {packed.languages[packed.language[s]] for step in range(SEGMENT) for s in [*plan[step].sources, *plan[step].targets]}
+    assert seen == {"en", "haw"}
+    with pytest.raises(BackboneError, match="no pairs with sm; there are haw, yo"):
+        Plan(packed, TRANSLATE.model_copy(update={"languages": ["haw", "sm"]}), seed=0)
+
+
+def test_drawn_negatives_stand_for_all_pieces() -> None:
+    torch.manual_seed(0)
+    head = BertLMPredictionHead(BertConfig(vocab_size=500, hidden_size=32)).requires_grad_(False)
+    states, labels = torch.randn(4, 11, 32), torch.randint(0, 60, (4, 11))
+    labels[:, -1] = IGNORED
+    rng = np.random.default_rng(0)
+    whole, every, *some = (float(written_loss(head, states, labels, rng, negatives=n)) for n in (0, 500, *[100] * 30))
+    assert every == pytest.approx(whole, abs=1e-5)
+    assert np.mean(some) == pytest.approx(whole, abs=0.05)
+    assert np.std(some) > 0
+    with pytest.raises(ValueError, match="set one of them to 0"):
+        Objectives(negatives=100)
+
+
+def test_blend_moves_weights_towards_the_start() -> None:
+    ours, theirs = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    expected = 0.75 * ours.weight + 0.25 * theirs.weight
+    blend(ours, theirs, 0.25)
+    torch.testing.assert_close(ours.weight, expected)
 
 
 def test_small_languages_count_most_in_the_last_third() -> None:

@@ -23,6 +23,9 @@ def train(
     every: Annotated[
         bool, typer.Option("--all", help="Instead of a recipe: every adapter of the library made for another backbone.")
     ] = False,
+    allow_leak: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Train although rows leak; the reason is kept in the manifest.")
+    ] = None,
     backbone: Backbone = None,
     as_json: AsJson = False,
 ) -> None:
@@ -34,11 +37,11 @@ def train(
     """
     if every == (recipe is not None):
         raise typer.BadParameter("give a recipe, or --all without one")
-    if every and (output or check):
-        raise typer.BadParameter("--all trains in place: leave --output and --check out")
+    if every and (output or check or allow_leak):
+        raise typer.BadParameter("--all trains each recipe in place, as it is: leave the other options out")
     home = backbone or default_backbone()
     if recipe is not None:
-        _train(recipe, home, output or recipe.resolve().parent, check, full_ladder, as_json)
+        _train(recipe, home, output or recipe.resolve().parent, check, full_ladder, allow_leak, as_json)
         return
     from polygraft.backbone import fingerprint
     from polygraft.library import Library, default_library
@@ -46,14 +49,19 @@ def train(
 
     due = outdated(Library(default_library()), fingerprint(home))
     for one in due:
-        _train(one.recipe, home, one.recipe.parent, False, full_ladder or one.full_ladder, as_json)
+        _train(one.recipe, home, one.recipe.parent, False, full_ladder or one.full_ladder, None, as_json)
     err.print(f"{len(due)} adapters trained again" if due else "every adapter fits this backbone: nothing to train")
 
 
-def _train(recipe: Path, backbone: Path, target: Path, check: bool, full_ladder: bool, as_json: bool) -> None:
+def _train(
+    recipe: Path, backbone: Path, target: Path, check: bool, full_ladder: bool, allow_leak: str | None, as_json: bool
+) -> None:
+    from polygraft.leaks import sentence
     from polygraft.training.start import start
 
-    begun = start(recipe, backbone)
+    begun = start(recipe, backbone, allow_leak=allow_leak)
+    if begun.leaks:
+        err.print(sentence(begun.leaks))
     if check:
         if as_json:
             out.print_json(data={"name": begun.name, "rows": begun.rows, "labels": begun.answers, "ok": True})
@@ -61,8 +69,6 @@ def _train(recipe: Path, backbone: Path, target: Path, check: bool, full_ladder:
             out.print(f"{begun.name}: recipe and data are fine; rows {begun.rows}; {', '.join(begun.answers)}")
         return
     err.print(f"training {begun.name}: {begun.rows['train']} rows; {', '.join(begun.answers)}")
-    if begun.dropped:
-        err.print(f"{begun.dropped} training rows that also stand in dev or test were dropped (data.on_leak: drop)")
     manifest = begun.train(target, full_ladder=full_ladder, say=err)
     if as_json:
         out.print_json(manifest.model_dump_json())

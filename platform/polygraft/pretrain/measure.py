@@ -40,8 +40,8 @@ def measure(
     folder: Path, data: Path, *, rows: int = 200, work: Path | None = None, alone: Path | None = None
 ) -> dict[str, Any]:
     """Figures of the backbone in `folder`. `rows` bounds each evaluation set; `work` is the WORK of its
-    pretraining, for the learning curves; `alone`
-    holds models of single pairs, one folder a language (`second_stage.train_alone`).
+    pretraining, for the learning curves; `alone` holds models of single pairs, one folder a
+    language (`second_stage.train_alone`).
 
     Raises `BackboneError` when the folder is not a backbone.
     """
@@ -49,7 +49,10 @@ def measure(
     sets = evaluation_sets(recipe, data, rows)
     found: dict[str, Any] = {"backbone": recipe.name, "fingerprint": fingerprint(folder), "rows_a_set": rows}
     sib = probe_sib200(folder, data / "sib200", SIB_LANGUAGES)
-    found["sib200"] = {"scores": sib, "low_resource_mean": _mean([sib[language]["folds"] for language in TARGETS])}
+    means = {
+        protocol: _mean([sib[language][protocol] for language in TARGETS]) for protocol in ("folds", "centred", "official")
+    }
+    found["sib200"] = {"scores": sib, "low_resource_mean": means}
     found["retrieval"] = measure_retrieval(folder, sets)
     found["tokens_a_word"] = _tokens(folder, sets)
     if BackboneFiles(folder).decoder_tokenizer.is_file():

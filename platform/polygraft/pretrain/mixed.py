@@ -60,6 +60,14 @@ class Average:
             p.copy_(self.values[name])
 
 
+@torch.no_grad()
+def blend(model: nn.Module, start: nn.Module, share: float) -> None:
+    """Move the weights of `model` towards those it started from by `share` (Wortsman et al. 2022, "Robust fine-tuning of
+    zero-shot models"): a training that gains somewhere and forgets elsewhere keeps most of the gain."""
+    for ours, theirs in zip(model.parameters(), start.parameters(), strict=True):
+        ours.lerp_(theirs, share)
+
+
 def train_phase(
     model: EncoderDecoderModel, packed: Packed, phase: Phase, ids: Ids, work: Path, *,
     seed: int, device: str, bf16: bool, end: float | None = None,
@@ -69,8 +77,8 @@ def train_phase(
     Writes `work/checkpoint.pt` and `work/log.jsonl`. `end` (of `time.monotonic`) stops early, with a checkpoint; the model
     returned then is what there is, its learning rate not yet decayed.
     """
+    plan, schedule, objectives = Plan(packed, phase, seed), phase.schedule, phase.objectives
     work.mkdir(parents=True, exist_ok=True)
-    schedule, objectives = phase.schedule, phase.objectives
     anchor = copy.deepcopy(model.encoder).to(device).eval().requires_grad_(False)
     learns = schedule.encoder_lr > 0
     words = model.encoder.embeddings.word_embeddings
@@ -90,8 +98,8 @@ def train_phase(
     average = Average(model, schedule.ema)
     run = _Run(model, head, average, [o for o, _ in optimizers], work, device)
     step = run.resume()
-    plan = Plan(packed, objectives, schedule, seed)
-    started, sums, tokens = time.monotonic(), defaultdict[str, list[float]](list), 0
+    tokens, before = _so_far(work / "log.jsonl", step)
+    started, sums = time.monotonic() - before, defaultdict[str, list[float]](list)
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     ) as progress, (work / "log.jsonl").open("a", encoding="utf-8") as log:  # fmt: skip
@@ -130,7 +138,16 @@ def train_phase(
         average.copy_to(model)
     plain = nn.Embedding.from_pretrained(sparse.weight.detach().cpu(), freeze=False, padding_idx=0)
     model.encoder.embeddings.word_embeddings = plain
+    if phase.keep:
+        blend(model.encoder, anchor.to("cpu"), phase.keep)
     return model.eval(), step >= schedule.steps
+
+
+def _so_far(log: Path, step: int) -> tuple[int, float]:
+    """Tokens and seconds until `step`, as the log of the run that is taken up tells."""
+    lines = log.read_text(encoding="utf-8").splitlines() if step and log.exists() else []
+    records = [r for r in map(json.loads, lines) if r["step"] <= step]
+    return (records[-1]["tokens"], records[-1]["seconds"]) if records else (0, 0.0)
 
 
 class _Run:

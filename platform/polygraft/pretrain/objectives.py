@@ -20,8 +20,8 @@ from polygraft.pretrain.plan import Batch
 from polygraft.pretrain.recipe import Objectives
 from polygraft.pretrain.teacher import mean_pool, towards
 from polygraft.text import Encoded, pad
+from polygraft.training.softmax import IGNORED, written_loss
 
-IGNORED = -100
 MASK_RATE, SPAN_RATE, SPAN_LENGTH = 0.15, 0.3, 3
 
 
@@ -61,13 +61,14 @@ def losses(
     if batch.kind == "align":
         return _towards_english(states, inputs["attention_mask"], batch, packed, anchor, device)
     given, wanted = _target(batch, packed, ids, device)
-    out = model.decoder(
+    out = model.decoder.bert(
         input_ids=given, attention_mask=(given != PAD_ID).long(), encoder_hidden_states=states,
         encoder_attention_mask=inputs["attention_mask"],
     )  # fmt: skip
-    smoothing = objectives.label_smoothing
-    logits = out.logits.float().flatten(0, 1)
-    loss = nn.functional.cross_entropy(logits, wanted.flatten(), ignore_index=IGNORED, label_smoothing=smoothing)
+    loss = written_loss(
+        model.decoder.cls.predictions, out.last_hidden_state, wanted, rng,
+        negatives=objectives.negatives, smoothing=objectives.label_smoothing,
+    )  # fmt: skip
     if batch.kind == "denoise":
         return {"denoise": loss}
     if not objectives.distil:

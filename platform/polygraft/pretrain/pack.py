@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -60,11 +60,6 @@ class Packed:
     def written(self, sentence: int) -> NDArray[np.uint16]:
         """What the decoder writes: ids without tag and end."""
         return self.target[slice(*self.target_at[sentence : sentence + 2])]
-
-    def only(self, language: str) -> Packed:
-        """The same sentences with the pairs of one language."""
-        mine = self.language[self.pairs[:, 1]] == self.languages.index(language)
-        return replace(self, pairs=self.pairs[mine], weight=self.weight[mine])
 
     def save(self, file: Path) -> None:
         """Compressed; written beside and moved, so a killed run leaves no half file."""

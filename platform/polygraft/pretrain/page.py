@@ -22,7 +22,11 @@ def page(found: dict[str, Any], beside: dict[str, Any] | None = None) -> str:
     """HTML of one backbone's figures; `beside` are another's, drawn next to them."""
     parts = [f"<h1>{_text(found['backbone'])} <small>{found['fingerprint']}</small></h1>"]
     mean = found["sib200"]["low_resource_mean"]
-    parts.append(f"<h2>SIB-200, trained on English vectors, macro-F1</h2><p>Mean over low-resource languages: {mean}</p>")
+    parts.append(
+        "<h2>SIB-200, trained on English vectors, macro-F1</h2>"
+        f"<p>Mean over low-resource languages, 5-fold: {mean['folds']}; each language's mean vector taken from its vectors: "
+        f"{mean['centred']}</p>"
+    )
     parts.append(_bars({n: {k: v["folds"] for k, v in f["sib200"]["scores"].items()} for n, f in _named(found, beside)}))
     parts.append("<h2>Retrieval accuracy into English, percent</h2>")
     parts.append(_bars({n: {k: v["to_english"] for k, v in f["retrieval"].items()} for n, f in _named(found, beside)}))

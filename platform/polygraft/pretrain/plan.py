@@ -13,8 +13,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from polygraft.pretrain.pack import Packed
-from polygraft.pretrain.recipe import Objectives, Schedule
+from polygraft.errors import BackboneError
+from polygraft.pretrain.pack import ENGLISH, Packed
+from polygraft.pretrain.recipe import Phase, Schedule
 from polygraft.training.batches import cut
 
 Kind = Literal["translate", "denoise", "masked", "align"]
@@ -43,13 +44,22 @@ def exponent_at(schedule: Schedule, step: int) -> float:
 class Plan:
     """`plan[step]` is that step's batch."""
 
-    def __init__(self, packed: Packed, objectives: Objectives, schedule: Schedule, seed: int) -> None:
-        self.packed, self.objectives, self.schedule, self.seed = packed, objectives, schedule, seed
+    def __init__(self, packed: Packed, phase: Phase, seed: int) -> None:
+        """Raises `BackboneError` when the packed text has no pairs of a language that the phase asks for."""
+        self.packed, self.objectives, self.schedule, self.seed = packed, phase.objectives, phase.schedule, seed
         self._pair_rows = _by_language(packed.language[packed.pairs[:, 1]], len(packed.languages))
         self._pair_chance = [_chances(packed.weight[rows]) for rows in self._pair_rows]
-        self._pair_mass = np.array([packed.weight[rows].sum() for rows in self._pair_rows])
+        self._pair_mass = np.array([packed.weight[rows].sum() for rows in self._pair_rows], float)
         self._rows = _by_language(packed.language, len(packed.languages))
         self._mass = np.array([packed.source_lengths[rows].sum() for rows in self._rows], float)
+        if phase.languages is not None:
+            having = {name for name, mass in zip(packed.languages, self._pair_mass, strict=True) if mass}
+            if missing := sorted(set(phase.languages) - having):
+                raise BackboneError(
+                    f"phase {phase.name}: no pairs with {', '.join(missing)}; there are {', '.join(sorted(having))}"
+                )
+            taught = np.isin(packed.languages, [*phase.languages, ENGLISH])
+            self._pair_mass, self._mass = self._pair_mass * taught, self._mass * taught
         self._segment, self._batches = -1, list[Batch]()
 
     def __getitem__(self, step: int) -> Batch:

@@ -81,6 +81,13 @@ class Objectives(_Frozen):
     distil: float = Field(2.0, ge=0, description="weight of 1 - cosine to the starting encoder's vector of the English side")
     contrast: float = Field(1.0, ge=0, description="weight of finding that vector among the batch's, with `distil`")
     label_smoothing: float = Field(0.1, ge=0, lt=1)
+    negatives: int = Field(0, ge=0, description="pieces drawn for the decoder's softmax beside the batch's own; 0: all of them")
+
+    @model_validator(mode="after")
+    def _smoothing_needs_every_piece(self) -> Objectives:
+        if self.negatives and self.label_smoothing:
+            raise ValueError("label_smoothing spreads over all pieces, but negatives draws some: set one of them to 0")
+        return self
 
 
 class Schedule(_Frozen):
@@ -105,6 +112,10 @@ class Phase(_Frozen):
     name: str = Field(pattern="[a-z0-9-]+", description="its checkpoints and log lie in WORK/<name>")
     objectives: Objectives = Objectives()
     schedule: Schedule = Schedule()
+    languages: list[str] | None = Field(None, description="only pairs and lines of these, and English; left out: of all")
+    keep: float = Field(
+        0.0, ge=0, lt=1, description="share of the starting encoder in the weights it leaves (Wortsman et al. 2022, WiSE-FT)"
+    )
 
     @model_validator(mode="after")
     def _objectives_have_something_to_train(self) -> Phase:

@@ -13,14 +13,13 @@ from tokenizers import Tokenizer
 from transformers import AutoConfig, EncoderDecoderModel
 
 from polygraft.backbone import BackboneFiles, load_backbone, load_seq2seq
-from polygraft.errors import BackboneError
 from polygraft.pieces import Pieces
 from polygraft.pretrain import corpus, decoder_vocabulary, seq2seq
 from polygraft.pretrain.corpus import Text
 from polygraft.pretrain.mixed import train_phase
 from polygraft.pretrain.objectives import Ids
 from polygraft.pretrain.pack import ENGLISH, Packed, describe, pack
-from polygraft.pretrain.recipe import Objectives, Phase, Seq2SeqRecipe
+from polygraft.pretrain.recipe import Phase, Seq2SeqRecipe
 from polygraft.text import load_encoder
 
 
@@ -65,17 +64,18 @@ def train_alone(
     """For comparison: a model of the shape and vocabularies of the backbone in `folder`, random at first, trained for `steps`
     on the pairs of `language` in `work/packed.npz` and nothing else. Raises `BackboneError` when there are none."""
     packed = Packed.load(work / "packed.npz")
-    if language not in packed.languages or not (chosen := packed.only(language)).pairs.size:
-        raise BackboneError(f"{work / 'packed.npz'} has no pairs with {language!r}; it has {', '.join(packed.languages)}")
     usual = stage.phases[-1].schedule
     rate = usual.decoder_lr
     schedule = usual.model_copy(update={"steps": steps, "encoder_lr": rate, "rows_lr": rate, "checkpoint_steps": steps})
-    phase = Phase(name="alone", objectives=Objectives(denoise=0, masked=0, distil=0), schedule=schedule)
+    objectives = stage.phases[-1].objectives.model_copy(
+        update={"translate": 1, "denoise": 0, "masked": 0, "align": 0, "distil": 0}
+    )
+    phase = Phase(name="alone", objectives=objectives, schedule=schedule, languages=[language])
     torch.manual_seed(seed)
     model = EncoderDecoderModel(config=AutoConfig.from_pretrained(folder))
     model.get_encoder().pooler = None
     ids, own = _ids(folder, packed), work / "alone" / language
-    model, _ = train_phase(model, chosen, phase, ids, own, seed=seed, device=device, bf16=device == "cuda")
+    model, _ = train_phase(model, packed, phase, ids, own, seed=seed, device=device, bf16=device == "cuda")
     return model
 
 

@@ -47,7 +47,7 @@ class ClassifyRequest(_Strict):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"adapter": "spam-en", "text": "WIN a FREE phone now!", "top_k": 1},
+                {"adapter": "spam-en", "text": "WIN a FREE phone now! Text WIN to 80182", "top_k": 1},
                 {
                     "rows": [
                         {"adapter": "spam-en", "text": "See you at 5"},
@@ -74,7 +74,7 @@ class BatchRequest(_Strict):
             "examples": [
                 {
                     "rows": [
-                        {"adapter": "spam-en", "text": "WIN a FREE phone now!"},
+                        {"adapter": "spam-en", "text": "WIN a FREE phone now! Text WIN to 80182"},
                         {"adapter": "en-yo", "text": "The market opens at nine.", "target": "yo", "beam": 4},
                     ]
                 }

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from polygraft.adapter import Manifest
+from polygraft.leaks import sentence
 from polygraft.recipe import Recipe
 from polygraft.report import show
 
@@ -36,6 +37,7 @@ def write_card(manifest: Manifest, recipe: Recipe, file: Path) -> None:
         figures_table(manifest.metrics),
         "\n## Data\n\n| split | source | rows | licence |\n|---|---|---|---|",
         *(f"| {d['split']} | `{d['source']}` | {d['rows']} | {d['licence']} |" for d in manifest.data),
+        f"\n{sentence(leaks)}" if (leaks := manifest.metrics.get("leaks")) else "",
         "\n## Limits\n\nMeasured on the split above and no further: other domains, other kinds of message and mixed "
         "languages may score lower. The weights carry the terms of the data they were trained on.\n",
     ]

@@ -44,7 +44,7 @@ class Job:
         return ("test", self.splits.test) if self.splits.test else ("dev", self.splits.dev)
 
 
-def prepare(recipe: Recipe, recipe_file: Path, backbone: Path) -> Job:
+def prepare(recipe: Recipe, recipe_file: Path, backbone: Path, *, allow_leak: str | None = None) -> Job:
     """Check everything that can be checked without training. Raises `RecipeError`, `DataError` or `AdapterError`."""
     folder = recipe_file.resolve().parent
     parent, parent_labels = None, None
@@ -59,7 +59,7 @@ def prepare(recipe: Recipe, recipe_file: Path, backbone: Path) -> Job:
     if parent:
         check_lora(recipe, recipe_file, parent, sites)
     model.pick_sites(recipe.lora, sites)
-    splits = load_splits(recipe, folder)
+    splits = load_splits(recipe, folder, allow_leak=allow_leak)
     if parent:
         check_parent(recipe, parent / LAYOUT.recipe, splits)
     return Job(recipe, recipe_file, backbone, sites, splits, parent, parent_labels)

@@ -18,29 +18,31 @@ from polygraft.training.translation import train as translation_train
 
 @dataclass(frozen=True)
 class Start:
-    """A recipe that was checked. `rows` by split; `answers` are its labels or directions; `train(output, full_ladder=, say=)`
-    trains it; `figures` turns a manifest's metrics into Markdown."""
+    """A recipe that was checked. `rows` by split; `leaks` as the manifest will say; `answers` are its labels or directions;
+    `train(output, full_ladder=, say=)` trains it; `figures` turns a manifest's metrics into Markdown."""
 
     name: str
     rows: dict[str, int]
-    dropped: int
+    leaks: dict[str, Any]
     answers: list[str]
     train: Callable[..., Manifest]
     figures: Callable[[dict[str, Any]], str]
 
 
-def start(file: Path, backbone: Path) -> Start:
-    """Check everything that can be checked without training. Raises `RecipeError`, `DataError`, `BackboneError` or
-    `AdapterError`."""
+def start(file: Path, backbone: Path, *, allow_leak: str | None = None) -> Start:
+    """Check everything that can be checked without training; `allow_leak` is the reason for which leaks may stay.
+
+    Raises `RecipeError`, `DataError`, `BackboneError` or `AdapterError`.
+    """
     recipe = load_recipe(file)
     if isinstance(recipe, TranslationRecipe):
-        writing = translation_job.prepare(recipe, file, backbone)
+        writing = translation_job.prepare(recipe, file, backbone, allow_leak=allow_leak)
         rows = {name: len(getattr(writing.pairs, name)) for name in ("train", "dev", "test")}
         answers = [" to ".join(direction) for direction in recipe.directions]
         run = functools.partial(translation_train.train, writing)
-        return Start(recipe.name, rows, writing.pairs.dropped, answers, run, translation_card.figures_table)
-    reading = job.prepare(recipe, file, backbone)
+        return Start(recipe.name, rows, writing.pairs.leaks, answers, run, translation_card.figures_table)
+    reading = job.prepare(recipe, file, backbone, allow_leak=allow_leak)
     splits = reading.splits
     rows = {name: len(split) for name in ("train", "dev", "test") if (split := getattr(splits, name))}
     run = functools.partial(train.train, reading)
-    return Start(recipe.name, rows, splits.dropped, splits.labels, run, card.figures_table)
+    return Start(recipe.name, rows, splits.leaks, splits.labels, run, card.figures_table)

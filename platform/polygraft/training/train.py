@@ -53,6 +53,7 @@ def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | N
     say.print("scoring baselines")
     metrics = ladder.climb(job, [r.predicted for r in runs], [r.predicted for r in alone] if alone else None)
     metrics["seeds"] = {str(run.seed): {"dev_macro_f1": round(run.dev_score, 2), "epochs": run.epochs} for run in runs}
+    metrics["leaks"] = job.splits.leaks
     metrics["made_with"] = made_with(started)
     golden = choose_golden(best.classifier, job, encoder_of(job))
     manifest = finish(

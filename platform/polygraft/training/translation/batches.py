@@ -14,7 +14,7 @@ from polygraft.pieces import END_ID, PAD_ID, Pieces
 from polygraft.recipe import TranslationTraining
 from polygraft.text import Encoded, TextEncoder, pad
 from polygraft.training.batches import cut
-from polygraft.training.translation.model import IGNORED
+from polygraft.training.softmax import IGNORED
 from polygraft.training.translation.pairs import Pair
 
 Tensors = dict[str, torch.Tensor]

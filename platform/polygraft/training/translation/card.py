@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from polygraft.adapter import Manifest
+from polygraft.leaks import sentence
 from polygraft.recipe import TranslationRecipe
 from polygraft.report import show
 
@@ -38,6 +39,7 @@ def write_card(manifest: Manifest, recipe: TranslationRecipe, file: Path) -> Non
         examples(manifest.metrics),
         "\n## Data\n\n| split | source | pairs | licence |\n|---|---|---|---|",
         *(f"| {d['split']} | `{d['source']}` | {d['rows']} | {d['licence']} |" for d in manifest.data),
+        f"\n{sentence(leaks)}" if (leaks := manifest.metrics.get("leaks")) else "",
         "\n## Limits\n\nTranslations of a small model: read the examples, the bad ones too, before you use it, and let someone "
         "who knows the language check what matters. Domains other than those of the data above come out worse. The weights "
         "carry the terms of the data.\n",

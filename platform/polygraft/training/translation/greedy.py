@@ -13,26 +13,27 @@ from polygraft.text import TextEncoder, pad
 BATCH = 48
 
 
-@torch.no_grad()
 def translate(model: PreTrainedModel, encoder: TextEncoder, pieces: Pieces, texts: Sequence[str], language: str) -> list[str]:
-    """Greedy translations into `language`, in order; each of at most `pieces.bound` pieces.
+    """Greedy translations into `language`, in order. Raises `KeyError` when the decoder has no tag for the language."""
+    return [pieces.decode(ids).strip() for ids in write(model, encoder, texts, pieces.start(language))]
 
-    Raises `KeyError` when the decoder has no tag for the language.
-    """
-    start = pieces.start(language)
+
+@torch.no_grad()
+def write(model: PreTrainedModel, encoder: TextEncoder, texts: Sequence[str], start: int) -> list[list[int]]:
+    """Greedy piece ids after the tag `start`, in order; each at most `pieces.bound`, without tag and end."""
     rows = encoder.encode(texts)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    out = [""] * len(rows)
+    out: list[list[int]] = [[] for _ in rows]
+    room = model.config.decoder.max_position_embeddings - 1
     for first in range(0, len(order), BATCH):
         picked = order[first : first + BATCH]
         inputs = {k: torch.from_numpy(v) for k, v in pad([rows[i] for i in picked], encoder.pad_id).items()}
         longest = int(inputs["input_ids"].shape[1])
-        room = model.config.decoder.max_position_embeddings - 1
         written = model.generate(
             **inputs, decoder_input_ids=torch.full((len(picked), 1), start), do_sample=False, num_beams=1,
             max_new_tokens=min(room, bound(longest)), eos_token_id=END_ID, pad_token_id=PAD_ID,
             decoder_start_token_id=start,
         )  # fmt: skip
         for i, ids in zip(picked, written[:, 1:].tolist(), strict=True):
-            out[i] = pieces.decode(ids[: bound(len(rows[i]))]).strip()
+            out[i] = [t for t in ids[: bound(len(rows[i]))] if t not in (END_ID, PAD_ID)]
     return out

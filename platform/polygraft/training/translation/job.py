@@ -49,7 +49,7 @@ class TranslationJob:
         return {d: thinned([p for p in every if p.languages == d], most) for d in self.recipe.directions}
 
 
-def prepare(recipe: TranslationRecipe, file: Path, backbone: Path) -> TranslationJob:
+def prepare(recipe: TranslationRecipe, file: Path, backbone: Path, *, allow_leak: str | None = None) -> TranslationJob:
     """Check everything that can be checked without training. Raises `RecipeError`, `DataError`, `BackboneError` or
     `AdapterError`."""
     folder = file.resolve().parent
@@ -69,4 +69,4 @@ def prepare(recipe: TranslationRecipe, file: Path, backbone: Path) -> Translatio
             raise RecipeError(str(file), [f"parent: {recipe.parent!r} does not translate"])
         check_lora(recipe, file, parent, sites)
     model.pick_sites(recipe.lora, sites)
-    return TranslationJob(recipe, file, backbone, sites, load_pairs(recipe, folder), parent)
+    return TranslationJob(recipe, file, backbone, sites, load_pairs(recipe, folder, allow_leak=allow_leak), parent)

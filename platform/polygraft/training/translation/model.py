@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import peft
 import torch
 from torch import nn
@@ -12,10 +13,9 @@ from transformers import AutoConfig, EncoderDecoderModel, PreTrainedModel
 
 from polygraft.backbone import load_seq2seq
 from polygraft.pieces import PAD_ID
-from polygraft.recipe import TranslationRecipe
+from polygraft.recipe import TranslationRecipe, TranslationTraining
 from polygraft.training.model import pick_sites
-
-IGNORED = -100
+from polygraft.training.softmax import written_loss
 
 
 class Translator(nn.Module):
@@ -23,22 +23,25 @@ class Translator(nn.Module):
 
     _keys_to_ignore_on_save = None  # the Trainer asks for it when it reloads the best checkpoint
 
-    def __init__(self, inner: PreTrainedModel | peft.PeftModel, label_smoothing: float) -> None:
+    def __init__(self, inner: PreTrainedModel | peft.PeftModel, options: TranslationTraining, seed: int) -> None:
         super().__init__()
-        self.inner, self.label_smoothing = inner, label_smoothing
+        self.inner, self.options, self.rng = inner, options, np.random.default_rng(seed)
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor, given: torch.Tensor,
         labels: torch.Tensor,
     ) -> dict[str, torch.Tensor]:  # fmt: skip
-        logits = self.inner(
-            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids, decoder_input_ids=given,
-            decoder_attention_mask=(given != PAD_ID).long(),
-        ).logits.float()  # fmt: skip
-        smoothing = self.label_smoothing if self.training else 0.0
-        loss = nn.functional.cross_entropy(
-            logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, label_smoothing=smoothing
-        )
+        whole = self.inner.get_base_model() if isinstance(self.inner, peft.PeftModel) else self.inner
+        read = whole.encoder(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
+        out = whole.decoder.bert(
+            input_ids=given, attention_mask=(given != PAD_ID).long(), encoder_hidden_states=read.last_hidden_state,
+            encoder_attention_mask=attention_mask,
+        )  # fmt: skip
+        loss = written_loss(
+            whole.decoder.cls.predictions, out.last_hidden_state, labels, self.rng,
+            negatives=self.options.negatives if self.training else 0,
+            smoothing=self.options.label_smoothing if self.training else 0.0,
+        )  # fmt: skip
         return {"loss": loss}
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
@@ -47,7 +50,7 @@ class Translator(nn.Module):
         return {k: v for k, v in super().state_dict(*args, **kwargs).items() if k in trained}
 
 
-def build(recipe: TranslationRecipe, backbone: Path, sites: list[str], parent: Path | None) -> Translator:
+def build(recipe: TranslationRecipe, backbone: Path, sites: list[str], parent: Path | None, seed: int = 0) -> Translator:
     """LoRA on the frozen backbone: fresh, or the parent's."""
     model = load_seq2seq(backbone)
     if parent is not None:
@@ -58,14 +61,14 @@ def build(recipe: TranslationRecipe, backbone: Path, sites: list[str], parent: P
             target_modules=pick_sites(recipe.lora, sites),
         )  # fmt: skip
         inner = peft.get_peft_model(model, config)
-    return Translator(inner, recipe.training.label_smoothing)
+    return Translator(inner, recipe.training, seed)
 
 
-def from_scratch(recipe: TranslationRecipe, backbone: Path) -> Translator:
+def from_scratch(recipe: TranslationRecipe, backbone: Path, seed: int) -> Translator:
     """A model of the backbone's shape and vocabularies with random weights, all of them trained."""
     model = EncoderDecoderModel(config=AutoConfig.from_pretrained(backbone))
     model.get_encoder().pooler = None
-    return Translator(model, recipe.training.label_smoothing)
+    return Translator(model, recipe.training, seed)
 
 
 def save(translator: Translator, folder: Path) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from polygraft.data import normalised, read_lines, read_source, thinned, unreadable
+from polygraft.data import read_lines, read_source, thinned, unreadable
 from polygraft.errors import DataError
+from polygraft.leaks import Leak, leaked_texts, settle
 from polygraft.recipe import PairFiles, TranslationRecipe, expand
 
 
@@ -21,23 +22,27 @@ class Pair:
     languages: tuple[str, str]
     weight: float = 1.0
 
+    def sides(self, language: str) -> list[str]:
+        """Its texts in `language`."""
+        return [t for code, t in zip(self.languages, (self.source, self.target), strict=True) if code == language]
+
     def turned(self) -> Pair:
         return replace(self, source=self.target, target=self.source, languages=self.languages[::-1])
 
 
 @dataclass(frozen=True)
 class PairSplits:
-    """`test` is empty when the recipe has none. `sources`: file, rows, SHA-256 and licence of each, for the manifest."""
+    """`test` is empty when the recipe has none. `sources` and `leaks` as those of labelled rows."""
 
     train: list[Pair]
     dev: list[Pair]
     test: list[Pair]
     sources: list[dict[str, Any]]
-    dropped: int = 0
+    leaks: dict[str, Any]
 
 
-def load_pairs(recipe: TranslationRecipe, folder: Path) -> PairSplits:
-    """Read and check every file of `recipe`, whose file lies in `folder`.
+def load_pairs(recipe: TranslationRecipe, folder: Path, *, allow_leak: str | None = None) -> PairSplits:
+    """Read and check every file of `recipe`, whose file lies in `folder`. `allow_leak` is the reason for which leaks may stay.
 
     Raises `DataError` with every problem found: unreadable files, files of unlike length, missing columns, no pairs, and
     training pairs of which a side stands in dev or test.
@@ -50,27 +55,26 @@ def load_pairs(recipe: TranslationRecipe, folder: Path) -> PairSplits:
     )
     if problems:
         raise DataError(f"data of {recipe.name}", problems)
-    held = {
-        (side, normalised(text)) for p in [*dev, *test] for side, text in zip(p.languages, (p.source, p.target), strict=True)
-    }
-    kept = [p for p in train if not _stands_in(p, held)]
-    if len(kept) < len(train) and recipe.data.on_leak == "error":
-        leaked = next(p for p in train if _stands_in(p, held))
-        raise DataError(
-            f"data of {recipe.name}",
-            [
-                f"train: {len(train) - len(kept)} pairs have a side that also stands in dev or test, e.g. "
-                f"{leaked.source[:60]!r}; remove them, or set data.on_leak: drop"
-            ],
-        )
+    leaks = _leaks(train, [*dev, *test])
+    what = "pairs have a side that also stands in dev or test"
+    settled = settle(leaks, [p.source for p in train], what, recipe.data.on_leak, allow_leak)
+    if settled.problem:
+        raise DataError(f"data of {recipe.name}", [settled.problem])
+    kept = [p for i, p in enumerate(train) if i not in settled.drop]
     if not kept:
         raise DataError(f"data of {recipe.name}", ["train: no pair is left"])
-    return PairSplits(kept, dev, test, sources, len(train) - len(kept))
+    return PairSplits(kept, dev, test, sources, settled.record)
 
 
-def _stands_in(pair: Pair, held: set[tuple[str, str]]) -> bool:
-    sides = zip(pair.languages, (pair.source, pair.target), strict=True)
-    return any((language, normalised(text)) in held for language, text in sides)
+def _leaks(train: list[Pair], held_out: list[Pair]) -> dict[int, Leak]:
+    """Training pairs of which a side is, or is nearly, a held-out text of the same language."""
+    found: dict[int, Leak] = {}
+    for language in {code for p in held_out for code in p.languages}:
+        held = [text for p in held_out for text in p.sides(language)]
+        ours = [(i, text) for i, p in enumerate(train) for text in p.sides(language)]
+        leaked = leaked_texts([text for _, text in ours], held)
+        found |= {ours[at][0]: leak for at, leak in leaked.items()}
+    return found
 
 
 def _read(split: str, one: PairFiles, folder: Path, problems: list[str], seen: list[dict[str, Any]]) -> list[Pair]:

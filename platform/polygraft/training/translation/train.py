@@ -55,6 +55,7 @@ def train(job: TranslationJob, output: Path, *, full_ladder: bool = False, say: 
     metrics = ladder.climb(job, runs, others)
     best = min(runs, key=lambda run: run.dev_loss)
     metrics["seeds"] = {str(run.seed): {"dev_loss": round(run.dev_loss, 4)} for run in runs}
+    metrics["leaks"] = job.pairs.leaks
     metrics["made_with"] = made_with(started)
     golden = _goldens(job, best)
     manifest = finish(
@@ -76,9 +77,9 @@ def _run(job: TranslationJob, seed: int, work: Path, start: str, say: Console) -
     options = job.recipe.training
     transformers.set_seed(seed)
     if start == "scratch":
-        translator = model.from_scratch(job.recipe, job.backbone)
+        translator = model.from_scratch(job.recipe, job.backbone, seed)
     else:
-        translator = model.build(job.recipe, job.backbone, job.sites, job.parent if start == "parent" else None)
+        translator = model.build(job.recipe, job.backbone, job.sites, job.parent if start == "parent" else None, seed)
     rows = encode(_both_ways(job, job.pairs.train), *job.texts, options.max_length)
     dev = encode([p for pairs in job.rows("dev").values() for p in pairs], *job.texts, options.max_length)
     pad_id = job.texts[0].pad_id

@@ -1,0 +1,110 @@
+"""Are translations through ONNX those of PyTorch + PEFT? Greedy, on the dev sentences of each adapter's own recipe.
+
+    python tests/bench/parity.py adapters/en-fr adapters/en-yo ... [--rows 500]
+
+For each adapter: how many texts the float32 graphs write token by token as transformers' `generate` does with the adapter
+loaded by PEFT, and what int8 costs, in chrF++ against the references. Texts longer than 60 tokens, which serving would split,
+are left out. Needs the recipes' data. JSON line last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import peft
+import torch
+
+from polygraft.adapter import LAYOUT, Adapter, load_adapter
+from polygraft.backbone import BackboneFiles, default_backbone, fingerprint, load_seq2seq
+from polygraft.data import thinned
+from polygraft.evaluate_text import scores
+from polygraft.export.export import export_backbone
+from polygraft.pieces import Pieces
+from polygraft.recipe import TranslationRecipe, load_recipe
+from polygraft.runtime.bank import Bank
+from polygraft.runtime.engine import SENTENCE_TOKENS
+from polygraft.runtime.graph import GraphSession, load_card
+from polygraft.runtime.search import Search
+from polygraft.runtime.writer import Writer
+from polygraft.text import load_encoder, pad
+from polygraft.training.translation.greedy import write
+from polygraft.training.translation.job import prepare
+
+BATCH = 16
+
+
+def through_onnx(
+    backbone: Path, precision: str, adapter: Adapter, texts: Sequence[str], language: str, threads: int
+) -> list[list[int]]:
+    files, card, encoder = BackboneFiles(backbone), load_card(backbone), load_encoder(backbone)
+    assert card.decoder
+    session, bank = GraphSession(files.model(precision), threads), Bank(card.sites, 1)
+    writer = Writer(files, card.decoder, precision, 1, threads)
+    slot, decoder_slot = bank.write(adapter.lora, adapter.name), writer.bank.write(adapter.decoder_lora, adapter.name)
+    rows, waiting = encoder.encode(texts), []
+    for first in range(0, len(rows), BATCH):
+        some = rows[first : first + BATCH]
+        _, states = session.run_both(pad(some, encoder.pad_id) | {"slots": np.full(len(some), slot, np.int64)}, bank)
+        for one in states:
+            done: Future = Future()
+            done.set_result(one)
+            waiting.append(writer.write(done, decoder_slot, language, Search()))
+    written = [w.result()[0].tokens for w in waiting]
+    writer.close()
+    return written
+
+
+def compare(folder: Path, backbone: Path, exact: Path, most: int, threads: int) -> dict[str, dict[str, object]]:
+    recipe = load_recipe(folder / LAYOUT.recipe)
+    assert isinstance(recipe, TranslationRecipe), f"{folder} does not translate"
+    job, encoder = prepare(recipe, folder / LAYOUT.recipe, backbone), load_encoder(backbone)
+    adapter, pieces = load_adapter(folder, backbone=fingerprint(backbone)), Pieces(BackboneFiles(backbone).decoder_tokenizer)
+    model = peft.PeftModel.from_pretrained(load_seq2seq(backbone), folder).eval()
+    found: dict[str, dict[str, object]] = {}
+    for direction in recipe.directions:
+        every = [q for p in job.pairs.dev for q in (p, p.turned()) if q.languages == direction]
+        short = [p for p, e in zip(every, encoder.encode([p.source for p in every]), strict=True) if len(e) <= SENTENCE_TOKENS]
+        pairs = thinned(short, most // len(recipe.directions))
+        sources, references = [p.source for p in pairs], [p.target for p in pairs]
+        torch_ids = write(model, encoder, sources, pieces.start(direction[1]))
+        fp32, int8 = (
+            through_onnx(place, precision, adapter, sources, direction[1], threads)
+            for place, precision in ((exact, "fp32"), (backbone, "int8"))
+        )
+        chrf = [scores([pieces.decode(i).strip() for i in ids], references)["chrf++"] for ids in (torch_ids, int8)]
+        found["-".join(direction)] = {
+            "rows": len(pairs), "same_tokens_fp32": sum(a == b for a, b in zip(torch_ids, fp32, strict=True)),
+            "same_tokens_int8": sum(a == b for a, b in zip(torch_ids, int8, strict=True)),
+            "chrf++_pytorch": chrf[0], "chrf++_int8": chrf[1],
+        }  # fmt: skip
+        print(folder.name, "-".join(direction), found["-".join(direction)], flush=True)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("adapters", type=Path, nargs="+")
+    parser.add_argument("--backbone", type=Path, default=default_backbone())
+    parser.add_argument("--rows", type=int, default=500, help="sentences of an adapter at most, over its directions")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 2)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        exact = Path(name) / "backbone"
+        shutil.copytree(options.backbone, exact, ignore=shutil.ignore_patterns("onnx"))
+        export_backbone(exact, precisions=["fp32"])
+        results = {a.name: compare(a, options.backbone, exact, options.rows, options.threads) for a in options.adapters}
+    versions = {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__, "peft": peft.__version__}
+    print(json.dumps({"bench": "parity", "results": results, **versions}))
+
+
+if __name__ == "__main__":
+    main()
