@@ -98,7 +98,7 @@ def test_adapters_without_a_server() -> None:
     [
         (["train"], "give a recipe, or --all"),
         (["train", "recipe.yaml", "--all"], "give a recipe, or --all"),
-        (["train", "--all", "--check"], "leave the other options out"),
+        (["train", "--all", "--check"], "--all trains each recipe in place"),
     ],
 )
 def test_train_wants_a_recipe_or_all(arguments: list[str], said: str) -> None:
