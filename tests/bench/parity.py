@@ -31,8 +31,8 @@ from polygraft.export.export import export_backbone
 from polygraft.pieces import Pieces
 from polygraft.recipe import TranslationRecipe, load_recipe
 from polygraft.runtime.bank import Bank
-from polygraft.runtime.engine import SENTENCE_TOKENS
 from polygraft.runtime.graph import GraphSession, load_card
+from polygraft.runtime.passage import SENTENCE_TOKENS
 from polygraft.runtime.search import Search
 from polygraft.runtime.writer import Writer
 from polygraft.text import load_encoder, pad

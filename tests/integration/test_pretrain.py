@@ -222,7 +222,10 @@ def test_measure_gives_every_figure_and_a_page(made: tuple[Path, Path], data: Pa
     splits = ["train"] * 14 + ["dev"] * 6
     write(root / "sib200" / "labels.tsv.gz", [f"{i}\t{s}\t{t[1]}" for i, (s, t) in enumerate(zip(splits, topics, strict=True))])
     pretrain_alone(with_sets, "yo", 10, work)
-    found = measure(with_sets, root, rows=12, work=work, alone=work / "alone")
+    (tmp_path / "objectives.json").write_text(
+        'all {...}\n{"bench": "objectives", "steps": 7, "results": {"start": {"retrieval": 41.5}}}\n'
+    )
+    found = measure(with_sets, root, rows=12, work=work, alone=work / "alone", ablations=tmp_path / "objectives.json")
     assert found["sib200"]["scores"]["yor_Latn"]["folds"] > 90
     assert found["retrieval"]["yo"]["to_english"] > 100 / 12, "trained on these: better than chance"
     pair = found["translation"]["en-yo"]
@@ -234,5 +237,7 @@ def test_measure_gives_every_figure_and_a_page(made: tuple[Path, Path], data: Pa
     assert set(found["tokens_a_word"]["yo"]) == {"encoder", "decoder", "unknown_percent"}
     html = page(json.loads(json.dumps(found)), beside=found | {"backbone": "<other>"})
     assert html.count("<svg") == 5
+    assert "7 steps each" in html
+    assert "<td>start</td><td>41.5</td>" in html
     assert "&lt;other&gt;" in html or "other" in html
     assert "<other>" not in html

@@ -159,7 +159,8 @@ def test_beams_give_alternatives_and_bad_searches_are_refused(engine: Engine) ->
     assert isinstance(answer, Translated)
     assert len(answer.texts) == 3
     assert len(answer.scores) == 3
-    for bad in ({"beam": 0}, {"beam": 99}, {"n_best": 2}, {"no_repeat": -1}):
+    wrong = ({"beam": 0}, {"beam": 99}, {"n_best": 2}, {"no_repeat": -1}, {"temperature": 9}, {"temperature": 1.0, "beam": 2})
+    for bad in wrong:
         with pytest.raises(Exception, match=next(iter(bad))):
             Search(**bad)
 

@@ -35,6 +35,19 @@ def test_the_bound_cuts_and_says_so() -> None:
     assert (found.tokens, found.cut) == ([7, 7], True)
 
 
+def test_sampling_draws_by_temperature_and_seed() -> None:
+    def first(temperature: float, seed: int) -> int:
+        one = Searching(Search(temperature=temperature, seed=seed), END, most=10)
+        assert one.wants > 1
+        (chosen,) = step(one, {7: -0.1, 8: -2.5, 9: -3.0}) or []
+        return chosen[1]
+
+    hot = [first(2.0, seed) for seed in range(100)]
+    assert hot == [first(2.0, seed) for seed in range(100)]
+    assert set(hot) == {7, 8, 9}
+    assert {first(0.05, seed) for seed in range(100)} == {7}
+
+
 def test_a_beam_finds_what_greedy_misses() -> None:
     one = Searching(Search(beam=2, n_best=2), END, most=10)
     assert step(one, *[{7: -0.5, 8: -0.9, 9: -5, 10: -6}] * 2) == [(0, 7), (0, 8)], "beams start equal: the first alone counts"

@@ -62,7 +62,7 @@ def pretrain(
     hours: Annotated[float | None, typer.Option(help="Stop the last stage after this many hours.")] = None,
     start: Annotated[Path | None, typer.Option(help="Backbone folder to start the second stage from.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    bf16: Annotated[bool | None, typer.Option("--bf16/--fp32", help="Default: bf16 on cuda only.")] = None,
+    bf16: Annotated[bool | None, typer.Option("--bf16/--fp32", help="Default: the faster one, measured.")] = None,
 ) -> None:
     """Make a multilingual backbone from the English teacher, as the folder's recipe says."""
     from polygraft.pretrain.pretrain import pretrain as run
@@ -135,6 +135,7 @@ def measure(
     rows: Annotated[int, typer.Option(min=10, help="Rows of each evaluation set at most.")] = 200,
     work: Annotated[Path | None, typer.Option(help="WORK of its pretraining, for the learning curves.")] = None,
     alone: Annotated[Path | None, typer.Option(help="WORK/alone, as `polygraft alone` left it.")] = None,
+    ablations: Annotated[Path | None, typer.Option(help="What tests/bench/objectives.py printed, to show it too.")] = None,
     beside: Annotated[Path | None, typer.Option(help="measures.json of another backbone, to draw next to it.")] = None,
     backbone: Backbone = None,
 ) -> None:
@@ -147,7 +148,7 @@ def measure(
     from polygraft.pretrain.measure import measure as run
     from polygraft.pretrain.page import page
 
-    found = run(backbone or default_backbone(), data, rows=rows, work=work, alone=alone)
+    found = run(backbone or default_backbone(), data, rows=rows, work=work, alone=alone, ablations=ablations)
     output.mkdir(parents=True, exist_ok=True)
     (output / "measures.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     other = json.loads(beside.read_text(encoding="utf-8")) if beside else None

@@ -37,11 +37,12 @@ TARGETS = SIB_LANGUAGES[4:]
 
 
 def measure(
-    folder: Path, data: Path, *, rows: int = 200, work: Path | None = None, alone: Path | None = None
-) -> dict[str, Any]:
+    folder: Path, data: Path, *, rows: int = 200, work: Path | None = None, alone: Path | None = None,
+    ablations: Path | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Figures of the backbone in `folder`. `rows` bounds each evaluation set; `work` is the WORK of its
     pretraining, for the learning curves; `alone` holds models of single pairs, one folder a
-    language (`second_stage.train_alone`).
+    language (`second_stage.train_alone`); `ablations` is what `tests/bench/objectives.py` printed.
 
     Raises `BackboneError` when the folder is not a backbone.
     """
@@ -66,6 +67,8 @@ def measure(
     if logs:
         read = {file.parent.name: file.read_text(encoding="utf-8").splitlines() for file in logs}
         found["learning_curves"] = {phase: [json.loads(line) for line in lines] for phase, lines in read.items()}
+    if ablations:
+        found["ablations"] = json.loads(ablations.read_text(encoding="utf-8").splitlines()[-1])
     found["made_with"] = {
         "torch": torch.__version__, "transformers": transformers.__version__, "cpu": machine.machine(),
         "threads": torch.get_num_threads(),
@@ -96,7 +99,7 @@ def measure_retrieval(folder: Path, sets: dict[str, list[corpus.Pair]]) -> dict[
 def measure_translation(folder: Path, sets: dict[str, list[corpus.Pair]]) -> dict[str, Any]:
     """Scores and first examples of both directions, for the languages that the decoder has a tag for."""
     from polygraft.evaluate_text import scores
-    from polygraft.training.translation.greedy import translate
+    from polygraft.training.translation.greedy import translate_passages
 
     model, encoder = load_seq2seq(folder), load_encoder(folder, max_length=128)
     pieces = Pieces(BackboneFiles(folder).decoder_tokenizer)
@@ -105,11 +108,11 @@ def measure_translation(folder: Path, sets: dict[str, list[corpus.Pair]]) -> dic
         if language not in pieces.languages:
             continue
         english, other = [p.english for p in pairs], [p.text for p in pairs]
-        for name, sources, references, target in (
-            (f"en-{language}", english, other, language), (f"{language}-en", other, english, ENGLISH),
+        for direction, sources, references in (
+            ((ENGLISH, language), english, other), ((language, ENGLISH), other, english),
         ):  # fmt: skip
-            written = translate(model, encoder, pieces, sources, target)
-            found[name] = {
+            written = translate_passages(model, encoder, pieces, sources, direction)
+            found["-".join(direction)] = {
                 "backbone": scores(written, references), "copy": scores(sources, references),
                 "examples": [
                     {"source": s, "reference": r, "written": w}

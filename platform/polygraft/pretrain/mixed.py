@@ -1,8 +1,7 @@
 """The loop of a phase of the second stage: mixed objectives, warm-up / stable / decay, averaged weights, checkpoints.
 
-CPU or CUDA. bf16 autocast on CUDA; on a CPU when it is asked for, since without AMX it is slower than float32. A killed
-run goes on from its last checkpoint with the data it would have seen. `carry` writes a small checkpoint (float16 weights
-and the step, no optimizer moments) for going on elsewhere.
+CPU or CUDA, in float32 or under bf16 autocast. A killed run goes on from its last checkpoint with the data it would have
+seen. `carry` writes a small checkpoint (float16 weights and the step, no optimizer moments) for going on elsewhere.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from polygraft.pretrain.objectives import Ids, MaskedHead, losses, weigh
 from polygraft.pretrain.pack import Packed
 from polygraft.pretrain.plan import Plan
 from polygraft.pretrain.recipe import Phase, Schedule
+from polygraft.training.speed import quick_attention
 
 
 def rate_at(schedule: Schedule, step: int) -> float:
@@ -79,6 +79,7 @@ def train_phase(
     """
     plan, schedule, objectives = Plan(packed, phase, seed), phase.schedule, phase.objectives
     work.mkdir(parents=True, exist_ok=True)
+    quick_attention(model)
     anchor = copy.deepcopy(model.encoder).to(device).eval().requires_grad_(False)
     learns = schedule.encoder_lr > 0
     words = model.encoder.embeddings.word_embeddings

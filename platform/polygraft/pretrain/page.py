@@ -54,6 +54,14 @@ def page(found: dict[str, Any], beside: dict[str, Any] | None = None) -> str:
     if text := found.get("text"):
         rows = [[k, v["sentences"], v["pairs"], v["tokens"]] for k, v in text.items()]
         parts.append("<h2>Text it may see</h2>" + _table(["language", "sentences", "pairs", "encoder tokens"], rows))
+    if ablations := found.get("ablations"):
+        measured = list(dict.fromkeys(name for scores in ablations["results"].values() for name in scores))
+        rows = [[variant, *(scores.get(name, "–") for name in measured)] for variant, scores in ablations["results"].items()]
+        parts.append(f"<h2>What each objective buys, {ablations['steps']} steps each</h2>" + _table(["", *measured], rows))
+    if curves := found.get("learning_curves"):
+        ends = {phase: curve[-1] for phase, curve in curves.items()}
+        rows = [[k, e["step"], f"{e['tokens'] / 1e6:.1f}", f"{e['seconds'] / 3600:.2f}"] for k, e in ends.items()]
+        parts.append("<h2>Training</h2>" + _table(["phase", "steps", "million tokens", "hours"], rows))
     for phase, curve in found.get("learning_curves", {}).items():
         parts.append(f"<h2>Learning curve, {_text(phase)}</h2>" + _curve(curve))
     body = "\n".join(parts)

@@ -27,7 +27,7 @@ def pretrain(
 
     `data` is the corpora's root, `work` holds caches and checkpoints. First stage: the encoder, by distillation; `start`,
     a backbone folder, takes its place. Second stage, when the recipe has `seq2seq`: a decoder beside it, on mixed
-    objectives, phase by phase. `hours` bounds the last of the stages that runs. `bf16`: left out, on CUDA only.
+    objectives, phase by phase. `hours` bounds the last of the stages that runs. `bf16`: left out, where it is faster.
     Writes `config.json`, `model.safetensors` (float16), `tokenizer.json`, `tokenizer_config.json`, and with a decoder
     `decoder_tokenizer.json`; `hygiene.json` when the recipe names held-out text.
     """

@@ -21,6 +21,7 @@ from polygraft.pretrain.objectives import Ids
 from polygraft.pretrain.pack import ENGLISH, Packed, describe, pack
 from polygraft.pretrain.recipe import Phase, Seq2SeqRecipe
 from polygraft.text import load_encoder
+from polygraft.training.speed import bf16_wanted
 
 
 def add_decoder(
@@ -42,7 +43,7 @@ def add_decoder(
     packed = Packed.load(file)
     (folder / "text.json").write_text(json.dumps(describe(packed), indent=1) + "\n", encoding="utf-8")
     model = load_seq2seq(start).requires_grad_(True) if whole else _with_decoder(stage, folder, start, seed)
-    ids, bf16 = _ids(folder, packed), device == "cuda" if bf16 is None else bf16
+    ids, bf16 = _ids(folder, packed), bf16_wanted(bf16, lambda: _short_texts(model))
     end = None if hours is None else time.monotonic() + hours * 3600
     for phase in _left(stage.phases, work):
         model, done = train_phase(model, packed, phase, ids, work / phase.name, seed=seed, device=device, bf16=bf16, end=end)
@@ -75,8 +76,13 @@ def train_alone(
     model = EncoderDecoderModel(config=AutoConfig.from_pretrained(folder))
     model.get_encoder().pooler = None
     ids, own = _ids(folder, packed), work / "alone" / language
-    model, _ = train_phase(model, packed, phase, ids, own, seed=seed, device=device, bf16=device == "cuda")
+    bf16 = bf16_wanted(None, lambda: _short_texts(model))
+    model, _ = train_phase(model, packed, phase, ids, own, seed=seed, device=device, bf16=bf16)
     return model
+
+
+def _short_texts(model: EncoderDecoderModel) -> object:
+    return model.encoder(input_ids=torch.ones(64, 24, dtype=torch.long))
 
 
 def _with_decoder(stage: Seq2SeqRecipe, folder: Path, start: Path, seed: int) -> EncoderDecoderModel:

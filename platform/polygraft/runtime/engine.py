@@ -30,7 +30,6 @@ from polygraft.text import Encoded, load_encoder, pad
 
 log = logging.getLogger(__name__)
 MAX_CHARACTERS = 20_000
-SENTENCE_TOKENS = 60
 Listener = Callable[[str], None]
 
 
@@ -124,14 +123,11 @@ class Engine:
                     raise InvalidRow(f"adapter {row.adapter!r} does not translate; leave the target out")
                 return _Begun(row, resident, [row.text[:MAX_CHARACTERS]])
             direction = direction_of(directions, row.language, row.target, row.adapter)
-            pieces = passage.split(row.text, direction[0], self._fits)
+            pieces = passage.split(row.text, direction[0], passage.fits(self.encoder))
             return _Begun(row, resident, [p.text for p in pieces if not p.kept], direction, pieces)
         except BaseException:
             self._residents.release(resident)
             raise
-
-    def _fits(self, sentence: str) -> bool:
-        return len(sentence) <= SENTENCE_TOKENS or len(self.encoder.encode([sentence])[0]) <= SENTENCE_TOKENS
 
     def _too_long(self, begun: _Begun, encoded: Sequence[Encoded]) -> InvalidRow | None:
         if begun.row.truncate or not any(e.truncated for e in encoded):

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 import sentencex
 
+from polygraft.text import TextEncoder
+
+SENTENCE_TOKENS = 60
 _MARKS = re.compile(r"(?<=[,;:،؛—–)])\s+")
 _SPACE = re.compile(r"\s+")
 
@@ -38,6 +41,11 @@ def split(text: str, language: str, fits: Callable[[str], bool]) -> list[Piece]:
                 body = body.lstrip()
                 pieces.append(Piece(body, part[len(part.rstrip()) :], kept=not any(c.isalpha() for c in body)))
     return pieces
+
+
+def fits(encoder: TextEncoder) -> Callable[[str], bool]:
+    """Whether a sentence is short enough to be translated as one: `SENTENCE_TOKENS` tokens at most."""
+    return lambda sentence: len(sentence) <= SENTENCE_TOKENS or len(encoder.encode([sentence])[0]) <= SENTENCE_TOKENS
 
 
 def join(pieces: list[Piece], translated: list[str]) -> str:

@@ -1,10 +1,14 @@
-"""Greedy and beam search over the next tokens of one text: which to take, and when it is done. Pure Python, no arrays kept.
+"""Greedy and beam search, and sampling, over the next tokens of one text: which to take, and when it is done. Pure Python, no
+arrays kept.
 
-Beam search as in Wu et al. 2016 (GNMT, section 7), with the score of a finished text divided by length ** `length_penalty`.
+Beam search as in Wu et al. 2016 (GNMT, section 7), with the score of a finished text divided by length ** `length_penalty`;
+sampling from the likeliest tokens as in Fan et al. 2018 (Hierarchical Neural Story Generation, section 5.2).
 """
 
 from __future__ import annotations
 
+import math
+import random
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,17 +17,21 @@ from numpy.typing import NDArray
 from polygraft.errors import InvalidRow
 
 MAX_BEAM = 16
+SAMPLED_FROM = 16
 
 
 @dataclass(frozen=True)
 class Search:
     """How to look for a translation. `beam` 1 is greedy. `n_best` hypotheses come back, at most `beam`. No sequence of
-    `no_repeat` tokens is written twice; 0: no such rule."""
+    `no_repeat` tokens is written twice; 0: no such rule. `temperature` above 0 draws every token from the `SAMPLED_FROM`
+    likeliest, the likeliest less often the higher it is; the same `seed` draws the same text."""
 
     beam: int = 1
     n_best: int = 1
     length_penalty: float = 1.0
     no_repeat: int = 0
+    temperature: float = 0.0
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         """Raises `InvalidRow` for values that make no sense together."""
@@ -35,6 +43,10 @@ class Search:
             raise InvalidRow(f"no_repeat is {self.no_repeat}; give 0 (off) to 16")
         if not -4 <= self.length_penalty <= 4:
             raise InvalidRow(f"length_penalty is {self.length_penalty}; give -4 to 4")
+        if not 0 <= self.temperature <= 4:
+            raise InvalidRow(f"temperature is {self.temperature}; give 0 (off) to 4")
+        if self.temperature and self.beam > 1:
+            raise InvalidRow(f"temperature draws single tokens, a beam of {self.beam} does not; leave one of them out")
 
 
 @dataclass(frozen=True)
@@ -55,11 +67,14 @@ class Searching:
         self._beams: list[list[int]] = [[] for _ in range(search.beam)]
         self._sums = [0.0] + [-np.inf] * (search.beam - 1)  # beams start equal: only the first may be extended
         self._done: list[Hypothesis] = []
+        self._random = random.Random(search.seed)
 
     @property
     def wants(self) -> int:
         """How many next tokens a row are needed to be sure of the choice."""
         banned = 0 if not self.search.no_repeat else max(0, len(self._beams[0]) - self.search.no_repeat + 1)
+        if self.search.temperature:
+            return SAMPLED_FROM + banned
         return (1 if self.search.beam == 1 else 2 * self.search.beam) + banned
 
     @property
@@ -78,6 +93,8 @@ class Searching:
             if int(tokens[beam, k]) not in banned
         ]
         ways.sort(key=lambda way: -way[0])
+        if self.search.temperature:
+            ways = self._drawn(ways[:SAMPLED_FROM])
         kept: list[tuple[float, int, int]] = []
         for total, beam, token in ways[: 2 * self.search.beam]:
             if token == self.end:
@@ -100,6 +117,11 @@ class Searching:
                     self._finish(written, total, cut=True)
             return None
         return None if self._settled() else [(beam, token) for _, beam, token in kept]
+
+    def _drawn(self, ways: list[tuple[float, int, int]]) -> list[tuple[float, int, int]]:
+        likeliest = max(total for total, _, _ in ways)
+        weights = [math.exp((total - likeliest) / self.search.temperature) for total, _, _ in ways]
+        return self._random.choices(ways, weights)
 
     def found(self) -> list[Hypothesis]:
         """The hypotheses, best first; one that ended before one that was cut."""

@@ -25,10 +25,12 @@ class SearchIn(_Strict):
     n_best: int = Field(1, description="translations a text, at most the beam")
     length_penalty: float = Field(1.0, description="log-probability is divided by length to this power")
     no_repeat: int = Field(0, description="no sequence of so many tokens twice; 0: no such rule")
+    temperature: float = Field(0.0, description="above 0: tokens are drawn, not the likeliest taken; up to 4")
+    seed: int | None = Field(None, description="the same seed draws the same text")
 
     def search(self) -> Search:
         """Raises `InvalidRow`."""
-        return Search(self.beam, self.n_best, float(self.length_penalty), self.no_repeat)
+        return Search(self.beam, self.n_best, float(self.length_penalty), self.no_repeat, float(self.temperature), self.seed)
 
 
 class RowIn(SearchIn):

@@ -16,6 +16,7 @@ from polygraft.adapter import LAYOUT
 from polygraft.backbone import linear_sites, load_backbone, load_seq2seq
 from polygraft.errors import RecipeError
 from polygraft.recipe import LoraRecipe, Recipe
+from polygraft.training.speed import quick_attention
 
 
 class Classifier(nn.Module):
@@ -71,7 +72,7 @@ def build(
     class_weights: Sequence[float] | None, parent: Path | None, parent_labels: Sequence[str] | None,
 ) -> Classifier:  # fmt: skip
     """A fresh classifier, or one that starts from `parent`'s LoRA (and head, when the labels are the same)."""
-    model = load_backbone(backbone)
+    model = quick_attention(load_backbone(backbone))
     wanted = pick_sites(recipe.lora, sites)
     if parent is None:
         config = peft.LoraConfig(

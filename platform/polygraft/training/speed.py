@@ -1,4 +1,4 @@
-"""Which arithmetic is faster on this machine."""
+"""Which arithmetic is faster on this machine, and which attention."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import time
 from collections.abc import Callable
 
 import torch
+from transformers import PreTrainedModel
+
+
+def quick_attention(model: PreTrainedModel) -> PreTrainedModel:
+    """`model`, for training on short texts. PyTorch's fused attention for CPUs goes through many rows of 20 tokens one by one:
+    two fifths of a training step; plain products made it 1.5 s instead of 2.4 (EPYC, bf16, 78 rows)."""
+    if not torch.cuda.is_available():
+        model.set_attn_implementation("eager")
+    return model
 
 
 def bf16_wanted(chosen: bool | None, forward: Callable[[], object]) -> bool:

@@ -8,6 +8,8 @@ import torch
 from transformers import PreTrainedModel
 
 from polygraft.pieces import END_ID, PAD_ID, Pieces, bound
+from polygraft.runtime import passage
+from polygraft.tasks.translation import Direction
 from polygraft.text import TextEncoder, pad
 
 BATCH = 48
@@ -16,6 +18,15 @@ BATCH = 48
 def translate(model: PreTrainedModel, encoder: TextEncoder, pieces: Pieces, texts: Sequence[str], language: str) -> list[str]:
     """Greedy translations into `language`, in order. Raises `KeyError` when the decoder has no tag for the language."""
     return [pieces.decode(ids).strip() for ids in write(model, encoder, texts, pieces.start(language))]
+
+
+def translate_passages(
+    model: PreTrainedModel, encoder: TextEncoder, pieces: Pieces, texts: Sequence[str], direction: Direction
+) -> list[str]:
+    """The same as the service does it: sentence by sentence, long ones cut, put together again."""
+    cut = [passage.split(text, direction[0], passage.fits(encoder)) for text in texts]
+    new = iter(translate(model, encoder, pieces, [p.text for each in cut for p in each if not p.kept], direction[1]))
+    return [passage.join(each, [p.text if p.kept else next(new) for p in each]) for each in cut]
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from rich.progress import track
 from polygraft import evaluate_text
 from polygraft.backbone import load_seq2seq
 from polygraft.training.ladder import verdict
-from polygraft.training.translation.greedy import translate
+from polygraft.training.translation.greedy import translate_passages
 from polygraft.training.translation.job import TranslationJob
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def climb(job: TranslationJob, ours: Sequence[Run], others: Mapping[str, Sequenc
             models = {"bare": [bare], **{name: [r.translator.inner for r in runs] for name, runs in others.items()}}
             models["adapter"] = [r.translator.inner for r in ours]
             written = {"copy": [sources]} | {
-                name: [translate(m, *job.texts, sources, direction[1]) for m in each] for name, each in models.items()
+                name: [translate_passages(m, *job.texts, sources, direction) for m in each] for name, each in models.items()
             }
             found.setdefault(split, {})["-".join(direction)] = _figures(sources, references, written)
     return {"directions": found}

@@ -16,6 +16,7 @@ from polygraft.pieces import PAD_ID
 from polygraft.recipe import TranslationRecipe, TranslationTraining
 from polygraft.training.model import pick_sites
 from polygraft.training.softmax import written_loss
+from polygraft.training.speed import quick_attention
 
 
 class Translator(nn.Module):
@@ -52,7 +53,7 @@ class Translator(nn.Module):
 
 def build(recipe: TranslationRecipe, backbone: Path, sites: list[str], parent: Path | None, seed: int = 0) -> Translator:
     """LoRA on the frozen backbone: fresh, or the parent's."""
-    model = load_seq2seq(backbone)
+    model = quick_attention(load_seq2seq(backbone))
     if parent is not None:
         inner = peft.PeftModel.from_pretrained(model, parent, is_trainable=True)
     else:
@@ -66,7 +67,7 @@ def build(recipe: TranslationRecipe, backbone: Path, sites: list[str], parent: P
 
 def from_scratch(recipe: TranslationRecipe, backbone: Path, seed: int) -> Translator:
     """A model of the backbone's shape and vocabularies with random weights, all of them trained."""
-    model = EncoderDecoderModel(config=AutoConfig.from_pretrained(backbone))
+    model = quick_attention(EncoderDecoderModel(config=AutoConfig.from_pretrained(backbone)))
     model.get_encoder().pooler = None
     return Translator(model, recipe.training, seed)
 
