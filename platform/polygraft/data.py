@@ -152,12 +152,20 @@ def read_all(source: str | list[One], folder: Path) -> list[dict[str, Any]]:
 
 
 def _labelled(one: LabelledText, data: DataRecipe, folder: Path) -> list[dict[str, Any]]:
-    """Its lines as rows in the recipe's own columns."""
-    lines = read_lines(one.file, folder)
-    texts = [(x if one.column is None else (x.split("\t") + [""] * one.column)[one.column]).strip() for x in lines]
-    kept = thinned([t for t in texts if t and len(t) <= one.most_characters], one.limit)
+    """Its texts as rows in the recipe's own columns."""
+    kept = thinned([t for t in map(str.strip, _texts(one, folder)) if t and len(t) <= one.most_characters], one.limit)
     text = data.text if isinstance(data.text, str) else data.text[0]
     return [{text: t, data.label: one.label} for t in kept]
+
+
+def _texts(one: LabelledText, folder: Path) -> list[str]:
+    if isinstance(one.column, str):
+        rows = read_source(expand(one.file, folder))
+        if rows and one.column not in rows[0]:
+            raise ValueError(f"it lacks column {one.column}; it has {', '.join(rows[0])}")
+        return [str(row[one.column] or "") for row in rows]
+    lines, at = read_lines(one.file, folder), one.column
+    return lines if at is None else [(x.split("\t") + [""] * at)[at] for x in lines]
 
 
 def _read_split(

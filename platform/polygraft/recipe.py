@@ -24,13 +24,15 @@ class _Frozen(BaseModel):
 
 
 class LabelledText(_Frozen):
-    """A text file of which every line is a row with the same label: a corpus of one language, say."""
+    """Text of which every line, or one column, has the same label: a corpus of one language, say."""
 
     file: str
     label: str
-    column: int | None = Field(None, ge=0, description="of a tab-separated file; 0 is the first")
-    limit: int | None = Field(None, ge=1, description="so many lines at most, evenly spread")
-    most_characters: int = Field(400, ge=1, description="longer lines are left out")
+    column: Annotated[int, Field(ge=0)] | str | None = Field(
+        None, description="position in a tab-separated file without a header, from 0; or a name in CSV, JSON Lines, Parquet"
+    )
+    limit: int | None = Field(None, ge=1, description="so many rows at most, evenly spread")
+    most_characters: int = Field(400, ge=1, description="longer texts are left out")
 
 
 One = str | LabelledText

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from polygraft.adapter import LAYOUT, Manifest, load_manifest
 from polygraft.library import Library
 
 RUNGS = ("majority", "tfidf", "zero_shot", "target_only", "adapter")
+WRITTEN_RUNGS = ("copy", "from_scratch", "bare", "no_parent", "adapter")
 HEAD = """# Adapters
 
 One folder an adapter: `recipe.yaml` (how it was made), `manifest.json` (figures, golden, hashes), `README.md` (the card),
@@ -17,6 +21,12 @@ recipe without the parent.
 
 """
 COLUMNS = "adapter|languages|split (rows)|majority|TF-IDF|zero-shot|target only|**adapter**|against TF-IDF|gain from transfer"
+WRITTEN_HEAD = """
+Translation: chrF++, greedy, with 95% bootstrap intervals over the sentences. From scratch is a model of the backbone's size
+from random weights on the same pairs and steps; "no parent" is the same recipe without it.
+
+"""
+WRITTEN_COLUMNS = "adapter|direction|split (rows)|copy|from scratch|bare backbone|no parent|**adapter**|gain from parent"
 
 
 def show(figure: dict[str, float] | None) -> str:
@@ -25,33 +35,57 @@ def show(figure: dict[str, float] | None) -> str:
 
 
 def results_table(library: Library) -> str:
-    """One row an adapter, by name."""
+    """One row an adapter, by name; of those that translate, one a direction and split."""
     manifests = [load_manifest(library.folder(name)) for name in library.names()]
-    rows = [_row(m) for m in manifests]
-    positive = [_positive_row(m) for m in manifests]
-    columns = COLUMNS.split("|")
-    head = "| " + " | ".join(columns) + " |\n" + "|---" * len(columns) + "|"
-    lines = [HEAD + head, *rows, "\nF1 of the `spam` label:\n", "| adapter | TF-IDF | **adapter** |", "|---|---|---|"]
-    return "\n".join([*lines, *(p for p in positive if p)]) + "\n"
+    reading = [m for m in manifests if not m.directions]
+    lines = [HEAD + _head(COLUMNS), *(_row(m) for m in reading)]
+    if positive := [line for m in reading if (line := _positive_row(m))]:
+        lines += ["\nF1 of the `spam` label:\n", _head("adapter|TF-IDF|**adapter**"), *positive]
+    if written := [line for m in manifests if m.directions for line in _written_rows(m)]:
+        lines += [WRITTEN_HEAD + _head(WRITTEN_COLUMNS), *written]
+    return "\n".join(lines) + "\n"
+
+
+def _head(columns: str) -> str:
+    names = columns.split("|")
+    return _line(names) + "\n" + "|---" * len(names) + "|"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _link(manifest: Manifest) -> str:
+    return f"[{manifest.name}]({manifest.name}/{LAYOUT.card})"
+
+
+def _judged(gain: dict[str, Any] | None) -> str:
+    return f"{show(gain)}: {gain['verdict']}" if gain else "–"
 
 
 def _row(manifest: Manifest) -> str:
     metrics, ladder = manifest.metrics, manifest.metrics["ladder"]
     figures = [show(ladder.get(rung, {}).get("macro_f1")) for rung in RUNGS]
-    gain = metrics.get("gain_from_transfer")
-    cells = [
-        f"[{manifest.name}]({manifest.name}/{LAYOUT.card})",
-        ", ".join(manifest.languages),
-        f"{metrics['split']} ({metrics['rows']})",
-        *figures,
-        show(metrics["over_tfidf"]),
-        f"{show(gain)}: {gain['verdict']}" if gain else "–",
-    ]
-    return "| " + " | ".join(cells) + " |"
+    return _line(
+        [
+            _link(manifest), ", ".join(manifest.languages), f"{metrics['split']} ({metrics['rows']})", *figures,
+            show(metrics["over_tfidf"]), _judged(metrics.get("gain_from_transfer")),
+        ]
+    )  # fmt: skip
 
 
 def _positive_row(manifest: Manifest) -> str:
     ladder = manifest.metrics["ladder"]
     if "spam_f1" not in ladder["adapter"]:
         return ""
-    return f"| {manifest.name} | {show(ladder['tfidf']['spam_f1'])} | {show(ladder['adapter']['spam_f1'])} |"
+    return _line([manifest.name, show(ladder["tfidf"]["spam_f1"]), show(ladder["adapter"]["spam_f1"])])
+
+
+def _written_rows(manifest: Manifest) -> list[str]:
+    lines = []
+    for split, directions in manifest.metrics["directions"].items():
+        for direction, found in directions.items():
+            figures = [show(found["rungs"].get(rung, {}).get("chrf++")) for rung in WRITTEN_RUNGS]
+            where = [direction.replace("-", " to "), f"{split} ({found['rows']})"]
+            lines.append(_line([_link(manifest), *where, *figures, _judged(found.get("gain_from_parent"))]))
+    return lines

@@ -11,8 +11,10 @@ import yaml
 from polygraft.adapter import LAYOUT, load_adapter, load_manifest
 from polygraft.backbone import BackboneFiles, fingerprint, load_seq2seq
 from polygraft.errors import DataError, GoldenMismatch, RecipeError, WrongBackbone
+from polygraft.library import Library
 from polygraft.pieces import Pieces
 from polygraft.recipe import TranslationRecipe, load_recipe
+from polygraft.report import results_table
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row, Translated
 from polygraft.runtime.search import Search
@@ -105,6 +107,10 @@ def test_a_child_starts_from_its_parent_and_every_rung_is_scored(parent: Path, w
     assert set(found["rungs"]) == {"copy", "bare", "from_scratch", "no_parent", "adapter"}
     assert found["gain_from_parent"]["verdict"] in ("helps", "harms", "no evidence")
     assert not (file.parent / ".training").exists()
+    table = results_table(Library(parent.parent))
+    judged = [line for line in table.splitlines() if "| en to yo | dev (" in line and not line.endswith("| – |")]
+    assert len(judged) == 1
+    assert judged[0].endswith(f": {found['gain_from_parent']['verdict']} |")
 
 
 def test_bad_recipes_and_data_are_refused_before_training(

@@ -41,6 +41,12 @@ def test_text_files_with_one_label_each(folder: Path) -> None:
     assert splits.labels == ["en", "yo"]
     assert [t for t, y in zip(splits.train.texts, splits.train.labels, strict=True) if y == "yo"] == ["Bawo", "O dabo"]
     assert splits.train.texts[:2] == ["line 0", "line 10"]
+    write(folder, "labelled.jsonl", [("a text", "its own label")])
+    named = {"file": "labelled.jsonl", "label": "en", "column": "text"}
+    splits = load_splits(recipe(train=[*train, named]), folder)
+    assert (splits.train.texts[-1], splits.train.labels[-1]) == ("a text", "en")
+    with pytest.raises(DataError, match="lacks column body; it has text, label"):
+        load_splits(recipe(train=[*train, named | {"column": "body"}]), folder)
     with pytest.raises(DataError, match=r"nowhere\.txt cannot be read"):
         load_splits(recipe(train=[{"file": "nowhere.txt", "label": "en"}, *train]), folder)
 
