@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import fsspec
 from polygraft.errors import DataError, RecipeError
 from polygraft.leaks import Leak, leaked_texts, settle
 from polygraft.recipe import DataRecipe, LabelledText, One, Recipe, expand, load_recipe
+from polygraft.shortcuts import given_away
 
 READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 COMPRESSED = {".gz", ".bz2", ".xz", ".zst"}
@@ -25,11 +26,13 @@ COMPRESSED = {".gz", ".bz2", ".xz", ".zst"}
 
 @dataclass(frozen=True)
 class Split:
-    """Texts and their labels, same length; `ids` is empty when the recipe names no id column."""
+    """Texts and their labels, same length; `ids` is empty when the recipe names no id column. `others` are the fields of each
+    row that the recipe does not read, and its file; empty after `without`."""
 
     texts: list[str]
     labels: list[str]
     ids: list[str]
+    others: list[dict[str, str]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -98,7 +101,7 @@ def load_splits(recipe: Recipe, folder: Path, *, allow_leak: str | None = None) 
     rows may stand in dev or test.
 
     Raises `DataError` with every problem found: unreadable files, missing columns, empty texts, one class only, labels
-    outside the recipe's, rows that stand in two splits.
+    outside the recipe's, rows that stand in two splits, labels that a length or a field gives away.
     """
     problems: list[str] = []
     sources: list[dict[str, Any]] = []
@@ -116,9 +119,17 @@ def load_splits(recipe: Recipe, folder: Path, *, allow_leak: str | None = None) 
     settled = settle(leaks, train.texts, "rows also stand in dev or test", recipe.data.on_leak, allow_leak)
     if settled.problem:
         problems.append(settled.problem)
+    hints = _shortcuts(train)
+    if hints and allow_leak is None:
+        told = ", ".join(f"{name} ({score}% of rows right, every label counted alike)" for name, score in hints.items())
+        problems.append(
+            f"train: the label is given away by {told}; a model may learn that and not the task. Mix the sources or lengths of "
+            "the labels, or say why it may stay with --allow-leak REASON"
+        )
     if problems:
         raise DataError(f"data of {recipe.name}", problems)
-    return Splits(train.without(settled.drop), dev, test, labels, sources, settled.record)
+    record = settled.record | ({"given_away": hints, "done": f"allowed: {allow_leak}"} if hints else {})
+    return Splits(train.without(settled.drop), dev, test, labels, sources, record)
 
 
 def check_parent(recipe: Recipe, parent_recipe: Path, splits: Splits) -> None:
@@ -196,6 +207,8 @@ def _read_split(
             out.labels.append(str(row[data.label]))
             if data.id:
                 out.ids.append(str(row[data.id]))
+            if isinstance(one, str):
+                out.others.append({"file": shown} | {k: str(v) for k, v in row.items() if k not in wanted})
             digest.update(f"{text}\0{row[data.label]}\n".encode())
         seen.append({"split": name, "source": shown, "rows": len(rows), "sha256": digest.hexdigest(), "licence": data.licence})
     return out
@@ -212,6 +225,11 @@ def _label_problems(labels: list[str], splits: dict[str, Split]) -> list[str]:
         if unknown:
             problems.append(f"{name}: labels {unknown} are not among {labels}")
     return problems
+
+
+def _shortcuts(train: Split) -> dict[str, float]:
+    shared = set.intersection(*map(set, train.others)) if len(train.others) == len(train) else set[str]()
+    return given_away(train.texts, train.labels, {name: [row[name] for row in train.others] for name in sorted(shared)})
 
 
 def _leaks(train: Split, held_out: list[Split]) -> dict[int, Leak]:

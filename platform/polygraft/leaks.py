@@ -88,8 +88,11 @@ def settle(leaks: Mapping[int, Leak], texts: Sequence[str], what: str, on_leak: 
 
 def sentence(record: Mapping[str, Any]) -> str:
     """The record for people."""
-    counts = ", ".join(f"{count} {kind}" for kind, count in record.items() if kind != "done")
-    return f"Training rows that stand in dev or test ({counts}): {record['done']}."
+    counts = ", ".join(f"{count} {kind}" for kind, count in record.items() if kind not in ("done", "given_away"))
+    found = [f"Training rows that stand in dev or test ({counts})"] if counts else []
+    if hints := record.get("given_away"):
+        found.append("The label is given away by " + ", ".join(f"{name} ({score}%)" for name, score in hints.items()))
+    return f"{'. '.join(found)}: {record['done']}."
 
 
 def _shingles(text: str) -> set[str]:
