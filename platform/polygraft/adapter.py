@@ -92,6 +92,7 @@ class Manifest(BaseModel):
     golden: list[Golden] = []
     golden_texts: list[GoldenText] = Field([], description="translation: its goldens")
     files: dict[str, str] = Field(description="SHA-256 of each weight file")
+    forced: str | None = Field(None, description="why it is served although transfer harmed it (see `guard`)")
 
     @model_validator(mode="after")
     def _complete(self) -> Manifest:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import numpy as np
 
 from polygraft.errors import DataError, RecipeError
 from polygraft.leaks import Leak, leaked_texts, settle
@@ -42,6 +43,17 @@ class Split:
             return [v for i, v in enumerate(values) if i not in drop]
 
         return Split(keep(self.texts), keep(self.labels), keep(self.ids))
+
+    def few(self, shots: int | None, seed: int) -> Split:
+        """`shots` rows of every label, drawn with `seed`, in their order; all of a label that has fewer. None: every row."""
+        if shots is None:
+            return self
+        order, taken, kept = np.random.default_rng(seed).permutation(len(self)), Counter[str](), set[int]()
+        for i in order.tolist():
+            if taken[self.labels[i]] < shots:
+                taken[self.labels[i]] += 1
+                kept.add(i)
+        return self.without(set(range(len(self))) - kept)
 
 
 @dataclass(frozen=True)
@@ -132,34 +144,28 @@ def load_splits(recipe: Recipe, folder: Path, *, allow_leak: str | None = None) 
     return Splits(train.without(settled.drop), dev, test, labels, sources, record)
 
 
-def check_parent(recipe: Recipe, parent_recipe: Path, splits: Splits) -> None:
-    """Refuse a parent trained on a translation of a row this adapter is scored on (same id).
-
-    Raises `DataError`. Says nothing when the parent's data is not on this machine or either side has no ids.
-    """
-    if not recipe.data.id or not parent_recipe.is_file():
-        return
+def training_rows(file: Path) -> Split | None:
+    """What the classifier whose recipe is `file` was trained on; None when that cannot be read on this machine."""
     try:
-        parent = load_recipe(parent_recipe)
-        if not isinstance(parent, Recipe):
-            return
-        train = read_all(parent.data.train, parent_recipe.parent) if parent.data.id else []
-    except (RecipeError, OSError, ValueError, KeyError):
-        return
-    seen = {str(r.get(parent.data.id or "")) for r in train}
+        recipe, problems = load_recipe(file), list[str]()
+    except RecipeError:
+        return None
+    if not isinstance(recipe, Recipe):
+        return None
+    rows = _read_split("train", recipe.data.train, recipe.data, file.resolve().parent, problems, [])
+    return None if problems else rows
+
+
+def check_parent(recipe: Recipe, parent: str, rows: Split | None, splits: Splits) -> None:
+    """Refuse a parent of which a training row (`rows`, where known) is a translation of one this adapter is scored on: it has
+    the same id. Raises `DataError`."""
     for name, split in (("dev", splits.dev), ("test", splits.test)):
-        shared = seen & set(split.ids if split else [])
+        shared = set(rows.ids if rows else []) & set(split.ids if split else [])
         if shared:
             raise DataError(
                 f"data of {recipe.name}",
-                [f"{name}: {len(shared)} rows are translations of rows that parent {parent.name} was trained on"],
+                [f"{name}: {len(shared)} rows are translations of rows that parent {parent} was trained on"],
             )
-
-
-def read_all(source: str | list[One], folder: Path) -> list[dict[str, Any]]:
-    """Rows of every source with columns in a recipe field, in order."""
-    listed = [source] if isinstance(source, str) else source
-    return [r for s in listed if isinstance(s, str) for r in read_source(expand(s, folder))]
 
 
 def _labelled(one: LabelledText, data: DataRecipe, folder: Path) -> list[dict[str, Any]]:

@@ -7,7 +7,8 @@
     ├── ExportError                500   the ONNX graph drifted from PyTorch
     ├── AdapterError               422   an adapter folder that must not be served
     │   ├── WrongBackbone          409   made for another backbone
-    │   └── GoldenMismatch         409   its outputs are not those it gave when it was trained
+    │   ├── GoldenMismatch         409   its outputs are not those it gave when it was trained
+    │   └── NegativeTransfer       409   transfer harmed it, and nobody said why it is served all the same
     ├── InvalidRow                 422   one input that cannot be answered
     │   └── UnknownLanguage        422   no adapter translates that way, or the language cannot be told
     ├── TooManyRows                413
@@ -75,6 +76,10 @@ class WrongBackbone(AdapterError):
 
 
 class GoldenMismatch(AdapterError):
+    status = 409
+
+
+class NegativeTransfer(AdapterError):
     status = 409
 
 

@@ -1,7 +1,8 @@
 """Metrics with confidence intervals, and the baselines every adapter is shown beside.
 
-Intervals are 95% percentile bootstraps over examples (Efron & Tibshirani 1993, chapter 13); with several seeds the
-figure is the mean over seeds, all resampled on the same examples. Does not train adapters.
+Intervals are 95% percentile bootstraps (Efron & Tibshirani 1993, chapter 13) over examples and, with several seeds, over
+seeds: each resample draws seeds, and examples that all of them are scored on. The figure is the mean over seeds. Does not train
+adapters.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from polygraft.data import Split
 
 RESAMPLES = 1000
 Labels = NDArray[np.str_]
+Numbers = NDArray[np.int64]
 Metric = Callable[[Labels, Labels], float]
 
 
@@ -61,29 +63,39 @@ def recall(gold: Sequence[str], runs: Sequence[Sequence[str]]) -> dict[str, floa
 
 def bootstrap(gold: Sequence[str], runs: Sequence[Sequence[str]], metric: Metric, seed: int = 0) -> Interval:
     """`metric` of one or several runs (seeds) on the same rows."""
-    labels = np.asarray(gold)
-    return resampled(len(labels), lambda i: _mean(labels, runs, metric, i), seed)
+    labels, ours = np.asarray(gold), _arrays(runs)
+
+    def figure(rows: Numbers, seeds: Numbers) -> float:
+        return float(np.mean([metric(labels[rows], ours[s][rows]) for s in seeds]))
+
+    return resampled(len(labels), len(ours), figure, seed)
 
 
 def paired_difference(
     gold: Sequence[str], ours: Sequence[Sequence[str]], theirs: Sequence[Sequence[str]], metric: Metric, seed: int = 0
 ) -> Interval:
-    """`metric` of ours minus theirs, resampling the same examples for both."""
-    labels = np.asarray(gold)
-    return resampled(len(labels), lambda i: _mean(labels, ours, metric, i) - _mean(labels, theirs, metric, i), seed)
+    """`metric` of ours minus theirs, resampling the same examples and seeds for both. `theirs` may be a single run."""
+    labels, left, right = np.asarray(gold), _arrays(ours), _arrays(theirs)
+    assert len(right) in (1, len(left))
+
+    def figure(rows: Numbers, seeds: Numbers) -> float:
+        pairs = ((left[s][rows], right[min(s, len(right) - 1)][rows]) for s in seeds)
+        return float(np.mean([metric(labels[rows], a) - metric(labels[rows], b) for a, b in pairs]))
+
+    return resampled(len(labels), len(left), figure, seed)
 
 
-def _mean(gold: Labels, runs: Sequence[Sequence[str]], metric: Metric, rows: NDArray[np.int64]) -> float:
-    return float(np.mean([metric(gold[rows], np.asarray(run)[rows]) for run in runs]))
+def _arrays(runs: Sequence[Sequence[str]]) -> list[Labels]:
+    return [np.asarray(run) for run in runs]
 
 
-def resampled(rows: int, figure: Callable[[NDArray[np.int64]], float], seed: int) -> Interval:
-    """`figure` of all of `rows` examples, and its interval over resamples; it is given the examples' numbers."""
+def resampled(rows: int, runs: int, figure: Callable[[Numbers, Numbers], float], seed: int) -> Interval:
+    """`figure` of all of `rows` examples in all of `runs` seeds, and its interval over resamples; it is given their numbers."""
     rng = np.random.default_rng(seed)
-    everything = np.arange(rows)
-    draws = [figure(rng.choice(everything, rows)) for _ in range(RESAMPLES)]
+    every_row, every_run = np.arange(rows), np.arange(runs)
+    draws = [figure(rng.choice(every_row, rows), rng.choice(every_run, runs)) for _ in range(RESAMPLES)]
     low, high = np.percentile(draws, [2.5, 97.5])
-    return Interval(round(figure(everything), 2), round(float(low), 2), round(float(high), 2))
+    return Interval(round(figure(every_row, every_run), 2), round(float(low), 2), round(float(high), 2))
 
 
 def majority(train: Split, texts: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import sacrebleu
 from numpy.typing import NDArray
 
-from polygraft.evaluate import Interval, resampled
+from polygraft.evaluate import Interval, Numbers, resampled
 
 Texts = Sequence[str]
 Counts = NDArray[np.float64]
@@ -31,22 +31,28 @@ def chrf_plus_plus() -> sacrebleu.CHRF:
 
 def interval(references: Texts, runs: Sequence[Texts], seed: int = 0) -> Interval:
     """Corpus chrF++ with its 95% bootstrap interval over sentences; of several runs (seeds), their mean."""
-    return _resampled(references, [(1.0, run) for run in runs], len(runs), seed)
+    parts = [_statistics(run, references) for run in runs]
+
+    def figure(rows: Numbers, seeds: Numbers) -> float:
+        return float(np.mean([_score(parts[s], rows) for s in seeds]))
+
+    return resampled(len(references), len(parts), figure, seed)
 
 
 def paired_difference(references: Texts, ours: Sequence[Texts], theirs: Sequence[Texts], seed: int = 0) -> Interval:
-    """chrF++ of ours minus theirs, the same sentences resampled for both (Koehn 2004)."""
-    assert len(ours) == len(theirs)
-    return _resampled(references, [*((1.0, run) for run in ours), *((-1.0, run) for run in theirs)], len(ours), seed)
+    """chrF++ of ours minus theirs, the same sentences and seeds resampled for both (Koehn 2004). `theirs` may be one run."""
+    left, right = ([_statistics(run, references) for run in runs] for runs in (ours, theirs))
+    assert len(right) in (1, len(left))
+
+    def figure(rows: Numbers, seeds: Numbers) -> float:
+        return float(np.mean([_score(left[s], rows) - _score(right[min(s, len(right) - 1)], rows) for s in seeds]))
+
+    return resampled(len(references), len(left), figure, seed)
 
 
-def _resampled(references: Texts, signed: Sequence[tuple[float, Texts]], over: int, seed: int) -> Interval:
-    parts = [(sign, *_statistics(run, references)) for sign, run in signed]
-
-    def figure(chosen: NDArray[np.int64]) -> float:
-        return sum(sign * score(stats[chosen].sum(axis=0)) for sign, stats, score in parts) / over
-
-    return resampled(len(references), figure, seed)
+def _score(part: tuple[Counts, Callable[[Counts], float]], rows: Numbers) -> float:
+    counts, score = part
+    return score(counts[rows].sum(axis=0))
 
 
 def _statistics(hypotheses: Texts, references: Texts) -> tuple[Counts, Callable[[Counts], float]]:

@@ -52,6 +52,7 @@ class DataRecipe(_Frozen):
     id: str | None = Field(None, description="column shared by a message and its translations; checked for leaks")
     licence: str = Field("unknown", description="licence of the data, for the card")
     on_leak: Literal["error", "drop"] = Field("error", description="drop: remove training rows found in dev or test")
+    shots: int | None = Field(None, ge=1, description="train on so many rows a label, drawn anew for every seed")
 
 
 class LoraRecipe(_Frozen):

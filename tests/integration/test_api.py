@@ -12,7 +12,8 @@ import pytest
 from fastapi.testclient import TestClient
 from safetensors.numpy import load_file, save_file
 
-from polygraft.adapter import LAYOUT
+from polygraft import guard
+from polygraft.adapter import LAYOUT, load_manifest
 from polygraft.library import Library, pack
 from polygraft.runtime.engine import Engine
 from polygraft.serve import api
@@ -42,6 +43,18 @@ def error_of(response: object, status: int) -> str:
     error = response.json()["error"]  # type: ignore[attr-defined]
     assert set(error) == {"code", "message"}
     return f"{error['code']}: {error['message']}"
+
+
+def test_an_adapter_that_transfer_harmed_is_promoted_only_with_a_reason(client: TestClient, host: Host, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(host.library.folder("mood"), tmp_path / "mood"))
+    manifest = json.loads((folder / LAYOUT.manifest).read_text())
+    manifest["metrics"]["gain_from_transfer"] = {"value": -4.0, "low": -7.0, "high": -1.0, "verdict": "harms", "over": "tfidf"}
+    (folder / LAYOUT.manifest).write_text(json.dumps(manifest))
+    assert "NegativeTransfer" in error_of(client.post("/v1/adapters", content=pack(folder)), 409)
+    assert load_manifest(host.library.folder("mood")).forced is None, "nothing changed"
+    guard.force(folder, "asked for by the shop")
+    assert client.post("/v1/adapters", content=pack(folder)).status_code == 201
+    assert load_manifest(host.library.folder("mood")).forced == "asked for by the shop"
 
 
 def test_one_text(client: TestClient) -> None:

@@ -61,7 +61,7 @@ def parent(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_result_is_learnt_served_and_loaded_by_peft(parent: Path, backbone: Path) -> None:
     adapter = load_adapter(parent)
     ladder = adapter.manifest.metrics["ladder"]
-    assert set(ladder) == {"majority", "tfidf", "adapter"}
+    assert set(ladder) == {"majority", "tfidf", "head", "adapter"}
     assert set(ladder["adapter"]) == {"macro_f1", "spam_f1"}
     assert ladder["adapter"]["macro_f1"]["value"] > ladder["majority"]["macro_f1"]["value"] + 20
     assert {f.name for f in parent.iterdir()} >= set(LAYOUT.names())
@@ -82,11 +82,23 @@ def test_the_card_shows_the_ladder_and_the_data(parent: Path) -> None:
 
 
 def test_a_child_starts_from_its_parent_and_says_so(parent: Path, backbone: Path) -> None:
-    file = recipe(parent.parent / "child", parent="parent", training={"epochs": 1, "bf16": False, "seeds": [0, 1]})
+    data = {"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl", "shots": 5}
+    file = recipe(parent.parent / "child", parent="parent", data=data, training={"epochs": 1, "bf16": False, "seeds": [0, 1]})
     manifest = train(ready(file, backbone), file.parent, full_ladder=True)
     assert manifest.parent == f"parent@{load_adapter(parent).version}"
-    assert set(manifest.metrics["ladder"]) == {"majority", "tfidf", "zero_shot", "target_only", "adapter"}
-    assert manifest.metrics["gain_from_transfer"]["verdict"] in ("helps", "harms", "no evidence")
+    assert set(manifest.metrics["ladder"]) == {
+        "majority",
+        "tfidf",
+        "head",
+        "tfidf_zero_shot",
+        "zero_shot",
+        "target_only",
+        "adapter",
+    }
+    gain = manifest.metrics["gain_from_transfer"]
+    assert gain["verdict"] in ("helps", "harms", "no evidence")
+    alone = {rung: manifest.metrics["ladder"][rung]["macro_f1"]["value"] for rung in ("tfidf", "head", "target_only")}
+    assert alone[gain["over"]] == max(alone.values()), "the gain is over the best rung without transfer"
     assert set(manifest.metrics["seeds"]) == {"0", "1"}
     zero_shot = manifest.metrics["ladder"]["zero_shot"]["macro_f1"]["value"]
     assert zero_shot > manifest.metrics["ladder"]["majority"]["macro_f1"]["value"]

@@ -1,11 +1,12 @@
 import gzip
 import json
+from collections import Counter
 from pathlib import Path
 
 import pandas
 import pytest
 
-from polygraft.data import check_parent, load_splits, read_source
+from polygraft.data import Split, check_parent, load_splits, read_source, training_rows
 from polygraft.errors import DataError
 from polygraft.recipe import Recipe
 
@@ -112,6 +113,20 @@ def test_duplicates_across_splits_digits_apart_are_refused_or_dropped(folder: Pa
     assert "win cash 55" not in splits.train.texts
 
 
+def test_few_draws_so_many_rows_a_label_anew_for_every_seed() -> None:
+    split = Split(
+        [str(i) for i in range(100)], ["spam" if i % 5 == 0 else "ham" for i in range(100)], [f"id{i}" for i in range(100)]
+    )
+    drawn = [split.few(10, seed) for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1]
+    assert drawn[0].texts != drawn[2].texts
+    for one in drawn:
+        assert Counter(one.labels) == {"ham": 10, "spam": 10}
+        assert one.ids == [f"id{t}" for t in one.texts]
+    assert Counter(split.few(30, 0).labels) == {"ham": 30, "spam": 20}
+    assert split.few(None, 0) is split
+
+
 def test_a_shared_id_is_a_leak_too(folder: Path) -> None:
     write(folder, "train.jsonl", TRAIN, ids=["a", "b", "c", "d"])
     write(folder, "dev.jsonl", DEV, ids=["d", "e"])
@@ -129,4 +144,5 @@ def test_a_parent_trained_on_a_translation_of_a_test_row_is_refused(folder: Path
     write(folder, "dev.jsonl", [("otro", "ham")], ids=["a"])
     child = recipe(id="id")
     with pytest.raises(DataError, match="translations of rows that parent parent was trained on"):
-        check_parent(child, parent / "recipe.yaml", load_splits(child, folder))
+        check_parent(child, "parent", training_rows(parent / "recipe.yaml"), load_splits(child, folder))
+    assert training_rows(folder / "nowhere.yaml") is None

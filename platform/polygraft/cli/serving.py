@@ -133,11 +133,20 @@ def add_adapter(
     folder: Annotated[Path, typer.Argument(help="Adapter folder that `polygraft train` wrote.")],
     server: Server = "http://127.0.0.1:3000",
     key: Key = None,
+    force: Annotated[
+        str | None, typer.Option(metavar="REASON", help="Serve it although transfer harmed it; kept in its manifest.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put an adapter live without a restart; one of the same name is replaced."""
+    """Promote an adapter: put it live without a restart; one of the same name is replaced.
+
+    One that was shown to be worse for its parent (verdict `harms`) is refused unless it is forced, with a reason.
+    """
+    from polygraft import guard
     from polygraft.client import Client
 
+    if force is not None:
+        guard.force(folder, force)
     started = time.perf_counter()
     with Client(server, key=key) as client:
         added = client.add(folder)

@@ -21,9 +21,10 @@ from transformers import BertModel
 
 from polygraft.pretrain.corpus import Pair
 from polygraft.pretrain.recipe import Distillation
-from polygraft.pretrain.teacher import mean_pool, towards
+from polygraft.pretrain.teacher import towards
 from polygraft.text import Encoded, TextEncoder, pad
 from polygraft.training.batches import cut
+from polygraft.training.vectors import mean_pool
 
 GROUP = 8192
 

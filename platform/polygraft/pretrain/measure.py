@@ -24,10 +24,11 @@ from polygraft.pieces import Pieces
 from polygraft.pretrain import corpus
 from polygraft.pretrain.decoder_vocabulary import tokens_a_word
 from polygraft.pretrain.pack import ENGLISH
-from polygraft.pretrain.probe import probe_sib200, sentence_vectors
+from polygraft.pretrain.probe import probe_sib200
 from polygraft.pretrain.recipe import PretrainRecipe
 from polygraft.pretrain.retrieval import accuracy
 from polygraft.text import load_encoder
+from polygraft.training.vectors import sentence_vectors
 
 SIB_LANGUAGES = (
     "eng_Latn", "fra_Latn", "spa_Latn", "deu_Latn", "yor_Latn", "snd_Arab", "hau_Latn", "ibo_Latn", "swh_Latn", "mri_Latn",

@@ -18,9 +18,10 @@ from polygraft.pieces import END_ID, PAD_ID
 from polygraft.pretrain.pack import Packed
 from polygraft.pretrain.plan import Batch
 from polygraft.pretrain.recipe import Objectives
-from polygraft.pretrain.teacher import mean_pool, towards
+from polygraft.pretrain.teacher import towards
 from polygraft.text import Encoded, pad
 from polygraft.training.softmax import IGNORED, written_loss
+from polygraft.training.vectors import mean_pool
 
 MASK_RATE, SPAN_RATE, SPAN_LENGTH = 0.15, 0.3, 3
 

@@ -12,32 +12,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
-from transformers import PreTrainedModel
 
 from polygraft.backbone import load_backbone
 from polygraft.pretrain.corpus import read_lines
-from polygraft.pretrain.teacher import mean_pool
-from polygraft.text import TextEncoder, load_encoder, pad
-
-Vectors = NDArray[np.float32]
-
-
-@torch.no_grad()
-def sentence_vectors(model: PreTrainedModel, encoder: TextEncoder, texts: Sequence[str], batch: int = 64) -> Vectors:
-    """Unit mean-pooled vectors, float32 [len(texts), hidden]."""
-    rows = encoder.encode(texts)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    out = np.zeros((len(rows), model.config.hidden_size), np.float32)
-    for start in range(0, len(order), batch):
-        picked = order[start : start + batch]
-        inputs = {k: torch.from_numpy(v) for k, v in pad([rows[i] for i in picked], 0).items()}
-        out[picked] = mean_pool(model(**inputs).last_hidden_state, inputs["attention_mask"]).numpy()
-    return out
+from polygraft.text import load_encoder
+from polygraft.training.vectors import Vectors, sentence_vectors
 
 
 def zero_shot(

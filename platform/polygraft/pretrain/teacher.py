@@ -16,7 +16,7 @@ from torch import nn
 from transformers import BertModel
 
 from polygraft.training.batches import cut
-from polygraft.training.model import pool
+from polygraft.training.vectors import mean_pool
 
 BATCH_TOKENS = 8192
 
@@ -36,11 +36,6 @@ def load_teacher() -> tuple[BertModel, Tokenizer]:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return BertModel.from_pretrained(folder, add_pooling_layer=False).eval(), tokenizer
-
-
-def mean_pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Unit-length mean over unmasked tokens: [rows, seq, hidden], [rows, seq] -> [rows, hidden]."""
-    return nn.functional.normalize(pool(states, mask), dim=-1)
 
 
 def towards(vectors: torch.Tensor, goal: torch.Tensor, temperature: float = 0.05) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,6 +6,7 @@ import os
 import threading
 from pathlib import Path
 
+from polygraft import guard
 from polygraft.adapter import Manifest, load_manifest
 from polygraft.backbone import default_backbone
 from polygraft.errors import AdapterError, PolygraftError
@@ -41,11 +42,13 @@ class Host:
         manifest = load_manifest(folder)
         if manifest.name != name:
             raise AdapterError(f"folder {name!r} holds adapter {manifest.name!r}; rename the folder to the adapter's name")
+        guard.check(manifest)
         return self.engine.add(folder)
 
     def add(self, archive: bytes) -> Manifest:
         """Unpack, check, prove and serve an uploaded adapter. One that fails a check changes nothing, in memory or on disk."""
         with self._changing, self.library.unpack(archive) as staging:
+            guard.check(load_manifest(Path(staging)))
             manifest = self.engine.add(Path(staging))
             folder = self.library.folder(manifest.name)
             if not _holds(folder, manifest):

@@ -15,6 +15,8 @@ from polygraft.report import show
 RUNGS = {
     "majority": "majority label",
     "tfidf": "TF-IDF + logistic regression, target rows",
+    "head": "linear head on the frozen backbone, target rows",
+    "tfidf_zero_shot": "TF-IDF + logistic regression, the parent's rows",
     "zero_shot": "parent, zero-shot",
     "target_only": "LoRA on target rows only",
     "adapter": "**this adapter**",
@@ -61,5 +63,8 @@ def figures_table(metrics: dict[str, Any]) -> str:
         )
     gain = metrics.get("gain_from_transfer")
     if gain:
-        table.append(f"Gain from transfer over target rows only (paired, macro-F1): {show(gain)}: {gain['verdict']}.")
+        over = RUNGS[gain.get("over", "target_only")]
+        table.append(
+            f"Gain from transfer over the best without it, {over} (paired, macro-F1): {show(gain)}: {gain['verdict']}."
+        )
     return "\n".join(table)

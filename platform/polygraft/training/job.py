@@ -10,7 +10,7 @@ from typing import Any
 
 from polygraft.adapter import LAYOUT, load_adapter
 from polygraft.backbone import BackboneFiles, fingerprint
-from polygraft.data import Split, Splits, check_parent, load_splits
+from polygraft.data import Split, Splits, check_parent, load_splits, training_rows
 from polygraft.errors import RecipeError
 from polygraft.recipe import Recipe, TranslationRecipe
 from polygraft.runtime.graph import load_card
@@ -31,6 +31,11 @@ class Job:
     splits: Splits
     parent: Path | None
     parent_labels: list[str] | None
+    parent_rows: Split | None
+
+    def train_rows(self, seed: int) -> Split:
+        """What the run with `seed` is trained on."""
+        return self.splits.train.few(self.recipe.data.shots, seed)
 
     @property
     def key(self) -> str:
@@ -47,7 +52,7 @@ class Job:
 def prepare(recipe: Recipe, recipe_file: Path, backbone: Path, *, allow_leak: str | None = None) -> Job:
     """Check everything that can be checked without training. Raises `RecipeError`, `DataError` or `AdapterError`."""
     folder = recipe_file.resolve().parent
-    parent, parent_labels = None, None
+    parent, parent_labels, parent_rows = None, None, None
     if recipe.parent:
         parent = find_parent(recipe.parent, folder)
         parent_labels = load_adapter(parent, backbone=fingerprint(backbone)).manifest.labels
@@ -61,8 +66,9 @@ def prepare(recipe: Recipe, recipe_file: Path, backbone: Path, *, allow_leak: st
     model.pick_sites(recipe.lora, sites)
     splits = load_splits(recipe, folder, allow_leak=allow_leak)
     if parent:
-        check_parent(recipe, parent / LAYOUT.recipe, splits)
-    return Job(recipe, recipe_file, backbone, sites, splits, parent, parent_labels)
+        parent_rows = training_rows(parent / LAYOUT.recipe)
+        check_parent(recipe, parent.name, parent_rows, splits)
+    return Job(recipe, recipe_file, backbone, sites, splits, parent, parent_labels, parent_rows)
 
 
 def check_lora(recipe: Recipe | TranslationRecipe, file: Path, parent: Path, sites: list[str]) -> None:

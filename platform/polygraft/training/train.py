@@ -77,7 +77,8 @@ def _train_seed(job: Job, seed: int, work: Path, parent: Path | None) -> Run:
     recipe, labels = job.recipe, job.splits.labels
     options = recipe.training
     transformers.set_seed(seed)
-    weights = _class_weights(job.splits.train, labels) if options.class_weights == "balanced" else None
+    rows = job.train_rows(seed)
+    weights = _class_weights(rows, labels) if options.class_weights == "balanced" else None
     classifier = model.build(recipe, job.backbone, job.sites, labels, weights, parent, job.parent_labels)
     encoder = encoder_of(job)
     bf16 = bf16_wanted(options.bf16, lambda: classifier(**_some_rows()))
@@ -109,7 +110,7 @@ def _train_seed(job: Job, seed: int, work: Path, parent: Path | None) -> Run:
     trainer = Trainer(
         model=classifier,
         args=arguments,
-        train_dataset=_dataset(encoder, job.splits.train, labels),
+        train_dataset=_dataset(encoder, rows, labels),
         eval_dataset=_dataset(encoder, job.splits.dev, labels),
         data_collator=lambda rows: _collate(rows, encoder.pad_id),
         compute_metrics=lambda p: {"macro_f1": macro_f1(p.label_ids, p.predictions.argmax(-1))},

@@ -50,7 +50,7 @@ def _figures(sources: list[str], references: list[str], written: dict[str, list[
     if "no_parent" in written:
         gain = evaluate_text.paired_difference(references, written["adapter"], written["no_parent"])
         figures["gain_from_parent"] = gain.record() | {"verdict": verdict(gain)}
-    over = evaluate_text.paired_difference(references, written["adapter"][:1], written["bare"])
+    over = evaluate_text.paired_difference(references, written["adapter"], written["bare"])
     figures["over_bare"] = over.record() | {"verdict": verdict(over)}
     figures["examples"] = _examples(sources, references, written["adapter"][0])
     return figures

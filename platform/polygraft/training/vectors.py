@@ -1,0 +1,34 @@
+"""Sentence vectors of a backbone: the mean of the token states, unit length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from transformers import PreTrainedModel
+
+from polygraft.text import TextEncoder, pad
+from polygraft.training.model import pool
+
+Vectors = NDArray[np.float32]
+
+
+def mean_pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Unit-length mean over unmasked tokens: [rows, seq, hidden], [rows, seq] -> [rows, hidden]."""
+    return nn.functional.normalize(pool(states, mask), dim=-1)
+
+
+@torch.no_grad()
+def sentence_vectors(model: PreTrainedModel, encoder: TextEncoder, texts: Sequence[str], batch: int = 64) -> Vectors:
+    """Unit mean-pooled vectors, float32 [len(texts), hidden]."""
+    rows = encoder.encode(texts)
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    out = np.zeros((len(rows), model.config.hidden_size), np.float32)
+    for start in range(0, len(order), batch):
+        picked = order[start : start + batch]
+        inputs = {k: torch.from_numpy(v) for k, v in pad([rows[i] for i in picked], encoder.pad_id).items()}
+        out[picked] = mean_pool(model(**inputs).last_hidden_state, inputs["attention_mask"]).numpy()
+    return out

@@ -1,0 +1,54 @@
+"""An adapter that transfer harmed is not served unless someone says why."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from polygraft import guard
+from polygraft.adapter import LAYOUT, load_manifest
+from polygraft.errors import AdapterError, NegativeTransfer
+
+GAIN = {"value": -4.0, "low": -7.0, "high": -1.0, "verdict": "harms", "over": "tfidf"}
+
+
+@pytest.fixture
+def harmed(library: Path, tmp_path: Path) -> Path:
+    folder = Path(shutil.copytree(library / "spam", tmp_path / "spam"))
+    return with_metrics(folder, gain_from_transfer=GAIN)
+
+
+def with_metrics(folder: Path, **changes: object) -> Path:
+    manifest = json.loads((folder / LAYOUT.manifest).read_text())
+    manifest["metrics"] |= changes
+    (folder / LAYOUT.manifest).write_text(json.dumps(manifest))
+    return folder
+
+
+def test_harm_is_refused_with_its_figures(harmed: Path) -> None:
+    with pytest.raises(NegativeTransfer, match=r"macro-F1 -4\.0 \[-7\.0, -1\.0\].*--force REASON"):
+        guard.check(load_manifest(harmed))
+
+
+def test_a_reason_is_kept_and_lets_it_pass(harmed: Path) -> None:
+    with pytest.raises(AdapterError, match="reason is empty"):
+        guard.force(harmed, " ")
+    guard.force(harmed, "one model for both shops")
+    assert load_manifest(harmed).forced == "one model for both shops"
+    guard.check(load_manifest(harmed))
+
+
+@pytest.mark.parametrize("verdict", ["helps", "no evidence"])
+def test_what_is_not_harmed_passes_and_cannot_be_forced(harmed: Path, verdict: str) -> None:
+    with_metrics(harmed, gain_from_transfer=GAIN | {"verdict": verdict})
+    guard.check(load_manifest(harmed))
+    with pytest.raises(AdapterError, match="needs no forcing"):
+        guard.force(harmed, "why not")
+
+
+def test_one_direction_of_a_translation_adapter_is_enough(harmed: Path) -> None:
+    fine = GAIN | {"verdict": "helps"}
+    directions = {"test": {"en-yo": {"gain_from_parent": fine}, "yo-en": {"gain_from_parent": GAIN}}}
+    with_metrics(harmed, gain_from_transfer=fine, directions=directions)
+    assert guard.harms(load_manifest(harmed)) == ["chrF++ yo to en, test -4.0 [-7.0, -1.0]"]
