@@ -31,9 +31,9 @@ def predict(engine: Engine, adapter: str, source: str, target: str, language: st
     A file is written beside its place and moved there when complete. Raises `DataError` for a line that is not a JSON
     object with "text", before anything is written for a file.
     """
-    lines = _read(source)
+    lines = read(source)
     answered = failed = 0
-    with _write(target) as out, Progress(console=Console(stderr=True), transient=True) as progress:
+    with write(target) as out, Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(adapter, total=len(lines))
         for chunk in _chunks(lines):
             rows = [Row(adapter, row["text"], target=language) for row in chunk]
@@ -52,7 +52,8 @@ def predict(engine: Engine, adapter: str, source: str, target: str, language: st
     return answered, failed
 
 
-def _read(source: str) -> list[dict[str, Any]]:
+def read(source: str) -> list[dict[str, Any]]:
+    """The objects of a JSON Lines file ("-" is stdin). Raises `DataError` for a line that is not an object with "text"."""
     if source != "-" and not Path(source).is_file():
         raise DataError(source, ["no such file; give a JSON Lines file, or - for standard input"])
     text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
@@ -80,7 +81,8 @@ def _chunks(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 
 @contextmanager
-def _write(target: str) -> Iterator[TextIO]:
+def write(target: str) -> Iterator[TextIO]:
+    """A file that is written beside its place and moved there when complete; "-" is stdout. Raises `DataError`."""
     if target == "-":
         yield sys.stdout
         return

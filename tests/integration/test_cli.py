@@ -19,6 +19,7 @@ def test_every_command_explains_itself() -> None:
     for command in (
         "serve",
         "predict",
+        "suggest",
         "train",
         "export",
         "pretrain",

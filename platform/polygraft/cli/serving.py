@@ -1,4 +1,4 @@
-"""Commands that answer rows or speak to a server: `serve`, `predict`, `adapters list|add|remove`."""
+"""Commands that answer rows or speak to a server: `serve`, `predict`, `suggest`, `adapters list|add|remove`."""
 
 from __future__ import annotations
 
@@ -89,23 +89,64 @@ def predict(
     Example: `polygraft predict spam-en --input messages.jsonl --output labelled.jsonl`
     """
     from polygraft import offline
-    from polygraft.errors import UnknownAdapter
-    from polygraft.library import Library, default_library
     from polygraft.runtime.engine import Engine
 
-    library = Library(default_library())
-    if Path(adapter).is_dir():
-        folder = Path(adapter)
-    elif adapter in library.names():
-        folder = library.folder(adapter)
-    else:
-        raise UnknownAdapter(adapter, library.names())
+    folder = _folder(adapter)
     engine = Engine(backbone or default_backbone(), slots=1)
     try:
         answered, failed = offline.predict(engine, engine.add(folder).name, input, output, target)
     finally:
         engine.close()
     err.print(f"{answered} rows answered" + (f", [red]{failed} failed[/]" if failed else ""))
+
+
+@app.command()
+@told
+def suggest(
+    input: Annotated[str, typer.Option("--input", help='Unlabelled JSON Lines with "text"; - is standard input.')] = "-",
+    count: Annotated[int, typer.Option(min=1, help="Rows to suggest.")] = 20,
+    adapter: Annotated[str | None, typer.Option(help="An adapter that classifies such rows so far: name or folder.")] = None,
+    labelled: Annotated[Path | None, typer.Option(help="Rows that have labels already; their texts are left out.")] = None,
+    output: Annotated[str, typer.Option("--output", help="JSON Lines; - is standard output.")] = "-",
+    backbone: Backbone = None,
+) -> None:
+    """Which rows to label next: those an adapter is least sure of, unlike each other.
+
+    Each suggested row comes back with `label`, the adapter's guess, and `margin`, its lead over the next label. Without an
+    adapter the rows are only spread out: a first set to label.
+
+    Example: `polygraft suggest --input messages.jsonl --adapter spam-sw --count 50 --output to-label.jsonl`
+    """
+    from polygraft import offline
+    from polygraft import suggest as suggesting
+    from polygraft.runtime.engine import Engine
+
+    rows, known = offline.read(input), offline.read(str(labelled)) if labelled else []
+    engine = Engine(backbone or default_backbone(), slots=1)
+    try:
+        name = engine.add(_folder(adapter)).name if adapter else None
+        texts, seen = ([str(row["text"]) for row in some] for some in (rows, known))
+        found = suggesting.suggest(engine, name, texts, count, known=seen)
+    finally:
+        engine.close()
+    with offline.write(output) as file:
+        for one in found:
+            told = {} if one.label is None else {"label": one.label, "margin": one.margin}
+            file.write(json.dumps(rows[one.row] | told, ensure_ascii=False) + "\n")
+    err.print(f"{len(found)} of {len(rows)} rows suggested")
+
+
+def _folder(adapter: str) -> Path:
+    """Of an adapter, by name in the library or as a folder. Raises `UnknownAdapter`."""
+    from polygraft.errors import UnknownAdapter
+    from polygraft.library import Library, default_library
+
+    if Path(adapter).is_dir():
+        return Path(adapter)
+    library = Library(default_library())
+    if adapter not in library.names():
+        raise UnknownAdapter(adapter, library.names())
+    return library.folder(adapter)
 
 
 @adapters_app.command("list")

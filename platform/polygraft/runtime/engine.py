@@ -99,6 +99,13 @@ class Engine:
         waiting = [self._go_on(b, [next(futures) for _ in b.texts], listener) if isinstance(b, _Begun) else b for b in begun]
         return [self._finish(w, top_k) if isinstance(w, _Begun) else w for w in waiting]
 
+    def vectors(self, texts: Sequence[str]) -> Floats:
+        """Unit sentence vectors of the backbone without any adapter, float32 [texts, hidden]; long texts by their beginning."""
+        rows = self.encoder.encode(texts)
+        pooled: Floats = np.stack([f.result() for f in self._scheduler.submit([((e, 0, False), len(e)) for e in rows])])
+        pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
+        return pooled
+
     def close(self) -> None:
         self._scheduler.close()
         if self.writer:
