@@ -1,7 +1,8 @@
 """Which unlabelled rows to label next: those an adapter is unsure of, spread over what the backbone sees in them.
 
-k-means over the backbone's vectors of the most uncertain rows, each weighted by its uncertainty; the row nearest to each centre
-is suggested (Zhdanov 2019, "Diverse mini-batch active learning"). Without an adapter all rows count alike: a first set to label.
+k-means over the backbone's vectors of the most uncertain rows, each weighted by its uncertainty; the row nearest to each
+centre is suggested (Zhdanov 2019, "Diverse mini-batch active learning"). Without an adapter all rows count alike: a first set
+to label.
 Does not: read files, or label anything.
 """
 

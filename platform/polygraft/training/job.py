@@ -32,6 +32,7 @@ class Job:
     parent: Path | None
     parent_labels: list[str] | None
     parent_rows: Split | None
+    allow_leak: str | None = None
 
     def train_rows(self, seed: int) -> Split:
         """What the run with `seed` is trained on."""
@@ -68,7 +69,7 @@ def prepare(recipe: Recipe, recipe_file: Path, backbone: Path, *, allow_leak: st
     if parent:
         parent_rows = training_rows(parent / LAYOUT.recipe)
         check_parent(recipe, parent.name, parent_rows, splits)
-    return Job(recipe, recipe_file, backbone, sites, splits, parent, parent_labels, parent_rows)
+    return Job(recipe, recipe_file, backbone, sites, splits, parent, parent_labels, parent_rows, allow_leak)
 
 
 def check_lora(recipe: Recipe | TranslationRecipe, file: Path, parent: Path, sites: list[str]) -> None:

@@ -25,7 +25,7 @@ from polygraft.backbone import encoder_part, fingerprint
 from polygraft.data import Split
 from polygraft.evaluate import macro_f1
 from polygraft.text import Encoded, TextEncoder, pad
-from polygraft.training import ladder, model
+from polygraft.training import ladder, model, parallel
 from polygraft.training.card import write_card
 from polygraft.training.finish import finish, made_with
 from polygraft.training.golden import choose_golden
@@ -43,6 +43,7 @@ def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | N
     """
     say = say or Console(stderr=True)
     started = time.monotonic()
+    parallel.check(job)
     work = output / ".training" / job.key
     work.mkdir(parents=True, exist_ok=True)
     runs = [_train_seed(job, seed, work / f"seed-{seed}", job.parent) for seed in job.recipe.training.seeds]

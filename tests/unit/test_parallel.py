@@ -1,0 +1,56 @@
+"""Held-out rows that are translations of rows the parent was trained on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from polygraft.data import Split, Splits
+from polygraft.errors import DataError
+from polygraft.recipe import Recipe
+from polygraft.training import parallel
+from polygraft.training.job import Job
+from polygraft.training.vectors import Vectors
+
+
+def unit(vectors: Vectors) -> Vectors:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+RNG = np.random.default_rng(0)
+KIND = RNG.normal(size=64)  # what all rows share
+TRAINED = unit(KIND + RNG.normal(size=(500, 64)))
+OTHERS = unit(KIND + RNG.normal(size=(100, 64)))
+COPIES = unit(TRAINED[:100] + 0.06 * RNG.normal(size=(100, 64)))
+
+
+def test_noisy_copies_are_found_and_other_rows_of_the_same_kind_are_not() -> None:
+    assert parallel.translated(COPIES, TRAINED) > 90
+    assert parallel.translated(OTHERS, TRAINED) < parallel.SUSPICIOUS / 2
+    assert 40 < parallel.translated(np.concatenate([COPIES[:50], OTHERS[:50]]), TRAINED) < 60
+    assert parallel.translated(COPIES[:4], TRAINED[:4]) == 0, "too few rows say nothing"
+
+
+def job(splits: Splits, parent_rows: Split | None, allow_leak: str | None = None) -> Job:
+    recipe = Recipe.model_validate({"name": "child", "languages": ["yo"], "parent": "mother", "data": {"train": "", "dev": ""}})
+    return Job(recipe, Path(), Path(), [], splits, None, None, parent_rows, allow_leak)
+
+
+@pytest.mark.parametrize("leaks", [True, False])
+def test_a_child_scored_on_translations_of_its_parents_rows_is_refused(leaks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {f"t{i}": v for i, v in enumerate(TRAINED)} | {f"o{i}": v for i, v in enumerate(OTHERS)}
+    known |= {f"c{i}": v for i, v in enumerate(COPIES)}
+    monkeypatch.setattr(parallel, "load_backbone", lambda _: None)
+    monkeypatch.setattr(parallel, "encoder_of", lambda _: None)
+    monkeypatch.setattr(parallel, "sentence_vectors", lambda _, __, texts: np.stack([known[t] for t in texts]))
+    parent = Split([f"t{i}" for i in range(500)], ["x"] * 500, [])
+    test = Split([f"{'c' if leaks else 'o'}{i}" for i in range(100)], ["x"] * 100, [])
+    dev = Split([f"o{i}" for i in range(100)], ["x"] * 100, [])
+    splits = Splits(dev, dev, test, ["x"], [], {})
+    parallel.check(job(splits, parent, allow_leak="measured before"))
+    parallel.check(job(splits, None))
+    if leaks:
+        with pytest.raises(DataError, match=r"^data of child: 1 problem\n  - test: (9\d|100)% .* parent mother .*--allow-leak"):
+            parallel.check(job(splits, parent))
+    else:
+        parallel.check(job(splits, parent))
