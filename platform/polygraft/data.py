@@ -144,15 +144,16 @@ def load_splits(recipe: Recipe, folder: Path, *, allow_leak: str | None = None) 
     return Splits(train.without(settled.drop), dev, test, labels, sources, record)
 
 
-def training_rows(file: Path) -> Split | None:
-    """What the classifier whose recipe is `file` was trained on; None when that cannot be read on this machine."""
+def read_split(file: Path, name: str) -> Split | None:
+    """`train`, `dev` or `test` of the classifier whose recipe is `file`; None when there is none or it cannot be read on this
+    machine."""
     try:
         recipe, problems = load_recipe(file), list[str]()
     except RecipeError:
         return None
-    if not isinstance(recipe, Recipe):
+    if not isinstance(recipe, Recipe) or (source := getattr(recipe.data, name)) is None:
         return None
-    rows = _read_split("train", recipe.data.train, recipe.data, file.resolve().parent, problems, [])
+    rows = _read_split(name, source, recipe.data, file.resolve().parent, problems, [])
     return None if problems else rows
 
 

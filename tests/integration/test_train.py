@@ -16,6 +16,7 @@ from polygraft.cli import app
 from polygraft.errors import DataError, RecipeError
 from polygraft.library import Library
 from polygraft.recipe import Recipe, load_recipe
+from polygraft.report_page import gather, page
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Classified, Row
 from polygraft.training import train as training
@@ -100,6 +101,25 @@ def test_a_child_starts_from_its_parent_and_says_so(parent: Path, backbone: Path
     alone = {rung: manifest.metrics["ladder"][rung]["macro_f1"]["value"] for rung in ("tfidf", "head", "target_only")}
     assert alone[gain["over"]] == max(alone.values()), "the gain is over the best rung without transfer"
     assert set(manifest.metrics["seeds"]) == {"0", "1"}
+    curve = manifest.metrics["curve"]
+    assert [p["shots"] for p in curve["adapter"]] == [p["shots"] for p in curve["tfidf"]] == [0, 10, 12]
+    assert curve["adapter"][-1]["value"] == manifest.metrics["ladder"]["adapter"]["macro_f1"]["value"]
+    result = CliRunner().invoke(
+        app, ["report", str(parent), str(file.parent), "--output", str(file.parent / "page.html"), "--backbone", str(backbone)]
+    )
+    assert result.exit_code == 0, result.output
+    mother, child = json.loads((file.parent / "page.json").read_text())
+    assert (mother["name"], child["name"]) == ("parent", "child")
+    assert sum(map(sum, child["confusion"])) == manifest.metrics["rows"] == 6
+    assert 0 <= child["calibration"]["error"] <= 1
+    assert set(child["against_tfidf"]) == {"fixed", "broke"}
+    html = (file.parent / "page.html").read_text()
+    assert html.count("<svg") == 1 + 3 + 4, "the grid; ladder, confusion and calibration of each; a learning curve"
+    assert "Gain from transfer over" in html
+    (file.parent / "test.jsonl").unlink()
+    (one,) = gather_again = json.loads(json.dumps(gather(Engine(backbone, precision="int8", slots=1), [file.parent])))
+    assert "confusion" not in one
+    assert "not on this machine" in page(gather_again)
     zero_shot = manifest.metrics["ladder"]["zero_shot"]["macro_f1"]["value"]
     assert zero_shot > manifest.metrics["ladder"]["majority"]["macro_f1"]["value"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas
 import pytest
 
-from polygraft.data import Split, check_parent, load_splits, read_source, training_rows
+from polygraft.data import Split, check_parent, load_splits, read_source, read_split
 from polygraft.errors import DataError
 from polygraft.recipe import Recipe
 
@@ -144,5 +144,5 @@ def test_a_parent_trained_on_a_translation_of_a_test_row_is_refused(folder: Path
     write(folder, "dev.jsonl", [("otro", "ham")], ids=["a"])
     child = recipe(id="id")
     with pytest.raises(DataError, match="translations of rows that parent parent was trained on"):
-        check_parent(child, "parent", training_rows(parent / "recipe.yaml"), load_splits(child, folder))
-    assert training_rows(folder / "nowhere.yaml") is None
+        check_parent(child, "parent", read_split(parent / "recipe.yaml", "train"), load_splits(child, folder))
+    assert read_split(folder / "nowhere.yaml", "train") is None

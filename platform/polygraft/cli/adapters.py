@@ -82,16 +82,38 @@ def _train(
 @app.command()
 @told
 def report(
+    adapters: Annotated[list[Path] | None, typer.Argument(help="Adapter folders, for a page about them.")] = None,
+    output: Annotated[Path, typer.Option(help="The page; its JSON is written beside it.")] = Path("report.html"),
     library: Annotated[Path | None, typer.Option(help="Folder of adapters; default: the bundled ones.")] = None,
+    backbone: Backbone = None,
 ) -> None:
-    """Print the results table of a library as Markdown, from its manifests.
+    """A page about some adapters, or the results table of a whole library.
 
-    Example: `polygraft report > adapters/README.md`
+    With adapters: one HTML file with ladder, learning curve, confusion, calibration and examples, and JSON beside it. Without:
+    the table is printed as Markdown, from the manifests.
+
+    Examples: `polygraft report adapters/spam-sw --output spam-sw.html`, `polygraft report > adapters/README.md`
     """
     from polygraft.library import Library, default_library
     from polygraft.report import results_table
 
-    print(results_table(Library(library or default_library())), end="")
+    if not adapters:
+        print(results_table(Library(library or default_library())), end="")
+        return
+    import json
+
+    from polygraft import report_page
+    from polygraft.runtime.engine import Engine
+
+    engine = Engine(backbone or default_backbone(), slots=1)
+    try:
+        found = report_page.gather(engine, adapters)
+    finally:
+        engine.close()
+    beside = output.with_suffix(".json")
+    output.write_text(report_page.page(found), encoding="utf-8")
+    beside.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    err.print(f"wrote {output} and {beside}")
 
 
 @app.command("recipe")

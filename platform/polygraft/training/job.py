@@ -10,7 +10,7 @@ from typing import Any
 
 from polygraft.adapter import LAYOUT, load_adapter
 from polygraft.backbone import BackboneFiles, fingerprint
-from polygraft.data import Split, Splits, check_parent, load_splits, training_rows
+from polygraft.data import Split, Splits, check_parent, load_splits, read_split
 from polygraft.errors import RecipeError
 from polygraft.recipe import Recipe, TranslationRecipe
 from polygraft.runtime.graph import load_card
@@ -67,7 +67,7 @@ def prepare(recipe: Recipe, recipe_file: Path, backbone: Path, *, allow_leak: st
     model.pick_sites(recipe.lora, sites)
     splits = load_splits(recipe, folder, allow_leak=allow_leak)
     if parent:
-        parent_rows = training_rows(parent / LAYOUT.recipe)
+        parent_rows = read_split(parent / LAYOUT.recipe, "train")
         check_parent(recipe, parent.name, parent_rows, splits)
     return Job(recipe, recipe_file, backbone, sites, splits, parent, parent_labels, parent_rows, allow_leak)
 

@@ -10,7 +10,7 @@ import datetime
 import shutil
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
 from polygraft.adapter import HASHED, Golden, Manifest, load_manifest, sha256
 from polygraft.backbone import encoder_part, fingerprint
 from polygraft.data import Split
-from polygraft.evaluate import macro_f1
+from polygraft.evaluate import bootstrap, macro_f1, tfidf
 from polygraft.text import Encoded, TextEncoder, pad
 from polygraft.training import ladder, model, parallel
 from polygraft.training.card import write_card
@@ -33,13 +33,16 @@ from polygraft.training.job import SCORING_BATCH, Job, encoder_of, predict
 from polygraft.training.progress import RichProgress
 from polygraft.training.speed import bf16_wanted
 
+SHOTS = (10, 50, 100)
+
 
 def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | None = None) -> Manifest:
     """Train every seed, keep the one best on dev, and publish it to `output`. Returns its manifest.
 
     A killed run is taken up again from the last epoch's checkpoint, kept in `output/.training` until the end;
     one of another recipe or other data is not.
-    `full_ladder` also trains the same recipe without its parent, for the gain from transfer.
+    `full_ladder` also trains the same recipe without its parent, for the gain from transfer, and on few rows a label, for the
+    learning curve.
     """
     say = say or Console(stderr=True)
     started = time.monotonic()
@@ -53,6 +56,8 @@ def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | N
         alone = [_train_seed(job, seed, work / f"alone-{seed}", None) for seed in job.recipe.training.seeds]
     say.print("scoring baselines")
     metrics = ladder.climb(job, [r.predicted for r in runs], [r.predicted for r in alone] if alone else None)
+    if full_ladder:
+        metrics["curve"] = _learning_curve(job, work, metrics["ladder"])
     metrics["seeds"] = {str(run.seed): {"dev_macro_f1": round(run.dev_score, 2), "epochs": run.epochs} for run in runs}
     metrics["leaks"] = job.splits.leaks
     metrics["made_with"] = made_with(started)
@@ -72,6 +77,22 @@ class Run:
     dev_score: float
     predicted: list[str]
     epochs: float
+
+
+def _learning_curve(job: Job, work: Path, whole: dict[str, Any]) -> dict[str, list[dict[str, float]]]:
+    """Macro-F1 with its interval at no target rows, at `SHOTS` rows a label and at all, of the recipe and of TF-IDF."""
+    split, most = job.held_out[1], max(Counter(job.splits.train.labels).values())
+    points: dict[str, list[dict[str, float]]] = {"adapter": [], "tfidf": []}
+    for rung, at_none in (("adapter", "zero_shot"), ("tfidf", "tfidf_zero_shot")):
+        points[rung] += [{"shots": 0, **whole[at_none]["macro_f1"]}] if at_none in whole else []
+    for shots in (s for s in SHOTS if s < most):
+        data = job.recipe.data.model_copy(update={"shots": shots})
+        few, seeds = replace(job, recipe=job.recipe.model_copy(update={"data": data})), job.recipe.training.seeds
+        ours = [_train_seed(few, seed, work / f"shots-{shots}-{seed}", job.parent).predicted for seed in seeds]
+        theirs = [tfidf(few.train_rows(seed), split.texts) for seed in seeds]
+        for rung, runs in (("adapter", ours), ("tfidf", theirs)):
+            points[rung].append({"shots": shots, **bootstrap(split.labels, runs, macro_f1).record()})
+    return {rung: [*some, {"shots": most, **whole[rung]["macro_f1"]}] for rung, some in points.items()}
 
 
 def _train_seed(job: Job, seed: int, work: Path, parent: Path | None) -> Run:

@@ -1,0 +1,156 @@
+"""`polygraft report ADAPTER...`: one self-contained HTML page about adapters, and the same as JSON.
+
+The ladder, the gain and the learning curve are those of the manifests. The confusion matrix, the calibration and the examples
+come from answering the held-out rows once more, through the engine that serves; that needs the data the recipe names, and is
+left out where it is not on this machine. Does not: train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from polygraft import evaluate
+from polygraft.adapter import LAYOUT, Manifest
+from polygraft.data import Split, read_split
+from polygraft.plots import bars, document, heat, intervals, lines, table, text
+from polygraft.report import WRITTEN_RUNGS, show
+from polygraft.runtime.engine import Engine
+from polygraft.runtime.rows import Classified, Row
+
+BINS, EXAMPLES, CLIPPED = 10, 8, 240
+NAMES = {
+    "majority": "majority label", "tfidf": "TF-IDF", "head": "linear head, frozen", "tfidf_zero_shot": "TF-IDF, parent's rows",
+    "zero_shot": "parent, zero-shot", "target_only": "LoRA without parent", "copy": "source copied",
+    "from_scratch": "from scratch", "bare": "bare backbone", "no_parent": "without parent", "adapter": "adapter",
+}  # fmt: skip
+
+
+def gather(engine: Engine, folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """What the page shows of each adapter, ready for JSON. Raises `AdapterError` for a folder that is none."""
+    found = []
+    for folder in folders:
+        manifest = engine.add(folder)
+        one = manifest.model_dump(include={"name", "languages", "labels", "directions", "parent", "description", "metrics"})
+        one["version"] = manifest.version
+        if not manifest.directions:
+            one |= _answered(engine, manifest, folder / LAYOUT.recipe)
+        engine.remove(manifest.name)
+        found.append(one)
+    return found
+
+
+def _answered(engine: Engine, manifest: Manifest, recipe: Path) -> dict[str, Any]:
+    train, held_out = read_split(recipe, "train"), read_split(recipe, manifest.metrics["split"])
+    if held_out is None:
+        return {"data": "the recipe's data is not on this machine"}
+    answers = engine.answer([Row(manifest.name, t, truncate=True) for t in held_out.texts])
+    good = [(i, a) for i, a in enumerate(answers) if isinstance(a, Classified)]
+    gold = [held_out.labels[i] for i, _ in good]
+    said, scores = [a.label for _, a in good], [a.score for _, a in good]
+    known = {"confusion": confusion(gold, said, manifest.labels), "calibration": calibration(gold, said, scores)}
+    if train:
+        theirs = evaluate.tfidf(train, held_out.texts)
+        known["against_tfidf"] = _examples(held_out, {i: a.label for i, a in good}, theirs)
+    return known
+
+
+def confusion(gold: Sequence[str], said: Sequence[str], labels: Sequence[str]) -> list[list[int]]:
+    """Rows with each label (down) that got each label (across)."""
+    place = {label: i for i, label in enumerate(labels)}
+    counts = np.zeros((len(labels), len(labels)), int)
+    for right, answer in zip(gold, said, strict=True):
+        counts[place[right], place[answer]] += 1
+    return counts.tolist()
+
+
+def calibration(gold: Sequence[str], said: Sequence[str], scores: Sequence[float]) -> dict[str, Any]:
+    """Mean score and share of right answers by score, and the expected calibration error (Guo et al. 2017, section 2)."""
+    right, score = np.array(gold) == np.array(said), np.array(scores)
+    inside = np.minimum((score * BINS).astype(int), BINS - 1)
+    filled = [inside == b for b in range(BINS) if (inside == b).any()]
+    bins = [
+        {"score": round(float(score[b].mean()), 4), "right": round(float(right[b].mean()), 4), "rows": int(b.sum())}
+        for b in filled
+    ]
+    error = sum(b["rows"] * abs(b["score"] - b["right"]) for b in bins) / len(score)
+    return {"bins": bins, "error": round(float(error), 4)}
+
+
+def _examples(held_out: Split, ours: dict[int, str], theirs: Sequence[str]) -> dict[str, Any]:
+    """Rows that TF-IDF on the target rows gets wrong and the adapter right, and the other way round."""
+    rows: dict[str, list[dict[str, str]]] = {"fixed": [], "broke": []}
+    for i, answer in ours.items():
+        gold = held_out.labels[i]
+        if (answer == gold) != (theirs[i] == gold):
+            record = {"text": held_out.texts[i][:CLIPPED], "label": gold, "adapter": answer, "tfidf": theirs[i]}
+            rows["fixed" if answer == gold else "broke"].append(record)
+    return {kind: {"rows": len(some), "examples": some[:EXAMPLES]} for kind, some in rows.items()}
+
+
+def page(found: Sequence[dict[str, Any]]) -> str:
+    """HTML of what `gather` gave."""
+    parts = ["<h1>Adapters</h1>"]
+    reading, writing = ([f for f in found if bool(f["directions"]) == written] for written in (False, True))
+    if reading:
+        rungs = [r for r in NAMES if any(r in f["metrics"]["ladder"] for f in reading)]
+        grid = [[_value(f["metrics"]["ladder"].get(r, {}).get("macro_f1")) for r in rungs] for f in reading]
+        names = [f"{f['name']} ({', '.join(f['languages'])})" if len(f["languages"]) < 4 else f["name"] for f in reading]
+        parts += ["<h2>Macro-F1 by adapter and language</h2>", heat(grid, names, [NAMES[r] for r in rungs], "", "")]
+    if writing:
+        last = {f["name"]: list(f["metrics"]["directions"].values())[-1] for f in writing}
+        ways = [(name, way, d["rungs"]) for name, directions in last.items() for way, d in directions.items()]
+        grid = [[_value(rungs.get(r, {}).get("chrf++")) for r in WRITTEN_RUNGS] for _, _, rungs in ways]
+        names = [f"{name}: {way.replace('-', ' to ')}" for name, way, _ in ways]
+        parts += ["<h2>chrF++ by direction</h2>", heat(grid, names, [NAMES[r] for r in WRITTEN_RUNGS], "", "")]
+    for one in found:
+        parts += [f"<h2>{text(one['name'])} <small>{one['version']}</small></h2>", f"<p>{text(one['description'])}</p>"]
+        parts += _written(one) if one["directions"] else _read(one)
+    return document("Adapters: " + ", ".join(f["name"] for f in found), parts)
+
+
+def _read(one: dict[str, Any]) -> list[str]:
+    metrics = one["metrics"]
+    ladder = {NAMES[rung]: figures["macro_f1"] for rung, figures in metrics["ladder"].items()}
+    parts = [f"<h3>Ladder, {metrics['split']}, {metrics['rows']} rows</h3>", intervals(ladder, "macro-F1, 95% intervals")]
+    if gain := metrics.get("gain_from_transfer"):
+        over = NAMES[gain.get("over", "target_only")]
+        parts.append(f"<p>Gain from transfer over {text(over)}: {show(gain)}: <b>{gain['verdict']}</b></p>")
+    if curve := metrics.get("curve"):
+        series = {NAMES[rung]: [(p["shots"], p["value"]) for p in points] for rung, points in curve.items()}
+        parts += ["<h3>Learning curve</h3>", lines(series, "rows a label (the last: all)", "macro-F1")]
+    if "confusion" not in one:
+        return [*parts, f"<p class=bad>{text(one['data'])}</p>"]
+    parts += ["<h3>Confusion</h3>", heat(one["confusion"], one["labels"], one["labels"], "label", "answer")]
+    bins = [(b["score"], b["right"]) for b in one["calibration"]["bins"]]
+    shape = lines({"adapter": bins}, "score", "share of right answers", diagonal=True)
+    parts += [f"<h3>Calibration, error {one['calibration']['error']}</h3>", shape]
+    for kind, said in (("fixed", "right, where TF-IDF is wrong"), ("broke", "wrong, where TF-IDF is right")):
+        if some := one.get("against_tfidf", {}).get(kind):
+            rows = [[e["text"], e["label"], e["adapter"], e["tfidf"]] for e in some["examples"]]
+            parts += [f"<h3>{some['rows']} rows {said}</h3>", table(["text", "label", "adapter", "TF-IDF"], rows)]
+    return parts
+
+
+def _written(one: dict[str, Any]) -> list[str]:
+    parts = []
+    for split, directions in one["metrics"]["directions"].items():
+        for way, figures in directions.items():
+            rungs = {NAMES[rung]: found["chrf++"] for rung, found in figures["rungs"].items()}
+            parts += [f"<h3>{way.replace('-', ' to ')}, {split}, {figures['rows']} sentences</h3>", intervals(rungs, "chrF++")]
+            parts.append(bars({"BLEU": {NAMES[rung]: found["bleu"] for rung, found in figures["rungs"].items()}}))
+            if gain := figures.get("gain_from_parent"):
+                parts.append(f"<p>Gain from the parent: {show(gain)}: <b>{gain['verdict']}</b></p>")
+            items = "".join(
+                f"<li>{text(e['source'])}<br><b>{text(e['written'])}</b><br><span class=bad>{text(e['reference'])}</span></li>"
+                for e in figures["examples"]
+            )
+            parts.append(f"<ul>{items}</ul>")
+    return parts
+
+
+def _value(figure: dict[str, float] | None) -> float:
+    return figure["value"] if figure else float("nan")
