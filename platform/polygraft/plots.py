@@ -78,21 +78,21 @@ def lines(series: Mapping[str, Series], x: str, y: str, *, diagonal: bool = Fals
 def heat(values: ArrayLike, rows: Sequence[str], columns: Sequence[str], down: str, across: str) -> str:
     """A grid of numbers, darker where larger; NaN is left blank."""
     grid = np.asarray(values, float)
-    figure, axes = _figure(height=1.2 + 0.4 * len(rows))
+    figure, axes = _figure(height=1.2 + 0.4 * len(rows), width=min(9.0, 3.0 + 1.2 * len(columns)))
     axes.imshow(grid, cmap="Blues", aspect="auto")
     axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
     axes.set_yticks(range(len(rows)), rows)
     middle = (np.nanmin(grid) + np.nanmax(grid)) / 2 if np.isfinite(grid).any() else 0.0
     for (i, j), value in np.ndenumerate(grid):
         if np.isfinite(value):
-            axes.text(j, i, f"{value:g}", ha="center", va="center", color="white" if value > middle else "black")
+            axes.text(j, i, f"{round(value, 1):g}", ha="center", va="center", color="white" if value > middle else "black")
     axes.set_xlabel(across)
     axes.set_ylabel(down)
     return _svg(figure)
 
 
-def _figure(height: float = 3.2) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(9, height), layout="constrained")
+def _figure(height: float = 3.2, width: float = 9.0) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes

@@ -131,7 +131,8 @@ def _read(one: dict[str, Any]) -> list[str]:
     for kind, said in (("fixed", "right, where TF-IDF is wrong"), ("broke", "wrong, where TF-IDF is right")):
         if some := one.get("against_tfidf", {}).get(kind):
             rows = [[e["text"], e["label"], e["adapter"], e["tfidf"]] for e in some["examples"]]
-            parts += [f"<h3>{some['rows']} rows {said}</h3>", table(["text", "label", "adapter", "TF-IDF"], rows)]
+            parts.append(f"<h3>{some['rows']} rows {said}</h3>")
+            parts += [table(["text", "label", "adapter", "TF-IDF"], rows)] if rows else []
     return parts
 
 
