@@ -20,6 +20,7 @@ def test_every_command_explains_itself() -> None:
         "serve",
         "predict",
         "suggest",
+        "sources",
         "train",
         "export",
         "pretrain",

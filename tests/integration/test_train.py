@@ -205,3 +205,36 @@ def test_a_data_error_writes_nothing(backbone: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="also stand in dev or test"):
         ready(file, backbone)
     assert sorted(f.name for f in file.parent.iterdir()) == before
+
+
+def test_sources_are_ranked_by_closeness_and_tried(backbone: Path, tmp_path: Path) -> None:
+    near, far = recipe(tmp_path / "near"), recipe(tmp_path / "far", training={"epochs": 1, "bf16": False})
+    rows = [json.dumps({"text": f"simu pesa {word}", "label": y}) for y in ("ham", "spam") for word in ("soon", "late", "you")]
+    (far.parent / "train.jsonl").write_text("\n".join(rows))
+    for file in (near, far):
+        train(ready(file, backbone), file.parent)
+    target = recipe(tmp_path / "target")
+    command = [
+        "sources",
+        str(target),
+        "--every",
+        "--epochs",
+        "1",
+        "--library",
+        str(tmp_path),
+        "--json",
+        "--backbone",
+        str(backbone),
+    ]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert [c["name"] for c in found["ranked"]] == ["near", "far"]
+    assert found["ranked"][0]["closeness"] > found["ranked"][1]["closeness"] + 0.01
+    assert {c["name"] for c in found["tried"]} == {"near", "far", None}
+    scores = {c["name"]: c["dev_score"] for c in found["tried"]}
+    assert found["regret"] == pytest.approx(max(scores["near"], scores["far"]) - scores["near"])
+    assert list(tmp_path.glob("*/.training")) == []
+    (far.parent / LAYOUT.manifest).unlink()
+    (near.parent / LAYOUT.manifest).unlink()
+    assert "no adapter" in CliRunner().invoke(app, command).output

@@ -1,4 +1,4 @@
-"""Commands that make adapters: `train`, `recipe`, `report`."""
+"""Commands that make adapters: `train`, `sources`, `recipe`, `report`."""
 
 from __future__ import annotations
 
@@ -77,6 +77,53 @@ def _train(
 
         out.print(Markdown(begun.figures(manifest.metrics)))
         out.print(f"\n{manifest.name}@{manifest.version} is in {target}", highlight=False)
+
+
+@app.command()
+@told
+def sources(
+    recipe: Annotated[Path, typer.Argument(help="recipe.yaml of the adapter to be made.")],
+    run: Annotated[bool, typer.Option("--try", help="Also train briefly: from the closest, from English, from none.")] = False,
+    every: Annotated[
+        bool, typer.Option("--every", help="Train briefly from all candidates, for the regret of the guess.")
+    ] = False,
+    epochs: Annotated[float, typer.Option(help="Of each short run.")] = 2,
+    library: Annotated[Path | None, typer.Option(help="Folder of adapters; default: the bundled ones.")] = None,
+    backbone: Backbone = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which adapter to take as the parent: candidates by closeness of their data to the recipe's.
+
+    Candidates are adapters with the same labels whose data is on this machine. Closeness needs no labels; it is a guess, and
+    `--try` tests it on the dev rows.
+    """
+    from dataclasses import asdict
+
+    from rich.table import Table
+
+    from polygraft.errors import RecipeError
+    from polygraft.library import Library, default_library
+    from polygraft.recipe import Recipe, load_recipe
+    from polygraft.training import sources as choosing
+
+    content = load_recipe(recipe)
+    if not isinstance(content, Recipe):
+        raise RecipeError(str(recipe), ["sources are compared for classifiers only"])
+    home, shelf = backbone or default_backbone(), Library(library or default_library())
+    ranked = choosing.rank(content, recipe, home, shelf)
+    tried = choosing.attempt(content, recipe, home, shelf, ranked, epochs=epochs, every=every) if run or every else []
+    lost = choosing.regret(tried, ranked)
+    if as_json:
+        out.print_json(data={"ranked": [asdict(c) for c in ranked], "tried": [asdict(c) for c in tried], "regret": lost})
+        return
+    scores = {c.name: c.dev_score for c in tried}
+    table = Table("parent", "languages", "closeness", "dev macro-F1, short run")
+    for one in [*ranked, *(c for c in tried if c.name is None)]:
+        close = "" if one.closeness is None else f"{one.closeness:.3f}"
+        table.add_row(one.name or "(none)", ", ".join(one.languages), close, str(scores.get(one.name) or ""))
+    out.print(table)
+    if lost is not None:
+        err.print(f"taking the closest costs {lost} against the best parent that was tried")
 
 
 @app.command()

@@ -49,11 +49,11 @@ def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | N
     parallel.check(job)
     work = output / ".training" / job.key
     work.mkdir(parents=True, exist_ok=True)
-    runs = [_train_seed(job, seed, work / f"seed-{seed}", job.parent) for seed in job.recipe.training.seeds]
+    runs = [train_seed(job, seed, work / f"seed-{seed}", job.parent) for seed in job.recipe.training.seeds]
     best = max(runs, key=lambda run: run.dev_score)
     alone = None
     if full_ladder and job.parent:
-        alone = [_train_seed(job, seed, work / f"alone-{seed}", None) for seed in job.recipe.training.seeds]
+        alone = [train_seed(job, seed, work / f"alone-{seed}", None) for seed in job.recipe.training.seeds]
     say.print("scoring baselines")
     metrics = ladder.climb(job, [r.predicted for r in runs], [r.predicted for r in alone] if alone else None)
     if full_ladder:
@@ -72,6 +72,8 @@ def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | N
 
 @dataclass(frozen=True)
 class Run:
+    """A trained classifier, its dev macro-F1 and its answers to the held-out rows."""
+
     seed: int
     classifier: model.Classifier
     dev_score: float
@@ -88,14 +90,15 @@ def _learning_curve(job: Job, work: Path, whole: dict[str, Any]) -> dict[str, li
     for shots in (s for s in SHOTS if s < most):
         data = job.recipe.data.model_copy(update={"shots": shots})
         few, seeds = replace(job, recipe=job.recipe.model_copy(update={"data": data})), job.recipe.training.seeds
-        ours = [_train_seed(few, seed, work / f"shots-{shots}-{seed}", job.parent).predicted for seed in seeds]
+        ours = [train_seed(few, seed, work / f"shots-{shots}-{seed}", job.parent).predicted for seed in seeds]
         theirs = [tfidf(few.train_rows(seed), split.texts) for seed in seeds]
         for rung, runs in (("adapter", ours), ("tfidf", theirs)):
             points[rung].append({"shots": shots, **bootstrap(split.labels, runs, macro_f1).record()})
     return {rung: [*some, {"shots": most, **whole[rung]["macro_f1"]}] for rung, some in points.items()}
 
 
-def _train_seed(job: Job, seed: int, work: Path, parent: Path | None) -> Run:
+def train_seed(job: Job, seed: int, work: Path, parent: Path | None) -> Run:
+    """One run of the recipe; its checkpoints lie in `work`, from where it goes on."""
     recipe, labels = job.recipe, job.splits.labels
     options = recipe.training
     transformers.set_seed(seed)

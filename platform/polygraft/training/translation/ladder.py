@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
 from rich.progress import track
 
 from polygraft import evaluate_text
@@ -26,7 +27,7 @@ def climb(job: TranslationJob, ours: Sequence[Run], others: Mapping[str, Sequenc
     bare = load_seq2seq(job.backbone)
     found: dict[str, Any] = {}
     for split in ("dev", "test") if job.pairs.test else ("dev",):
-        for direction, pairs in track(job.rows(split).items(), description=f"scoring {split}"):
+        for direction, pairs in track(job.rows(split).items(), description=f"scoring {split}", console=Console(stderr=True)):
             if not pairs:
                 continue
             sources, references = [p.source for p in pairs], [unicodedata.normalize("NFC", p.target) for p in pairs]

@@ -1,0 +1,108 @@
+"""Which adapter to start from: candidates ranked by how close their training rows lie to the target's, and tried briefly.
+
+Closeness is the mean, over a sample of target rows (labels are not used), of the cosine to the nearest of a sample of the
+candidate's training rows, by the backbone's own vectors. It is a cheap guess; a short run of the first few on the target's own
+rows says more. Lin et al. 2019 ("Choosing transfer languages for cross-lingual learning") find features of the data
+such as this one the most telling. Does not: decide (see `polygraft train --full-ladder`).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from polygraft.adapter import LAYOUT, Manifest, load_manifest
+from polygraft.backbone import fingerprint, fits, load_backbone
+from polygraft.data import Split, read_split, thinned
+from polygraft.errors import RecipeError
+from polygraft.library import Library
+from polygraft.recipe import Recipe, load_recipe
+from polygraft.training.job import Job, encoder_of, prepare
+from polygraft.training.train import train_seed
+from polygraft.training.vectors import Vectors, sentence_vectors
+
+TARGET_ROWS, SOURCE_ROWS, TRIED, ENGLISH = 200, 2000, 3, "en"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """`closeness` is a cosine; `dev_score` the macro-F1 on the target's dev rows after a short run, None when it was not tried;
+    name None is no parent at all."""
+
+    name: str | None
+    languages: list[str]
+    closeness: float | None = None
+    dev_score: float | None = None
+
+
+def rank(recipe: Recipe, file: Path, backbone: Path, library: Library) -> list[Candidate]:
+    """Adapters of `library` with the recipe's labels that fit the backbone and whose data can be read, closest first.
+
+    Raises `RecipeError` when there is none, `DataError` for the recipe's own data.
+    """
+    job = prepare(recipe.model_copy(update={"parent": None}), file, backbone)
+    body, encoder = load_backbone(backbone), encoder_of(job)
+    target = sentence_vectors(body, encoder, thinned(job.splits.train.texts, TARGET_ROWS))
+    found = []
+    for manifest, rows in track(_candidates(job, library), description="comparing", console=Console(stderr=True)):
+        theirs = sentence_vectors(body, encoder, thinned(rows.texts, SOURCE_ROWS))
+        found.append(Candidate(manifest.name, manifest.languages, round(closeness(target, theirs), 4)))
+    if not found:
+        raise RecipeError(str(file), [f"no adapter in {library.root} has labels {job.splits.labels} and data on this machine"])
+    return sorted(found, key=lambda c: -(c.closeness or 0.0))
+
+
+def closeness(target: Vectors, source: Vectors) -> float:
+    """Mean cosine of each of the unit vectors `target` [n, hidden] to its nearest in `source` [m, hidden]."""
+    return float((target @ source.T).max(axis=1).mean())
+
+
+def _candidates(job: Job, library: Library) -> list[tuple[Manifest, Split]]:
+    ours, found = fingerprint(job.backbone), []
+    for name in library.names():
+        folder = library.folder(name)
+        manifest = load_manifest(folder)
+        usable = manifest.labels == job.splits.labels and fits(manifest.backbone, ours) and name != job.recipe.name
+        if usable and (rows := read_split(folder / LAYOUT.recipe, "train")):
+            found.append((manifest, rows))
+    return found
+
+
+def attempt(
+    recipe: Recipe, file: Path, backbone: Path, library: Library, ranked: Sequence[Candidate], *, epochs: float = 2,
+    every: bool = False,
+) -> list[Candidate]:  # fmt: skip
+    """The first `TRIED` of `ranked`, the closest English one and no parent at all (or, with `every`, all of them), each trained
+    for `epochs` on the target's rows; best first."""
+    chosen = list(ranked if every else ranked[:TRIED])
+    english = next((c for c in ranked if c.languages == [ENGLISH]), None)
+    if english and english not in chosen:
+        chosen.append(english)
+    tried = []
+    for one in [*chosen, Candidate(None, [])]:
+        job = _job(recipe, file, backbone, library, one, epochs)
+        with tempfile.TemporaryDirectory() as work:
+            run = train_seed(job, 0, Path(work), job.parent)
+        tried.append(replace(one, dev_score=round(run.dev_score, 2)))
+    return sorted(tried, key=lambda c: -(c.dev_score or 0.0))
+
+
+def _job(recipe: Recipe, file: Path, backbone: Path, library: Library, one: Candidate, epochs: float) -> Job:
+    training = recipe.training.model_copy(update={"epochs": epochs})
+    changes: dict[str, object] = {"parent": None, "training": training}
+    if one.name:
+        folder = library.folder(one.name)
+        theirs = load_recipe(folder / LAYOUT.recipe)
+        changes |= {"parent": str(folder.resolve()), "lora": theirs.lora}  # a child keeps the shape of its parent's LoRA
+    return prepare(recipe.model_copy(update=changes), file, backbone)
+
+
+def regret(tried: Sequence[Candidate], ranked: Sequence[Candidate]) -> float | None:
+    """How much macro-F1 taking the closest costs against the best of those tried. None when the closest was not tried."""
+    scores = {c.name: c.dev_score for c in tried if c.dev_score is not None and c.name is not None}
+    return round(max(scores.values()) - scores[ranked[0].name], 2) if ranked[0].name in scores else None
