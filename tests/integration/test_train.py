@@ -84,7 +84,7 @@ def test_the_card_shows_the_ladder_and_the_data(parent: Path) -> None:
 
 def test_a_child_starts_from_its_parent_and_says_so(parent: Path, backbone: Path) -> None:
     data = {"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl", "shots": 5}
-    file = recipe(parent.parent / "child", parent="parent", data=data, training={"epochs": 1, "bf16": False, "seeds": [0, 1]})
+    file = recipe(parent.parent / "child", parent="parent", data=data, training={"epochs": 1, "bf16": True, "seeds": [0, 1]})
     manifest = train(ready(file, backbone), file.parent, full_ladder=True)
     assert manifest.parent == f"parent@{load_adapter(parent).version}"
     assert set(manifest.metrics["ladder"]) == {

@@ -94,7 +94,7 @@ def test_the_engine_writes_what_pytorch_writes(engine: Engine, parent: Path, wri
 
 
 def test_a_child_starts_from_its_parent_and_every_rung_is_scored(parent: Path, writing_backbone: Path) -> None:
-    options = {"steps": 10, "tokens": 400, "learning_rate": 0.005, "evaluations": 1, "bf16": False}
+    options = {"steps": 10, "tokens": 400, "learning_rate": 0.005, "evaluations": 1, "bf16": True}
     file = recipe(parent.parent / "child", parent="en-yo", training=options, both_ways=False)
     (file.parent / "mono.txt").write_text("Ọjọ́ dára\nwin mum\n", encoding="utf-8")
     content = yaml.safe_load(file.read_text())

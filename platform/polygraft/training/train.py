@@ -125,6 +125,7 @@ def train_seed(job: Job, seed: int, work: Path, parent: Path | None) -> Run:
         length_column_name="length",
         remove_unused_columns=False,
         bf16=bf16,
+        use_cpu=not torch.cuda.is_available(),
         seed=seed,
         data_seed=seed,
         report_to=options.report_to or "none",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 from rich.console import Console
 from transformers import Trainer, TrainerCallback, TrainingArguments
@@ -91,7 +92,8 @@ def _run(job: TranslationJob, seed: int, work: Path, start: str, say: Console) -
         weight_decay=options.weight_decay, warmup_steps=options.warmup, lr_scheduler_type="cosine",
         eval_strategy="steps", eval_steps=steps, save_strategy="steps", save_steps=steps, save_total_limit=2,
         load_best_model_at_end=True, metric_for_best_model="eval_loss", greater_is_better=False, prediction_loss_only=True,
-        train_sampling_strategy="sequential", remove_unused_columns=False, bf16=bf16, seed=seed, data_seed=seed,
+        train_sampling_strategy="sequential", remove_unused_columns=False, bf16=bf16, use_cpu=not torch.cuda.is_available(),
+        seed=seed, data_seed=seed,
         report_to="none", disable_tqdm=True, logging_steps=steps, dataloader_pin_memory=False,
     )  # fmt: skip
     trainer = Trainer(
