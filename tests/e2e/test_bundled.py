@@ -16,7 +16,7 @@ from polygraft.adapter import load_adapter
 from polygraft.backbone import BUNDLED, fingerprint
 from polygraft.runtime.graph import load_card
 
-ADAPTERS = ("spam-en", "spam-es", "spam-hi", "spam-sw", "topic")
+ADAPTERS = ("spam-en", "spam-es", "spam-hi", "spam-sw", "topic", "langid", "en-fr", "en-yo", "en-haw")
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +65,21 @@ def test_the_readmes_python_block(root: Path, url: str) -> None:
     code = block.group(1).replace("http://127.0.0.1:3000", url)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["spam", "ham"]
+
+
+def test_spam_topic_and_two_translations_in_one_batch(url: str) -> None:
+    rows = [
+        {"adapter": "spam-sw", "text": "Iyo pesa itume kwenye namba hii 0657538690 jina litakuja Magomba Maila"},
+        {"adapter": "topic", "text": "The striker scored twice as United won the cup final on Saturday"},
+        {"adapter": "en-yo", "text": "The children are at school today.", "target": "yo"},
+        {"adapter": "en-haw", "text": "A hiki mai la ke alii, noho iho la.", "target": "en"},
+    ]
+    with Client(url) as client:
+        spam, topic, yoruba, english = client.batch(rows, top_k=1)
+    assert (spam.label, topic.label) == ("spam", "sports")
+    assert (yoruba.source, yoruba.target, english.source, english.target) == ("en", "yo", "haw", "en")
+    assert re.search("[ẹọṣáàéèíìóòúùń]", yoruba.translation or "", re.IGNORECASE), yoruba.translation
+    assert re.search(r"\b(the|and|he|they|came|king|chief)\b", english.translation or "", re.IGNORECASE), english.translation
 
 
 def test_label_counts_mix_in_one_batch(url: str) -> None:
