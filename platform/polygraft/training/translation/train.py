@@ -5,6 +5,7 @@ transformers' `Trainer` does the loop, peft the LoRA. Test pairs are scored once
 
 from __future__ import annotations
 
+import copy
 import datetime
 import shutil
 import time
@@ -30,7 +31,7 @@ from polygraft.training.translation.greedy import translate
 from polygraft.training.translation.job import TranslationJob
 from polygraft.training.translation.pairs import Pair
 
-GOLDENS, SHOWN = 6, 2
+GOLDENS, SHOWN, NOISE = 6, 2, 0.03
 FILES = (LAYOUT.peft_config, LAYOUT.weights)
 
 
@@ -154,19 +155,28 @@ def _with_back_translations(job: TranslationJob, work: Path, say: Console) -> Tr
 
 
 def _goldens(job: TranslationJob, run: Run) -> list[GoldenText]:
-    """Short dev rows whose translation the adapter changes most."""
+    """Short dev rows whose translation the adapter changes much and int8 little; noise on the weights stands in for int8."""
     from polygraft.runtime.prove import likeness
 
-    bare, found = load_seq2seq(job.backbone), list[tuple[float, GoldenText]]()
+    adapted = run.translator.inner
+    models, found = (adapted, load_seq2seq(job.backbone), _shaken(adapted)), list[tuple[float, GoldenText]]()
     for (_, target), pairs in job.rows("dev").items():
         texts = [p.source for p in pairs if len(p.source) <= 120][:40]
-        both = [translate(m, *job.texts, texts, target) for m in (run.translator.inner, bare)]
-        found += [
-            (likeness(w, b), GoldenText(text=t, target=target, written=w, bare=b))
-            for t, w, b in zip(texts, *both, strict=True)
-            if w
-        ]
-    return [golden for _, golden in sorted(found, key=lambda one: one[0])[:GOLDENS]]
+        for text, written, bare, near in zip(texts, *(translate(m, *job.texts, texts, target) for m in models), strict=True):
+            if written:
+                golden = GoldenText(text=text, target=target, written=written, bare=bare)
+                found.append((likeness(near, written) - likeness(bare, written), golden))
+    return [golden for _, golden in sorted(found, key=lambda one: -one[0])[:GOLDENS]]
+
+
+@torch.no_grad()
+def _shaken(model: torch.nn.Module) -> Any:
+    """A copy whose weights are off by about as much as int8 makes them."""
+    copied, generator = copy.deepcopy(model), torch.Generator().manual_seed(0)
+    for layer in copied.modules():
+        if isinstance(layer, torch.nn.Linear):
+            layer.weight += NOISE * layer.weight.std() * torch.randn(layer.weight.shape, generator=generator)
+    return copied
 
 
 def _manifest(job: TranslationJob, staging: Path, metrics: dict[str, Any], golden: list[GoldenText]) -> Manifest:
