@@ -8,7 +8,7 @@ text is written to exactly 24 tokens, encoding included; the sources are like se
 | contender | what runs |
 |---|---|
 | bare | int8 graphs, no adapter |
-| one | the same, every text with one adapter (rank 16, every site of encoder and decoder) |
+| one | the same, every text with one adapter (rank 8, every site of encoder and decoder) |
 | mixed16 | the same, 16 adapters mixed |
 | peft | transformers `generate` with PEFT, float32, one adapter |
 | ct2 | CTranslate2, int8: an equal-sized model that it takes |
@@ -51,7 +51,7 @@ from polygraft.runtime.lane import Lanes
 from polygraft.runtime.search import Hypothesis, Search
 from polygraft.text import Encoded, load_encoder, pad
 
-MIXED, RANK, LENGTH, NEVER = 16, 16, 24, 10**9
+MIXED, RANK, LENGTH, NEVER = 16, 8, 24, 10**9
 CASES = ((1, 1), (8, 1), (32, 1), (1, 4), (8, 4))  # texts, beam
 Contender = Callable[[Sequence[Encoded], Sequence[int], int], None]
 
