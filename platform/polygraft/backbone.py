@@ -157,6 +157,15 @@ def load_seq2seq(folder: Path) -> PreTrainedModel:
     return model.eval().requires_grad_(False)
 
 
+def untrained_seq2seq(folder: Path) -> PreTrainedModel:
+    """A model of the shape of the encoder-decoder backbone in `folder`, with random weights, to be trained."""
+    from transformers import AutoConfig, EncoderDecoderModel
+
+    model: PreTrainedModel = EncoderDecoderModel(config=AutoConfig.from_pretrained(folder))
+    model.get_encoder().pooler = None
+    return model
+
+
 def _model_type(folder: Path) -> str:
     from transformers import logging
 

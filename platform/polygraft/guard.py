@@ -11,7 +11,7 @@ from typing import Any
 
 from polygraft.adapter import LAYOUT, Manifest, load_manifest
 from polygraft.errors import AdapterError, NegativeTransfer
-from polygraft.report import show
+from polygraft.report import directions, show
 
 HARMS = "harms"
 
@@ -22,10 +22,9 @@ def harms(manifest: Manifest) -> list[str]:
     gains: dict[str, dict[str, Any]] = {}
     if gain := metrics.get("gain_from_transfer"):
         gains["macro-F1"] = gain
-    for split, directions in metrics.get("directions", {}).items():
-        for direction, found in directions.items():
-            if gain := found.get("gain_from_parent"):
-                gains[f"chrF++ {direction.replace('-', ' to ')}, {split}"] = gain
+    for split, direction, found in directions(metrics):
+        if gain := found.get("gain_from_parent"):
+            gains[f"chrF++ {direction}, {split}"] = gain
     return [f"{what} {show(gain)}" for what, gain in gains.items() if gain["verdict"] == HARMS]
 
 

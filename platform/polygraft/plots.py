@@ -100,7 +100,7 @@ def _figure(height: float = 3.2, width: float = 9.0) -> tuple[Figure, Axes]:
 
 def _svg(figure: Figure) -> str:
     out = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": "polygraft"}):
+    with mpl.rc_context({"svg.hashsalt": "polygraft", "svg.fonttype": "none"}):
         figure.savefig(out, format="svg", metadata={"Date": None})
     drawn = out.getvalue()
     return drawn[drawn.index("<svg") :]

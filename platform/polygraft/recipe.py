@@ -154,6 +154,12 @@ class BackTranslation(_Frozen):
     weight: float = Field(1.0, gt=0)
 
 
+def check_softmax(negatives: int, label_smoothing: float) -> None:
+    """Raises `ValueError` for a loss that cannot be: smoothing needs the scores of all pieces."""
+    if negatives and label_smoothing:
+        raise ValueError("label_smoothing spreads over all pieces, but negatives draws some: set one of them to 0")
+
+
 class TranslationTraining(_Frozen):
     """The loop, in steps of about `tokens` tokens."""
 
@@ -177,8 +183,7 @@ class TranslationTraining(_Frozen):
 
     @model_validator(mode="after")
     def _smoothing_needs_every_piece(self) -> TranslationTraining:
-        if self.negatives and self.label_smoothing:
-            raise ValueError("label_smoothing spreads over all pieces, but negatives draws some: set one of them to 0")
+        check_softmax(self.negatives, self.label_smoothing)
         return self
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from polygraft.adapter import LAYOUT, Manifest, load_manifest
@@ -46,6 +46,13 @@ def results_table(library: Library) -> str:
     return "\n".join(lines) + "\n"
 
 
+def directions(metrics: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Split, direction in words and figures of each that a translation adapter was scored on."""
+    for split, scored in metrics.get("directions", {}).items():
+        for direction, found in scored.items():
+            yield split, direction.replace("-", " to "), found
+
+
 def _head(columns: str) -> str:
     names = columns.split("|")
     return _line(names) + "\n" + "|---" * len(names) + "|"
@@ -83,9 +90,8 @@ def _positive_row(manifest: Manifest) -> str:
 
 def _written_rows(manifest: Manifest) -> list[str]:
     lines = []
-    for split, directions in manifest.metrics["directions"].items():
-        for direction, found in directions.items():
-            figures = [show(found["rungs"].get(rung, {}).get("chrf++")) for rung in WRITTEN_RUNGS]
-            where = [direction.replace("-", " to "), f"{split} ({found['rows']})"]
-            lines.append(_line([_link(manifest), *where, *figures, _judged(found.get("gain_from_parent"))]))
+    for split, direction, found in directions(manifest.metrics):
+        figures = [show(found["rungs"].get(rung, {}).get("chrf++")) for rung in WRITTEN_RUNGS]
+        where = [direction, f"{split} ({found['rows']})"]
+        lines.append(_line([_link(manifest), *where, *figures, _judged(found.get("gain_from_parent"))]))
     return lines

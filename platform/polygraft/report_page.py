@@ -17,7 +17,7 @@ from polygraft import evaluate
 from polygraft.adapter import LAYOUT, Manifest
 from polygraft.data import Split, read_split
 from polygraft.plots import bars, document, heat, intervals, lines, table, text
-from polygraft.report import WRITTEN_RUNGS, show
+from polygraft.report import WRITTEN_RUNGS, directions, show
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Classified, Row
 
@@ -101,10 +101,9 @@ def page(found: Sequence[dict[str, Any]]) -> str:
         names = [f"{f['name']} ({', '.join(f['languages'])})" if len(f["languages"]) < 4 else f["name"] for f in reading]
         parts += ["<h2>Macro-F1 by adapter and language</h2>", heat(grid, names, [NAMES[r] for r in rungs], "", "")]
     if writing:
-        last = {f["name"]: list(f["metrics"]["directions"].values())[-1] for f in writing}
-        ways = [(name, way, d["rungs"]) for name, directions in last.items() for way, d in directions.items()]
-        grid = [[_value(rungs.get(r, {}).get("chrf++")) for r in WRITTEN_RUNGS] for _, _, rungs in ways]
-        names = [f"{name}: {way.replace('-', ' to ')}" for name, way, _ in ways]
+        ways = [(f"{f['name']}: {way}", figures["rungs"]) for f in writing for way, figures in _last(f["metrics"])]
+        grid = [[_value(rungs.get(r, {}).get("chrf++")) for r in WRITTEN_RUNGS] for _, rungs in ways]
+        names = [name for name, _ in ways]
         parts += ["<h2>chrF++ by direction</h2>", heat(grid, names, [NAMES[r] for r in WRITTEN_RUNGS], "", "")]
     for one in found:
         parts += [f"<h2>{text(one['name'])} <small>{one['version']}</small></h2>", f"<p>{text(one['description'])}</p>"]
@@ -138,19 +137,24 @@ def _read(one: dict[str, Any]) -> list[str]:
 
 def _written(one: dict[str, Any]) -> list[str]:
     parts = []
-    for split, directions in one["metrics"]["directions"].items():
-        for way, figures in directions.items():
-            rungs = {NAMES[rung]: found["chrf++"] for rung, found in figures["rungs"].items()}
-            parts += [f"<h3>{way.replace('-', ' to ')}, {split}, {figures['rows']} sentences</h3>", intervals(rungs, "chrF++")]
-            parts.append(bars({"BLEU": {NAMES[rung]: found["bleu"] for rung, found in figures["rungs"].items()}}))
-            if gain := figures.get("gain_from_parent"):
-                parts.append(f"<p>Gain from the parent: {show(gain)}: <b>{gain['verdict']}</b></p>")
-            items = "".join(
-                f"<li>{text(e['source'])}<br><b>{text(e['written'])}</b><br><span class=bad>{text(e['reference'])}</span></li>"
-                for e in figures["examples"]
-            )
-            parts.append(f"<ul>{items}</ul>")
+    for split, way, figures in directions(one["metrics"]):
+        rungs = {NAMES[rung]: found["chrf++"] for rung, found in figures["rungs"].items()}
+        parts += [f"<h3>{way}, {split}, {figures['rows']} sentences</h3>", intervals(rungs, "chrF++")]
+        parts.append(bars({"BLEU": {NAMES[rung]: found["bleu"] for rung, found in figures["rungs"].items()}}))
+        if gain := figures.get("gain_from_parent"):
+            parts.append(f"<p>Gain from the parent: {show(gain)}: <b>{gain['verdict']}</b></p>")
+        items = "".join(
+            f"<li>{text(e['source'])}<br><b>{text(e['written'])}</b><br><span class=bad>{text(e['reference'])}</span></li>"
+            for e in figures["examples"]
+        )
+        parts.append(f"<ul>{items}</ul>")
     return parts
+
+
+def _last(metrics: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Directions of the last split, test where there is one."""
+    last = list(metrics["directions"])[-1]
+    return [(way, figures) for split, way, figures in directions(metrics) if split == last]
 
 
 def _value(figure: dict[str, float] | None) -> float:

@@ -18,9 +18,8 @@ import time
 from pathlib import Path
 
 import torch
-from transformers import AutoConfig, EncoderDecoderModel
 
-from polygraft.backbone import BackboneFiles, default_backbone, load_backbone
+from polygraft.backbone import BackboneFiles, default_backbone, load_backbone, untrained_seq2seq
 from polygraft.pretrain.corpus import Text
 from polygraft.pretrain.measure import evaluation_sets, measure_retrieval, measure_translation
 from polygraft.pretrain.pretrain import write_backbone
@@ -78,9 +77,7 @@ def starts(backbone: Path, folder: Path) -> tuple[Path, Path]:
     BackboneFiles(encoder).decoder_tokenizer.unlink()
     write_backbone(load_backbone(backbone), encoder)
     torch.manual_seed(0)
-    random = EncoderDecoderModel(config=AutoConfig.from_pretrained(backbone))
-    random.get_encoder().pooler = None
-    write_backbone(random, whole)
+    write_backbone(untrained_seq2seq(backbone), whole)
     return encoder, whole
 
 

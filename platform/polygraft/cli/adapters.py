@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -105,13 +106,15 @@ def sources(
     from polygraft.library import Library, default_library
     from polygraft.recipe import Recipe, load_recipe
     from polygraft.training import sources as choosing
+    from polygraft.training.job import prepare
 
     content = load_recipe(recipe)
     if not isinstance(content, Recipe):
         raise RecipeError(str(recipe), ["sources are compared for classifiers only"])
     home, shelf = backbone or default_backbone(), Library(library or default_library())
-    ranked = choosing.rank(content, recipe, home, shelf)
-    tried = choosing.attempt(content, recipe, home, shelf, ranked, epochs=epochs, every=every) if run or every else []
+    job = prepare(content.model_copy(update={"parent": None}), recipe, home)
+    ranked = choosing.rank(job, shelf)
+    tried = choosing.attempt(job, shelf, ranked, epochs=epochs, every=every) if run or every else []
     lost = choosing.regret(tried, ranked)
     if as_json:
         out.print_json(data={"ranked": [asdict(c) for c in ranked], "tried": [asdict(c) for c in tried], "regret": lost})
@@ -152,11 +155,8 @@ def report(
     from polygraft import report_page
     from polygraft.runtime.engine import Engine
 
-    engine = Engine(backbone or default_backbone(), slots=1)
-    try:
+    with closing(Engine(backbone or default_backbone(), slots=1)) as engine:
         found = report_page.gather(engine, adapters)
-    finally:
-        engine.close()
     beside = output.with_suffix(".json")
     output.write_text(report_page.page(found), encoding="utf-8")
     beside.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

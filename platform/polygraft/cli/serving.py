@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -92,11 +93,8 @@ def predict(
     from polygraft.runtime.engine import Engine
 
     folder = _folder(adapter)
-    engine = Engine(backbone or default_backbone(), slots=1)
-    try:
+    with closing(Engine(backbone or default_backbone(), slots=1)) as engine:
         answered, failed = offline.predict(engine, engine.add(folder).name, input, output, target)
-    finally:
-        engine.close()
     err.print(f"{answered} rows answered" + (f", [red]{failed} failed[/]" if failed else ""))
 
 
@@ -122,13 +120,10 @@ def suggest(
     from polygraft.runtime.engine import Engine
 
     rows, known = offline.read(input), offline.read(str(labelled)) if labelled else []
-    engine = Engine(backbone or default_backbone(), slots=1)
-    try:
+    with closing(Engine(backbone or default_backbone(), slots=1)) as engine:
         name = engine.add(_folder(adapter)).name if adapter else None
         texts, seen = ([str(row["text"]) for row in some] for some in (rows, known))
         found = suggesting.suggest(engine, name, texts, count, known=seen)
-    finally:
-        engine.close()
     with offline.write(output) as file:
         for one in found:
             told = {} if one.label is None else {"label": one.label, "margin": one.margin}

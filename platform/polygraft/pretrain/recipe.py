@@ -8,6 +8,8 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from polygraft.recipe import check_softmax
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -85,8 +87,7 @@ class Objectives(_Frozen):
 
     @model_validator(mode="after")
     def _smoothing_needs_every_piece(self) -> Objectives:
-        if self.negatives and self.label_smoothing:
-            raise ValueError("label_smoothing spreads over all pieces, but negatives draws some: set one of them to 0")
+        check_softmax(self.negatives, self.label_smoothing)
         return self
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from tokenizers import Tokenizer
-from transformers import AutoConfig, EncoderDecoderModel
+from transformers import EncoderDecoderModel
 
-from polygraft.backbone import BackboneFiles, load_backbone, load_seq2seq
+from polygraft.backbone import BackboneFiles, load_backbone, load_seq2seq, untrained_seq2seq
 from polygraft.pieces import Pieces
 from polygraft.pretrain import corpus, decoder_vocabulary, seq2seq
 from polygraft.pretrain.corpus import Text
@@ -73,8 +73,7 @@ def train_alone(
     )
     phase = Phase(name="alone", objectives=objectives, schedule=schedule, languages=[language])
     torch.manual_seed(seed)
-    model = EncoderDecoderModel(config=AutoConfig.from_pretrained(folder))
-    model.get_encoder().pooler = None
+    model = untrained_seq2seq(folder)
     ids, own = _ids(folder, packed), work / "alone" / language
     bf16 = bf16_wanted(None, lambda: _short_texts(model))
     model, _ = train_phase(model, packed, phase, ids, own, seed=seed, device=device, bf16=bf16)

@@ -18,11 +18,11 @@ from rich.progress import track
 
 from polygraft.adapter import LAYOUT, Manifest, load_manifest
 from polygraft.backbone import fingerprint, fits, load_backbone
-from polygraft.data import Split, read_split, thinned
+from polygraft.data import Split, check_parent, read_split, thinned
 from polygraft.errors import RecipeError
 from polygraft.library import Library
-from polygraft.recipe import Recipe, load_recipe
-from polygraft.training.job import Job, encoder_of, prepare
+from polygraft.recipe import load_recipe
+from polygraft.training.job import Job, encoder_of
 from polygraft.training.train import train_seed
 from polygraft.training.vectors import Vectors, sentence_vectors
 
@@ -40,20 +40,19 @@ class Candidate:
     dev_score: float | None = None
 
 
-def rank(recipe: Recipe, file: Path, backbone: Path, library: Library) -> list[Candidate]:
-    """Adapters of `library` with the recipe's labels that fit the backbone and whose data can be read, closest first.
-
-    Raises `RecipeError` when there is none, `DataError` for the recipe's own data.
-    """
-    job = prepare(recipe.model_copy(update={"parent": None}), file, backbone)
-    body, encoder = load_backbone(backbone), encoder_of(job)
+def rank(job: Job, library: Library) -> list[Candidate]:
+    """Adapters of `library` with the labels of `job` that fit its backbone and whose data can be read, closest first. Raises
+    `RecipeError` when there is none."""
+    body, encoder = load_backbone(job.backbone), encoder_of(job)
     target = sentence_vectors(body, encoder, thinned(job.splits.train.texts, TARGET_ROWS))
     found = []
     for manifest, rows in track(_candidates(job, library), description="comparing", console=Console(stderr=True)):
         theirs = sentence_vectors(body, encoder, thinned(rows.texts, SOURCE_ROWS))
         found.append(Candidate(manifest.name, manifest.languages, round(closeness(target, theirs), 4)))
     if not found:
-        raise RecipeError(str(file), [f"no adapter in {library.root} has labels {job.splits.labels} and data on this machine"])
+        raise RecipeError(
+            str(job.file), [f"no adapter in {library.root} has labels {job.splits.labels} and data on this machine"]
+        )
     return sorted(found, key=lambda c: -(c.closeness or 0.0))
 
 
@@ -74,32 +73,33 @@ def _candidates(job: Job, library: Library) -> list[tuple[Manifest, Split]]:
 
 
 def attempt(
-    recipe: Recipe, file: Path, backbone: Path, library: Library, ranked: Sequence[Candidate], *, epochs: float = 2,
-    every: bool = False,
-) -> list[Candidate]:  # fmt: skip
+    job: Job, library: Library, ranked: Sequence[Candidate], *, epochs: float = 2, every: bool = False
+) -> list[Candidate]:
     """The first `TRIED` of `ranked`, the closest English one and no parent at all (or, with `every`, all of them), each trained
-    for `epochs` on the target's rows; best first."""
+    for `epochs` on the target's rows; best first. Raises `DataError` for one that saw translations of the target's dev or test
+    rows."""
     chosen = list(ranked if every else ranked[:TRIED])
     english = next((c for c in ranked if c.languages == [ENGLISH]), None)
     if english and english not in chosen:
         chosen.append(english)
     tried = []
     for one in [*chosen, Candidate(None, [])]:
-        job = _job(recipe, file, backbone, library, one, epochs)
+        short = _short(job, library, one, epochs)
         with tempfile.TemporaryDirectory() as work:
-            run = train_seed(job, 0, Path(work), job.parent)
+            run = train_seed(short, 0, Path(work), short.parent)
         tried.append(replace(one, dev_score=round(run.dev_score, 2)))
     return sorted(tried, key=lambda c: -(c.dev_score or 0.0))
 
 
-def _job(recipe: Recipe, file: Path, backbone: Path, library: Library, one: Candidate, epochs: float) -> Job:
-    training = recipe.training.model_copy(update={"epochs": epochs})
-    changes: dict[str, object] = {"parent": None, "training": training}
-    if one.name:
-        folder = library.folder(one.name)
-        theirs = load_recipe(folder / LAYOUT.recipe)
-        changes |= {"parent": str(folder.resolve()), "lora": theirs.lora}  # a child keeps the shape of its parent's LoRA
-    return prepare(recipe.model_copy(update=changes), file, backbone)
+def _short(job: Job, library: Library, one: Candidate, epochs: float) -> Job:
+    """`job` with the candidate as its parent, whose shape of LoRA a child keeps."""
+    changes: dict[str, object] = {"training": job.recipe.training.model_copy(update={"epochs": epochs})}
+    if one.name is None:
+        return replace(job, recipe=job.recipe.model_copy(update=changes))
+    parent = library.folder(one.name)
+    check_parent(job.recipe, one.name, read_split(parent / LAYOUT.recipe, "train"), job.splits)
+    recipe = job.recipe.model_copy(update=changes | {"parent": one.name, "lora": load_recipe(parent / LAYOUT.recipe).lora})
+    return replace(job, recipe=recipe, parent=parent, parent_labels=job.splits.labels)
 
 
 def regret(tried: Sequence[Candidate], ranked: Sequence[Candidate]) -> float | None:

@@ -9,9 +9,9 @@ import numpy as np
 import peft
 import torch
 from torch import nn
-from transformers import AutoConfig, EncoderDecoderModel, PreTrainedModel
+from transformers import PreTrainedModel
 
-from polygraft.backbone import load_seq2seq
+from polygraft.backbone import load_seq2seq, untrained_seq2seq
 from polygraft.pieces import PAD_ID
 from polygraft.recipe import TranslationRecipe, TranslationTraining
 from polygraft.training.model import pick_sites
@@ -67,9 +67,7 @@ def build(recipe: TranslationRecipe, backbone: Path, sites: list[str], parent: P
 
 def from_scratch(recipe: TranslationRecipe, backbone: Path, seed: int) -> Translator:
     """A model of the backbone's shape and vocabularies with random weights, all of them trained."""
-    model = quick_attention(EncoderDecoderModel(config=AutoConfig.from_pretrained(backbone)))
-    model.get_encoder().pooler = None
-    return Translator(model, recipe.training, seed)
+    return Translator(quick_attention(untrained_seq2seq(backbone)), recipe.training, seed)
 
 
 def save(translator: Translator, folder: Path) -> None:
