@@ -1,7 +1,7 @@
 """The adapter on disk: PEFT's own two files, plus head, manifest, card and recipe.
 
     adapter_config.json  adapter_model.safetensors     PEFT's format: `PeftModel.from_pretrained(backbone, folder)`
-    head.safetensors     weight [labels, hidden], bias [labels]; none for translation
+    head.safetensors     weight [labels, hidden], bias [labels]; none for translation and languages
     manifest.json        fingerprint, task, labels, parent, data, metrics, golden, SHA-256 of every file
     README.md            the card
     recipe.yaml          how it was made
@@ -17,7 +17,7 @@ import json
 import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from polygraft.errors import AdapterError, WrongBackbone
 from polygraft.tasks.classification import Head
 
 Floats = NDArray[np.float32]
+Task = Literal["classification", "translation", "language"]
 Lora = dict[str, tuple[Floats, Floats]]
 PEFT_PREFIX = "base_model.model."
 PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
@@ -63,6 +64,15 @@ class Golden(BaseModel):
     bare: list[float]
 
 
+class GoldenVector(BaseModel):
+    """One input and its unit sentence vector: with the adapter when it was trained, and of the bare backbone."""
+
+    model_config = ConfigDict(extra="forbid")
+    text: str
+    vector: list[float]
+    bare: list[float]
+
+
 class GoldenText(BaseModel):
     """One input and what was written for it in `target`: with the adapter when it was trained, and by the bare backbone."""
 
@@ -79,31 +89,39 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid")
     format: int = Field(1, ge=1, le=1)
     name: str
-    task: str = "classification"
+    task: Task = "classification"
     backbone: str = Field(description="fingerprint of the backbone it was trained on; of its encoder, if it only reads")
     languages: list[str]
     labels: list[str] = []
     directions: list[tuple[str, str]] = Field([], description="translation: source and target languages")
     description: str = ""
     parent: str | None = Field(None, description="name@version it started from")
+    stack: list[str] = Field([], description="name@version of the frozen adapters it was trained on top of")
     created: str = Field(description="UTC date, ISO 8601")
     data: list[dict[str, Any]] = Field(description="file, rows, SHA-256 and licence of each source")
     metrics: dict[str, Any] = Field(description="test figures with 95% intervals, and the ladder of baselines")
     golden: list[Golden] = []
     golden_texts: list[GoldenText] = Field([], description="translation: its goldens")
+    golden_vectors: list[GoldenVector] = Field([], description="a language adapter's goldens")
     files: dict[str, str] = Field(description="SHA-256 of each weight file")
     forced: str | None = Field(None, description="why it is served although transfer harmed it (see `guard`)")
 
     @model_validator(mode="after")
     def _complete(self) -> Manifest:
-        kind = (
-            (len(self.labels) > 1, bool(self.golden))
-            if self.task == "classification"
-            else (bool(self.directions), bool(self.golden_texts))
-        )
-        if not all(kind):
-            raise ValueError("labels and golden, or for translation directions and golden_texts, are needed")
+        needed: dict[str, dict[str, object]] = {
+            "classification": {"labels": len(self.labels) > 1, "golden": self.golden},
+            "translation": {"directions": self.directions, "golden_texts": self.golden_texts},
+            "language": {"golden_vectors": self.golden_vectors},
+        }
+        missing = [name for name, there in needed[self.task].items() if not there]
+        if missing:
+            raise ValueError(f"{self.task}: {' and '.join(missing)} are needed")
         return self
+
+    @property
+    def named(self) -> str:
+        """`name@version`."""
+        return f"{self.name}@{self.version}"
 
     @property
     def version(self) -> str:
@@ -114,7 +132,7 @@ class Manifest(BaseModel):
 @dataclass(frozen=True)
 class Adapter:
     """An adapter in memory. `lora[site] = (A [in, r], B [r, out])`, alpha/r folded into B: of the encoder's sites, and of the
-    decoder's when it writes text; then it has no head."""
+    decoder's when it writes text. Only one that classifies has a head."""
 
     manifest: Manifest
     lora: Lora
@@ -181,6 +199,8 @@ def load_adapter(folder: Path, *, backbone: str | None = None) -> Adapter:
     if manifest.directions:
         inside, outside = by_part(lora)
         return Adapter(manifest, inside, None, outside)
+    if manifest.task == "language":
+        return Adapter(manifest, lora, None)
     head = _tensors(folder / LAYOUT.head, name)
     shapes, labels = {key: value.shape for key, value in head.items()}, len(manifest.labels)
     if set(head) != {"weight", "bias"} or shapes["weight"][0] != labels or shapes["bias"] != (labels,):

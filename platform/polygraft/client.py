@@ -35,8 +35,9 @@ class _Call:
         self.url = url
 
     @staticmethod
-    def classify(adapter: str, texts: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
-        body = {"adapter": adapter, "texts": list(texts), **options}
+    def classify(adapter: str | Sequence[str], texts: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
+        who = "adapter" if isinstance(adapter, str) else "stack"
+        body = {who: adapter, "texts": list(texts), **options}
         return {"method": "POST", "url": "/v1/classify", "json": {k: v for k, v in body.items() if v is not None}}
 
     @staticmethod
@@ -84,7 +85,7 @@ class Client:
         self._http = httpx.Client(**self._call.options)
 
     def classify(
-        self, adapter: str, texts: Sequence[str], *, language: str | None = None, top_k: int | None = None,
+        self, adapter: str | Sequence[str], texts: Sequence[str], *, language: str | None = None, top_k: int | None = None,
         truncate: bool | None = None,
     ) -> list[RowOut]:  # fmt: skip
         """One result a text, in order."""
@@ -142,7 +143,7 @@ class AsyncClient:
         self._http = httpx.AsyncClient(**self._call.options)
 
     async def classify(
-        self, adapter: str, texts: Sequence[str], *, language: str | None = None, top_k: int | None = None,
+        self, adapter: str | Sequence[str], texts: Sequence[str], *, language: str | None = None, top_k: int | None = None,
         truncate: bool | None = None,
     ) -> list[RowOut]:  # fmt: skip
         """One result a text, in order."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from polygraft.errors import DataError, RecipeError
 from polygraft.leaks import Leak, leaked_texts, settle
-from polygraft.recipe import DataRecipe, LabelledText, One, Recipe, expand, load_recipe
+from polygraft.recipe import DataRecipe, LabelledText, One, Recipe, TextFile, expand, load_recipe
 from polygraft.shortcuts import given_away
 
 READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
@@ -169,14 +169,18 @@ def check_parent(recipe: Recipe, parent: str, rows: Split | None, splits: Splits
             )
 
 
+def read_texts(one: TextFile, folder: Path) -> list[str]:
+    """Its texts that are short enough, as many as it says. Raises what reading raises, or `ValueError` for a missing column."""
+    return thinned([t for t in map(str.strip, _texts(one, folder)) if t and len(t) <= one.most_characters], one.limit)
+
+
 def _labelled(one: LabelledText, data: DataRecipe, folder: Path) -> list[dict[str, Any]]:
     """Its texts as rows in the recipe's own columns."""
-    kept = thinned([t for t in map(str.strip, _texts(one, folder)) if t and len(t) <= one.most_characters], one.limit)
     text = data.text if isinstance(data.text, str) else data.text[0]
-    return [{text: t, data.label: one.label} for t in kept]
+    return [{text: t, data.label: one.label} for t in read_texts(one, folder)]
 
 
-def _texts(one: LabelledText, folder: Path) -> list[str]:
+def _texts(one: TextFile, folder: Path) -> list[str]:
     if isinstance(one.column, str):
         rows = read_source(expand(one.file, folder))
         if rows and one.column not in rows[0]:

@@ -23,16 +23,21 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class LabelledText(_Frozen):
-    """Text of which every line, or one column, has the same label: a corpus of one language, say."""
+class TextFile(_Frozen):
+    """Text, a row a line, or one column of a table."""
 
     file: str
-    label: str
     column: Annotated[int, Field(ge=0)] | str | None = Field(
         None, description="position in a tab-separated file without a header, from 0; or a name in CSV, JSON Lines, Parquet"
     )
     limit: int | None = Field(None, ge=1, description="so many rows at most, evenly spread")
     most_characters: int = Field(400, ge=1, description="longer texts are left out")
+
+
+class LabelledText(TextFile):
+    """Text of which every row has the same label: a corpus of one language, say."""
+
+    label: str
 
 
 One = str | LabelledText
@@ -64,6 +69,7 @@ class LoraRecipe(_Frozen):
     sites: str | list[str] = Field(
         "all", description="all: every site the backbone's graph carries; or name endings such as [query, value]"
     )
+    layers: list[int] | None = Field(None, description="only these of the encoder's layers, from 0; left out: all of them")
 
 
 class TrainingRecipe(_Frozen):
@@ -103,6 +109,9 @@ class Recipe(_AdapterRecipe):
     """`recipe.yaml` of an adapter with a head."""
 
     task: Literal["classification"] = "classification"
+    stack: list[str] = Field(
+        [], description="language adapters it is trained on top of, frozen; exchanged when it is served (Pfeiffer et al. 2020)"
+    )
     labels: list[str] | None = Field(None, description="left out: the labels of the training rows, sorted")
     positive: str | None = Field(None, description="the label whose own F1 is reported too (spam)")
     data: DataRecipe
@@ -212,7 +221,49 @@ class TranslationRecipe(_AdapterRecipe):
         return self
 
 
-AnyRecipe = Recipe | TranslationRecipe
+class UnlabelledText(TextFile):
+    """Text of the language, or of the domain."""
+
+    licence: str = Field("unknown", description="for the card")
+
+
+class LanguageData(_Frozen):
+    """Where the text comes from."""
+
+    train: list[UnlabelledText] = Field(min_length=1)
+    dev_rows: int = Field(300, ge=8, description="rows taken out of it, evenly spread: they choose the checkpoint")
+
+
+class LanguageTraining(_Frozen):
+    """The loop, in steps of about `tokens` tokens."""
+
+    objective: Literal["masked", "denoise"] = Field(
+        "masked", description="masked: guess masked tokens; denoise: the frozen decoder writes the text from what is left of it"
+    )
+    steps: int = Field(400, ge=1)
+    tokens: int = Field(2048, ge=64, description="tokens a step at most, padding included")
+    max_length: int = Field(64, ge=8, le=512, description="tokens a row at most; longer ones are left out")
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    warmup: float = Field(0.06, ge=0, lt=1, description="share of steps")
+    evaluations: int = Field(4, ge=1, description="how often dev is looked at; the best checkpoint is kept")
+    seed: int = 0
+    bf16: bool | None = Field(None, description="left out: measured on this machine, the faster one is used")
+
+
+class LanguageRecipe(_AdapterRecipe):
+    """`recipe.yaml` of a language adapter: it reads a language, or a domain, and answers nothing by itself."""
+
+    task: Literal["language"]
+    data: LanguageData
+    lora: LoraRecipe = LoraRecipe(r=32, alpha=32, dropout=0.0)
+    training: LanguageTraining = LanguageTraining()
+
+
+AnyRecipe = Recipe | TranslationRecipe | LanguageRecipe
+KINDS: dict[str, type[Recipe] | type[TranslationRecipe] | type[LanguageRecipe]] = {
+    "classification": Recipe, "translation": TranslationRecipe, "language": LanguageRecipe,
+}  # fmt: skip
 
 
 def load_recipe(path: Path) -> AnyRecipe:
@@ -226,7 +277,7 @@ def load_recipe(path: Path) -> AnyRecipe:
     if not isinstance(raw, dict):
         raise RecipeError(str(path), ["the file must hold a mapping (name: ..., data: ...)"])
     try:
-        return (TranslationRecipe if raw.get("task") == "translation" else Recipe).model_validate(raw)
+        return KINDS.get(str(raw.get("task")), Recipe).model_validate(raw)
     except ValidationError as error:
         raise RecipeError(str(path), [_problem(e) for e in error.errors()]) from None
 

@@ -28,6 +28,13 @@ from random weights on the same pairs and steps; "no parent" is the same recipe 
 """
 WRITTEN_COLUMNS = "adapter|direction|split (rows)|copy|from scratch|bare backbone|no parent|**adapter**|gain from parent"
 
+LANGUAGE_HEAD = """
+Language adapters, which lie under others: loss a piece, in nats, of what the backbone's frozen decoder writes of dev texts
+whose spans were cut, its own objective. Lower is better; trained on masked tokens, a rise is what it forgot.
+
+"""
+LANGUAGE_COLUMNS = "adapter|languages|rows read|objective|bare|**adapter**"
+
 
 def show(figure: dict[str, float] | None) -> str:
     """`value [low, high]`, or a dash."""
@@ -37,12 +44,14 @@ def show(figure: dict[str, float] | None) -> str:
 def results_table(library: Library) -> str:
     """One row an adapter, by name; of those that translate, one a direction and split."""
     manifests = [load_manifest(library.folder(name)) for name in library.names()]
-    reading = [m for m in manifests if not m.directions]
+    reading = [m for m in manifests if m.task == "classification"]
     lines = [HEAD + _head(COLUMNS), *(_row(m) for m in reading)]
     if positive := [line for m in reading if (line := _positive_row(m))]:
         lines += ["\nF1 of the `spam` label:\n", _head("adapter|TF-IDF|**adapter**"), *positive]
     if written := [line for m in manifests if m.directions for line in _written_rows(m)]:
         lines += [WRITTEN_HEAD + _head(WRITTEN_COLUMNS), *written]
+    if languages := [_language_row(m) for m in manifests if m.task == "language"]:
+        lines += [LANGUAGE_HEAD + _head(LANGUAGE_COLUMNS), *languages]
     return "\n".join(lines) + "\n"
 
 
@@ -79,6 +88,13 @@ def _row(manifest: Manifest) -> str:
             show(metrics["over_tfidf"]), _judged(metrics.get("gain_from_transfer")),
         ]
     )  # fmt: skip
+
+
+def _language_row(manifest: Manifest) -> str:
+    metrics, rows = manifest.metrics, sum(source["rows"] for source in manifest.data)
+    losses = metrics.get("denoising", {})
+    figures = [f"{losses[name]:.3f}" if losses else "–" for name in ("bare", "adapter")]
+    return _line([_link(manifest), ", ".join(manifest.languages), str(rows), metrics["objective"], *figures])
 
 
 def _positive_row(manifest: Manifest) -> str:

@@ -46,7 +46,7 @@ from ctranslate2.specs import common_spec, transformer_spec
 from polygraft.backbone import BackboneFiles, default_backbone, load_seq2seq
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.decode import DecoderSession, Text
-from polygraft.runtime.graph import GraphSession, load_card
+from polygraft.runtime.graph import GraphSession, load_card, mixture
 from polygraft.runtime.lane import Lanes
 from polygraft.runtime.search import Hypothesis, Search
 from polygraft.text import Encoded, load_encoder, pad
@@ -74,10 +74,10 @@ class Ours:
         self.lanes = Lanes(session, self.decoder_bank, NEVER, threads, max_rows=128)
 
     def __call__(self, rows: Sequence[Encoded], slots: Sequence[int], beam: int) -> None:
-        _, states = self.session.run_both(pad(rows, 0) | {"slots": np.array(slots, np.int64)}, self.bank)
+        _, states = self.session.run_both(pad(rows, 0) | mixture([[(slot, 1.0)] for slot in slots]), self.bank)
         search = Search(beam=beam)
         waiting: list[Future[list[Hypothesis]]] = [
-            self.lanes.submit(Text(s, slot, 3, search, LENGTH)) for s, slot in zip(states, slots, strict=True)
+            self.lanes.submit(Text(s, [(slot, 1.0)], 3, search, LENGTH)) for s, slot in zip(states, slots, strict=True)
         ]
         assert all(len(w.result()[0].tokens) == LENGTH for w in waiting)
 

@@ -10,6 +10,7 @@ All in one process and interleaved, so that a noisy neighbour hits every contend
 | one | int8 graph with the bank, 64 slots resident, every row the same adapter |
 | mixed16 | the same graph and bank, 16 adapters mixed in the batch; LoRA on the core sites, as the bundled adapters have it |
 | all16 | the same, with adapters on every site |
+| stack16 | as mixed16, and every row has a language adapter of rank 32 under its own: five slots a row |
 | peft | PyTorch + peft, float32, the 16 adapters of mixed16 through `adapter_names=` |
 | peft_all | the same with those of all16 |
 | merged | an int8 session an adapter (16 copies of the bare graph stand in for them), rows grouped by adapter |
@@ -43,7 +44,7 @@ from polygraft.data import read_source
 from polygraft.export.graph import to_int8, to_onnx
 from polygraft.library import BUNDLED
 from polygraft.runtime.bank import Bank
-from polygraft.runtime.graph import GraphSession, load_card
+from polygraft.runtime.graph import GraphSession, Stack, load_card, mixture
 from polygraft.text import Encoded, load_encoder, pad
 
 RESIDENT, MIXED, RANK = 64, 16, 8
@@ -175,11 +176,16 @@ def main() -> None:
         inputs = {k: torch.from_numpy(v) for k, v in pad(batch, 0).items()}
         model(**inputs, adapter_names=[str(c) for c in chosen])
 
+    def under_all(slot: int) -> Stack:
+        """A language of four slots beyond those of the mixed adapters, one of twelve, under the row's own."""
+        return [(MIXED + 4 * int(slot % 12) + 1 + i, 1.0) for i in range(4)] + [(slot, 1.0)]
+
     contenders = {
         "bare": lambda b, c: bare.run(pad(b, 0)),
-        "one": lambda b, c: session.run(pad(b, 0) | {"slots": np.ones(len(b), np.int64)}, bank),
-        "mixed16": lambda b, c: session.run(pad(b, 0) | {"slots": c}, bank),
-        "all16": lambda b, c: session.run(pad(b, 0) | {"slots": c}, bank_all),
+        "one": lambda b, c: session.run(pad(b, 0) | mixture([[(1, 1.0)]] * len(b)), bank),
+        "mixed16": lambda b, c: session.run(pad(b, 0) | mixture([[(slot, 1.0)] for slot in c]), bank),
+        "all16": lambda b, c: session.run(pad(b, 0) | mixture([[(slot, 1.0)] for slot in c]), bank_all),
+        "stack16": lambda b, c: session.run(pad(b, 0) | mixture([under_all(slot) for slot in c]), bank),
         "peft": lambda b, c: run_peft(model, b, c),
         "peft_all": lambda b, c: run_peft(model_all, b, c),
         "merged": run_merged,

@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-import numpy as np
 import onnxruntime
 import peft
 import torch
@@ -31,7 +30,7 @@ from polygraft.export.export import export_backbone
 from polygraft.pieces import Pieces
 from polygraft.recipe import TranslationRecipe, load_recipe
 from polygraft.runtime.bank import Bank
-from polygraft.runtime.graph import GraphSession, load_card
+from polygraft.runtime.graph import GraphSession, load_card, mixture
 from polygraft.runtime.passage import SENTENCE_TOKENS
 from polygraft.runtime.search import Search
 from polygraft.runtime.writer import Writer
@@ -47,17 +46,20 @@ def through_onnx(
 ) -> list[list[int]]:
     files, card, encoder = BackboneFiles(backbone), load_card(backbone), load_encoder(backbone)
     assert card.decoder
-    session, bank = GraphSession(files.model(precision), threads), Bank(card.sites, 1)
-    writer = Writer(files, card.decoder, precision, 1, threads)
-    slot, decoder_slot = bank.write(adapter.lora, adapter.name), writer.bank.write(adapter.decoder_lora, adapter.name)
+    session, bank = GraphSession(files.model(precision), threads), Bank(card.sites, 8)
+    writer = Writer(files, card.decoder, precision, 8, threads)
+    stack, decoder_stack = (
+        [(slot, 1.0) for slot in one.write(lora, adapter.name)]
+        for one, lora in ((bank, adapter.lora), (writer.bank, adapter.decoder_lora))
+    )
     rows, waiting = encoder.encode(texts), []
     for first in range(0, len(rows), BATCH):
         some = rows[first : first + BATCH]
-        _, states = session.run_both(pad(some, encoder.pad_id) | {"slots": np.full(len(some), slot, np.int64)}, bank)
+        _, states = session.run_both(pad(some, encoder.pad_id) | mixture([stack] * len(some)), bank)
         for one in states:
             done: Future = Future()
             done.set_result(one)
-            waiting.append(writer.write(done, decoder_slot, language, Search()))
+            waiting.append(writer.write(done, decoder_stack, language, Search()))
     written = [w.result()[0].tokens for w in waiting]
     writer.close()
     return written

@@ -21,6 +21,7 @@ from polygraft.runtime.search import Search
 
 MOST, START = 14, 4
 LENGTHS = [3, 9, 6, 12, 5, 7, 2, 8]
+STACKS = [[], [(1, 1.0)], [(2, 1.0), (3, 1.0)], [(4, 1.0)]]
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +33,14 @@ def card(writing_backbone: Path) -> DecoderCard:
 
 @pytest.fixture(scope="module")
 def models(writing_backbone: Path, card: DecoderCard) -> tuple[list[PreTrainedModel], Bank]:
+    """Bare and three adapters of ranks 4, 8 and 2, in slots 1, 2 and 3, and 4 of rank 4."""
     torch.manual_seed(3)
-    bank, adapted = Bank(card.sites, capacity=3), [load_seq2seq(writing_backbone)]
+    bank, adapted = Bank(card.sites, capacity=4, rank=4), [load_seq2seq(writing_backbone)]
     for model, lora in random_adapters(lambda: load_seq2seq(writing_backbone), [s.name for s in card.sites]):
         for _, parameter in ((n, p) for n, p in model.named_parameters() if "lora_" in n):
             parameter.data *= 4
-        bank.write({k: (a * 4, b * 4) for k, (a, b) in lora.items()}, "x")
+        slots = bank.write({k: (a * 4, b * 4) for k, (a, b) in lora.items()}, "x")
+        assert [(slot, 1.0) for slot in sorted(slots)] == STACKS[len(adapted)]
         adapted.append(model)
     return adapted, bank
 
@@ -51,7 +54,7 @@ def session(writing_backbone: Path, card: DecoderCard) -> DecoderSession:
 def texts(search: Search) -> list[Text]:
     rng = np.random.default_rng(5)
     states = [rng.normal(size=(n, 32)).astype(np.float32) for n in LENGTHS]
-    return [Text(s, i % 4, START + i % 2, search, MOST) for i, s in enumerate(states)]
+    return [Text(s, STACKS[i % 4], START + i % 2, search, MOST) for i, s in enumerate(states)]
 
 
 def written(batch: DecoderBatch, all_texts: list[Text]) -> list[list[int]]:
@@ -88,7 +91,7 @@ def test_greedy_writes_what_generate_writes_with_each_rows_own_adapter(
 ) -> None:
     adapted, bank = models
     batch = texts(Search())
-    wanted = [generated(adapted[t.slot], t, 1) for t in batch]
+    wanted = [generated(adapted[STACKS.index(t.stack)], t, 1) for t in batch]
     same_text = [generated(m, batch[1], 1) for m in adapted]
     assert len({tuple(w) for w in same_text}) == 4, "the adapters do not differ: the test is void"
     assert written(DecoderBatch(session, bank, END_ID), batch) == wanted
@@ -100,7 +103,7 @@ def test_beams_keep_to_their_own_text_and_score_no_worse_than_greedy(
     _, bank = models
     alone = [written(DecoderBatch(session, bank, END_ID), [t])[0] for t in texts(Search(beam=3))]
     assert written(DecoderBatch(session, bank, END_ID), texts(Search(beam=3))) == alone
-    mixed = [Text(t.states, t.slot, t.start, Search(beam=1 + i % 3), MOST) for i, t in enumerate(texts(Search()))]
+    mixed = [Text(t.states, t.stack, t.start, Search(beam=1 + i % 3), MOST) for i, t in enumerate(texts(Search()))]
     greedy = written(DecoderBatch(session, bank, END_ID), texts(Search()))
     together = written(DecoderBatch(session, bank, END_ID), mixed)
     assert [together[i] for i in (2, 5)] == [alone[i] for i in (2, 5)]
@@ -110,7 +113,7 @@ def test_beams_keep_to_their_own_text_and_score_no_worse_than_greedy(
 def test_beam_search_finds_what_generate_finds(models: tuple[list[PreTrainedModel], Bank], session: DecoderSession) -> None:
     adapted, bank = models
     batch = texts(Search(beam=4))
-    wanted = [generated(adapted[t.slot], t, 4) for t in batch]
+    wanted = [generated(adapted[STACKS.index(t.stack)], t, 4) for t in batch]
     got = written(DecoderBatch(session, bank, END_ID), batch)
     assert sum(a == b for a, b in zip(got, wanted, strict=True)) >= len(batch) - 1, (got, wanted)
 

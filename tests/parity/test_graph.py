@@ -15,7 +15,7 @@ from polygraft.backbone import BackboneFiles, load_backbone
 from polygraft.errors import ExportError
 from polygraft.export import export as exporting
 from polygraft.runtime.bank import Bank
-from polygraft.runtime.graph import GraphSession, load_card
+from polygraft.runtime.graph import GraphSession, Stack, load_card, mixture
 from polygraft.text import load_encoder, pad
 from polygraft.training.model import pool
 
@@ -44,10 +44,15 @@ def alone(backbone: Path, library: Path, batch: dict[str, np.ndarray]) -> list[n
 
 @pytest.fixture(scope="module")
 def bank(backbone: Path, library: Path) -> Bank:
-    bank = Bank(load_card(backbone).sites, capacity=8, rank=2)
-    for expected, name in enumerate(NAMES, 1):
-        assert bank.write(load_adapter(library / name).lora, name) == expected
-    return bank
+    return Bank(load_card(backbone).sites, capacity=8, rank=2)
+
+
+@pytest.fixture(scope="module")
+def stacks(bank: Bank, library: Path) -> list[Stack]:
+    """Bare, and each adapter: of ranks 4, 2 and 8 in slots of rank 2."""
+    written = [bank.write(load_adapter(library / name).lora, name) for name in NAMES]
+    assert [len(slots) for slots in written] == [2, 1, 4]
+    return [[], *([(slot, 1.0) for slot in slots] for slots in written)]
 
 
 def test_the_adapters_differ(alone: list[np.ndarray]) -> None:
@@ -58,23 +63,42 @@ def test_the_adapters_differ(alone: list[np.ndarray]) -> None:
 
 @pytest.mark.parametrize("rotation", range(4))
 def test_each_row_of_a_mixed_batch_is_its_adapter_alone(
-    backbone: Path, batch: dict[str, np.ndarray], alone: list[np.ndarray], bank: Bank, rotation: int
-) -> None:
-    slots = (np.arange(len(TEXTS)) + rotation) % 4
-    got = GraphSession(BackboneFiles(backbone).model("fp32")).run(batch | {"slots": slots}, bank)
-    wanted = np.stack([alone[slot][row] for row, slot in enumerate(slots)])
+    backbone: Path, batch: dict[str, np.ndarray], alone: list[np.ndarray], bank: Bank, stacks: list[Stack],
+    rotation: int,
+) -> None:  # fmt: skip
+    which = [(row + rotation) % 4 for row in range(len(TEXTS))]
+    session = GraphSession(BackboneFiles(backbone).model("fp32"))
+    got = session.run(batch | mixture([stacks[k] for k in which]), bank)
+    wanted = np.stack([alone[k][row] for row, k in enumerate(which)])
     worst = np.abs(got - wanted).max()
     assert worst < 1e-5, f"largest difference {worst:.2g}"
 
 
+@torch.no_grad()
+def test_a_stack_is_the_weighted_sum_of_its_updates(
+    backbone: Path, library: Path, batch: dict[str, np.ndarray], bank: Bank, stacks: list[Stack]
+) -> None:
+    """Against peft's own weighted sum, which puts the ranks side by side too; a plain row beside it keeps its answer."""
+    model = peft.PeftModel.from_pretrained(load_backbone(backbone), library / "spam", adapter_name="spam")
+    model.load_adapter(library / "topic", adapter_name="topic")
+    model.add_weighted_adapter(["spam", "topic"], [0.5, 1.5], "both", combination_type="cat")
+    model.set_adapter("both")
+    both = [(slot, 0.5) for slot, _ in stacks[1]] + [(slot, 1.5) for slot, _ in stacks[3]]
+    session = GraphSession(BackboneFiles(backbone).model("fp32"), threads=1)
+    got = session.run(batch | mixture([both if i % 2 else [] for i in range(len(TEXTS))]), bank)
+    stacked, bare = pooled(model.eval(), batch), pooled(load_backbone(backbone), batch)
+    assert np.abs(stacked - bare).max() > 1e-2, "the stack changes nothing"
+    assert np.abs(got - np.where(np.arange(len(TEXTS))[:, None] % 2, stacked, bare)).max() < 1e-5
+
+
 def test_int8_stays_close_and_the_adapters_still_show(
-    backbone: Path, batch: dict[str, np.ndarray], alone: list[np.ndarray], bank: Bank
+    backbone: Path, batch: dict[str, np.ndarray], alone: list[np.ndarray], bank: Bank, stacks: list[Stack]
 ) -> None:
     session = GraphSession(BackboneFiles(backbone).model("int8"))
-    for slot in range(4):
-        got = session.run(batch | {"slots": np.full(len(TEXTS), slot)}, bank)
+    for number, stack in enumerate(stacks):
+        got = session.run(batch | mixture([stack] * len(TEXTS)), bank)
         distances = [float(np.linalg.norm(got - reference)) for reference in alone]
-        assert int(np.argmin(distances)) == slot, f"slot {slot} is nearest to {int(np.argmin(distances))}: {distances}"
+        assert int(np.argmin(distances)) == number, f"adapter {number} is nearest to {int(np.argmin(distances))}: {distances}"
 
 
 def test_int8_quantises_weights_only(backbone: Path) -> None:
@@ -109,13 +133,13 @@ def test_a_core_adapter_answers_alike_alone_and_beside_one_on_every_site(
 ) -> None:
     lean = load_adapter(make_adapter(tmp_path / "lean", seed=7, sites=["query", "value"]))
     bank = Bank(load_card(backbone).sites, capacity=2)
-    first, second = bank.write(lean.lora, "lean"), bank.write(load_adapter(library / "mood").lora, "mood")
+    (first,), (second,) = bank.write(lean.lora, "lean"), bank.write(load_adapter(library / "mood").lora, "mood")
     session = GraphSession(BackboneFiles(backbone).model("fp32"), threads=1)
-    rows = np.full(len(TEXTS), first)
-    assert not bank.feeds(rows)["all_sites"].numpy()
-    alone = session.run(batch | {"slots": rows}, bank)
-    beside = session.run(batch | {"slots": np.where(np.arange(len(TEXTS)) % 2, first, second)}, bank)
-    assert np.abs(alone - session.run(batch | {"slots": rows * 0}, bank)).max() > 1e-2, "the adapter changes nothing"
+    rows = mixture([[(first, 1.0)]] * len(TEXTS))
+    assert not bank.feeds(rows["slots"])["all_sites"].numpy()
+    alone = session.run(batch | rows, bank)
+    beside = session.run(batch | mixture([[(first if i % 2 else second, 1.0)] for i in range(len(TEXTS))]), bank)
+    assert np.abs(alone - session.run(batch | mixture([[]] * len(TEXTS)), bank)).max() > 1e-2, "the adapter changes nothing"
     assert np.abs(alone - beside)[1::2].max() < 1e-5
     assert np.abs(alone - beside)[0::2].max() > 1e-2
 
@@ -124,12 +148,12 @@ def test_the_file_names_no_path_of_the_machine_that_made_it(backbone: Path) -> N
     assert b"site-packages" not in BackboneFiles(backbone).model("int8").read_bytes()
 
 
-def test_padding_changes_nothing(backbone: Path, bank: Bank) -> None:
+def test_padding_changes_nothing(backbone: Path, bank: Bank, stacks: list[Stack]) -> None:
     session, encoder = GraphSession(BackboneFiles(backbone).model("fp32")), load_encoder(backbone)
     rows = encoder.encode(["hello", "call mum now dinner tonight see you soon"])
-    together = session.run(pad(rows, 0) | {"slots": np.array([1, 2])}, bank)
+    together = session.run(pad(rows, 0) | mixture(stacks[1:3]), bank)
     for i, row in enumerate(rows):
-        one = session.run(pad([row], 0) | {"slots": np.array([i + 1])}, bank)
+        one = session.run(pad([row], 0) | mixture([stacks[i + 1]]), bank)
         assert np.abs(together[i] - one[0]).max() < 1e-5
 
 

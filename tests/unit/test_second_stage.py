@@ -14,11 +14,11 @@ from polygraft.errors import BackboneError
 from polygraft.pretrain.corpus import Pair
 from polygraft.pretrain.decoder_vocabulary import learn_unigram
 from polygraft.pretrain.mixed import blend, rate_at
-from polygraft.pretrain.objectives import Ids, cut_spans
 from polygraft.pretrain.pack import Packed, describe, pack
 from polygraft.pretrain.plan import SEGMENT, Plan, exponent_at
 from polygraft.pretrain.recipe import DecoderRecipe, Objectives, Phase, Schedule
 from polygraft.text import Encoded, load_encoder
+from polygraft.training.noise import cut_spans
 from polygraft.training.softmax import IGNORED, written_loss
 
 TEXT = {
@@ -158,11 +158,10 @@ def test_the_rate_warms_up_stays_and_decays_to_nothing() -> None:
 
 
 def test_cut_spans_keeps_the_ends_and_masks_about_the_stated_share() -> None:
-    ids = Ids(mask=99, closing=3, tags=[])
     row = Encoded([2, *range(10, 60), 3], [0] * 52)
     left = []
     for seed in range(200):
-        cut = cut_spans(row, ids, np.random.default_rng(seed))
+        cut = cut_spans(row, 99, 3, np.random.default_rng(seed))
         assert (cut.ids[0], cut.ids[-1], len(cut.ids)) == (2, 3, len(cut.cases))
         left.append(sum(i in row.ids[1:-1] for i in cut.ids[1:-1]) / 50)
     assert 0.65 < np.mean(left) < 0.82

@@ -77,7 +77,7 @@ def _train(
         from rich.markdown import Markdown
 
         out.print(Markdown(begun.figures(manifest.metrics)))
-        out.print(f"\n{manifest.name}@{manifest.version} is in {target}", highlight=False)
+        out.print(f"\n{manifest.named} is in {target}", highlight=False)
 
 
 @app.command()

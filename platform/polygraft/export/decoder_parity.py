@@ -13,7 +13,7 @@ from polygraft.export.parity import TEXTS, random_adapters
 from polygraft.pieces import END_ID, Pieces
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.decode import DecoderBatch, DecoderSession, Text
-from polygraft.runtime.graph import DecoderCard
+from polygraft.runtime.graph import DecoderCard, Stack
 from polygraft.runtime.search import Hypothesis, Search
 from polygraft.text import load_encoder
 
@@ -25,9 +25,9 @@ def decoder_drift(backbone: Path, card: DecoderCard, models: dict[str, tuple[Pat
     a token that the graph gave to a text it wrote greedily, and that PyTorch + peft gives to the same text."""
     torch.manual_seed(0)
     encoder, pieces = load_encoder(backbone), Pieces(BackboneFiles(backbone).decoder_tokenizer)
-    bank, adapted = Bank(card.sites, capacity=3), [load_seq2seq(backbone)]
+    bank, adapted, stacks = Bank(card.sites, capacity=3), [load_seq2seq(backbone)], list[Stack]([[]])
     for model, lora in random_adapters(lambda: load_seq2seq(backbone), [s.name for s in card.sites]):
-        bank.write(lora, "parity")
+        stacks.append([(slot, 1.0) for slot in bank.write(lora, "parity")])
         adapted.append(model)
     starts = [pieces.start(language) for language in pieces.languages]
     with torch.no_grad():
@@ -36,11 +36,12 @@ def decoder_drift(backbone: Path, card: DecoderCard, models: dict[str, tuple[Pat
             inner(input_ids=torch.tensor([e.ids]), token_type_ids=torch.tensor([e.cases])).last_hidden_state[0].numpy()
             for e in encoder.encode(TEXTS)
         ]
-    texts = [Text(s, i % len(adapted), starts[i % len(starts)], Search(), MOST) for i, s in enumerate(states)]
+    which = [i % len(adapted) for i in range(len(states))]
+    texts = [Text(s, stacks[which[i]], starts[i % len(starts)], Search(), MOST) for i, s in enumerate(states)]
     figures = {}
     for precision, (cross, step) in models.items():
         written = _write(DecoderBatch(DecoderSession(cross, step, card), bank, END_ID), texts)
-        figures[precision] = max(abs(_score(adapted[t.slot], t, h) - h.score) for t, h in zip(texts, written, strict=True))
+        figures[precision] = max(abs(_score(adapted[k], t, h) - h.score) for k, t, h in zip(which, texts, written, strict=True))
     return figures
 
 

@@ -1,4 +1,4 @@
-"""PyTorch backbone -> one ONNX graph in which each site computes x·W + (x·A[slots])·B[slots].
+"""PyTorch backbone -> one ONNX graph in which each site computes x·W + weights·(x·A[slots])·B[slots], over a row's slots.
 
 `torch.onnx.export(dynamo=True)` at opset 23, whose Attention operator ONNX Runtime runs fused on CPU (measured, int8, 32
 rows of 28 tokens: 149 ms against 167 ms with opset 18's separate operators). Sites that read the same tensor each state
@@ -34,30 +34,33 @@ EXAMPLE_RANK = 4
 
 class BankLinear(nn.Module):
     """A frozen linear layer with its site's bank: A [slots, in, members * rank], shared by the sites that read the same
-    tensor, of whose columns this one's come `index`-th; B [slots, rank, out]; slots int64 [rows]."""
+    tensor, of whose columns this one's come `index`-th; B [slots, rank, out]; slots int64 and weights float32 [rows, k], of
+    which the ranks lie side by side."""
 
     A: torch.Tensor
     B: torch.Tensor
     slots: torch.Tensor
+    weights: torch.Tensor
 
     def __init__(self, linear: nn.Linear, index: int, members: int) -> None:
         super().__init__()
         self.linear, self.index, self.members = linear, index, members
         self.register_buffer("A", torch.zeros(1, linear.in_features, members * EXAMPLE_RANK))
         self.register_buffer("B", torch.zeros(1, EXAMPLE_RANK, linear.out_features))
-        self.register_buffer("slots", torch.zeros(1, dtype=torch.int64))
+        self.register_buffer("slots", torch.zeros(1, 1, dtype=torch.int64))
+        self.register_buffer("weights", torch.zeros(1, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # [rows, seq, in] -> [rows, seq, out]
-        a, b = self.A.index_select(0, self.slots), self.B.index_select(0, self.slots)
-        down = x @ a  # [rows, seq, members * rank]
-        if self.members > 1:
-            down = down.narrow(-1, self.index * b.shape[1], b.shape[1])
-        out: torch.Tensor = self.linear(x) + down @ b
+        rank = self.B.shape[1]
+        down = x.unsqueeze(1) @ self.A[self.slots]  # [rows, k, seq, members * rank]
+        down = (down * self.weights[:, :, None, None]).transpose(1, 2)
+        down = down[..., self.index * rank : (self.index + 1) * rank]
+        out: torch.Tensor = self.linear(x) + down.flatten(2) @ self.B[self.slots].flatten(1, 2)
         return out
 
 
 class Served(nn.Module):
-    """The graph's signature: three encoder inputs, slots, then A of every group and B of every site."""
+    """The graph's signature: three encoder inputs, slots and their weights, then A of every group and B of every site."""
 
     def __init__(self, model: PreTrainedModel, sites: Sequence[Site], names: Sequence[str]) -> None:
         super().__init__()
@@ -65,11 +68,11 @@ class Served(nn.Module):
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor,
-        slots: torch.Tensor, *banks: torch.Tensor,
+        slots: torch.Tensor, weights: torch.Tensor, *banks: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
         bank, values = dict(zip(self.names, banks, strict=True)), dict[str, torch.Tensor]()
         for site in self.sites:
-            arrays = {"A": bank[f"{site.reads}.A"], "B": bank[f"{site.name}.B"], "slots": slots}
+            arrays = {"A": bank[f"{site.reads}.A"], "B": bank[f"{site.name}.B"], "slots": slots, "weights": weights}
             values |= {f"{site.name}.{name}": array for name, array in arrays.items()}
         inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
         states = torch.func.functional_call(self.model, values, kwargs=inputs).last_hidden_state
@@ -96,7 +99,7 @@ def describe_sites(model: PreTrainedModel, names: Sequence[str], core: Sequence[
 
 def to_onnx(model: PreTrainedModel, sites: Sequence[Site], file: Path) -> None:
     """Write the float32 graph. `model` is changed: its sites become `BankLinear`. No sites: the bare backbone."""
-    rows, seq, slots, rank = Dim("rows"), Dim("seq"), Dim("slots"), Dim("rank")
+    rows, seq, slots, rank, deep = Dim("rows"), Dim("seq"), Dim("slots"), Dim("rank"), Dim("deep")
     ids = torch.randint(5, 100, (3, 7))
     example: list[object] = [ids, torch.ones_like(ids), torch.zeros_like(ids)]
     shapes: list[object] = [{0: rows, 1: seq}] * 3
@@ -112,9 +115,9 @@ def to_onnx(model: PreTrainedModel, sites: Sequence[Site], file: Path) -> None:
         banks[f"{first}.A"] = torch.randn(5, members[0].inputs, len(members) * EXAMPLE_RANK)
         bank_shapes[f"{first}.A"] = {0: slots, 2: len(members) * rank}
     if sites:
-        example += [torch.tensor([0, 1, 2]), *banks.values()]
-        shapes += [{0: rows}, tuple(bank_shapes.values())]
-        names += ["slots", *banks]
+        example += [torch.tensor([[0, 1], [1, 2], [2, 0]]), torch.ones(3, 2), *banks.values()]
+        shapes += [{0: rows, 1: deep}] * 2 + [tuple(bank_shapes.values())]
+        names += ["slots", "weights", *banks]
     served = Served(model, sites, list(banks)) if sites else _Bare(model)
     export_program(served, example, shapes, names, ["pooled", "states"], file)
 

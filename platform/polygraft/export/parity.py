@@ -15,11 +15,10 @@ from transformers import PreTrainedModel
 from polygraft.adapter import Lora, lora_arrays
 from polygraft.backbone import load_backbone
 from polygraft.runtime.bank import Bank
-from polygraft.runtime.graph import GraphSession, Site
+from polygraft.runtime.graph import GraphSession, Site, Stack, mixture
 from polygraft.text import load_encoder, pad
 from polygraft.training.model import pool
 
-ADAPTERS = 3
 TEXTS = (
     "The committee published its budget on Tuesday.",
     "WIN a FREE phone now! Text CLAIM to 80082",
@@ -35,8 +34,8 @@ TEXTS = (
 def drift(backbone: Path, sites: list[Site], models: dict[str, Path]) -> dict[str, float]:
     """Figures for each precision in `models`: the largest absolute difference for fp32, 1 - lowest cosine otherwise.
 
-    Rows use slots 0 (bare), 1, 2, 3 in turn; the adapters' weights are random and large enough to matter. Measured with
-    adapters on every site and, where only some are core, again with adapters on those: the worse of the two.
+    Rows use the bare backbone and three adapters of one and two slots in turn, with random weights large enough to matter.
+    Measured with adapters on every site and, where only some are core, again with adapters on those: the worse of the two.
     """
     core = [s for s in sites if s.core]
     figures = dict.fromkeys(models, 0.0)
@@ -47,12 +46,12 @@ def drift(backbone: Path, sites: list[Site], models: dict[str, Path]) -> dict[st
 
 
 def _drift(backbone: Path, sites: list[Site], used: list[Site], models: dict[str, Path]) -> dict[str, float]:
-    expected, bank = _references(backbone, sites, used)
+    expected, bank, stacks = _references(backbone, sites, used)
     encoder = load_encoder(backbone)
     rows = encoder.encode(TEXTS)
-    slots = np.arange(len(rows)) % (ADAPTERS + 1)
-    batch = pad(rows, encoder.pad_id) | {"slots": slots}
-    wanted = np.stack([expected[slot][i] for i, slot in enumerate(slots)])
+    which = [i % len(expected) for i in range(len(rows))]
+    batch = pad(rows, encoder.pad_id) | mixture([stacks[k] for k in which])
+    wanted = np.stack([expected[k][i] for i, k in enumerate(which)])
     figures = {}
     for precision, file in models.items():
         got = GraphSession(file).run(batch, bank)
@@ -64,19 +63,19 @@ def _drift(backbone: Path, sites: list[Site], used: list[Site], models: dict[str
     return figures
 
 
-def _references(backbone: Path, sites: list[Site], used: list[Site]) -> tuple[list[NDArray[np.float32]], Bank]:
-    """Pooled vectors of every text by PyTorch, bare and with each adapter alone; and a bank with those adapters."""
+def _references(backbone: Path, sites: list[Site], used: list[Site]) -> tuple[list[NDArray[np.float32]], Bank, list[Stack]]:
+    """Pooled vectors of every text by PyTorch, bare and with each adapter alone; a bank with those, and their slots."""
     torch.manual_seed(0)
     encoder = load_encoder(backbone)
     batch = {k: torch.from_numpy(v) for k, v in pad(encoder.encode(TEXTS), encoder.pad_id).items()}
-    bank = Bank(sites, capacity=ADAPTERS)
-    expected = [_pooled(load_backbone(backbone), batch)]
+    bank = Bank(sites, capacity=4, rank=4)
+    expected, stacks = [_pooled(load_backbone(backbone), batch)], list[Stack]([[]])
     for adapted, lora in random_adapters(lambda: load_backbone(backbone), [s.name for s in used]):
-        bank.write(lora, "parity")
+        stacks.append([(slot, 1.0) for slot in bank.write(lora, "parity")])
         expected.append(_pooled(adapted, batch))
     for adapted_vectors in expected[1:]:
         assert np.abs(adapted_vectors - expected[0]).max() > 1e-2, "parity adapters change nothing: the check is void"
-    return expected, bank
+    return expected, bank, stacks
 
 
 def random_adapters(load: Callable[[], PreTrainedModel], sites: list[str]) -> Iterator[tuple[Any, Lora]]:

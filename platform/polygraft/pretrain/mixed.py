@@ -20,10 +20,11 @@ from torch import nn
 from transformers import EncoderDecoderModel
 
 from polygraft.errors import BackboneError
-from polygraft.pretrain.objectives import Ids, MaskedHead, losses, weigh
+from polygraft.pretrain.objectives import Ids, losses, weigh
 from polygraft.pretrain.pack import Packed
 from polygraft.pretrain.plan import Plan
 from polygraft.pretrain.recipe import Phase, Schedule
+from polygraft.training.noise import MaskedHead
 from polygraft.training.speed import quick_attention
 
 

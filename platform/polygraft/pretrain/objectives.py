@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 from transformers import BertModel, EncoderDecoderModel
 
 from polygraft.pieces import END_ID, PAD_ID
@@ -20,10 +19,9 @@ from polygraft.pretrain.plan import Batch
 from polygraft.pretrain.recipe import Objectives
 from polygraft.pretrain.teacher import towards
 from polygraft.text import Encoded, pad
+from polygraft.training.noise import MaskedHead, cut_spans, mask_tokens, masked_loss
 from polygraft.training.softmax import IGNORED, written_loss
 from polygraft.training.vectors import mean_pool
-
-MASK_RATE, SPAN_RATE, SPAN_LENGTH = 0.15, 0.3, 3
 
 
 @dataclass(frozen=True)
@@ -35,18 +33,6 @@ class Ids:
     tags: Sequence[int]
 
 
-class MaskedHead(nn.Module):
-    """Scores for masked tokens against the encoder's own embedding rows; thrown away after training."""
-
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.transform = nn.Sequential(nn.Linear(hidden, hidden), nn.GELU(), nn.LayerNorm(hidden))
-
-    def forward(self, states: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:  # [n, hidden], [m, hidden] -> [n, m]
-        scores: torch.Tensor = self.transform(states) @ rows.T
-        return scores
-
-
 def losses(
     batch: Batch, packed: Packed, model: EncoderDecoderModel, anchor: BertModel, head: MaskedHead,
     objectives: Objectives, ids: Ids, rng: np.random.Generator, device: str,
@@ -56,7 +42,7 @@ def losses(
         return {"masked": _masked(batch, packed, model.encoder, head, ids, rng, device)}
     sources = [_read(packed, s) for s in batch.sources]
     if batch.kind == "denoise":
-        sources = [cut_spans(s, ids, rng) for s in sources]
+        sources = [cut_spans(s, ids.mask, ids.closing, rng) for s in sources]
     inputs = _tensors(pad(sources, 0), device)
     states = model.encoder(**inputs).last_hidden_state
     if batch.kind == "align":
@@ -115,37 +101,11 @@ def _target(batch: Batch, packed: Packed, ids: Ids, device: str) -> tuple[torch.
     return given.to(device), wanted.to(device)
 
 
-def cut_spans(row: Encoded, ids: Ids, rng: np.random.Generator) -> Encoded:
-    """Spans of about `SPAN_LENGTH` tokens, `SPAN_RATE` of the row in all, each become one mask token."""
-    inner = len(row) - 2
-    if inner < 2:
-        return row
-    kept, cases, i, opened = [row.ids[0]], [row.cases[0]], 1, SPAN_RATE / SPAN_LENGTH
-    while i <= inner:
-        if rng.random() < opened:
-            kept.append(ids.mask)
-            cases.append(0)
-            i += 1 + int(rng.poisson(SPAN_LENGTH - 1))
-        else:
-            kept.append(row.ids[i])
-            cases.append(row.cases[i])
-            i += 1
-    return Encoded([*kept, ids.closing], [*cases, row.cases[-1]])
-
-
 def _masked(
     batch: Batch, packed: Packed, encoder: BertModel, head: MaskedHead, ids: Ids, rng: np.random.Generator, device: str
 ) -> torch.Tensor:
-    inputs = pad([_read(packed, s) for s in batch.sources], 0)
-    chosen = rng.random(inputs["input_ids"].shape) < MASK_RATE
-    chosen &= (inputs["attention_mask"] == 1) & (inputs["input_ids"] != ids.closing)
-    chosen[:, 0] = False
-    chosen[0, 1] |= not chosen.any()
-    wanted = torch.from_numpy(inputs["input_ids"][chosen]).to(device)
-    inputs["input_ids"] = np.where(chosen, ids.mask, inputs["input_ids"])
-    states = encoder(**_tensors(inputs, device)).last_hidden_state[torch.from_numpy(chosen).to(device)]
-    # Scored against the words of the batch alone: a softmax over 50,000 rows costs more than the encoder.
-    given = torch.from_numpy(inputs["input_ids"]).to(device).flatten()
-    words, place = torch.unique(torch.cat([wanted, given]), return_inverse=True)
-    rows = encoder.get_input_embeddings()(words)
-    return nn.functional.cross_entropy(head(states, rows).float(), place[: len(wanted)])
+    inputs, wanted = mask_tokens(pad([_read(packed, s) for s in batch.sources], 0), ids.mask, ids.closing, rng)
+    tensors = _tensors(inputs, device)
+    states = encoder(**tensors).last_hidden_state
+    labels = torch.from_numpy(wanted).to(device)
+    return masked_loss(head, encoder.get_input_embeddings(), states, tensors["input_ids"], labels)

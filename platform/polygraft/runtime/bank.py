@@ -1,9 +1,11 @@
 """The bank: LoRA arrays of every resident adapter, stacked by slot, read by the ONNX graph where they lie.
 
-For each site A is [slots, inputs, rank] and B [slots, rank, outputs], float32, alpha/r folded into B and ranks padded
-with zeros. Sites that read the same tensor keep their A side by side in one array, so that one matrix product serves
-them (16 columns cost what 8 do). Slot 0 stays zero: the bare backbone. Writing a slot changes the numpy memory that the
-graph's OrtValues wrap, so adding an adapter rebuilds nothing. Does not know names, heads or requests (see `engine`).
+For each site A is [slots, inputs, rank] and B [slots, rank, outputs], float32, alpha/r folded into B. Every slot has the same
+rank; an adapter of a higher one takes several, and the graph puts the ranks of a row's slots side by side (the pages of
+S-LoRA, Sheng et al. 2023, section 5): a wide adapter costs the rows that use it, and the others nothing. Sites that read
+the same tensor keep their A side by side in one array, so that one matrix product serves them (16 columns cost what 8 do).
+Slot 0 stays zero: the bare backbone. Writing a slot changes the numpy memory that the graph's OrtValues wrap, so adding an
+adapter rebuilds nothing. Does not know names, heads or requests (see `engine`).
 """
 
 from __future__ import annotations
@@ -24,8 +26,7 @@ Lora = Mapping[str, tuple[Floats, Floats]]
 
 
 class Bank:
-    """`capacity` adapters beside slot 0. Ranks start at `rank` and grow, by reallocation, when an adapter needs it. `changes`
-    counts the adapters written so far."""
+    """`capacity` slots of `rank` beside slot 0. `changes` counts the adapters written so far."""
 
     def __init__(self, sites: Sequence[Site], capacity: int = 64, rank: int = 8) -> None:
         self.sites = {site.name: site for site in sites}
@@ -36,24 +37,12 @@ class Bank:
         self.changes = 0
         self._beyond_core = np.zeros(capacity + 1, bool)
         self._lock = threading.Lock()
-        self._allocate(rank)
-
-    def _allocate(self, rank: int) -> None:
-        slots = self.capacity + 1
-        old, old_rank = getattr(self, "_arrays", None), self.rank
-        self.rank = rank
-        arrays: dict[str, Floats] = {}
+        self._arrays: dict[str, Floats] = {}
         for first, members in self._groups.items():
-            arrays[f"{first}.A"] = np.zeros((slots, members[0].inputs, len(members) * rank), np.float32)
-            for i, site in enumerate(members):
-                arrays[f"{site.name}.B"] = np.zeros((slots, rank, site.outputs), np.float32)
-                if old is not None:
-                    kept = old[f"{first}.A"][:, :, i * old_rank : (i + 1) * old_rank]
-                    arrays[f"{first}.A"][:, :, i * rank : i * rank + old_rank] = kept
-                    arrays[f"{site.name}.B"][:, :old_rank] = old[f"{site.name}.B"]
-        self._arrays = arrays
-        # One assignment: a batch takes either all old or all new values.
-        self.values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
+            self._arrays[f"{first}.A"] = np.zeros((capacity + 1, members[0].inputs, len(members) * rank), np.float32)
+            for site in members:
+                self._arrays[f"{site.name}.B"] = np.zeros((capacity + 1, rank, site.outputs), np.float32)
+        self.values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in self._arrays.items()}
 
     def feeds(self, slots: NDArray[np.int64]) -> dict[str, ort.OrtValue]:
         """The graph's inputs for a batch that uses `slots`."""
@@ -63,11 +52,10 @@ class Bank:
         """The decoder graphs' inputs for `slots`: of every site A [in, members * slots * rank], B [slots * rank, out]."""
         count, found = len(slots), dict[str, Floats]()
         with self._lock:
-            rank = self.rank
             for first, members in self._groups.items():
-                a = self._arrays[f"{first}.A"][slots].reshape(count, -1, len(members), rank)
+                a = self._arrays[f"{first}.A"][slots].reshape(count, -1, len(members), self.rank)
                 found[f"{first}.A"] = a.transpose(1, 2, 0, 3).reshape(a.shape[1], -1)
-                found |= {f"{s.name}.B": self._arrays[f"{s.name}.B"][slots].reshape(count * rank, -1) for s in members}
+                found |= {f"{s.name}.B": self._arrays[f"{s.name}.B"][slots].reshape(count * self.rank, -1) for s in members}
         return {name: value(array) for name, array in found.items()}
 
     def require(self, inputs: Container[str], model: Path) -> None:
@@ -85,8 +73,8 @@ class Bank:
         """Memory of all slots."""
         return sum(array.nbytes for array in self._arrays.values())
 
-    def write(self, lora: Lora, name: str) -> int:
-        """Put an adapter's arrays into a free slot and return the slot.
+    def write(self, lora: Lora, name: str) -> tuple[int, ...]:
+        """Put an adapter's arrays into free slots and return them.
 
         Raises `BankFull`, or `AdapterError` for a site the graph does not carry or a shape that does not fit it.
         """
@@ -102,25 +90,30 @@ class Bank:
                     f"adapter {name!r}: {site} maps {a.shape[0]} to {b.shape[1]}, the graph's {known.inputs} to {known.outputs}"
                 )
         with self._lock:
-            if not self._free:
-                raise BankFull(f"all {self.capacity} slots are taken; remove an adapter or start with more slots")
-            rank = max((a.shape[1] for a, _ in lora.values()), default=0)
-            if rank > self.rank:
-                self._allocate(rank)
-            slot = self._free.pop()
+            rank = max((a.shape[1] for a, _ in lora.values()), default=1)
+            needed = -(-rank // self.rank)
+            if needed > len(self._free):
+                raise BankFull(
+                    f"adapter {name!r} of rank {rank} takes {needed} of {self.capacity} slots of rank {self.rank}, and "
+                    f"{len(self._free)} are free; remove an adapter or start with more slots"
+                )
+            slots = tuple(self._free.pop() for _ in range(needed))
             for site, (a, b) in lora.items():
                 described = self.sites[site]
                 start = self._groups[described.reads].index(described) * self.rank
-                self._arrays[f"{described.reads}.A"][slot, :, start : start + a.shape[1]] = a
-                self._arrays[f"{site}.B"][slot, : b.shape[0]] = b
+                for i, slot in enumerate(slots):
+                    part = slice(i * self.rank, (i + 1) * self.rank)
+                    columns, rows = a[:, part], b[part]
+                    self._arrays[f"{described.reads}.A"][slot, :, start : start + columns.shape[1]] = columns
+                    self._arrays[f"{site}.B"][slot, : len(rows)] = rows
             self.changes += 1
-            self._beyond_core[slot] = not all(self.sites[site].core for site in lora)
-            return slot
+            self._beyond_core[list(slots)] = not all(self.sites[site].core for site in lora)
+            return slots
 
-    def clear(self, slot: int) -> None:
-        """Zero a slot and give it back. The caller makes sure that no row in flight uses it."""
+    def clear(self, slots: Sequence[int]) -> None:
+        """Zero slots and give them back. The caller makes sure that no row in flight uses them."""
         with self._lock:
             for array in self._arrays.values():
-                array[slot] = 0
-            self._beyond_core[slot] = False
-            self._free.append(slot)
+                array[list(slots)] = 0
+            self._beyond_core[list(slots)] = False
+            self._free += slots

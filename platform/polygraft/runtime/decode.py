@@ -17,7 +17,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from polygraft.runtime.bank import Bank
-from polygraft.runtime.graph import DecoderCard, Floats, open_session, value
+from polygraft.runtime.graph import DecoderCard, Floats, Stack, open_session, value
 from polygraft.runtime.search import Hypothesis, Search, Searching
 
 BLOCKED = np.float32(-10_000)
@@ -51,11 +51,11 @@ class DecoderSession:
 
 @dataclass(eq=False)
 class Text:
-    """One text to write: encoder states float32 [seq, hidden], the adapter's decoder slot, the first token (the target
-    language's tag), how to search, and at most how many tokens."""
+    """One text to write: encoder states float32 [seq, hidden], the decoder's slots with their weights, the first token (the
+    target language's tag), how to search, and at most how many tokens."""
 
     states: Floats
-    slot: int
+    stack: Stack
     start: int
     search: Search
     most: int
@@ -89,7 +89,8 @@ class DecoderBatch:
         self._fixed: dict[str, ort.OrtValue] = {}
         self._seen = np.zeros((0, 0), bool)  # [rows, past]: columns of the cache that are the row's own
         self._source = np.zeros((0, 0), bool)  # [rows, seq]
-        self._token, self._position, self._slot = (np.zeros(0, np.int64) for _ in range(3))
+        self._token, self._position = np.zeros(0, np.int64), np.zeros(0, np.int64)
+        self._stacks: list[Stack] = []  # of each row
 
     @property
     def rows(self) -> int:
@@ -103,9 +104,9 @@ class DecoderBatch:
         for i, text in enumerate(texts):
             states[i, : len(text.states)] = text.states
             source[i, : len(text.states)] = True
-        slots = np.array([t.slot for t in texts], np.int64)
-        self._take_banks(slots)
-        given = self.session.cross(states, self._mix(slots), self._banks)
+        stacks = [t.stack for t in texts]
+        self._take_banks(stacks)
+        given = self.session.cross(states, self._mix(stacks), self._banks)
         rows = np.repeat(np.arange(len(texts)), [t.search.beam for t in texts])
         past = self._seen.shape[1]
         self._open += [_Open(t, Searching(t.search, self.end, t.most)) for t in texts]
@@ -117,7 +118,7 @@ class DecoderBatch:
         self._past = [value(np.concatenate([p.numpy(), fresh])) for p in self._past]
         self._token = np.concatenate([self._token, [t.start for t in texts for _ in range(t.search.beam)]])
         self._position = np.concatenate([self._position, np.zeros(len(rows), np.int64)])
-        self._slot = np.concatenate([self._slot, slots[rows]])
+        self._stacks += [stacks[row] for row in rows]
         self._fix()
 
     def step(self) -> list[tuple[Text, list[Hypothesis]]]:
@@ -172,7 +173,7 @@ class DecoderBatch:
         first = int(used[0]) if len(used) else self._seen.shape[1]
         self._seen = self._seen[:, first:]
         self._past = [value(p.numpy()[rows, :, first:]) for p in self._past]
-        self._position, self._slot = self._position[rows], self._slot[rows]
+        self._position, self._stacks = self._position[rows], [self._stacks[row] for row in rows]
         if changed:
             self._source = self._source[rows]
             width = int(self._source.sum(axis=1).max(initial=0))
@@ -180,10 +181,10 @@ class DecoderBatch:
             self._given = [g[rows, :, :width] for g in self._given]
             self._fix()
 
-    def _take_banks(self, slots: Ints) -> None:
-        """Lay the adapters of the open texts and of `slots` side by side, unless they lie there already and none was written
+    def _take_banks(self, stacks: Sequence[Stack]) -> None:
+        """Lay the slots of the open texts and of `stacks` side by side, unless they lie there already and none was written
         since: its slot may have been another's."""
-        wanted = sorted({int(s) for s in slots} | {o.text.slot for o in self._open})
+        wanted = sorted({slot for stack in [*stacks, *(o.text.stack for o in self._open)] for slot, _ in stack} or {0})
         changes = self.bank.changes
         if self._taken != changes or not set(wanted) <= set(self._slots) or len(self._slots) > 2 * len(wanted):
             self._slots, self._taken = wanted, changes
@@ -191,15 +192,18 @@ class DecoderBatch:
             first = next(iter(self.bank.sites))
             self._rank = self._banks[f"{first}.B"].shape()[0] // len(wanted)
 
-    def _mix(self, slots: Ints) -> Floats:
-        """float32 [rows, adapters * rank]: ones in the columns of each row's adapter."""
-        own = slots[:, None] == np.array(self._slots)[None]
-        return np.repeat(own, self._rank, axis=1).astype(np.float32)
+    def _mix(self, stacks: Sequence[Stack]) -> Floats:
+        """float32 [rows, slots * rank]: in the columns of each row's slots their weights, elsewhere zero."""
+        own = np.zeros((len(stacks), len(self._slots)), np.float32)
+        for i, stack in enumerate(stacks):
+            for slot, weight in stack:
+                own[i, self._slots.index(slot)] = weight
+        return np.repeat(own, self._rank, axis=1)
 
     def _fix(self) -> None:
         """What stays the same from step to step."""
         source = np.where(self._source, np.float32(0), BLOCKED)
-        self._fixed = self._banks | {"mix": value(self._mix(self._slot)), "source": value(source)}
+        self._fixed = self._banks | {"mix": value(self._mix(self._stacks)), "source": value(source)}
         self._fixed |= {name: value(g) for name, g in zip(self.session.card.cache(""), self._given, strict=True)}
 
 

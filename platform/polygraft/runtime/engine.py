@@ -18,8 +18,8 @@ from polygraft.backbone import BackboneFiles
 from polygraft.errors import InvalidRow, PolygraftError
 from polygraft.runtime import passage, prove
 from polygraft.runtime.bank import Bank
-from polygraft.runtime.graph import Floats, GraphSession, load_card
-from polygraft.runtime.residents import Resident, Residents
+from polygraft.runtime.graph import Floats, GraphSession, Stack, load_card, mixture
+from polygraft.runtime.residents import Held, Resident, Residents
 from polygraft.runtime.rows import Answer, Classified, Row, Translated
 from polygraft.runtime.scheduler import Scheduler
 from polygraft.runtime.search import Hypothesis
@@ -91,10 +91,10 @@ class Engine:
             if isinstance(one, _Begun):
                 mine = [next(encoded) for _ in one.texts]
                 if problem := self._too_long(one, mine):
-                    self._residents.release(one.resident)
+                    self._residents.release(one.held)
                     begun[i] = problem
                 else:
-                    queued += [((e, one.resident.slot, one.direction is not None), len(e)) for e in mine]
+                    queued += [((e, one.held.stack, one.direction is not None), len(e)) for e in mine]
         futures = iter(self._scheduler.submit(queued))
         waiting = [self._go_on(b, [next(futures) for _ in b.texts], listener) if isinstance(b, _Begun) else b for b in begun]
         return [self._finish(w, top_k) if isinstance(w, _Begun) else w for w in waiting]
@@ -102,7 +102,7 @@ class Engine:
     def vectors(self, texts: Sequence[str]) -> Floats:
         """Unit sentence vectors of the backbone without any adapter, float32 [texts, hidden]; long texts by their beginning."""
         rows = self.encoder.encode(texts)
-        pooled: Floats = np.stack([f.result() for f in self._scheduler.submit([((e, 0, False), len(e)) for e in rows])])
+        pooled: Floats = np.stack([f.result() for f in self._scheduler.submit([((e, [], False), len(e)) for e in rows])])
         pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
         return pooled
 
@@ -114,12 +114,12 @@ class Engine:
     # inside
 
     def _begin(self, row: Row) -> _Begun:
-        """The row's adapter, held, and the texts to encode. Raises the row's error."""
+        """The row's adapters, held, and the texts to encode. Raises the row's error."""
         if not isinstance(row.text, str) or not row.text.strip():
             raise InvalidRow("the text is empty; send at least one character that is not white space")
-        resident = self._residents.hold(row)
+        held = self._residents.hold(row)
         try:
-            directions = resident.adapter.manifest.directions
+            directions = held.resident.adapter.manifest.directions
             if len(row.text) > MAX_CHARACTERS and (directions or not row.truncate):
                 raise InvalidRow(
                     f"the text has {len(row.text):,} characters, at most {MAX_CHARACTERS:,} are read; "
@@ -128,12 +128,12 @@ class Engine:
             if not directions:
                 if row.target is not None:
                     raise InvalidRow(f"adapter {row.adapter!r} does not translate; leave the target out")
-                return _Begun(row, resident, [row.text[:MAX_CHARACTERS]])
+                return _Begun(row, held, [row.text[:MAX_CHARACTERS]])
             direction = direction_of(directions, row.language, row.target, row.adapter)
             pieces = passage.split(row.text, direction[0], passage.fits(self.encoder))
-            return _Begun(row, resident, [p.text for p in pieces if not p.kept], direction, pieces)
+            return _Begun(row, held, [p.text for p in pieces if not p.kept], direction, pieces)
         except BaseException:
-            self._residents.release(resident)
+            self._residents.release(held)
             raise
 
     def _too_long(self, begun: _Begun, encoded: Sequence[Encoded]) -> InvalidRow | None:
@@ -147,23 +147,24 @@ class Engine:
     def _go_on(self, begun: _Begun, encoded: list[Future[Floats]], listener: Listener | None) -> _Begun:
         begun.encoded = encoded
         if begun.direction and self.writer:
-            slot, search = begun.resident.decoder_slot, begun.row.search
-            begun.written = [self.writer.write(e, slot, begun.direction[1], search, listener) for e in encoded]
+            stack, search = begun.held.decoder_stack, begun.row.search
+            begun.written = [self.writer.write(e, stack, begun.direction[1], search, listener) for e in encoded]
         return begun
 
     def _finish(self, begun: _Begun, top_k: int | None) -> Answer | PolygraftError:
-        adapter = begun.resident.adapter
+        adapter = begun.held.resident.adapter
         try:
             if begun.direction is None or self.writer is None:
                 assert adapter.head is not None
                 logits = adapter.head.logits(begun.encoded[0].result()[None])[0]
-                return Classified(adapter.name, adapter.version, ranked(logits, adapter.manifest.labels, top_k))
+                found = ranked(logits, adapter.manifest.labels, top_k)
+                return Classified(adapter.name, adapter.version, found, begun.held.names)
             return self._translated(begun, [w.result() for w in begun.written], self.writer)
         except Exception:
             log.exception("row for adapter %s failed", adapter.name)
             return PolygraftError("the server failed on this row, its log says why; the other rows are answered")
         finally:
-            self._residents.release(begun.resident)
+            self._residents.release(begun.held)
 
     def _translated(self, begun: _Begun, written: list[list[Hypothesis]], writer: Writer) -> Translated:
         assert begun.direction
@@ -174,45 +175,48 @@ class Engine:
             new = [p.text if h is None else writer.text(h) for p, h in zip(begun.pieces, picked, strict=True)]
             texts.append(passage.join(begun.pieces, new))
             scores.append(float(np.mean([h.score for h in picked if h is not None] or [0.0])))
-        adapter, (source, target) = begun.resident.adapter, begun.direction
+        adapter, (source, target) = begun.held.resident.adapter, begun.direction
         cut = any(h[0].cut for h in written)
-        return Translated(adapter.name, adapter.version, source, target, texts, scores, cut)
+        return Translated(adapter.name, adapter.version, source, target, texts, scores, cut, begun.held.names)
 
     def _run(self, payloads: list[object]) -> list[Floats]:
-        """Payloads are (text, slot, whether its states are wanted); results [hidden], or states [seq, hidden]."""
-        rows: list[tuple[Encoded, int, bool]] = payloads  # type: ignore[assignment]
-        batch = pad([e for e, _, _ in rows], self.encoder.pad_id) | {"slots": np.array([s for _, s, _ in rows], np.int64)}
+        """Payloads are (text, stack, whether its states are wanted); results [hidden], or states [seq, hidden]."""
+        rows: list[tuple[Encoded, Stack, bool]] = payloads  # type: ignore[assignment]
+        batch = pad([e for e, _, _ in rows], self.encoder.pad_id) | mixture([stack for _, stack, _ in rows])
         if not any(wanted for _, _, wanted in rows):
             return list(self.session.run(batch, self.bank))
         pooled, states = self.session.run_both(batch, self.bank)
         return [s if wanted else p for p, s, (_, _, wanted) in zip(pooled, states, rows, strict=True)]
 
     def _prove(self, resident: Resident) -> None:
-        if resident.adapter.manifest.directions:
+        """By itself, without what it was trained on top of: its own arrays are what is to be proved."""
+        manifest, stack = resident.adapter.manifest, Held(resident, [], [1.0]).stack
+        if manifest.directions:
             prove.translation(resident, self._written_now)
             return
-        golden = resident.adapter.manifest.golden
-        rows = self.encoder.encode([g.text for g in golden])
-        prove.classification(resident, np.stack(self._run([(e, resident.slot, False) for e in rows])))
+        texts = [g.text for g in manifest.golden] + [g.text for g in manifest.golden_vectors]
+        rows = self.encoder.encode(texts)
+        prove.numbers(resident, np.stack(self._run([(e, stack, False) for e in rows])))
 
     def _written_now(self, resident: Resident, texts: list[str], targets: list[str]) -> list[str]:
         assert self.writer
-        states = self._run([(e, resident.slot, True) for e in self.encoder.encode(texts)])
+        held = Held(resident, [], [1.0])
+        states = self._run([(e, held.stack, True) for e in self.encoder.encode(texts)])
         written = []
         for one, target in zip(states, targets, strict=True):
             done: Future[Floats] = Future()
             done.set_result(one)
-            written.append(self.writer.write(done, resident.decoder_slot, target, Row("", "").search))
+            written.append(self.writer.write(done, held.decoder_stack, target, Row("", "").search))
         return [self.writer.text(w.result()[0]) for w in written]
 
 
 class _Begun:
-    """A row under way: its adapter, the texts that are encoded for it, and what comes of them."""
+    """A row under way: its adapters, the texts that are encoded for it, and what comes of them."""
 
     def __init__(
-        self, row: Row, resident: Resident, texts: list[str], direction: tuple[str, str] | None = None,
+        self, row: Row, held: Held, texts: list[str], direction: tuple[str, str] | None = None,
         pieces: list[passage.Piece] | None = None,
     ) -> None:  # fmt: skip
-        self.row, self.resident, self.texts, self.direction, self.pieces = row, resident, texts, direction, pieces or []
+        self.row, self.held, self.texts, self.direction, self.pieces = row, held, texts, direction, pieces or []
         self.encoded: list[Future[Floats]] = []
         self.written: list[Future[list[Hypothesis]]] = []

@@ -1,6 +1,7 @@
 """The exported graph: `graph.json`, and the ONNX Runtime session that runs it.
 
-Graph inputs: `input_ids`, `attention_mask`, `token_type_ids` int64 [rows, seq]; `slots` int64 [rows]; for each site
+Graph inputs: `input_ids`, `attention_mask`, `token_type_ids` int64 [rows, seq]; `slots` int64 and `weights` float32
+[rows, k], the slots whose ranks a row puts side by side and what each counts; for each site
 `<site>.B` float32 [slots, rank, out]; and for each set of k sites that read the same tensor (query and value of a layer)
 one `<first site>.A` [slots, in, k * rank], their A side by side. When only some sites are core, also `all_sites`, bool:
 false leaves the others out. Outputs: `pooled` [rows, hidden], the mean of the unmasked token states, and `states`
@@ -10,10 +11,10 @@ false leaves the others out. Outputs: `pooled` [rows, hidden], the mean of the u
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import onnxruntime as ort
@@ -49,6 +50,21 @@ def groups(sites: Iterable[Site]) -> dict[str, list[Site]]:
     return found
 
 
+Stack = Sequence[tuple[int, float]]
+Batch = Mapping[str, NDArray[Any]]
+TOKENS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+def mixture(stacks: Sequence[Stack]) -> dict[str, NDArray[Any]]:
+    """The graph's inputs for rows that each use some slots, with a weight each. Shorter stacks are filled up with slot 0."""
+    deepest = max(1, *map(len, stacks))
+    slots, weights = np.zeros((len(stacks), deepest), np.int64), np.zeros((len(stacks), deepest), np.float32)
+    for i, stack in enumerate(stacks):
+        for j, (slot, weight) in enumerate(stack):
+            slots[i, j], weights[i, j] = slot, weight
+    return {"slots": slots, "weights": weights}
+
+
 class Feeds(Protocol):
     """What gives the graph its bank inputs (see `bank`)."""
 
@@ -74,7 +90,7 @@ class GraphCard(BaseModel):
     """`onnx/graph.json`: what the ONNX files beside it take, and which backbone they came from."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    format: int = 3
+    format: Literal[4] = 4
     backbone: str
     hidden: int
     sites: list[Site]
@@ -126,18 +142,18 @@ class GraphSession:
         self.threads = threads or os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="polygraft-graph")
 
-    def run(self, batch: Mapping[str, NDArray[np.int64]], bank: Feeds | None = None) -> Floats:
+    def run(self, batch: Batch, bank: Feeds | None = None) -> Floats:
         """Run one batch against the bank that its `slots` point into; returns the pooled vectors [rows, hidden]."""
         return np.concatenate([pooled for (pooled,) in self._run(batch, bank, ["pooled"])])
 
-    def run_both(self, batch: Mapping[str, NDArray[np.int64]], bank: Feeds | None = None) -> tuple[Floats, list[Floats]]:
+    def run_both(self, batch: Batch, bank: Feeds | None = None) -> tuple[Floats, list[Floats]]:
         """Pooled vectors [rows, hidden] and each row's token states [its tokens, hidden]."""
         parts = self._run(batch, bank, ["pooled", "states"])
         lengths = batch["attention_mask"].sum(axis=1)
         rows = (row for _, states in parts for row in states)
         return np.concatenate([pooled for pooled, _ in parts]), [r[:n] for r, n in zip(rows, lengths, strict=True)]
 
-    def _run(self, batch: Mapping[str, NDArray[np.int64]], bank: Feeds | None, outputs: list[str]) -> list[tuple[Floats, ...]]:
+    def _run(self, batch: Batch, bank: Feeds | None, outputs: list[str]) -> list[tuple[Floats, ...]]:
         """The outputs of each part of the batch, in order."""
         rows = len(batch["input_ids"])
         size = -(-rows // self.threads)
@@ -146,9 +162,9 @@ class GraphSession:
             return [self._run_part(parts[0], bank, outputs)]
         return list(self._pool.map(lambda part: self._run_part(part, bank, outputs), parts))
 
-    def _run_part(self, part: Mapping[str, NDArray[np.int64]], bank: Feeds | None, outputs: list[str]) -> tuple[Floats, ...]:
+    def _run_part(self, part: Batch, bank: Feeds | None, outputs: list[str]) -> tuple[Floats, ...]:
         longest = part["attention_mask"].sum(axis=1).max()
-        feeds = {name: value(a[:, :longest] if a.ndim == 2 else a) for name, a in part.items()}
+        feeds = {name: value(a[:, :longest] if name in TOKENS else a) for name, a in part.items()}
         if bank:
             feeds |= bank.feeds(part["slots"])
         given = {name: fed for name, fed in feeds.items() if name in self.inputs}

@@ -40,7 +40,8 @@ class Lanes:
         adapter already: the fewer adapters a lane has, the less each of its steps costs. `listener` hears the tokens so far
         after every step, in the lane's thread: it must be quick and must not raise."""
         waiting = _Waiting(text, listener)
-        min(self._lanes, key=lambda lane: lane.load + (0 if text.slot in lane.slots else AFFINITY)).submit(waiting)
+        slots = {slot for slot, _ in text.stack}
+        min(self._lanes, key=lambda lane: lane.load + (0 if slots <= lane.slots else AFFINITY)).submit(waiting)
         return waiting.future
 
     def close(self) -> None:
@@ -67,7 +68,7 @@ class _Lane:
     @property
     def slots(self) -> set[int]:
         """Of the texts being written and waiting."""
-        return {w.text.slot for w in [*self._queue, *self._open.values()]}
+        return {slot for w in [*self._queue, *self._open.values()] for slot, _ in w.text.stack}
 
     def submit(self, waiting: _Waiting) -> None:
         with self._wake:

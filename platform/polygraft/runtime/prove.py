@@ -15,14 +15,17 @@ from polygraft.runtime.residents import Resident
 TOLERANCE, TEXT_TOLERANCE = 0.3, 0.5
 
 
-def classification(resident: Resident, pooled: Floats) -> None:
-    """`pooled` [goldens, hidden], of the golden texts through the adapter's slot. Raises `GoldenMismatch` when the logits are
-    further from those of the training than `TOLERANCE` of the way to the bare backbone's."""
-    adapter = resident.adapter
-    assert adapter.head is not None
-    golden = adapter.manifest.golden
-    now = adapter.head.logits(pooled)
-    then, bare = np.array([g.logits for g in golden]), np.array([g.bare for g in golden])
+def numbers(resident: Resident, pooled: Floats) -> None:
+    """`pooled` [goldens, hidden], of the golden texts through the adapter's slots. Raises `GoldenMismatch` when the logits, or
+    a language adapter's unit vectors, are further from those of the training than `TOLERANCE` of the way to the bare
+    backbone's."""
+    adapter, golden = resident.adapter, resident.adapter.manifest
+    if adapter.head is not None:
+        now = adapter.head.logits(pooled)
+        then, bare = np.array([g.logits for g in golden.golden]), np.array([g.bare for g in golden.golden])
+    else:
+        now = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+        then, bare = np.array([g.vector for g in golden.golden_vectors]), np.array([g.bare for g in golden.golden_vectors])
     drift, gap = float(np.linalg.norm(now - then)), float(np.linalg.norm(bare - then))
     if not drift <= TOLERANCE * gap:
         raise GoldenMismatch(

@@ -14,17 +14,45 @@ from pathlib import Path
 from polygraft.adapter import Adapter, Manifest, load_adapter
 from polygraft.errors import AdapterError, InvalidRow, PolygraftError, UnknownAdapter
 from polygraft.runtime.bank import Bank
-from polygraft.runtime.rows import Row
+from polygraft.runtime.graph import Stack
+from polygraft.runtime.rows import Layer, Row
+
+
+@dataclass(frozen=True)
+class Held:
+    """The adapters of one row, kept until `release`: the one that answers, those under it, and each with its weight."""
+
+    resident: Resident
+    under: list[Resident]
+    weights: list[float]
+
+    @property
+    def all(self) -> list[Resident]:
+        return [*self.under, self.resident]
+
+    @property
+    def stack(self) -> Stack:
+        """Slots of the encoder's bank."""
+        return [(s, w) for one, w in zip(self.all, self.weights, strict=True) for s in one.slots]
+
+    @property
+    def decoder_stack(self) -> Stack:
+        return [(s, w) for one, w in zip(self.all, self.weights, strict=True) for s in one.decoder_slots]
+
+    @property
+    def names(self) -> list[str]:
+        """`name@version` of those under the one that answers."""
+        return [one.adapter.manifest.named for one in self.under]
 
 
 @dataclass(eq=False)
 class Resident:
-    """An adapter in its slots: of the encoder's bank and, when it writes text, of the decoder's (else 0). `rows` counts the
-    rows in flight; a retired one is cleared when the last is answered."""
+    """An adapter in its slots: of the encoder's bank and, when it writes text, of the decoder's. `rows` counts the rows in
+    flight; a retired one is cleared when the last is answered."""
 
     adapter: Adapter
-    slot: int
-    decoder_slot: int = 0
+    slots: tuple[int, ...]
+    decoder_slots: tuple[int, ...] = ()
     rows: int = 0
     retired: bool = False
 
@@ -70,40 +98,66 @@ class Residents:
         with self._lock:
             return [self._residents[name].adapter.manifest for name in sorted(self._residents)]
 
-    def hold(self, row: Row) -> Resident:
-        """The row's adapter, kept until `release`. Raises `UnknownAdapter`, or `InvalidRow` for a language it does not know."""
+    def hold(self, row: Row) -> Held:
+        """The row's adapters, kept until `release`. Raises `UnknownAdapter`, or `InvalidRow` for an unknown language or
+        a stack that makes no sense."""
         with self._lock:
-            resident = self._residents.get(row.adapter)
-            if resident is None:
-                raise UnknownAdapter(row.adapter, self._residents)
-            languages = resident.adapter.manifest.languages
+            resident = self._get(row.adapter)
+            if resident.adapter.manifest.task == "language":
+                raise InvalidRow(
+                    f"adapter {row.adapter!r} knows a language and no task; put it under one that answers: "
+                    f'"stack": ["{row.adapter}", "..."]'
+                )
+            layers = row.under if row.under is not None else self._trained_on(resident.adapter.manifest)
+            under = [self._get(layer.adapter) for layer in layers]
+            languages = sorted({x for one in [*under, resident] for x in one.adapter.manifest.languages})
             if row.language is not None and row.language not in languages:
                 raise InvalidRow(
                     f"adapter {row.adapter!r} was made for {', '.join(languages)}, not for {row.language!r}; "
                     "leave the language out to use it all the same"
                 )
-            resident.rows += 1
-            return resident
+            for one in [*under, resident]:
+                one.rows += 1
+            return Held(resident, under, [*(layer.weight for layer in layers), row.weight])
 
-    def release(self, resident: Resident) -> None:
+    def release(self, held: Held) -> None:
         with self._lock:
-            resident.rows -= 1
-            done = resident.retired and resident.rows == 0
-        if done:
-            self._clear(resident)
+            for one in held.all:
+                one.rows -= 1
+            done = [one for one in held.all if one.retired and one.rows == 0]
+        for one in dict.fromkeys(done):
+            self._clear(one)
+
+    def _get(self, name: str) -> Resident:
+        if name not in self._residents:
+            raise UnknownAdapter(name, self._residents)
+        return self._residents[name]
+
+    def _trained_on(self, manifest: Manifest) -> list[Layer]:
+        """What the adapter was trained on top of, at the same versions: anything else would not be its own answer."""
+        for named in manifest.stack:
+            name = named.split("@")[0]
+            there = self._residents.get(name)
+            if there is None or there.adapter.manifest.named != named:
+                found = f"version {there.adapter.version} is served" if there else "it is not served"
+                raise InvalidRow(
+                    f"adapter {manifest.name!r} was trained on top of {named}, and {found}; add that one, or say what is to "
+                    f'lie under it: "stack": ["...", "{manifest.name}"]'
+                )
+        return [Layer(named.split("@")[0]) for named in manifest.stack]
 
     def _place(self, adapter: Adapter) -> Resident:
-        slot = self.bank.write(adapter.lora, adapter.name)
-        resident = Resident(adapter, slot)
+        slots = self.bank.write(adapter.lora, adapter.name)
+        resident = Resident(adapter, slots)
         try:
             if adapter.manifest.directions:
                 if self.decoder_bank is None:
                     raise AdapterError(
                         f"adapter {adapter.name!r} writes text, and this backbone has no decoder; export one that has"
                     )
-                resident.decoder_slot = self.decoder_bank.write(adapter.decoder_lora, adapter.name)
+                resident.decoder_slots = self.decoder_bank.write(adapter.decoder_lora, adapter.name)
         except PolygraftError:
-            self.bank.clear(slot)
+            self.bank.clear(slots)
             raise
         return resident
 
@@ -115,6 +169,6 @@ class Residents:
             self._clear(resident)
 
     def _clear(self, resident: Resident) -> None:
-        self.bank.clear(resident.slot)
-        if resident.decoder_slot and self.decoder_bank:
-            self.decoder_bank.clear(resident.decoder_slot)
+        self.bank.clear(resident.slots)
+        if resident.decoder_slots and self.decoder_bank:
+            self.decoder_bank.clear(resident.decoder_slots)

@@ -4,16 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from polygraft.errors import InvalidRow
 from polygraft.runtime.search import Search
 from polygraft.tasks.classification import LabelScore
+
+MOST_WEIGHT = 4
+
+
+@dataclass(frozen=True)
+class Layer:
+    """An adapter in a stack, and how much its update counts (1: as it was trained)."""
+
+    adapter: str
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not -MOST_WEIGHT <= self.weight <= MOST_WEIGHT:
+            raise InvalidRow(f"weight of {self.adapter!r} is {self.weight:g}, it must lie within ±{MOST_WEIGHT}")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One text for one adapter.
+    """One text for one adapter, which answers; or for a stack of them, of which the last answers.
 
-    `language`: that of the text; when given, it must be one the adapter was made for. `target` and `search` are for
-    translation: the language to write, needed when the adapter can write several, and how to look for it.
+    `under`: the adapters below it, usually a language's; None: those it was trained on top of. `weight`: how much its own
+    update counts. `language`: that of the text; when given, it must be one the adapter was made for. `target` and `search`
+    are for translation: the language to write, needed when the adapter can write several, and how to look for it.
     """
 
     adapter: str
@@ -22,15 +38,19 @@ class Row:
     truncate: bool = False
     target: str | None = None
     search: Search = field(default_factory=Search)
+    under: tuple[Layer, ...] | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
 class Classified:
-    """A row's answer: `labels` is sorted, likeliest first; `version` is that of the adapter that gave it."""
+    """A row's answer: `labels` is sorted, likeliest first; `version` is that of the adapter that gave it, `stack` those of the
+    adapters under it, `name@version`."""
 
     adapter: str
     version: str
     labels: list[LabelScore]
+    stack: list[str] = field(default_factory=list)
 
     @property
     def label(self) -> str:
@@ -53,6 +73,7 @@ class Translated:
     texts: list[str]
     scores: list[float]
     cut: bool
+    stack: list[str] = field(default_factory=list)
 
     @property
     def text(self) -> str:

@@ -9,7 +9,7 @@ from polygraft.backbone import BackboneFiles
 from polygraft.pieces import END_ID, Pieces, bound
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.decode import DecoderSession, Text
-from polygraft.runtime.graph import DecoderCard, Floats
+from polygraft.runtime.graph import DecoderCard, Floats, Stack
 from polygraft.runtime.lane import Lanes
 from polygraft.runtime.search import Hypothesis, Search
 
@@ -26,10 +26,10 @@ class Writer:
         self._lanes = Lanes(session, self.bank, END_ID, threads)
 
     def write(
-        self, states: Future[Floats], slot: int, language: str, search: Search, listener: Callable[[str], None] | None = None
+        self, states: Future[Floats], stack: Stack, language: str, search: Search, listener: Callable[[str], None] | None = None
     ) -> Future[list[Hypothesis]]:
-        """The hypotheses for a text whose encoder states [seq, hidden] are on their way; at most as many tokens as
-        `pieces.bound` allows. `listener` hears the text so far, from another thread."""
+        """The hypotheses for a text whose encoder states [seq, hidden] are on their way, by the decoder's slots in `stack`; at
+        most as many tokens as `pieces.bound` allows. `listener` hears the text so far, from another thread."""
         written: Future[list[Hypothesis]] = Future()
         heard = None if listener is None else (lambda tokens: listener(self.pieces.decode(tokens)))
 
@@ -37,7 +37,7 @@ class Writer:
             try:
                 found = done.result()
                 most = min(self.positions - 1, bound(len(found)))
-                text = Text(found, slot, self.pieces.start(language), search, most)
+                text = Text(found, stack, self.pieces.start(language), search, most)
                 self._lanes.submit(text, heard).add_done_callback(finished)
             except Exception as error:
                 written.set_exception(error)

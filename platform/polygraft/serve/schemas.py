@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from polygraft.errors import InvalidRow, PolygraftError
-from polygraft.runtime.rows import Answer, Row, Translated
+from polygraft.runtime.rows import Answer, Layer, Row, Translated
 from polygraft.runtime.search import Search
 
 
@@ -33,10 +33,20 @@ class SearchIn(_Strict):
         return Search(self.beam, self.n_best, float(self.length_penalty), self.no_repeat, float(self.temperature), self.seed)
 
 
-class RowIn(SearchIn):
-    """One text for one adapter."""
+class LayerIn(_Strict):
+    """An adapter in a stack."""
 
     adapter: str
+    weight: float = Field(1.0, description="how much its update counts")
+
+
+class RowIn(SearchIn):
+    """One text for one adapter, or for a stack of which the last one answers."""
+
+    adapter: str | None = None
+    stack: list[str | LayerIn] | None = Field(
+        None, min_length=1, description="names or {adapter, weight}, in place of adapter: usually a language, then the task"
+    )
     text: str
     language: str | None = Field(None, description="ISO 639 code of the text; must be one the adapter was made for")
     truncate: bool = Field(False, description="read the beginning of a text that is too long, instead of an error")
@@ -44,7 +54,7 @@ class RowIn(SearchIn):
 
 
 class ClassifyRequest(_Strict):
-    """Either `adapter` with `text` or `texts`, or `rows`, each row with its own adapter."""
+    """`adapter` or `stack` with `text` or `texts`; or `rows`, each row with its own."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -60,11 +70,12 @@ class ClassifyRequest(_Strict):
         }
     )
     adapter: str | None = None
+    stack: Any = Field(None, description="in place of adapter, as in a row", json_schema_extra={"type": "array"})
     text: Any = Field(None, description="one text", json_schema_extra={"type": "string"})
     texts: list[Any] | None = Field(None, description="several texts", json_schema_extra={"items": {"type": "string"}})
     language: str | None = None
     truncate: bool = False
-    rows: list[Any] | None = Field(None, description="objects with adapter, text, language?, truncate?")
+    rows: list[Any] | None = Field(None, description="objects with adapter or stack, text, language?, truncate?")
     top_k: int | None = Field(None, ge=1, description="labels a row at most; left out: all")
 
 
@@ -83,7 +94,7 @@ class BatchRequest(_Strict):
             ]
         }
     )
-    rows: list[Any] = Field(description="objects with adapter, text, language?, truncate?, target?, beam?, n_best?")
+    rows: list[Any] = Field(description="objects with adapter or stack, text, language?, truncate?, target?, beam?, n_best?")
     top_k: int | None = Field(None, ge=1, description="labels a classified row at most; left out: all")
 
 
@@ -102,6 +113,7 @@ class RowOut(BaseModel):
 
     adapter: str | None = None
     version: str | None = None
+    stack: list[str] | None = Field(None, description="name@version of the adapters under the one that answered")
     label: str | None = None
     score: float | None = None
     labels: list[LabelOut] | None = None
@@ -129,6 +141,7 @@ class AdapterOut(BaseModel):
     labels: list[str]
     directions: list[tuple[str, str]] = Field([], description="translation: from, to")
     parent: str | None
+    stack: list[str] = Field([], description="what it was trained on top of, and lies on unless the request says otherwise")
     description: str
 
 
@@ -158,14 +171,15 @@ def read_rows(request: ClassifyRequest) -> list[Row | PolygraftError]:
             f"send exactly one of text, texts or rows (got {', '.join(given) or 'none'}); e.g. "
             '{"adapter": "spam-en", "text": "hello"}'
         )
+    who = {name: value for name in ("adapter", "stack") if (value := getattr(request, name)) is not None}
     if request.rows is not None:
-        if request.adapter is not None:
+        if who:
             raise InvalidRow("with rows, each row names its own adapter; leave the outer adapter out")
         return [read_row(row) for row in request.rows]
-    if request.adapter is None:
+    if not who:
         raise InvalidRow("adapter is missing: name the adapter that should answer, GET /v1/adapters lists them")
     texts = [request.text] if request.texts is None else request.texts
-    common = {"adapter": request.adapter, "language": request.language, "truncate": request.truncate}
+    common = who | {"language": request.language, "truncate": request.truncate}
     return [read_row(common | {"text": text}) for text in texts]
 
 
@@ -173,7 +187,15 @@ def read_row(raw: Any) -> Row | PolygraftError:
     """One row of a request, or its error."""
     try:
         row = RowIn.model_validate(raw)
-        return Row(row.adapter, row.text, row.language, row.truncate, row.target, row.search())
+        if (row.adapter is None) == (row.stack is None):
+            raise InvalidRow("say who answers, with either adapter or stack")
+        under, answers = None, Layer(row.adapter or "")
+        if row.stack is not None:
+            *under, answers = [Layer(x) if isinstance(x, str) else Layer(x.adapter, x.weight) for x in row.stack]
+        return Row(
+            answers.adapter, row.text, row.language, row.truncate, row.target, row.search(),
+            None if under is None else tuple(under), answers.weight,
+        )  # fmt: skip
     except ValidationError as error:
         return InvalidRow("; ".join(_problem(e) for e in error.errors()))
     except InvalidRow as error:
@@ -193,6 +215,10 @@ def row_out(answer: Answer | PolygraftError, adapter: str | None) -> RowOut:
         return RowOut(
             adapter=answer.adapter, version=answer.version, translation=answer.text, alternatives=answer.texts[1:] or None,
             score=round(answer.scores[0], 6), source=answer.source, target=answer.target, cut=answer.cut or None,
+            stack=answer.stack or None,
         )  # fmt: skip
     labels = [LabelOut(label=x.label, score=round(x.score, 6)) for x in answer.labels]
-    return RowOut(adapter=answer.adapter, version=answer.version, label=answer.label, score=labels[0].score, labels=labels)
+    return RowOut(
+        adapter=answer.adapter, version=answer.version, label=answer.label, score=labels[0].score, labels=labels,
+        stack=answer.stack or None,
+    )  # fmt: skip

@@ -18,6 +18,7 @@ RUNGS = {
     "head": "linear head on the frozen backbone, target rows",
     "tfidf_zero_shot": "TF-IDF + logistic regression, the parent's rows",
     "zero_shot": "parent, zero-shot",
+    "zero_shot_stack": "parent, zero-shot, on top of the target's language adapter",
     "target_only": "LoRA on target rows only",
     "adapter": "**this adapter**",
 }

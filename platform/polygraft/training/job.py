@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from polygraft.adapter import LAYOUT, load_adapter
+from polygraft.adapter import LAYOUT, load_adapter, load_manifest
 from polygraft.backbone import BackboneFiles, fingerprint
 from polygraft.data import Split, Splits, check_parent, load_splits, read_split
 from polygraft.errors import RecipeError
-from polygraft.recipe import Recipe, TranslationRecipe
+from polygraft.recipe import AnyRecipe, Recipe
 from polygraft.runtime.graph import load_card
 from polygraft.text import Encoded, TextEncoder, load_encoder, pad
 from polygraft.training import model
@@ -33,6 +33,7 @@ class Job:
     parent_labels: list[str] | None
     parent_rows: Split | None
     allow_leak: str | None = None
+    under: tuple[Path, ...] = ()
 
     def train_rows(self, seed: int) -> Split:
         """What the run with `seed` is trained on."""
@@ -40,8 +41,9 @@ class Job:
 
     @property
     def key(self) -> str:
-        """Hash of recipe, data and backbone: checkpoints of one key belong to one training run."""
+        """Hash of recipe, data, backbone and the adapters it builds on: checkpoints of one key belong to one training run."""
         parts = [self.recipe.model_dump_json(), *(s["sha256"] for s in self.splits.sources), fingerprint(self.backbone)]
+        parts += [load_manifest(folder).named for folder in (*([self.parent] if self.parent else []), *self.under)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
     @property
@@ -55,7 +57,7 @@ def prepare(recipe: Recipe, recipe_file: Path, backbone: Path, *, allow_leak: st
     folder = recipe_file.resolve().parent
     parent, parent_labels, parent_rows = None, None, None
     if recipe.parent:
-        parent = find_parent(recipe.parent, folder)
+        parent = find_adapter(recipe.parent, folder, "parent")
         parent_labels = load_adapter(parent, backbone=fingerprint(backbone)).manifest.labels
         if not parent_labels:
             raise RecipeError(
@@ -69,10 +71,11 @@ def prepare(recipe: Recipe, recipe_file: Path, backbone: Path, *, allow_leak: st
     if parent:
         parent_rows = read_split(parent / LAYOUT.recipe, "train")
         check_parent(recipe, parent.name, parent_rows, splits)
-    return Job(recipe, recipe_file, backbone, sites, splits, parent, parent_labels, parent_rows, allow_leak)
+    under = tuple(find_under(name, folder, backbone) for name in recipe.stack)
+    return Job(recipe, recipe_file, backbone, sites, splits, parent, parent_labels, parent_rows, allow_leak, under)
 
 
-def check_lora(recipe: Recipe | TranslationRecipe, file: Path, parent: Path, sites: list[str]) -> None:
+def check_lora(recipe: AnyRecipe, file: Path, parent: Path, sites: list[str]) -> None:
     """A child keeps the shape of its parent's LoRA."""
     config = json.loads((parent / LAYOUT.peft_config).read_text(encoding="utf-8"))
     ours, theirs = (recipe.lora.r, recipe.lora.alpha), (config["r"], config["lora_alpha"])
@@ -108,14 +111,24 @@ def predict(classifier: model.Classifier, encoder: TextEncoder, texts: list[str]
     return out
 
 
-def find_parent(parent: str, folder: Path) -> Path:
-    for candidate in (folder.parent / parent, folder / parent):
+def find_adapter(name: str, folder: Path, field: str) -> Path:
+    """The trained adapter that a recipe in `folder` names in `field`: beside it, or a path. Raises `RecipeError`."""
+    for candidate in (folder.parent / name, folder / name):
         if (candidate / LAYOUT.manifest).is_file():
             return candidate
     raise RecipeError(
-        str(folder / LAYOUT.recipe),
-        [f"parent: no trained adapter {parent!r} in {folder.parent}; train the parent first"],
+        str(folder / LAYOUT.recipe), [f"{field}: no trained adapter {name!r} in {folder.parent}; train that one first"]
     )
+
+
+def find_under(name: str, folder: Path, backbone: Path) -> Path:
+    """The language adapter `name` beside the recipe's folder, or in it."""
+    found = find_adapter(name, folder, "stack")
+    if load_adapter(found, backbone=fingerprint(backbone)).manifest.task != "language":
+        raise RecipeError(
+            str(folder / LAYOUT.recipe), [f"stack: {name!r} is not a language adapter; parent starts from one that answers"]
+        )
+    return found
 
 
 def decoder_graph_sites(backbone: Path) -> list[str]:

@@ -1,13 +1,15 @@
 """The ladder of baselines: the same held-out rows, scored by every rung.
 
 majority; TF-IDF + logistic regression on the target rows, and on the parent's alone; a linear head on the frozen backbone's
-vectors; the parent zero-shot; LoRA on target rows only (when asked); and the adapter itself. Gain from transfer is the adapter
-minus the best of those that were given the target rows alone, paired over examples.
+vectors; the parent zero-shot, as it is and with this recipe's language adapters under it; LoRA on target rows only (when
+asked); and the adapter itself. Gain from transfer is the adapter minus the best of those that were given the target rows
+alone, paired over examples.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from sklearn.linear_model import LogisticRegression
@@ -19,7 +21,7 @@ from polygraft.data import Split
 from polygraft.evaluate import Metric
 from polygraft.recipe import Recipe, load_recipe
 from polygraft.training import model
-from polygraft.training.job import Job, encoder_of, predict
+from polygraft.training.job import Job, encoder_of, find_adapter, predict
 from polygraft.training.vectors import sentence_vectors
 
 Runs = list[list[str]]
@@ -38,7 +40,11 @@ def climb(job: Job, ours: Runs, alone: Runs | None) -> dict[str, Any]:
     if job.parent and job.parent_labels == job.splits.labels:
         if job.parent_rows:
             rungs["tfidf_zero_shot"] = [evaluate.tfidf(job.parent_rows, split.texts)]
-        rungs["zero_shot"] = [_zero_shot(job)]
+        rungs["zero_shot"] = [
+            _zero_shot(job, [find_adapter(n.split("@")[0], job.parent, "stack") for n in load_manifest(job.parent).stack])
+        ]
+        if job.under:
+            rungs["zero_shot_stack"] = [_zero_shot(job, job.under)]
     if alone:
         rungs["target_only"] = alone
     rungs["adapter"] = ours
@@ -86,11 +92,11 @@ def _head(job: Job, drawn: Sequence[Split]) -> Runs:
     return runs
 
 
-def _zero_shot(job: Job) -> list[str]:
-    """The parent as it is, on the child's held-out rows."""
+def _zero_shot(job: Job, under: Sequence[Path]) -> list[str]:
+    """The parent on top of the adapters `under`, on the child's held-out rows."""
     assert job.parent is not None
     labels = load_manifest(job.parent).labels
     recipe = load_recipe(job.parent / LAYOUT.recipe)
     assert isinstance(recipe, Recipe)
-    classifier = model.build(recipe, job.backbone, job.sites, labels, None, job.parent, labels)
+    classifier = model.build(recipe, job.backbone, job.sites, labels, None, job.parent, labels, under)
     return predict(classifier, encoder_of(job), job.held_out[1].texts, labels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from polygraft.backbone import linear_sites, load_backbone, load_seq2seq
 from polygraft.errors import RecipeError
 from polygraft.recipe import LoraRecipe, Recipe
 from polygraft.training.speed import quick_attention
+
+OWN = "default"  # PEFT's name for the adapter that is trained
 
 
 class Classifier(nn.Module):
@@ -57,8 +60,9 @@ def pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 def pick_sites(lora: LoraRecipe, available: Sequence[str]) -> list[str]:
     """The sites a recipe means. Raises `RecipeError` for an ending that matches none."""
+    available = in_layers(available, lora.layers)
     if lora.sites == "all":
-        return list(available)
+        return available
     endings = [lora.sites] if isinstance(lora.sites, str) else lora.sites
     unmatched = [e for e in endings if not any(s == e or s.endswith(f".{e}") for s in available)]
     if unmatched:
@@ -67,11 +71,24 @@ def pick_sites(lora: LoraRecipe, available: Sequence[str]) -> list[str]:
     return [s for s in available if any(s == e or s.endswith(f".{e}") for e in endings)]
 
 
+def in_layers(sites: Sequence[str], layers: Sequence[int] | None) -> list[str]:
+    """Those of the sites that are in one of the layers; None: all. Raises `RecipeError` for a layer without any."""
+    if layers is None:
+        return list(sites)
+    by_layer = {layer: [s for s in sites if re.search(rf"(^|\.)layers?\.{layer}\.", s)] for layer in layers}
+    empty = [layer for layer, found in by_layer.items() if not found]
+    if empty:
+        raise RecipeError("recipe", [f"lora.layers: the backbone has no layer {', '.join(map(str, empty))}"])
+    return [s for s in sites if any(s in found for found in by_layer.values())]
+
+
 def build(
     recipe: Recipe, backbone: Path, sites: Sequence[str], labels: Sequence[str],
     class_weights: Sequence[float] | None, parent: Path | None, parent_labels: Sequence[str] | None,
+    under: Sequence[Path] = (),
 ) -> Classifier:  # fmt: skip
-    """A fresh classifier, or one that starts from `parent`'s LoRA (and head, when the labels are the same)."""
+    """A fresh classifier, or one that starts from `parent`'s LoRA (and head, when the labels are the same), on top of the
+    frozen adapters `under`."""
     model = quick_attention(load_backbone(backbone))
     wanted = pick_sites(recipe.lora, sites)
     if parent is None:
@@ -81,19 +98,36 @@ def build(
         adapted = peft.get_peft_model(model, config)
     else:
         adapted = peft.PeftModel.from_pretrained(model, parent, is_trainable=True)
+    put_under(adapted, under)
     classifier = Classifier(adapted, len(labels), class_weights)
     if parent is not None and list(parent_labels or []) == list(labels):
         classifier.head.load_state_dict(load_file(parent / LAYOUT.head))
     return classifier
 
 
+def put_under(adapted: peft.PeftModel, under: Sequence[Path]) -> None:
+    """Let the adapters in these folders count too, frozen; none: only its own does."""
+    names = [f"under_{i}" for i in range(len(under))]
+    for name, folder in zip(names, under, strict=True):
+        adapted.load_adapter(folder, adapter_name=name)
+    adapted.base_model.set_adapter([*names, OWN])
+    for name, parameter in adapted.named_parameters():
+        if any(f".{other}." in name for other in names):
+            parameter.requires_grad = False
+
+
 def save(classifier: Classifier, folder: Path) -> None:
     """Write PEFT's two files and the head into `folder`."""
-    config = classifier.adapted.peft_config["default"]
-    config.inference_mode, config.base_model_name_or_path = True, None
-    classifier.adapted.save_pretrained(folder, safe_serialization=True)
+    save_lora(classifier.adapted, folder)
     head = {name: p.detach().float().cpu().contiguous() for name, p in classifier.head.named_parameters()}
     save_file(head, folder / LAYOUT.head)
+
+
+def save_lora(adapted: peft.PeftModel, folder: Path) -> None:
+    """Write PEFT's two files, of the trained adapter alone."""
+    config = adapted.peft_config[OWN]
+    config.inference_mode, config.base_model_name_or_path = True, None
+    adapted.save_pretrained(folder, safe_serialization=True, selected_adapters=[OWN])
 
 
 @torch.no_grad()

@@ -26,19 +26,19 @@ def outdated(library: Library, backbone: str) -> list[Rebuild]:
 
     Raises `RecipeError` for adapters that are each other's parents, and for unreadable recipes.
     """
-    parents: dict[str, str | None] = {}
+    needs: dict[str, set[str]] = {}
     found: dict[str, Rebuild] = {}
     for name in library.names():
         folder = library.folder(name)
         manifest = load_manifest(folder)
         if fits(manifest.backbone, backbone):
             continue
-        parent = load_recipe(folder / LAYOUT.recipe).parent
-        parents[name] = None if parent is None else Path(parent).name
+        recipe = load_recipe(folder / LAYOUT.recipe)
+        needs[name] = {Path(other).name for other in [recipe.parent or "", *getattr(recipe, "stack", [])]}
         found[name] = Rebuild(folder / LAYOUT.recipe, _had_all_rungs(manifest.metrics))
     ordered: list[str] = []
     while waiting := [name for name in found if name not in ordered]:
-        ready = [name for name in waiting if parents[name] not in waiting]
+        ready = [name for name in waiting if not needs[name] & set(waiting)]
         if not ready:
             raise RecipeError(str(library.root), [f"parent: {', '.join(waiting)} start from each other; give one no parent"])
         ordered += ready

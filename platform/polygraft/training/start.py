@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from polygraft.adapter import Manifest
-from polygraft.recipe import TranslationRecipe, load_recipe
+from polygraft.recipe import LanguageRecipe, TranslationRecipe, load_recipe
 from polygraft.training import card, job, train
+from polygraft.training.language import card as language_card
+from polygraft.training.language import job as language_job
+from polygraft.training.language import train as language_train
 from polygraft.training.translation import card as translation_card
 from polygraft.training.translation import job as translation_job
 from polygraft.training.translation import train as translation_train
@@ -41,6 +44,11 @@ def start(file: Path, backbone: Path, *, allow_leak: str | None = None) -> Start
         answers = [" to ".join(direction) for direction in recipe.directions]
         run = functools.partial(translation_train.train, writing)
         return Start(recipe.name, rows, writing.pairs.leaks, answers, run, translation_card.figures_table)
+    if isinstance(recipe, LanguageRecipe):
+        language = language_job.prepare(recipe, file, backbone)
+        rows = {"train": len(language.train), "dev": len(language.dev)}
+        run = functools.partial(language_train.train, language)
+        return Start(recipe.name, rows, {}, recipe.languages, run, language_card.figures_table)
     reading = job.prepare(recipe, file, backbone, allow_leak=allow_leak)
     splits = reading.splits
     rows = {name: len(split) for name in ("train", "dev", "test") if (split := getattr(splits, name))}

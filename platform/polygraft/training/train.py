@@ -61,6 +61,7 @@ def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | N
     metrics["seeds"] = {str(run.seed): {"dev_macro_f1": round(run.dev_score, 2), "epochs": run.epochs} for run in runs}
     metrics["leaks"] = job.splits.leaks
     metrics["made_with"] = made_with(started)
+    model.put_under(best.classifier.adapted, [])  # goldens are its own answers, whatever it lies on
     golden = choose_golden(best.classifier, job, encoder_of(job))
     manifest = finish(
         output, job.file, lambda folder: model.save(best.classifier, folder),
@@ -104,7 +105,7 @@ def train_seed(job: Job, seed: int, work: Path, parent: Path | None) -> Run:
     transformers.set_seed(seed)
     rows = job.train_rows(seed)
     weights = _class_weights(rows, labels) if options.class_weights == "balanced" else None
-    classifier = model.build(recipe, job.backbone, job.sites, labels, weights, parent, job.parent_labels)
+    classifier = model.build(recipe, job.backbone, job.sites, labels, weights, parent, job.parent_labels, job.under)
     encoder = encoder_of(job)
     bf16 = bf16_wanted(options.bf16, lambda: classifier(**_some_rows()))
     arguments = TrainingArguments(
@@ -189,7 +190,8 @@ def _manifest(job: Job, staging: Path, metrics: dict[str, Any], golden: list[Gol
         languages=job.recipe.languages,
         labels=job.splits.labels,
         description=job.recipe.description,
-        parent=f"{parent.name}@{parent.version}" if parent else None,
+        parent=parent.named if parent else None,
+        stack=[load_manifest(folder).named for folder in job.under],
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
         data=job.splits.sources,
         metrics=metrics,

@@ -15,7 +15,7 @@ from polygraft.pieces import Pieces
 from polygraft.recipe import TranslationRecipe
 from polygraft.text import TextEncoder, load_encoder
 from polygraft.training import model
-from polygraft.training.job import check_lora, decoder_graph_sites, find_parent, graph_sites
+from polygraft.training.job import check_lora, decoder_graph_sites, find_adapter, graph_sites
 from polygraft.training.translation.pairs import Pair, PairSplits, load_pairs
 
 
@@ -64,7 +64,7 @@ def prepare(recipe: TranslationRecipe, file: Path, backbone: Path, *, allow_leak
     sites = [*(f"encoder.{name}" for name in graph_sites(backbone)), *decoder_graph_sites(backbone)]
     parent = None
     if recipe.parent:
-        parent = find_parent(recipe.parent, folder)
+        parent = find_adapter(recipe.parent, folder, "parent")
         if not load_adapter(parent, backbone=fingerprint(backbone)).manifest.directions:
             raise RecipeError(str(file), [f"parent: {recipe.parent!r} does not translate"])
         check_lora(recipe, file, parent, sites)

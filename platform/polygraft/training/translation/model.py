@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from polygraft.backbone import load_seq2seq, untrained_seq2seq
 from polygraft.pieces import PAD_ID
 from polygraft.recipe import TranslationRecipe, TranslationTraining
-from polygraft.training.model import pick_sites
+from polygraft.training.model import pick_sites, save_lora
 from polygraft.training.softmax import written_loss
 from polygraft.training.speed import quick_attention
 
@@ -72,6 +72,4 @@ def from_scratch(recipe: TranslationRecipe, backbone: Path, seed: int) -> Transl
 
 def save(translator: Translator, folder: Path) -> None:
     """Write PEFT's two files into `folder`."""
-    config = translator.inner.peft_config["default"]
-    config.inference_mode, config.base_model_name_or_path = True, None
-    translator.inner.save_pretrained(folder, safe_serialization=True)
+    save_lora(translator.inner, folder)

@@ -189,7 +189,7 @@ def _manifest(job: TranslationJob, staging: Path, metrics: dict[str, Any], golde
         languages=job.recipe.languages,
         directions=job.recipe.directions,
         description=job.recipe.description,
-        parent=f"{parent.name}@{parent.version}" if parent else None,
+        parent=parent.named if parent else None,
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
         data=job.pairs.sources,
         metrics=metrics,

@@ -1,0 +1,232 @@
+"""Language adapters: trained from unlabelled text, put under a task adapter, exchanged row by row while served."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import peft
+import pytest
+import torch
+import yaml
+from fastapi.testclient import TestClient
+
+from polygraft.adapter import LAYOUT, load_adapter, load_manifest
+from polygraft.backbone import load_backbone
+from polygraft.errors import DataError, InvalidRow, PolygraftError, RecipeError, UnknownAdapter
+from polygraft.library import Library
+from polygraft.recipe import LanguageRecipe, Recipe, load_recipe
+from polygraft.report import results_table
+from polygraft.runtime.engine import Engine
+from polygraft.runtime.rows import Classified, Layer, Row
+from polygraft.serve.api import create_app
+from polygraft.serve.host import Host
+from polygraft.tasks.classification import softmax
+from polygraft.text import load_encoder, pad
+from polygraft.training.job import prepare as prepare_task
+from polygraft.training.language.job import prepare
+from polygraft.training.language.train import train
+from polygraft.training.model import pool
+from polygraft.training.train import train as train_task
+
+WORDS = ["win", "free", "cash", "prize", "call", "now", "text", "hello", "mum", "dinner", "train", "late", "see", "you", "soon"]
+TEXT = "win a free cash prize now"
+
+
+def language(folder: Path, **changes: object) -> Path:
+    """A recipe with text in a fixed order of words, so that a masked one can be guessed."""
+    folder.mkdir(parents=True)
+    lines = [" ".join((WORDS * 2)[i : i + 3 + j]) for i in range(len(WORDS)) for j in range(4)]
+    (folder / "text.txt").write_text("\n".join(lines), encoding="utf-8")
+    content = {
+        "name": folder.name, "task": "language", "languages": ["yo"],
+        "data": {"train": [{"file": "text.txt"}], "dev_rows": 10}, "lora": {"r": 12, "alpha": 12},
+        "training": {"steps": 40, "tokens": 256, "learning_rate": 0.02, "evaluations": 2, "bf16": False},
+    }  # fmt: skip
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(content | changes), encoding="utf-8")
+    return folder / "recipe.yaml"
+
+
+def made(file: Path, backbone: Path) -> Path:
+    recipe = load_recipe(file)
+    assert isinstance(recipe, LanguageRecipe)
+    train(prepare(recipe, file, backbone), file.parent)
+    return file.parent
+
+
+@pytest.fixture(scope="module")
+def shelf(writing_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two language adapters, and a task adapter trained on top of the first."""
+    root = tmp_path_factory.mktemp("shelf")
+    made(language(root / "lang-yo"), writing_backbone)
+    made(language(root / "lang-haw", languages=["haw"], lora={"r": 32, "alpha": 32}, training={"objective": "denoise", "steps": 30, "learning_rate": 0.03,
+         "bf16": False}), writing_backbone)  # fmt: skip
+    folder = root / "spam-yo"
+    folder.mkdir()
+    spam, ham = ["win a free", "claim cash", "free prize"], ["hello mum", "see you", "dinner soon"]
+    for split, ends in (("train", ("now", "call", "text", "tonight")), ("dev", ("late", "train"))):
+        rows = [{"text": f"{t} {e}", "label": y} for y, some in (("spam", spam), ("ham", ham)) for t in some for e in ends]
+        (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    content = {
+        "name": "spam-yo", "languages": ["en"], "stack": ["lang-yo"], "data": {"train": "train.jsonl", "dev": "dev.jsonl"},
+        "lora": {"r": 4}, "training": {"epochs": 6, "batch_size": 8, "learning_rate": 0.02, "bf16": False},
+    }  # fmt: skip
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    recipe = load_recipe(folder / "recipe.yaml")
+    assert isinstance(recipe, Recipe)
+    train_task(prepare_task(recipe, folder / "recipe.yaml", writing_backbone), folder)
+    return root
+
+
+@pytest.fixture(scope="module")
+def engine(writing_backbone: Path, shelf: Path) -> Iterator[Engine]:
+    engine = Engine(writing_backbone, precision="fp32", slots=8)
+    for name in ("lang-yo", "lang-haw", "spam-yo"):
+        engine.add(shelf / name)
+    yield engine
+    engine.close()
+
+
+@torch.no_grad()
+def by_peft(backbone: Path, shelf: Path, language: str | None, weight: float = 1.0) -> dict[str, float]:
+    """Slow reference: peft's own concatenation of the two, and the head."""
+    model = peft.PeftModel.from_pretrained(load_backbone(backbone), shelf / "spam-yo", adapter_name="task")
+    if language:
+        model.load_adapter(shelf / language, adapter_name="language")
+        model.add_weighted_adapter(["language", "task"], [weight, 1.0], "both", combination_type="cat")
+        model.set_adapter("both")
+    batch = {k: torch.from_numpy(v) for k, v in pad(load_encoder(backbone).encode([TEXT]), 0).items()}
+    adapter = load_adapter(shelf / "spam-yo")
+    assert adapter.head
+    pooled = pool(model.eval()(**batch).last_hidden_state, batch["attention_mask"]).numpy()
+    return dict(zip(adapter.manifest.labels, softmax(adapter.head.logits(pooled))[0].tolist(), strict=True))
+
+
+def test_it_reads_better_than_the_bare_backbone_and_is_peft(shelf: Path, writing_backbone: Path) -> None:
+    for name, objective in (("lang-yo", "masked"), ("lang-haw", "denoise")):
+        manifest = load_manifest(shelf / name)
+        assert manifest.metrics["objective"] == objective
+        assert len(manifest.golden_vectors) == 4
+        assert peft.PeftModel.from_pretrained(load_backbone(writing_backbone), shelf / name).peft_config["default"].r in (
+            12,
+            32,
+        )
+    denoising = load_manifest(shelf / "lang-haw").metrics["denoising"]
+    assert denoising["adapter"] < denoising["bare"]
+    assert load_manifest(shelf / "spam-yo").stack == [load_manifest(shelf / "lang-yo").named]
+
+
+@pytest.mark.parametrize(
+    ("stack", "language", "weight"),
+    [
+        (None, "lang-yo", 1.0),
+        ((Layer("lang-haw"),), "lang-haw", 1.0),
+        ((Layer("lang-haw", 0.5),), "lang-haw", 0.5),
+        ((), None, 1.0),
+    ],
+)
+def test_a_row_is_answered_on_top_of_the_language_it_asks_for(
+    engine: Engine, writing_backbone: Path, shelf: Path, stack: tuple[Layer, ...] | None, language: str | None, weight: float
+) -> None:
+    """By itself and in a batch whose other rows have other stacks."""
+    wanted = by_peft(writing_backbone, shelf, language, weight)
+    row = Row("spam-yo", TEXT, under=stack)
+    for rows in ([row], [Row("spam-yo", TEXT, under=()), row, Row("spam-yo", "hello mum", under=(Layer("lang-haw", -1.0),))]):
+        answer = engine.answer(rows)[0 if len(rows) == 1 else 1]
+        assert isinstance(answer, Classified)
+        np.testing.assert_allclose([s.score for s in answer.labels], [wanted[s.label] for s in answer.labels], atol=1e-4)
+        assert [named.split("@")[0] for named in answer.stack] == ([language] if language else [])
+
+
+def test_the_languages_answer_differently(writing_backbone: Path, shelf: Path) -> None:
+    """Or the tests above would prove nothing."""
+    scores = [by_peft(writing_backbone, shelf, language)["spam"] for language in (None, "lang-yo", "lang-haw")]
+    assert min(abs(a - b) for a, b in zip(scores, [*scores[1:], scores[0]], strict=True)) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "says"),
+    [
+        (Row("lang-yo", TEXT), InvalidRow, "knows a language and no task"),
+        (Row("spam-yo", TEXT, under=(Layer("lang-ig"),)), UnknownAdapter, "lang-ig"),
+        (Row("spam-yo", TEXT, under=(Layer("lang-haw"),), language="sw"), InvalidRow, "made for en, haw"),
+    ],
+)
+def test_stacks_that_make_no_sense(engine: Engine, row: Row, kind: type[PolygraftError], says: str) -> None:
+    (answer,) = engine.answer([row])
+    assert isinstance(answer, kind)
+    assert says in str(answer)
+
+
+def test_without_the_language_it_was_trained_on_it_does_not_answer(writing_backbone: Path, shelf: Path) -> None:
+    engine = Engine(writing_backbone, precision="fp32", slots=8)
+    engine.add(shelf / "spam-yo")
+    (refused,), (said,) = engine.answer([Row("spam-yo", TEXT)]), engine.answer([Row("spam-yo", TEXT, under=())])
+    assert "it is not served" in str(refused)
+    assert isinstance(said, Classified)
+    engine.close()
+
+
+def test_slots_of_removed_languages_wait_for_no_one_and_come_back(writing_backbone: Path, shelf: Path) -> None:
+    engine = Engine(writing_backbone, precision="fp32", slots=8)
+    before = engine.bank.free
+    for name in ("lang-yo", "lang-haw", "spam-yo"):
+        engine.add(shelf / name)
+    assert before - engine.bank.free == 2 + 4 + 1, "ranks 12, 32 and 4 in slots of rank 8"
+    engine.answer([Row("spam-yo", TEXT)] * 3)
+    for name in ("lang-yo", "lang-haw", "spam-yo"):
+        engine.remove(name)
+    assert engine.bank.free == before
+    engine.close()
+
+
+def test_over_http(writing_backbone: Path, shelf: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(shelf, tmp_path / "library"))
+    host = Host(Engine(writing_backbone, precision="fp32", slots=8), Library(root))
+    client = TestClient(create_app(lambda: host), client=("127.0.0.1", 1))
+    names = ["lang-haw", "spam-yo"]
+    plain = client.post("/v1/classify", json={"adapter": "spam-yo", "text": TEXT}).json()["results"][0]
+    stacked = client.post("/v1/classify", json={"stack": names, "texts": [TEXT]}).json()["results"][0]
+    assert [plain["stack"], stacked["stack"]] == [[load_manifest(shelf / n).named] for n in ("lang-yo", "lang-haw")]
+    rows = [
+        {"stack": [{"adapter": "lang-haw", "weight": 1}, "spam-yo"], "text": TEXT}, {"adapter": "spam-yo", "text": TEXT},
+        {"stack": names, "adapter": "spam-yo", "text": TEXT}, {"stack": [], "text": TEXT},
+        {"stack": [{"adapter": "lang-haw", "weight": 9}, "spam-yo"], "text": TEXT},
+    ]  # fmt: skip
+    answers = client.post("/v1/batch", json={"rows": rows}).json()["results"]
+    assert answers[0]["score"] == pytest.approx(stacked["score"], abs=1e-4)
+    assert answers[1]["score"] == pytest.approx(plain["score"], abs=1e-4)
+    for answer, says in zip(answers[2:], ("either adapter or stack", "at least 1 item", "within ±4"), strict=True):
+        assert says in answer["error"]["message"]
+    listed = {a["name"]: a for a in client.get("/v1/adapters").json()["adapters"]}
+    assert listed["lang-haw"]["task"] == "language"
+    assert listed["spam-yo"]["stack"] == [load_manifest(shelf / "lang-yo").named]
+    host.engine.close()
+
+
+def test_recipes_that_cannot_be_trained(writing_backbone: Path, tmp_path: Path, shelf: Path) -> None:
+    few = language(tmp_path / "few", data={"train": [{"file": "text.txt"}], "dev_rows": 50})
+    lost = language(tmp_path / "lost", data={"train": [{"file": "nowhere.txt"}]})
+    mute = language(tmp_path / "mute", languages=["zu"], training={"objective": "denoise"})
+    for file, error, says in (
+        (few, DataError, "too few"),
+        (lost, DataError, "cannot be read"),
+        (mute, RecipeError, "use masked"),
+    ):
+        recipe = load_recipe(file)
+        assert isinstance(recipe, LanguageRecipe)
+        with pytest.raises(error, match=says):
+            prepare(recipe, file, writing_backbone)
+    task = load_recipe(shelf / "spam-yo" / LAYOUT.recipe)
+    assert isinstance(task, Recipe)
+    with pytest.raises(RecipeError, match="not a language adapter"):
+        prepare_task(task.model_copy(update={"stack": ["spam-yo"]}), shelf / "spam-yo" / LAYOUT.recipe, writing_backbone)
+
+
+def test_the_results_table_lists_them(shelf: Path) -> None:
+    table = results_table(Library(shelf))
+    assert "[lang-yo](lang-yo/README.md) | yo" in table
+    assert "[spam-yo](spam-yo/README.md) | en" in table
