@@ -93,6 +93,7 @@ class Manifest(BaseModel):
     backbone: str = Field(description="fingerprint of the backbone it was trained on; of its encoder, if it only reads")
     languages: list[str]
     labels: list[str] = []
+    heads: dict[str, list[str]] = Field({}, description="multi-task: labels of its further heads, by task")
     directions: list[tuple[str, str]] = Field([], description="translation: source and target languages")
     description: str = ""
     parent: str | None = Field(None, description="name@version it started from")
@@ -138,6 +139,7 @@ class Adapter:
     lora: Lora
     head: Head | None
     decoder_lora: Lora = field(default_factory=dict)
+    heads: dict[str, Head] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -201,11 +203,17 @@ def load_adapter(folder: Path, *, backbone: str | None = None) -> Adapter:
         return Adapter(manifest, inside, None, outside)
     if manifest.task == "language":
         return Adapter(manifest, lora, None)
-    head = _tensors(folder / LAYOUT.head, name)
-    shapes, labels = {key: value.shape for key, value in head.items()}, len(manifest.labels)
-    if set(head) != {"weight", "bias"} or shapes["weight"][0] != labels or shapes["bias"] != (labels,):
+    tensors, tasks = _tensors(folder / LAYOUT.head, name), {"": manifest.labels, **manifest.heads}
+    heads = {task: _head(tensors, f"{task}." if task else "", len(labels), name) for task, labels in tasks.items()}
+    return Adapter(manifest, lora, heads.pop(""), heads=heads)
+
+
+def _head(tensors: dict[str, Floats], prefix: str, labels: int, name: str) -> Head:
+    weight, bias = tensors.get(f"{prefix}weight"), tensors.get(f"{prefix}bias")
+    if weight is None or bias is None or len(weight) != labels or bias.shape != (labels,):
+        shapes = {key: value.shape for key, value in tensors.items()}
         raise AdapterError(f"adapter {name!r}: the head {shapes} does not fit its {labels} labels")
-    return Adapter(manifest, lora, Head(head["weight"], head["bias"]))
+    return Head(weight, bias)
 
 
 def by_part(lora: Lora) -> tuple[Lora, Lora]:

@@ -105,12 +105,37 @@ class _AdapterRecipe(_Frozen):
         return value
 
 
+class SourceRows(_Frozen):
+    """Rows of another adapter's recipe, trained on beside the target's: instance transfer."""
+
+    adapter: str = Field(description="a name beside this one; its labels must be this recipe's")
+    weight: float = Field(0.5, gt=0, description="mean weight of a source row in the loss; a target row's is 1")
+    by: Literal["even", "domain", "boosting"] = Field(
+        "domain",
+        description="even: all alike; domain: more for rows that look like the target's; boosting: less for those that "
+        "contradict it",
+    )
+
+
+Strategy = Literal["head", "lora", "parent", "mixed", "zero-shot", "multi-task"]
+
+
 class Recipe(_AdapterRecipe):
     """`recipe.yaml` of an adapter with a head."""
 
     task: Literal["classification"] = "classification"
     stack: list[str] = Field(
         [], description="language adapters it is trained on top of, frozen; exchanged when it is served (Pfeiffer et al. 2020)"
+    )
+    strategy: Strategy | None = Field(
+        None,
+        description="head: a linear head on the frozen backbone, in seconds; lora: on these rows alone; parent: starts from "
+        "another adapter; mixed: beside the rows of `source`; zero-shot: train and dev are a source language's, test is the "
+        "target's; multi-task: beside the tasks of `tasks`, with a head each. Left out: parent when there is one, else lora",
+    )
+    source: SourceRows | None = Field(None, description="for mixed")
+    tasks: list[str] = Field(
+        [], description="for multi-task: classifiers beside this one, whose rows are drawn by their number"
     )
     labels: list[str] | None = Field(None, description="left out: the labels of the training rows, sorted")
     positive: str | None = Field(None, description="the label whose own F1 is reported too (spam)")
@@ -123,6 +148,15 @@ class Recipe(_AdapterRecipe):
             raise ValueError(f"labels: {self.labels} repeats a label")
         if self.positive and self.labels and self.positive not in self.labels:
             raise ValueError(f"positive: {self.positive!r} is not among labels: {self.labels}")
+        needs = {"parent": self.parent, "mixed": self.source, "multi-task": self.tasks, "zero-shot": self.data.test}
+        if self.strategy in needs and not needs[self.strategy]:
+            field = {"mixed": "source", "multi-task": "tasks", "zero-shot": "data.test"}.get(self.strategy, self.strategy)
+            raise ValueError(f"strategy: {self.strategy} needs {field}")
+        if self.strategy in ("head", "lora") and self.parent:
+            raise ValueError(f"strategy: {self.strategy} starts from the bare backbone; leave parent out")
+        for field, strategy in (("source", "mixed"), ("tasks", "multi-task")):
+            if getattr(self, field) and self.strategy != strategy:
+                raise ValueError(f"{field}: only strategy {strategy} uses it")
         return self
 
 

@@ -62,8 +62,11 @@ def shelf(writing_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """Two language adapters, and a task adapter trained on top of the first."""
     root = tmp_path_factory.mktemp("shelf")
     made(language(root / "lang-yo"), writing_backbone)
-    made(language(root / "lang-haw", languages=["haw"], lora={"r": 32, "alpha": 32}, training={"objective": "denoise", "steps": 30, "learning_rate": 0.03,
-         "bf16": False}), writing_backbone)  # fmt: skip
+    other = {
+        "languages": ["haw"], "lora": {"r": 32, "alpha": 32},
+        "training": {"objective": "denoise", "steps": 30, "learning_rate": 0.03, "bf16": False},
+    }  # fmt: skip
+    made(language(root / "lang-haw", **other), writing_backbone)
     folder = root / "spam-yo"
     folder.mkdir()
     spam, ham = ["win a free", "claim cash", "free prize"], ["hello mum", "see you", "dinner soon"]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from polygraft.adapter import Manifest
+from polygraft.adapter import Adapter, Manifest
 from polygraft.backbone import BackboneFiles
 from polygraft.errors import InvalidRow, PolygraftError
 from polygraft.runtime import passage, prove
@@ -24,7 +24,7 @@ from polygraft.runtime.rows import Answer, Classified, Row, Translated
 from polygraft.runtime.scheduler import Scheduler
 from polygraft.runtime.search import Hypothesis
 from polygraft.runtime.writer import Writer
-from polygraft.tasks.classification import ranked
+from polygraft.tasks.classification import Head, ranked
 from polygraft.tasks.translation import direction_of
 from polygraft.text import Encoded, load_encoder, pad
 
@@ -128,6 +128,7 @@ class Engine:
             if not directions:
                 if row.target is not None:
                     raise InvalidRow(f"adapter {row.adapter!r} does not translate; leave the target out")
+                _head_of(held.resident.adapter, row.head)
                 return _Begun(row, held, [row.text[:MAX_CHARACTERS]])
             direction = direction_of(directions, row.language, row.target, row.adapter)
             pieces = passage.split(row.text, direction[0], passage.fits(self.encoder))
@@ -155,9 +156,9 @@ class Engine:
         adapter = begun.held.resident.adapter
         try:
             if begun.direction is None or self.writer is None:
-                assert adapter.head is not None
-                logits = adapter.head.logits(begun.encoded[0].result()[None])[0]
-                found = ranked(logits, adapter.manifest.labels, top_k)
+                head, labels = _head_of(adapter, begun.row.head)
+                logits = head.logits(begun.encoded[0].result()[None])[0]
+                found = ranked(logits, labels, top_k)
                 return Classified(adapter.name, adapter.version, found, begun.held.names)
             return self._translated(begun, [w.result() for w in begun.written], self.writer)
         except Exception:
@@ -208,6 +209,17 @@ class Engine:
             done.set_result(one)
             written.append(self.writer.write(done, held.decoder_stack, target, Row("", "").search))
         return [self.writer.text(w.result()[0]) for w in written]
+
+
+def _head_of(adapter: Adapter, task: str | None) -> tuple[Head, list[str]]:
+    """The head for `task` (None: the adapter's own) and its labels. Raises `InvalidRow`."""
+    if task is None or task == adapter.name:
+        assert adapter.head is not None
+        return adapter.head, adapter.manifest.labels
+    if task not in adapter.heads:
+        there = ", ".join([adapter.name, *adapter.heads])
+        raise InvalidRow(f"adapter {adapter.name!r} has no head {task!r}; it has {there}")
+    return adapter.heads[task], adapter.manifest.heads[task]
 
 
 class _Begun:

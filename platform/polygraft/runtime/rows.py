@@ -28,8 +28,9 @@ class Row:
     """One text for one adapter, which answers; or for a stack of them, of which the last answers.
 
     `under`: the adapters below it, usually a language's; None: those it was trained on top of. `weight`: how much its own
-    update counts. `language`: that of the text; when given, it must be one the adapter was made for. `target` and `search`
-    are for translation: the language to write, needed when the adapter can write several, and how to look for it.
+    update counts. `head`: the task, for an adapter with several. `language`: that of the text; when given, it must be one the
+    adapter was made for. `target` and `search` are for translation: the language to write, needed when the adapter can write
+    several, and how to look for it.
     """
 
     adapter: str
@@ -39,6 +40,7 @@ class Row:
     target: str | None = None
     search: Search = field(default_factory=Search)
     under: tuple[Layer, ...] | None = None
+    head: str | None = None
     weight: float = 1.0
 
 

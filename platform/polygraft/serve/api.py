@@ -164,6 +164,6 @@ def _failure(code: str, message: str, status: int) -> JSONResponse:
 def _adapter_out(manifest: Manifest) -> AdapterOut:
     return AdapterOut(
         name=manifest.name, version=manifest.version, task=manifest.task, languages=manifest.languages,
-        labels=manifest.labels, directions=manifest.directions, parent=manifest.parent, stack=manifest.stack,
-        description=manifest.description,
+        labels=manifest.labels, heads=manifest.heads, directions=manifest.directions, parent=manifest.parent,
+        stack=manifest.stack, description=manifest.description,
     )  # fmt: skip

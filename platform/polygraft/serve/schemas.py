@@ -48,6 +48,7 @@ class RowIn(SearchIn):
         None, min_length=1, description="names or {adapter, weight}, in place of adapter: usually a language, then the task"
     )
     text: str
+    head: str | None = Field(None, description="the task, for an adapter with several heads")
     language: str | None = Field(None, description="ISO 639 code of the text; must be one the adapter was made for")
     truncate: bool = Field(False, description="read the beginning of a text that is too long, instead of an error")
     target: str | None = Field(None, description="language to write, for a translation adapter with several")
@@ -139,6 +140,7 @@ class AdapterOut(BaseModel):
     task: str
     languages: list[str]
     labels: list[str]
+    heads: dict[str, list[str]] = Field({}, description="labels of its further heads, by task")
     directions: list[tuple[str, str]] = Field([], description="translation: from, to")
     parent: str | None
     stack: list[str] = Field([], description="what it was trained on top of, and lies on unless the request says otherwise")
@@ -194,7 +196,7 @@ def read_row(raw: Any) -> Row | PolygraftError:
             *under, answers = [Layer(x) if isinstance(x, str) else Layer(x.adapter, x.weight) for x in row.stack]
         return Row(
             answers.adapter, row.text, row.language, row.truncate, row.target, row.search(),
-            None if under is None else tuple(under), answers.weight,
+            None if under is None else tuple(under), row.head, answers.weight,
         )  # fmt: skip
     except ValidationError as error:
         return InvalidRow("; ".join(_problem(e) for e in error.errors()))

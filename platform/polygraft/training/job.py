@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from polygraft.adapter import LAYOUT, load_adapter, load_manifest
 from polygraft.backbone import BackboneFiles, fingerprint
 from polygraft.data import Split, Splits, check_parent, load_splits, read_split
 from polygraft.errors import RecipeError
-from polygraft.recipe import AnyRecipe, Recipe
+from polygraft.recipe import AnyRecipe, Recipe, load_recipe
 from polygraft.runtime.graph import load_card
 from polygraft.text import Encoded, TextEncoder, load_encoder, pad
 from polygraft.training import model
@@ -34,6 +36,17 @@ class Job:
     parent_rows: Split | None
     allow_leak: str | None = None
     under: tuple[Path, ...] = ()
+    source_rows: Split | None = None
+    tasks: dict[str, Splits] = field(default_factory=dict)
+
+    @property
+    def transfers(self) -> bool:
+        """Whether it is given anything beside the target's rows and the backbone."""
+        return bool(self.parent or self.source_rows or self.tasks or self.under)
+
+    def alone(self) -> Job:
+        """The same on the target's rows alone: what a gain from transfer is measured against."""
+        return replace(self, parent=None, parent_labels=None, parent_rows=None, source_rows=None, tasks={}, under=())
 
     def train_rows(self, seed: int) -> Split:
         """What the run with `seed` is trained on."""
@@ -72,7 +85,39 @@ def prepare(recipe: Recipe, recipe_file: Path, backbone: Path, *, allow_leak: st
         parent_rows = read_split(parent / LAYOUT.recipe, "train")
         check_parent(recipe, parent.name, parent_rows, splits)
     under = tuple(find_under(name, folder, backbone) for name in recipe.stack)
-    return Job(recipe, recipe_file, backbone, sites, splits, parent, parent_labels, parent_rows, allow_leak, under)
+    return Job(
+        recipe, recipe_file, backbone, sites, splits, parent, parent_labels, parent_rows, allow_leak, under,
+        _source_rows(recipe, folder, splits) if recipe.source else None,
+        {name: _task(name, folder, allow_leak) for name in recipe.tasks},
+    )  # fmt: skip
+
+
+def _source_rows(recipe: Recipe, folder: Path, splits: Splits) -> Split:
+    """The rows of the recipe that `source` names. Raises `RecipeError` when there are none or they have other labels, and
+    `DataError` when one is a translation of a row this adapter is scored on."""
+    assert recipe.source
+    name = recipe.source.adapter
+    rows = read_split(_recipe_of(name, folder, "source.adapter"), "train")
+    if rows is None or not set(rows.labels) <= set(splits.labels):
+        why = "cannot be read on this machine" if rows is None else f"have labels {sorted(set(rows.labels))}"
+        raise RecipeError(str(folder / LAYOUT.recipe), [f"source.adapter: the rows of {name} {why}"])
+    check_parent(recipe, name, rows, splits)
+    return rows
+
+
+def _task(name: str, folder: Path, allow_leak: str | None) -> Splits:
+    file = _recipe_of(name, folder, "tasks")
+    recipe = load_recipe(file)
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(str(folder / LAYOUT.recipe), [f"tasks: {name} is not a classifier"])
+    return load_splits(recipe, file.parent, allow_leak=allow_leak)
+
+
+def _recipe_of(name: str, folder: Path, field: str) -> Path:
+    file = folder.parent / name / LAYOUT.recipe
+    if not file.is_file():
+        raise RecipeError(str(folder / LAYOUT.recipe), [f"{field}: no {LAYOUT.recipe} of {name!r} in {folder.parent}"])
+    return file
 
 
 def check_lora(recipe: AnyRecipe, file: Path, parent: Path, sites: list[str]) -> None:
@@ -100,11 +145,13 @@ def batches_of(rows: list[Encoded], pad_id: int) -> list[dict[str, Any]]:
     return [pad(rows[i : i + SCORING_BATCH], pad_id) for i in range(0, len(rows), SCORING_BATCH)]
 
 
-def predict(classifier: model.Classifier, encoder: TextEncoder, texts: list[str], labels: list[str]) -> list[str]:
-    """The likeliest label of each text, scored in batches of similar length."""
+def predict(
+    classifier: model.Classifier, encoder: TextEncoder, texts: list[str], labels: list[str], head: nn.Module | None = None
+) -> list[str]:
+    """The likeliest label of each text, scored in batches of similar length; by its own head, or another that it has."""
     rows = encoder.encode(texts)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    logits = model.logits_of(classifier, batches_of([rows[i] for i in order], encoder.pad_id))
+    logits = model.logits_of(classifier, batches_of([rows[i] for i in order], encoder.pad_id), head=head)
     out = [""] * len(rows)
     for i, choice in zip(order, logits.argmax(axis=1), strict=True):
         out[i] = labels[choice]

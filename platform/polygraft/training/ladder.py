@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sklearn.linear_model import LogisticRegression
-
 from polygraft import evaluate
 from polygraft.adapter import LAYOUT, load_manifest
 from polygraft.backbone import load_backbone
@@ -21,6 +19,7 @@ from polygraft.data import Split
 from polygraft.evaluate import Metric
 from polygraft.recipe import Recipe, load_recipe
 from polygraft.training import model
+from polygraft.training.head import regression
 from polygraft.training.job import Job, encoder_of, find_adapter, predict
 from polygraft.training.vectors import sentence_vectors
 
@@ -71,6 +70,17 @@ def climb(job: Job, ours: Runs, alone: Runs | None) -> dict[str, Any]:
     return figures
 
 
+def other_heads(job: Job, classifiers: Sequence[model.Classifier]) -> dict[str, Any]:
+    """Macro-F1 of each further head of a multi-task adapter on its own held-out rows."""
+    found = {}
+    for number, (name, splits) in enumerate(job.tasks.items()):
+        split = splits.test or splits.dev
+        runs = [predict(c, encoder_of(job), split.texts, splits.labels, c.others[number]) for c in classifiers]
+        figure = evaluate.bootstrap(split.labels, runs, evaluate.macro_f1).record()
+        found[name] = {"split": "test" if splits.test else "dev", "rows": len(split), "macro_f1": figure}
+    return found
+
+
 def verdict(gain: evaluate.Interval) -> str:
     """`helps` or `harms` when the 95% interval excludes zero, else `no evidence`."""
     if gain.low > 0:
@@ -86,9 +96,8 @@ def _head(job: Job, drawn: Sequence[Split]) -> Runs:
     ours, theirs = (sentence_vectors(body, encoder, list(texts)) for texts in (every, job.held_out[1].texts))
     runs = []
     for rows in drawn:
-        model = LogisticRegression(C=10, max_iter=2000, class_weight="balanced")
-        model.fit(ours[[place[text] for text in rows.texts]], rows.labels)
-        runs.append([str(label) for label in model.predict(theirs)])
+        head = regression().fit(ours[[place[text] for text in rows.texts]], rows.labels)
+        runs.append([str(label) for label in head.predict(theirs)])
     return runs
 
 

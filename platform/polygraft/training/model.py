@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,26 +31,54 @@ class Classifier(nn.Module):
     def __init__(self, adapted: peft.PeftModel, labels: int, class_weights: Sequence[float] | None) -> None:
         super().__init__()
         self.adapted = adapted
-        self.head = nn.Linear(adapted.config.hidden_size, labels)
-        nn.init.normal_(self.head.weight, std=0.02)
-        nn.init.zeros_(self.head.bias)
-        weights = None if class_weights is None else torch.tensor(class_weights)
-        self.loss = nn.CrossEntropyLoss(weight=weights)
+        self.head, self.class_weights = _fresh_head(adapted, labels), _or_ones(class_weights, labels)
+        self.others, self.other_weights, self.other_names = nn.ModuleList(), list[torch.Tensor](), list[str]()
+
+    def add_head(self, name: str, labels: int, class_weights: Sequence[float] | None) -> None:
+        """A head for another task, whose rows have `task` 1 for the first one added, 2 for the next ..."""
+        self.others.append(_fresh_head(self.adapted, labels))
+        self.other_names.append(name)
+        self.other_weights.append(_or_ones(class_weights, labels))
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor,
-        labels: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None, weights: torch.Tensor | None = None, task: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:  # fmt: skip
+        """`weights` float [rows]: of each row in the loss; `task` int64 [rows]: which head it is for (0: this adapter's own).
+        The logits are its own head's."""
         states = self.adapted(
             input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
         ).last_hidden_state
-        logits = self.head(pool(states.float(), attention_mask))
-        return {"logits": logits} if labels is None else {"loss": self.loss(logits, labels), "logits": logits}
+        pooled = pool(states.float(), attention_mask)
+        logits = self.head(pooled)
+        if labels is None:
+            return {"logits": logits}
+        counts = torch.ones(len(labels), device=labels.device) if weights is None else weights
+        task = torch.zeros_like(labels) if task is None else task
+        loss, total = pooled.new_zeros(()), pooled.new_zeros(())
+        heads = [(self.head, self.class_weights), *zip(self.others, self.other_weights, strict=True)]
+        for number, (head, class_weights) in enumerate(heads):
+            mine = task == number
+            of_row = counts[mine] * class_weights.to(labels.device)[labels[mine]]
+            losses = nn.functional.cross_entropy(head(pooled[mine]), labels[mine], reduction="none")
+            loss, total = loss + (of_row * losses).sum(), total + of_row.sum()
+        return {"loss": loss / total, "logits": logits}
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Only what is trained: a checkpoint does not repeat the backbone."""
         trained = {name for name, p in self.named_parameters() if p.requires_grad}
         return {k: v for k, v in super().state_dict(*args, **kwargs).items() if k in trained}
+
+
+def _fresh_head(adapted: peft.PeftModel, labels: int) -> nn.Linear:
+    head = nn.Linear(adapted.config.hidden_size, labels)
+    nn.init.normal_(head.weight, std=0.02)
+    nn.init.zeros_(head.bias)
+    return head
+
+
+def _or_ones(class_weights: Sequence[float] | None, labels: int) -> torch.Tensor:
+    return torch.ones(labels) if class_weights is None else torch.tensor(class_weights)
 
 
 def pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -101,7 +130,8 @@ def build(
     put_under(adapted, under)
     classifier = Classifier(adapted, len(labels), class_weights)
     if parent is not None and list(parent_labels or []) == list(labels):
-        classifier.head.load_state_dict(load_file(parent / LAYOUT.head))
+        theirs = load_file(parent / LAYOUT.head)
+        classifier.head.load_state_dict({name: theirs[name] for name in ("weight", "bias")})
     return classifier
 
 
@@ -119,8 +149,9 @@ def put_under(adapted: peft.PeftModel, under: Sequence[Path]) -> None:
 def save(classifier: Classifier, folder: Path) -> None:
     """Write PEFT's two files and the head into `folder`."""
     save_lora(classifier.adapted, folder)
-    head = {name: p.detach().float().cpu().contiguous() for name, p in classifier.head.named_parameters()}
-    save_file(head, folder / LAYOUT.head)
+    heads = {"": classifier.head} | {f"{n}.": h for n, h in zip(classifier.other_names, classifier.others, strict=True)}
+    tensors = {f"{task}{n}": p.detach().float().cpu() for task, head in heads.items() for n, p in head.named_parameters()}
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / LAYOUT.head)
 
 
 def save_lora(adapted: peft.PeftModel, folder: Path) -> None:
@@ -131,17 +162,17 @@ def save_lora(adapted: peft.PeftModel, folder: Path) -> None:
 
 
 @torch.no_grad()
-def logits_of(classifier: Classifier, batches: Sequence[dict[str, Any]], *, bare: bool = False) -> np.ndarray:
-    """Logits [rows, labels] of padded numpy batches; `bare` switches the LoRA off."""
+def logits_of(
+    classifier: Classifier, batches: Sequence[dict[str, Any]], *, bare: bool = False, head: nn.Module | None = None
+) -> np.ndarray:
+    """Logits [rows, labels] of padded numpy batches, of its own head or of `head`; `bare` switches the LoRA off."""
     classifier.eval()
     out = []
     for batch in batches:
         inputs = {name: torch.from_numpy(value) for name, value in batch.items()}
-        if bare:
-            with classifier.adapted.disable_adapter():
-                out.append(classifier(**inputs)["logits"])
-        else:
-            out.append(classifier(**inputs)["logits"])
+        with classifier.adapted.disable_adapter() if bare else contextlib.nullcontext():
+            states = classifier.adapted(**inputs).last_hidden_state
+        out.append((head or classifier.head)(pool(states, inputs["attention_mask"])))
     return torch.cat(out).float().numpy()
 
 

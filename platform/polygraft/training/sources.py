@@ -86,7 +86,7 @@ def attempt(
     for one in [*chosen, Candidate(None, [])]:
         short = _short(job, library, one, epochs)
         with tempfile.TemporaryDirectory() as work:
-            run = train_seed(short, 0, Path(work), short.parent)
+            run = train_seed(short, 0, Path(work))
         tried.append(replace(one, dev_score=round(run.dev_score, 2)))
     return sorted(tried, key=lambda c: -(c.dev_score or 0.0))
 

@@ -10,13 +10,14 @@ import datetime
 import shutil
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from rich.console import Console
 from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
 
@@ -29,8 +30,11 @@ from polygraft.training import ladder, model, parallel
 from polygraft.training.card import write_card
 from polygraft.training.finish import finish, made_with
 from polygraft.training.golden import choose_golden
+from polygraft.training.head import fit_head
 from polygraft.training.job import SCORING_BATCH, Job, encoder_of, predict
+from polygraft.training.mixing import source_weights
 from polygraft.training.progress import RichProgress
+from polygraft.training.run import Run
 from polygraft.training.speed import bf16_wanted
 
 SHOTS = (10, 50, 100)
@@ -49,16 +53,18 @@ def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | N
     parallel.check(job)
     work = output / ".training" / job.key
     work.mkdir(parents=True, exist_ok=True)
-    runs = [train_seed(job, seed, work / f"seed-{seed}", job.parent) for seed in job.recipe.training.seeds]
+    runs = [train_seed(job, seed, work / f"seed-{seed}") for seed in job.recipe.training.seeds]
     best = max(runs, key=lambda run: run.dev_score)
     alone = None
-    if full_ladder and job.parent:
-        alone = [train_seed(job, seed, work / f"alone-{seed}", None) for seed in job.recipe.training.seeds]
+    if full_ladder and job.transfers:
+        alone = [train_seed(job.alone(), seed, work / f"alone-{seed}") for seed in job.recipe.training.seeds]
     say.print("scoring baselines")
     metrics = ladder.climb(job, [r.predicted for r in runs], [r.predicted for r in alone] if alone else None)
     if full_ladder:
         metrics["curve"] = _learning_curve(job, work, metrics["ladder"])
     metrics["seeds"] = {str(run.seed): {"dev_macro_f1": round(run.dev_score, 2), "epochs": run.epochs} for run in runs}
+    if job.tasks:
+        metrics["heads"] = ladder.other_heads(job, [run.classifier for run in runs])
     metrics["leaks"] = job.splits.leaks
     metrics["made_with"] = made_with(started)
     model.put_under(best.classifier.adapted, [])  # goldens are its own answers, whatever it lies on
@@ -71,17 +77,6 @@ def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | N
     return manifest
 
 
-@dataclass(frozen=True)
-class Run:
-    """A trained classifier, its dev macro-F1 and its answers to the held-out rows."""
-
-    seed: int
-    classifier: model.Classifier
-    dev_score: float
-    predicted: list[str]
-    epochs: float
-
-
 def _learning_curve(job: Job, work: Path, whole: dict[str, Any]) -> dict[str, list[dict[str, float]]]:
     """Macro-F1 with its interval at no target rows, at `SHOTS` rows a label and at all, of the recipe and of TF-IDF."""
     split, most = job.held_out[1], max(Counter(job.splits.train.labels).values())
@@ -91,22 +86,31 @@ def _learning_curve(job: Job, work: Path, whole: dict[str, Any]) -> dict[str, li
     for shots in (s for s in SHOTS if s < most):
         data = job.recipe.data.model_copy(update={"shots": shots})
         few, seeds = replace(job, recipe=job.recipe.model_copy(update={"data": data})), job.recipe.training.seeds
-        ours = [train_seed(few, seed, work / f"shots-{shots}-{seed}", job.parent).predicted for seed in seeds]
+        ours = [train_seed(few, seed, work / f"shots-{shots}-{seed}").predicted for seed in seeds]
         theirs = [tfidf(few.train_rows(seed), split.texts) for seed in seeds]
         for rung, runs in (("adapter", ours), ("tfidf", theirs)):
             points[rung].append({"shots": shots, **bootstrap(split.labels, runs, macro_f1).record()})
     return {rung: [*some, {"shots": most, **whole[rung]["macro_f1"]}] for rung, some in points.items()}
 
 
-def train_seed(job: Job, seed: int, work: Path, parent: Path | None) -> Run:
+def train_seed(job: Job, seed: int, work: Path) -> Run:
     """One run of the recipe; its checkpoints lie in `work`, from where it goes on."""
     recipe, labels = job.recipe, job.splits.labels
     options = recipe.training
     transformers.set_seed(seed)
+    if recipe.strategy == "head":
+        return fit_head(job, seed)
+    balanced = options.class_weights == "balanced"
     rows = job.train_rows(seed)
-    weights = _class_weights(rows, labels) if options.class_weights == "balanced" else None
-    classifier = model.build(recipe, job.backbone, job.sites, labels, weights, parent, job.parent_labels, job.under)
+    weights = _class_weights(rows, labels) if balanced else None
+    classifier = model.build(recipe, job.backbone, job.sites, labels, weights, job.parent, job.parent_labels, job.under)
     encoder = encoder_of(job)
+    lessons = [_dataset(encoder, rows, labels)]
+    if job.source_rows:
+        lessons.append(_dataset(encoder, job.source_rows, labels, source_weights(job, rows).tolist()))
+    for number, (name, splits) in enumerate(job.tasks.items(), 1):
+        classifier.add_head(name, len(splits.labels), _class_weights(splits.train, splits.labels) if balanced else None)
+        lessons.append(_dataset(encoder, splits.train, splits.labels, task=number))
     bf16 = bf16_wanted(options.bf16, lambda: classifier(**_some_rows()))
     arguments = TrainingArguments(
         output_dir=str(work),
@@ -137,7 +141,7 @@ def train_seed(job: Job, seed: int, work: Path, parent: Path | None) -> Run:
     trainer = Trainer(
         model=classifier,
         args=arguments,
-        train_dataset=_dataset(encoder, rows, labels),
+        train_dataset=concatenate_datasets(lessons),
         eval_dataset=_dataset(encoder, job.splits.dev, labels),
         data_collator=lambda rows: _collate(rows, encoder.pad_id),
         compute_metrics=lambda p: {"macro_f1": macro_f1(p.label_ids, p.predictions.argmax(-1))},
@@ -157,7 +161,9 @@ def _some_rows() -> dict[str, torch.Tensor]:
     return {"input_ids": x, "attention_mask": torch.ones_like(x), "token_type_ids": torch.zeros_like(x)}
 
 
-def _dataset(encoder: TextEncoder, split: Split, labels: list[str]) -> Dataset:
+def _dataset(
+    encoder: TextEncoder, split: Split, labels: list[str], weights: Sequence[float] | None = None, task: int = 0
+) -> Dataset:
     rows = encoder.encode(split.texts)
     return Dataset.from_dict(
         {
@@ -165,6 +171,8 @@ def _dataset(encoder: TextEncoder, split: Split, labels: list[str]) -> Dataset:
             "token_type_ids": [r.cases for r in rows],
             "length": [len(r) for r in rows],
             "labels": [labels.index(label) for label in split.labels],
+            "weights": [float(w) for w in (weights if weights is not None else [1.0] * len(split))],
+            "task": [task] * len(split),
         }
     )
 
@@ -172,7 +180,7 @@ def _dataset(encoder: TextEncoder, split: Split, labels: list[str]) -> Dataset:
 def _collate(rows: list[dict[str, Any]], pad_id: int) -> dict[str, torch.Tensor]:
     batch = pad([Encoded(r["input_ids"], r["token_type_ids"]) for r in rows], pad_id)
     tensors = {name: torch.from_numpy(value) for name, value in batch.items()}
-    return tensors | {"labels": torch.tensor([r["labels"] for r in rows])}
+    return tensors | {name: torch.tensor([r[name] for r in rows]) for name in ("labels", "weights", "task")}
 
 
 def _class_weights(train: Split, labels: list[str]) -> list[float]:
@@ -189,6 +197,7 @@ def _manifest(job: Job, staging: Path, metrics: dict[str, Any], golden: list[Gol
         backbone=encoder_part(fingerprint(job.backbone)),
         languages=job.recipe.languages,
         labels=job.splits.labels,
+        heads={name: splits.labels for name, splits in job.tasks.items()},
         description=job.recipe.description,
         parent=parent.named if parent else None,
         stack=[load_manifest(folder).named for folder in job.under],

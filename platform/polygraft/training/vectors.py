@@ -22,13 +22,16 @@ def mean_pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def sentence_vectors(model: PreTrainedModel, encoder: TextEncoder, texts: Sequence[str], batch: int = 64) -> Vectors:
-    """Unit mean-pooled vectors, float32 [len(texts), hidden]."""
+def sentence_vectors(
+    model: PreTrainedModel, encoder: TextEncoder, texts: Sequence[str], batch: int = 64, *, unit: bool = True
+) -> Vectors:
+    """Mean-pooled vectors, of unit length unless told otherwise, float32 [len(texts), hidden]."""
     rows = encoder.encode(texts)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     out = np.zeros((len(rows), model.config.hidden_size), np.float32)
     for start in range(0, len(order), batch):
         picked = order[start : start + batch]
         inputs = {k: torch.from_numpy(v) for k, v in pad([rows[i] for i in picked], encoder.pad_id).items()}
-        out[picked] = mean_pool(model(**inputs).last_hidden_state, inputs["attention_mask"]).numpy()
+        states, mask = model(**inputs).last_hidden_state, inputs["attention_mask"]
+        out[picked] = (mean_pool if unit else pool)(states, mask).numpy()
     return out

@@ -1,0 +1,168 @@
+"""Each strategy of a recipe, trained on the tiny backbone and served."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from polygraft.adapter import load_adapter, load_manifest
+from polygraft.data import Split
+from polygraft.errors import DataError, InvalidRow, RecipeError
+from polygraft.recipe import Recipe, load_recipe
+from polygraft.runtime.engine import Engine
+from polygraft.runtime.rows import Classified, Row
+from polygraft.training import mixing
+from polygraft.training.job import Job, prepare
+from polygraft.training.train import train
+
+SPAM = [f"{a} {b} {c}" for a in ("win", "claim") for b in ("free", "cash", "prize") for c in ("now", "call", "text")]
+HAM = [f"{a} {b} {c}" for a in ("hello", "see") for b in ("mum", "dinner", "you") for c in ("soon", "tonight", "late")]
+
+
+def recipe(folder: Path, **changes: object) -> Path:
+    folder.mkdir(parents=True)
+    for split, part in (("train", slice(0, 12)), ("dev", slice(12, 15)), ("test", slice(15, 18))):
+        rows = [{"id": t, "text": t, "label": y} for y, some in (("spam", SPAM), ("ham", HAM)) for t in some[part]]
+        (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    content = {
+        "name": folder.name, "languages": ["en"], "lora": {"r": 4},
+        "data": {"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl"},
+        "training": {"epochs": 6, "batch_size": 8, "learning_rate": 0.02, "bf16": False},
+    }  # fmt: skip
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(content | changes), encoding="utf-8")
+    return folder / "recipe.yaml"
+
+
+def job_of(file: Path, backbone: Path) -> Job:
+    loaded = load_recipe(file)
+    assert isinstance(loaded, Recipe)
+    return prepare(loaded, file, backbone)
+
+
+def trained(file: Path, backbone: Path, *, full_ladder: bool = False) -> Path:
+    train(job_of(file, backbone), file.parent, full_ladder=full_ladder)
+    return file.parent
+
+
+@pytest.fixture
+def engine(backbone: Path) -> Iterator[Engine]:
+    engine = Engine(backbone, precision="int8", slots=4)
+    yield engine
+    engine.close()
+
+
+def label_of(engine: Engine, row: Row) -> str:
+    (answer,) = engine.answer([row])
+    assert isinstance(answer, Classified), answer
+    return answer.label
+
+
+def test_a_head_on_the_frozen_backbone_is_served_like_any_adapter(backbone: Path, engine: Engine, tmp_path: Path) -> None:
+    folder = trained(recipe(tmp_path / "quick", strategy="head"), backbone)
+    adapter, ladder = load_adapter(folder), load_manifest(folder).metrics["ladder"]
+    assert all(not b.any() for _, b in adapter.lora.values())
+    assert ladder["adapter"]["macro_f1"]["value"] >= ladder["head"]["macro_f1"]["value"] - 20
+    engine.add(folder)
+    assert label_of(engine, Row("quick", "win cash now")) == "spam"
+
+
+def test_the_heads_golden_is_not_met_by_another_backbones_vectors(backbone: Path, tmp_path: Path) -> None:
+    """A golden whose `bare` were the adapter's own answer could not fail, or would always."""
+    manifest = load_manifest(trained(recipe(tmp_path / "quick", strategy="head"), backbone))
+    gap = np.linalg.norm([np.subtract(g.logits, g.bare) for g in manifest.golden])
+    assert gap > 0.1
+
+
+def test_only_some_layers_are_adapted(backbone: Path, tmp_path: Path) -> None:
+    lora = {"r": 4, "layers": [1]}
+    folder = trained(recipe(tmp_path / "upper", lora=lora, strategy="lora"), backbone)
+    assert {site.split(".")[2] for site in load_adapter(folder).lora} == {"1"}
+    with pytest.raises(RecipeError, match="no layer 7"):
+        job_of(recipe(tmp_path / "none", lora={"layers": [1, 7]}), backbone)
+
+
+@pytest.mark.parametrize("by", ["even", "domain", "boosting"])
+def test_source_rows_count_as_much_as_the_recipe_says(backbone: Path, tmp_path: Path, by: str) -> None:
+    """And the gain is measured against the target's rows alone."""
+    recipe(tmp_path / "source", data={"train": "train.jsonl", "dev": "dev.jsonl"})
+    data = {"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl", "shots": 2}
+    source = {"adapter": "source", "weight": 0.25, "by": by}
+    file = recipe(tmp_path / "mixed", strategy="mixed", source=source, data=data)
+    job = job_of(file, backbone)
+    weights = mixing.source_weights(job, job.train_rows(0))
+    assert len(weights) == 24
+    assert weights.mean() == pytest.approx(0.25, abs=0.05)
+    if by == "even":
+        metrics = load_manifest(trained(file, backbone, full_ladder=True)).metrics
+        assert {"target_only", "adapter", "tfidf"} <= set(metrics["ladder"])
+        assert metrics["gain_from_transfer"]["over"] in ("tfidf", "head", "target_only")
+
+
+def test_domain_weights_prefer_rows_like_the_targets() -> None:
+    rng = np.random.default_rng(0)
+    target, near, far = (rng.normal(size=(40, 8)) * 0.1 + centre for centre in (np.eye(8)[0], np.eye(8)[0], np.eye(8)[1]))
+    weights = mixing.domain(target, np.concatenate([near, far]))
+    assert weights[:40].min() > weights[40:].max()
+
+
+def test_boosting_turns_from_source_rows_that_contradict_the_target() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(60, 8))
+    labels = ["a" if x[0] > 0 else "b" for x in vectors]
+    flipped = ["b" if y == "a" else "a" for y in labels]
+    weights = mixing.boosting(vectors[:20], labels[:20], vectors[20:], labels[20:40] + flipped[40:])
+    assert weights[:20].mean() > 3 * weights[20:].mean()
+
+
+def test_source_rows_that_are_translations_of_held_out_rows_are_refused(backbone: Path, tmp_path: Path) -> None:
+    leaky = {"train": "test.jsonl", "dev": "dev.jsonl", "id": "id"}
+    recipe(tmp_path / "source", data=leaky)
+    data = {"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl", "id": "id"}
+    file = recipe(tmp_path / "mixed", strategy="mixed", source={"adapter": "source"}, data=data)
+    with pytest.raises(DataError, match="6 rows are translations"):
+        job_of(file, backbone)
+
+
+def test_one_adapter_answers_several_tasks(backbone: Path, engine: Engine, tmp_path: Path) -> None:
+    other = recipe(tmp_path / "length")
+    for split in ("train", "dev", "test"):
+        texts = [json.loads(line)["text"] for line in (tmp_path / "length" / f"{split}.jsonl").read_text().split("\n")]
+        rows = [{"text": t, "label": ("early", "late", "never")[i % 3]} for i, t in enumerate(texts)]
+        (tmp_path / "length" / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    assert other.is_file()
+    folder = trained(recipe(tmp_path / "both", strategy="multi-task", tasks=["length"]), backbone)
+    manifest = load_manifest(folder)
+    assert manifest.heads == {"length": ["early", "late", "never"]}
+    assert 0 <= manifest.metrics["heads"]["length"]["macro_f1"]["value"] <= 100
+    engine.add(folder)
+    assert label_of(engine, Row("both", "win cash now")) == label_of(engine, Row("both", "win cash now", head="both")) == "spam"
+    assert label_of(engine, Row("both", "win cash now", head="length")) in ("early", "late", "never")
+    (wrong,) = engine.answer([Row("both", "win cash now", head="mood")])
+    assert isinstance(wrong, InvalidRow)
+    assert "it has both, length" in str(wrong)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"strategy": "mixed"}, "needs source"),
+        ({"strategy": "multi-task"}, "needs tasks"),
+        ({"strategy": "parent"}, "needs parent"),
+        ({"strategy": "head", "parent": "x"}, "leave parent out"),
+        ({"source": {"adapter": "x"}}, "only strategy mixed uses it"),
+        ({"strategy": "zero-shot", "data": {"train": "train.jsonl", "dev": "dev.jsonl"}}, "needs data.test"),
+    ],
+)
+def test_strategies_say_what_they_need(tmp_path: Path, changes: dict[str, object], says: str) -> None:
+    with pytest.raises(RecipeError, match=says):
+        load_recipe(recipe(tmp_path / "x", **changes))
+
+
+def test_few_shots_are_drawn_from_the_targets_rows(backbone: Path) -> None:
+    rows = Split([str(i) for i in range(20)], ["a", "b"] * 10, [])
+    assert [len(rows.few(shots, 0)) for shots in (1, 3, 50, None)] == [2, 6, 20, 20]
