@@ -80,12 +80,13 @@ def _judged(gain: dict[str, Any] | None) -> str:
 
 
 def _row(manifest: Manifest) -> str:
-    metrics, ladder = manifest.metrics, manifest.metrics["ladder"]
+    metrics, ladder = manifest.metrics, manifest.metrics.get("ladder", {})
+    where = f"{metrics['split']} ({metrics['rows']})" if ladder else "–"
     figures = [show(ladder.get(rung, {}).get("macro_f1")) for rung in RUNGS]
     return _line(
         [
-            _link(manifest), ", ".join(manifest.languages), f"{metrics['split']} ({metrics['rows']})", *figures,
-            show(metrics["over_tfidf"]), _judged(metrics.get("gain_from_transfer")),
+            _link(manifest), ", ".join(manifest.languages), where, *figures,
+            show(metrics.get("over_tfidf")), _judged(metrics.get("gain_from_transfer")),
         ]
     )  # fmt: skip
 
@@ -98,8 +99,8 @@ def _language_row(manifest: Manifest) -> str:
 
 
 def _positive_row(manifest: Manifest) -> str:
-    ladder = manifest.metrics["ladder"]
-    if "spam_f1" not in ladder["adapter"]:
+    ladder = manifest.metrics.get("ladder", {})
+    if "spam_f1" not in ladder.get("adapter", {}):
         return ""
     return _line([manifest.name, show(ladder["tfidf"]["spam_f1"]), show(ladder["adapter"]["spam_f1"])])
 

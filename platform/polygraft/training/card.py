@@ -62,6 +62,10 @@ def figures_table(metrics: dict[str, Any]) -> str:
         table.append(
             "\nRight answers for rows of each label, percent: " + ", ".join(f"{k} {v}" for k, v in recall.items()) + "."
         )
+    for task, figure in metrics.get("heads", {}).items():
+        told = f"{show(figure['macro_f1'])} on {figure['rows']} {figure['split']} rows"
+        table.append(f"\nHead `{task}` (macro-F1): {told}.")
+    table += _forgotten(metrics.get("forgetting", {}))
     gain = metrics.get("gain_from_transfer")
     if gain:
         over = RUNGS[gain.get("over", "target_only")]
@@ -69,3 +73,18 @@ def figures_table(metrics: dict[str, Any]) -> str:
             f"Gain from transfer over the best without it, {over} (paired, macro-F1): {show(gain)}: {gain['verdict']}."
         )
     return "\n".join(table)
+
+
+def _forgotten(found: dict[str, Any]) -> list[str]:
+    lines = []
+    if task := found.get("parent_task"):
+        lines.append(
+            f"\nThe parent's own task ({task['parent']}, {task['rows']} rows, macro-F1) by its head: {show(task['before'])} "
+            f"before, {show(task['after'])} with this adapter in its parent's place."
+        )
+    if losses := found.get("denoising"):
+        lines.append(
+            f"\nThe backbone's own objective on dev texts (nats a piece of what its decoder writes): {losses['bare']} bare, "
+            f"{losses['adapter']} with this adapter."
+        )
+    return lines

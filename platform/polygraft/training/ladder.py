@@ -66,7 +66,7 @@ def climb(job: Job, ours: Runs, alone: Runs | None) -> dict[str, Any]:
             key=lambda rung: figures["ladder"][rung]["macro_f1"]["value"],
         )
         gain = evaluate.paired_difference(split.labels, ours, rungs[over], evaluate.macro_f1)
-        figures["gain_from_transfer"] = gain.record() | {"verdict": verdict(gain), "over": over}
+        figures["gain_from_transfer"] = gain.record() | {"verdict": gain.verdict, "over": over}
     return figures
 
 
@@ -79,13 +79,6 @@ def other_heads(job: Job, classifiers: Sequence[model.Classifier]) -> dict[str, 
         figure = evaluate.bootstrap(split.labels, runs, evaluate.macro_f1).record()
         found[name] = {"split": "test" if splits.test else "dev", "rows": len(split), "macro_f1": figure}
     return found
-
-
-def verdict(gain: evaluate.Interval) -> str:
-    """`helps` or `harms` when the 95% interval excludes zero, else `no evidence`."""
-    if gain.low > 0:
-        return "helps"
-    return "harms" if gain.high < 0 else "no evidence"
 
 
 def _head(job: Job, drawn: Sequence[Split]) -> Runs:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import peft
 import torch
+from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -135,12 +136,16 @@ def build(
     return classifier
 
 
-def put_under(adapted: peft.PeftModel, under: Sequence[Path]) -> None:
-    """Let the adapters in these folders count too, frozen; none: only its own does."""
+def put_under(adapted: peft.PeftModel, under: Sequence[Path], weights: Sequence[float] | None = None) -> None:
+    """Let the adapters in these folders count too, frozen, each with its weight (1 when left out); none: only its own does."""
     names = [f"under_{i}" for i in range(len(under))]
     for name, folder in zip(names, under, strict=True):
         adapted.load_adapter(folder, adapter_name=name)
     adapted.base_model.set_adapter([*names, OWN])
+    for layer in adapted.modules():
+        if isinstance(layer, LoraLayer):
+            for name, weight in zip(names, weights or [], strict=False):
+                layer.set_scale(name, weight)
     for name, parameter in adapted.named_parameters():
         if any(f".{other}." in name for other in names):
             parameter.requires_grad = False

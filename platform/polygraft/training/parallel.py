@@ -22,20 +22,23 @@ HELD_OUT_ROWS, TRAINING_ROWS = 450, 10_000
 
 
 def check(job: Job) -> None:
-    """Raises `DataError` when `SUSPICIOUS` percent of dev or test look translated from the parent's training rows, unless the
-    job allows leaks. Says nothing when those rows are not on this machine."""
-    if job.parent_rows is None or job.allow_leak is not None:
+    """Raises `DataError` when `SUSPICIOUS` percent of dev or test look translated from the parent's training rows, or those of
+    another source, unless the job allows leaks. Says nothing when those rows are not on this machine."""
+    theirs = job.source_rows or job.parent_rows
+    if theirs is None or job.allow_leak is not None:
         return
+    source = job.recipe.source
+    giver = f"source {source.adapter}" if source else f"parent {job.recipe.parent}"
     body, encoder = load_backbone(job.backbone), encoder_of(job)
 
     def vectors(split: Split, most: int) -> Vectors:
         return sentence_vectors(body, encoder, thinned(split.texts, most))
 
-    trained = vectors(job.parent_rows, TRAINING_ROWS)
+    trained = vectors(theirs, TRAINING_ROWS)
     held_out = {"dev": job.splits.dev, "test": job.splits.test}
     shares = {name: translated(vectors(split, HELD_OUT_ROWS), trained) for name, split in held_out.items() if split}
     problems = [
-        f"{name}: {share:.0f}% of its rows look like translations of rows that parent {job.recipe.parent} was trained on; "
+        f"{name}: {share:.0f}% of its rows look like translations of rows that {giver} was trained on; "
         "split by message, a text and its translations on one side, or say why they may stay with --allow-leak REASON"
         for name, share in shares.items()
         if share >= SUSPICIOUS

@@ -31,7 +31,7 @@ def outdated(library: Library, backbone: str) -> list[Rebuild]:
     for name in library.names():
         folder = library.folder(name)
         manifest = load_manifest(folder)
-        if fits(manifest.backbone, backbone):
+        if fits(manifest.backbone, backbone) or not (folder / LAYOUT.recipe).is_file():  # or was combined, not trained
             continue
         recipe = load_recipe(folder / LAYOUT.recipe)
         needs[name] = {Path(other).name for other in [recipe.parent or "", *getattr(recipe, "stack", [])]}

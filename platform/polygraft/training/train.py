@@ -26,7 +26,7 @@ from polygraft.backbone import encoder_part, fingerprint
 from polygraft.data import Split
 from polygraft.evaluate import bootstrap, macro_f1, tfidf
 from polygraft.text import Encoded, TextEncoder, pad
-from polygraft.training import ladder, model, parallel
+from polygraft.training import forgetting, ladder, model, parallel
 from polygraft.training.card import write_card
 from polygraft.training.finish import finish, made_with
 from polygraft.training.golden import choose_golden
@@ -65,6 +65,7 @@ def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | N
     metrics["seeds"] = {str(run.seed): {"dev_macro_f1": round(run.dev_score, 2), "epochs": run.epochs} for run in runs}
     if job.tasks:
         metrics["heads"] = ladder.other_heads(job, [run.classifier for run in runs])
+    metrics["forgetting"] = forgetting.check(job, best.classifier)
     metrics["leaks"] = job.splits.leaks
     metrics["made_with"] = made_with(started)
     model.put_under(best.classifier.adapted, [])  # goldens are its own answers, whatever it lies on

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from polygraft.adapter import load_adapter
-from polygraft.backbone import BackboneFiles, fingerprint
+from polygraft.backbone import fingerprint
 from polygraft.data import read_texts, unreadable
 from polygraft.errors import DataError, RecipeError
-from polygraft.pieces import Pieces
 from polygraft.recipe import LanguageRecipe
 from polygraft.training import model
 from polygraft.training.job import check_lora, find_adapter, graph_sites
+from polygraft.training.language.denoising import start_of
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def prepare(recipe: LanguageRecipe, file: Path, backbone: Path) -> LanguageJob:
             raise RecipeError(str(file), [f"parent: {recipe.parent!r} is not a language adapter"])
         check_lora(recipe, file, parent, sites)
     model.pick_sites(recipe.lora, sites)
-    start = _tag(recipe.languages[0], backbone)
+    start = start_of(recipe.languages[0], backbone)
     if start is None and recipe.training.objective == "denoise":
         raise RecipeError(str(file), [f"training.objective: the backbone cannot write {recipe.languages[0]}; use masked"])
     texts, sources = _read(recipe, folder)
@@ -75,9 +75,3 @@ def _read(recipe: LanguageRecipe, folder: Path) -> tuple[list[str], list[dict[st
     if problems:
         raise DataError(f"data of {recipe.name}", problems)
     return list(texts), sources
-
-
-def _tag(language: str, backbone: Path) -> int | None:
-    file = BackboneFiles(backbone).decoder_tokenizer
-    pieces = Pieces(file) if file.is_file() else None
-    return pieces.start(language) if pieces and language in pieces.languages else None

@@ -26,6 +26,7 @@ from polygraft.training.finish import finish, made_with
 from polygraft.training.language import model
 from polygraft.training.language.batches import Noisy, rows_of, scoring_groups, training_groups
 from polygraft.training.language.card import write_card
+from polygraft.training.language.denoising import denoising
 from polygraft.training.language.job import LanguageJob
 from polygraft.training.model import save_lora
 from polygraft.training.progress import RichProgress
@@ -76,7 +77,7 @@ def train(job: LanguageJob, output: Path, *, full_ladder: bool = False, say: Con
         "dev_loss": round(float(trainer.state.best_metric or 0.0), 4),
     }  # fmt: skip
     if can_write:
-        metrics["denoising"] = _denoising(reader, Noisy(dev, scored, encoder, writes=True, seed=options.seed))
+        metrics["denoising"] = denoising(reader, Noisy(dev, scored, encoder, writes=True, seed=options.seed))
     metrics["made_with"] = made_with(started)
     golden = _goldens(job, reader)
     manifest = finish(
@@ -85,20 +86,6 @@ def train(job: LanguageJob, output: Path, *, full_ladder: bool = False, say: Con
     )  # fmt: skip
     shutil.rmtree(work.parent)
     return manifest
-
-
-@torch.no_grad()
-def _denoising(reader: model.Reader, batches: Noisy) -> dict[str, float]:
-    """Mean loss a piece, nats, of what the decoder writes: after the bare encoder and after the adapted one."""
-    sums, pieces = {"bare": 0.0, "adapter": 0.0}, 0
-    for i in range(len(batches)):
-        batch = batches[i]
-        count = int((batch["labels"] >= 0).sum())
-        pieces += count
-        sums["adapter"] += count * float(reader(**batch)["loss"])
-        with reader.adapted.disable_adapter():
-            sums["bare"] += count * float(reader(**batch)["loss"])
-    return {name: round(total / pieces, 4) for name, total in sums.items()}
 
 
 def _goldens(job: LanguageJob, reader: model.Reader) -> list[GoldenVector]:

@@ -12,7 +12,6 @@ from rich.progress import track
 
 from polygraft import evaluate_text
 from polygraft.backbone import load_seq2seq
-from polygraft.training.ladder import verdict
 from polygraft.training.translation.greedy import translate_passages
 from polygraft.training.translation.job import TranslationJob
 
@@ -50,9 +49,9 @@ def _figures(sources: list[str], references: list[str], written: dict[str, list[
     figures: dict[str, Any] = {"rows": len(references), "rungs": rungs, "signatures": plain["signatures"]}
     if "no_parent" in written:
         gain = evaluate_text.paired_difference(references, written["adapter"], written["no_parent"])
-        figures["gain_from_parent"] = gain.record() | {"verdict": verdict(gain)}
+        figures["gain_from_parent"] = gain.record() | {"verdict": gain.verdict}
     over = evaluate_text.paired_difference(references, written["adapter"], written["bare"])
-    figures["over_bare"] = over.record() | {"verdict": verdict(over)}
+    figures["over_bare"] = over.record() | {"verdict": over.verdict}
     figures["examples"] = _examples(sources, references, written["adapter"][0])
     return figures
 

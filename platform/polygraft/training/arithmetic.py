@@ -1,0 +1,90 @@
+"""Task arithmetic: an adapter that is a task's plus some others and minus some (Ilharco et al. 2023, section 2; for languages,
+task + target language - source language, Chronopoulou et al. 2024).
+
+Ranks side by side, so the sum is exact; a smaller rank is the best approximation of it. Does not: train, or say that it helped.
+"""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import peft
+import torch
+
+from polygraft.adapter import HASHED, LAYOUT, Golden, Manifest, load_adapter, load_manifest, publish, sha256
+from polygraft.backbone import encoder_part, fingerprint, load_backbone
+from polygraft.errors import AdapterError
+from polygraft.tasks.classification import Head
+from polygraft.text import load_encoder
+from polygraft.training.model import OWN, save_lora
+from polygraft.training.vectors import sentence_vectors
+
+
+def combine(
+    task: Path, plus: Sequence[Path], minus: Sequence[Path], output: Path, backbone: Path, *, rank: int | None = None
+) -> Manifest:
+    """Write the sum to `output`, whose name is the new adapter's; returns its manifest. Raises `AdapterError` for adapters that
+    do not fit, or a task that does not classify."""
+    others = [*plus, *minus]
+    found = [load_adapter(folder, backbone=fingerprint(backbone)) for folder in (task, *others)]
+    if found[0].head is None:
+        raise AdapterError(f"adapter {found[0].name!r} has no head; the first one must be a classifier")
+    writers = [adapter.name for adapter in found if adapter.manifest.directions]
+    if writers:
+        raise AdapterError(f"adapter {writers[0]!r} translates; only what sits on the encoder alone can be added")
+    names, weights = [f"part_{i}" for i in range(len(found))], [1.0] * (1 + len(plus)) + [-1.0] * len(minus)
+    model = peft.PeftModel.from_pretrained(load_backbone(backbone), task, adapter_name=names[0])
+    for name, folder in zip(names[1:], others, strict=True):
+        model.load_adapter(folder, adapter_name=name)
+    options = {"combination_type": "cat"} if rank is None else {"combination_type": "svd", "svd_rank": rank}
+    model.add_weighted_adapter(names, weights, OWN, **options)
+    model.set_adapter(OWN)
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output, prefix=".staging-") as made:
+        staging = Path(made)
+        save_lora(model, staging)
+        shutil.copyfile(task / LAYOUT.head, staging / LAYOUT.head)
+        manifest = _manifest(model.eval(), found[0].head, output.name, task, plus, minus, backbone, staging)
+        (staging / LAYOUT.manifest).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        (staging / LAYOUT.card).write_text(f"# {manifest.name}\n\n{manifest.description}\n", encoding="utf-8")
+        load_adapter(staging, backbone=manifest.backbone)
+        publish(staging, output)
+    return manifest
+
+
+def _manifest(
+    model: peft.PeftModel, head: Head, name: str, task: Path, plus: Sequence[Path], minus: Sequence[Path], backbone: Path,
+    staging: Path,
+) -> Manifest:  # fmt: skip
+    first, added, taken = load_manifest(task), [load_manifest(f) for f in plus], [load_manifest(f) for f in minus]
+    terms = " ".join([first.named, *(f"+ {m.named}" for m in added), *(f"- {m.named}" for m in taken)])
+    return Manifest(
+        format=1, name=name, backbone=encoder_part(fingerprint(backbone)),
+        languages=list(dict.fromkeys(x for m in added or [first] for x in m.languages)), labels=first.labels,
+        heads=first.heads, description=f"Task arithmetic, not trained and not scored: {terms}.", parent=first.named,
+        created=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        data=[source for m in (first, *added, *taken) for source in m.data], metrics={},
+        golden=_goldens(model, head, backbone, [g.text for g in first.golden]), files={n: sha256(staging / n) for n in HASHED},
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def _goldens(model: peft.PeftModel, head: Head, backbone: Path, texts: list[str]) -> list[Golden]:
+    encoder = load_encoder(backbone)
+
+    def logits() -> np.ndarray:
+        return head.logits(sentence_vectors(model, encoder, texts, unit=False))
+
+    ours = logits()
+    with model.disable_adapter():
+        bare = logits()
+    return [Golden(text=t, logits=_short(a), bare=_short(b)) for t, a, b in zip(texts, ours, bare, strict=True)]
+
+
+def _short(values: np.ndarray) -> list[float]:
+    return [round(float(x), 5) for x in values]
