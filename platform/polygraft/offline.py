@@ -17,16 +17,26 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import Progress
 
+from polygraft.adapter import Manifest, load_manifest
 from polygraft.errors import DataError, PolygraftError
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.rows import Row, Translated
+from polygraft.runtime.rows import Layer, Row, Translated
 
 CHUNK = 256
 
 
-def predict(engine: Engine, adapter: str, source: str, target: str, language: str | None = None) -> tuple[int, int]:
+def load(engine: Engine, folder: Path) -> Manifest:
+    """Add the adapter in `folder`, and what it was trained on top of, from the folders beside it. Raises as `Engine.add`."""
+    for named in load_manifest(folder).stack:
+        engine.add(folder.resolve().parent / named.split("@")[0])
+    return engine.add(folder)
+
+
+def predict(
+    engine: Engine, adapter: str, source: str, target: str, language: str | None = None, under: tuple[Layer, ...] | None = None
+) -> tuple[int, int]:
     """Answer every line of `source` into `target` ("-" is stdin or stdout). Returns (answered, failed). `language`: the one to
-    write, for a translation adapter with several.
+    write, for a translation adapter with several. `under`: as in a row.
 
     A file is written beside its place and moved there when complete. Raises `DataError` for a line that is not a JSON
     object with "text", before anything is written for a file.
@@ -36,7 +46,7 @@ def predict(engine: Engine, adapter: str, source: str, target: str, language: st
     with write(target) as out, Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(adapter, total=len(lines))
         for chunk in _chunks(lines):
-            rows = [Row(adapter, row["text"], target=language) for row in chunk]
+            rows = [Row(adapter, row["text"], target=language, under=under) for row in chunk]
             for row, answer in zip(chunk, engine.answer(rows, top_k=1), strict=True):
                 if isinstance(answer, PolygraftError):
                     failed += 1

@@ -16,12 +16,14 @@ import numpy as np
 from polygraft import evaluate
 from polygraft.adapter import LAYOUT, Manifest
 from polygraft.data import Split, read_split
+from polygraft.offline import load
 from polygraft.plots import bars, document, heat, intervals, lines, table, text
 from polygraft.report import WRITTEN_RUNGS, directions, show
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Classified, Row
 
 BINS, EXAMPLES, CLIPPED = 10, 8, 240
+SHOWN = {"name", "task", "languages", "labels", "directions", "parent", "stack", "description", "metrics"}
 NAMES = {
     "majority": "majority label", "tfidf": "TF-IDF", "head": "linear head, frozen", "tfidf_zero_shot": "TF-IDF, parent's rows",
     "zero_shot": "parent, zero-shot", "target_only": "LoRA without parent", "copy": "source copied",
@@ -33,10 +35,12 @@ def gather(engine: Engine, folders: Sequence[Path]) -> list[dict[str, Any]]:
     """What the page shows of each adapter, ready for JSON. Raises `AdapterError` for a folder that is none."""
     found = []
     for folder in folders:
-        manifest = engine.add(folder)
-        one = manifest.model_dump(include={"name", "languages", "labels", "directions", "parent", "description", "metrics"})
+        manifest = load(engine, folder)
+        one = manifest.model_dump(
+            include={"name", "languages", "task", "labels", "directions", "parent", "stack", "description", "metrics"}
+        )
         one["version"] = manifest.version
-        if not manifest.directions:
+        if manifest.labels:
             one |= _answered(engine, manifest, folder / LAYOUT.recipe)
         engine.remove(manifest.name)
         found.append(one)
@@ -94,7 +98,7 @@ def _examples(held_out: Split, ours: dict[int, str], theirs: Sequence[str]) -> d
 def page(found: Sequence[dict[str, Any]]) -> str:
     """HTML of what `gather` gave."""
     parts = ["<h1>Adapters</h1>"]
-    reading, writing = ([f for f in found if bool(f["directions"]) == written] for written in (False, True))
+    reading, writing, languages = ([f for f in found if f["task"] == task] for task in PARTS)
     if reading:
         rungs = [r for r in NAMES if any(r in f["metrics"]["ladder"] for f in reading)]
         grid = [[_value(f["metrics"]["ladder"].get(r, {}).get("macro_f1")) for r in rungs] for f in reading]
@@ -105,9 +109,13 @@ def page(found: Sequence[dict[str, Any]]) -> str:
         grid = [[_value(rungs.get(r, {}).get("chrf++")) for r in WRITTEN_RUNGS] for _, rungs in ways]
         names = [name for name, _ in ways]
         parts += ["<h2>chrF++ by direction</h2>", heat(grid, names, [NAMES[r] for r in WRITTEN_RUNGS], "", "")]
+    losses = {f["name"]: f["metrics"]["denoising"] for f in languages if "denoising" in f["metrics"]}
+    if losses:
+        series = {kind: {name: found[kind] for name, found in losses.items()} for kind in ("bare", "adapter")}
+        parts += ["<h2>Language adapters: the backbone's own objective on dev texts, nats a piece</h2>", bars(series)]
     for one in found:
         parts += [f"<h2>{text(one['name'])} <small>{one['version']}</small></h2>", f"<p>{text(one['description'])}</p>"]
-        parts += _written(one) if one["directions"] else _read(one)
+        parts += PARTS[one["task"]](one)
     return document("Adapters: " + ", ".join(f["name"] for f in found), parts)
 
 
@@ -149,6 +157,14 @@ def _written(one: dict[str, Any]) -> list[str]:
         )
         parts.append(f"<ul>{items}</ul>")
     return parts
+
+
+def _language(one: dict[str, Any]) -> list[str]:
+    found = one["metrics"]
+    return [f"<p>Objective {found['objective']}, dev loss {found['dev_loss']} on {found['rows']} rows.</p>"]
+
+
+PARTS = {"classification": _read, "translation": _written, "language": _language}
 
 
 def _last(metrics: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -13,13 +13,16 @@ import pytest
 import torch
 import yaml
 from fastapi.testclient import TestClient
+from typer.testing import CliRunner
 
 from polygraft.adapter import LAYOUT, load_adapter, load_manifest
 from polygraft.backbone import load_backbone
+from polygraft.cli import app
 from polygraft.errors import DataError, InvalidRow, PolygraftError, RecipeError, UnknownAdapter
 from polygraft.library import Library
 from polygraft.recipe import LanguageRecipe, Recipe, load_recipe
 from polygraft.report import results_table
+from polygraft.report_page import gather, page
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Classified, Layer, Row
 from polygraft.serve.api import create_app
@@ -233,3 +236,23 @@ def test_the_results_table_lists_them(shelf: Path) -> None:
     table = results_table(Library(shelf))
     assert "[lang-yo](lang-yo/README.md) | yo" in table
     assert "[spam-yo](spam-yo/README.md) | en" in table
+
+
+def test_a_page_about_all_three(writing_backbone: Path, shelf: Path) -> None:
+    engine = Engine(writing_backbone)
+    found = gather(engine, [shelf / name for name in ("lang-yo", "lang-haw", "spam-yo")])
+    engine.close()
+    shown = page(found)
+    assert "Objective denoise" in shown
+    assert "Confusion" in shown, "spam-yo was answered on top of lang-yo"
+
+
+def test_predict_stacks_too(writing_backbone: Path, shelf: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(json.dumps({"text": TEXT}), encoding="utf-8")
+    scores = []
+    for stack in ([], ["--stack", str(shelf / "lang-haw")]):
+        files = ["--input", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / "out.jsonl")]
+        done = CliRunner().invoke(app, ["predict", str(shelf / "spam-yo"), *files, *stack, "--backbone", str(writing_backbone)])
+        assert done.exit_code == 0, done.output
+        scores.append(json.loads((tmp_path / "out.jsonl").read_text(encoding="utf-8"))["score"])
+    assert scores[0] != scores[1]

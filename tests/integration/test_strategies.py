@@ -9,14 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from polygraft.adapter import load_adapter, load_manifest
+from polygraft.cli import app
 from polygraft.data import Split
 from polygraft.errors import DataError, InvalidRow, RecipeError
 from polygraft.recipe import Recipe, load_recipe
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Classified, Row
 from polygraft.training import mixing
+from polygraft.training.advise import rules
 from polygraft.training.job import Job, prepare
 from polygraft.training.train import train
 
@@ -166,3 +169,65 @@ def test_strategies_say_what_they_need(tmp_path: Path, changes: dict[str, object
 def test_few_shots_are_drawn_from_the_targets_rows(backbone: Path) -> None:
     rows = Split([str(i) for i in range(20)], ["a", "b"] * 10, [])
     assert [len(rows.few(shots, 0)) for shots in (1, 3, 50, None)] == [2, 6, 20, 20]
+
+
+@pytest.fixture(scope="module")
+def family(writing_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A mother with a test set, and her child."""
+    root = tmp_path_factory.mktemp("family")
+    trained(recipe(root / "mother"), writing_backbone)
+    trained(recipe(root / "child", parent="mother", languages=["yo"]), writing_backbone)
+    return root
+
+
+def test_what_a_child_forgets_of_its_parents_task_and_of_the_backbones_is_told(family: Path) -> None:
+    mother, found = load_manifest(family / "mother"), load_manifest(family / "child").metrics["forgetting"]
+    assert found["parent_task"]["parent"] == mother.named
+    assert found["parent_task"]["before"] == mother.metrics["ladder"]["adapter"]["macro_f1"]
+    assert 0 <= found["parent_task"]["after"]["value"] <= 100
+    assert found["denoising"]["bare"] > 0
+    assert found["denoising"]["bare"] != found["denoising"]["adapter"]
+    card = (family / "child" / "README.md").read_text(encoding="utf-8")
+    assert f"The parent's own task ({mother.named}, 6 rows, macro-F1)" in card
+    assert "parent_task" not in mother.metrics["forgetting"]
+
+
+def test_advice_names_the_figures_it_went_by(family: Path, writing_backbone: Path, tmp_path: Path) -> None:
+    file = recipe(tmp_path / "new", languages=["yo"])
+    options = ["--library", str(family), "--backbone", str(writing_backbone)]
+    shown = CliRunner().invoke(app, ["advise", str(file), *options, "--json"])
+    assert shown.exit_code == 0, shown.output
+    found = json.loads(shown.stdout)
+    assert found["rows"] == {"ham": 12, "spam": 12}
+    assert {one["name"] for one in found["sources"]} == {"mother", "child"}
+    assert set(found["dev"]) == {"tfidf", "head", "zero-shot mother", "zero-shot child"}
+    first = found["advice"][0]
+    assert first["strategy"] == "parent"
+    assert any(str(value) in first["why"] for value in found["dev"].values())
+    for_people = CliRunner().invoke(app, ["advise", str(file), *options])
+    assert "1. parent:" in for_people.stdout
+
+
+@pytest.mark.parametrize(
+    ("rarest", "alone", "given", "first"),
+    [
+        (5, {"tfidf": 60.0, "head": 70.0}, {"x": 80.0}, "parent"),
+        (5, {"tfidf": 60.0, "head": 70.0}, {}, "head"),
+        (400, {"tfidf": 90.0, "head": 80.0}, {"x": 70.0}, "lora"),
+        (100, {"tfidf": 90.0, "head": 80.0}, {"x": 70.0}, "parent"),
+    ],
+)
+def test_rules_of_thumb(rarest: int, alone: dict[str, float], given: dict[str, float], first: str) -> None:
+    told = [one.strategy for one in rules(rarest, alone, given, [])]
+    assert told[0] == first
+    assert ("TF-IDF" in told) == (alone["tfidf"] == 90.0)
+
+
+def test_task_arithmetic_by_command(family: Path, writing_backbone: Path, tmp_path: Path) -> None:
+    there = ["--plus", str(family / "child"), "--backbone", str(writing_backbone)]
+    done = CliRunner().invoke(app, ["combine", str(family / "mother"), str(tmp_path / "both"), *there])
+    assert done.exit_code == 0, done.output
+    assert load_manifest(tmp_path / "both").languages == ["yo"]
+    refused = CliRunner().invoke(app, ["combine", str(tmp_path), str(tmp_path / "x"), "--backbone", str(writing_backbone)])
+    assert refused.exit_code == 1
+    assert "Traceback" not in refused.output

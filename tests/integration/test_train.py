@@ -68,7 +68,7 @@ def test_the_result_is_learnt_served_and_loaded_by_peft(parent: Path, backbone: 
     assert {f.name for f in parent.iterdir()} >= set(LAYOUT.names())
     assert not list(parent.glob(".*"))
     assert peft.PeftModel.from_pretrained(load_backbone(backbone), parent).peft_config["default"].r == 4
-    engine = Engine(backbone, precision="int8", slots=1)
+    engine = Engine(backbone, precision="int8")
     engine.add(parent)
     answers = engine.answer([Row("parent", "win free cash call"), Row("parent", "hello mum see you late")])
     assert [a.label for a in answers if isinstance(a, Classified)] == ["spam", "ham"]
@@ -117,7 +117,7 @@ def test_a_child_starts_from_its_parent_and_says_so(parent: Path, backbone: Path
     assert html.count("<svg") == 1 + 3 + 4, "the grid; ladder, confusion and calibration of each; a learning curve"
     assert "Gain from transfer over" in html
     (file.parent / "test.jsonl").unlink()
-    (one,) = gather_again = json.loads(json.dumps(gather(Engine(backbone, precision="int8", slots=1), [file.parent])))
+    (one,) = gather_again = json.loads(json.dumps(gather(Engine(backbone, precision="int8"), [file.parent])))
     assert "confusion" not in one
     assert "not on this machine" in page(gather_again)
     zero_shot = manifest.metrics["ladder"]["zero_shot"]["macro_f1"]["value"]

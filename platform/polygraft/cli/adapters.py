@@ -155,7 +155,7 @@ def report(
     from polygraft import report_page
     from polygraft.runtime.engine import Engine
 
-    with closing(Engine(backbone or default_backbone(), slots=1)) as engine:
+    with closing(Engine(backbone or default_backbone())) as engine:
         found = report_page.gather(engine, adapters)
     beside = output.with_suffix(".json")
     output.write_text(report_page.page(found), encoding="utf-8")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -83,6 +84,9 @@ def predict(
     input: Annotated[str, typer.Option("--input", help='JSON Lines with "text"; - is standard input.')] = "-",
     output: Annotated[str, typer.Option("--output", help="JSON Lines; - is standard output.")] = "-",
     target: Annotated[str | None, typer.Option(help="Language to write, for a translation adapter with several.")] = None,
+    stack: Annotated[
+        list[str] | None, typer.Option(help="Language adapter under it, in place of what it was trained on; name or folder.")
+    ] = None,
     backbone: Backbone = None,
 ) -> None:
     """Classify or translate a file without a server: each row gets `label` or `translation`, and `score`.
@@ -91,10 +95,13 @@ def predict(
     """
     from polygraft import offline
     from polygraft.runtime.engine import Engine
+    from polygraft.runtime.rows import Layer
 
-    folder = _folder(adapter)
-    with closing(Engine(backbone or default_backbone(), slots=1)) as engine:
-        answered, failed = offline.predict(engine, engine.add(folder).name, input, output, target)
+    folder, others = _folder(adapter), [_folder(name) for name in stack or []]
+    with closing(Engine(backbone or default_backbone())) as engine:
+        under = tuple(Layer(engine.add(other).name) for other in others) if others else None
+        name = (engine.add if others else partial(offline.load, engine))(folder).name
+        answered, failed = offline.predict(engine, name, input, output, target, under)
     err.print(f"{answered} rows answered" + (f", [red]{failed} failed[/]" if failed else ""))
 
 
@@ -120,8 +127,8 @@ def suggest(
     from polygraft.runtime.engine import Engine
 
     rows, known = offline.read(input), offline.read(str(labelled)) if labelled else []
-    with closing(Engine(backbone or default_backbone(), slots=1)) as engine:
-        name = engine.add(_folder(adapter)).name if adapter else None
+    with closing(Engine(backbone or default_backbone())) as engine:
+        name = offline.load(engine, _folder(adapter)).name if adapter else None
         texts, seen = ([str(row["text"]) for row in some] for some in (rows, known))
         found = suggesting.suggest(engine, name, texts, count, known=seen)
     with offline.write(output) as file:

@@ -28,7 +28,7 @@ Lora = Mapping[str, tuple[Floats, Floats]]
 class Bank:
     """`capacity` slots of `rank` beside slot 0. `changes` counts the adapters written so far."""
 
-    def __init__(self, sites: Sequence[Site], capacity: int = 64, rank: int = 8) -> None:
+    def __init__(self, sites: Sequence[Site], capacity: int = 128, rank: int = 8) -> None:
         self.sites = {site.name: site for site in sites}
         self._groups = groups(sites)
         self.capacity = capacity

@@ -37,7 +37,7 @@ class Engine:
     """One backbone and its resident adapters. Every method may be called from any thread."""
 
     def __init__(
-        self, backbone: Path, *, precision: str = "int8", slots: int = 64, batch_tokens: int = 2048,
+        self, backbone: Path, *, precision: str = "int8", slots: int = 128, batch_tokens: int = 2048,
         threads: int = 0,
     ) -> None:  # fmt: skip
         files = BackboneFiles(backbone)

@@ -29,11 +29,11 @@ class Host:
 
     @classmethod
     def from_environment(cls) -> Host:
-        """POLYGRAFT_BACKBONE, POLYGRAFT_LIBRARY, POLYGRAFT_PRECISION (int8), POLYGRAFT_SLOTS (64), POLYGRAFT_THREADS (all)."""
+        """POLYGRAFT_BACKBONE, POLYGRAFT_LIBRARY, POLYGRAFT_PRECISION (int8), POLYGRAFT_SLOTS (128), POLYGRAFT_THREADS (all)."""
         engine = Engine(
             default_backbone(),
             precision=os.environ.get("POLYGRAFT_PRECISION", "int8"),
-            slots=int(os.environ.get("POLYGRAFT_SLOTS", "64")),
+            slots=int(os.environ.get("POLYGRAFT_SLOTS", "128")),
             threads=int(os.environ.get("POLYGRAFT_THREADS", "0")),
         )
         return cls(engine, Library(default_library()))

@@ -55,11 +55,11 @@ def advise(job: Job, library: Library) -> dict[str, Any]:
     return {
         "rows": dict(counts), "sources": [asdict(one) for one in ranked],
         "dev": alone | {f"zero-shot {name}": value for name, value in given.items()},
-        "advice": [asdict(one) for one in _rules(min(counts.values()), alone, given, languages)],
+        "advice": [asdict(one) for one in rules(min(counts.values()), alone, given, languages)],
     }  # fmt: skip
 
 
-def _rules(rarest: int, alone: dict[str, float], given: dict[str, float], languages: list[str]) -> list[Advice]:
+def rules(rarest: int, alone: dict[str, float], given: dict[str, float], languages: list[str]) -> list[Advice]:
     """Every rule that applies: (whether it does, strategy, why)."""
     over, source = max(alone, key=alone.__getitem__), max(given, key=given.__getitem__, default="")
     beats = bool(source) and given[source] >= alone[over]
