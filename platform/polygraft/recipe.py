@@ -127,6 +127,9 @@ class Recipe(_AdapterRecipe):
     stack: list[str] = Field(
         [], description="language adapters it is trained on top of, frozen; exchanged when it is served (Pfeiffer et al. 2020)"
     )
+    exchange: list[str] = Field(
+        [], description="for zero-shot with a stack: what takes its place on the test rows, the target's language adapter"
+    )
     strategy: Strategy | None = Field(
         None,
         description="head: a linear head on the frozen backbone, in seconds; lora: on these rows alone; parent: starts from "
@@ -154,7 +157,9 @@ class Recipe(_AdapterRecipe):
             raise ValueError(f"strategy: {self.strategy} needs {field}")
         if self.strategy in ("head", "lora") and self.parent:
             raise ValueError(f"strategy: {self.strategy} starts from the bare backbone; leave parent out")
-        for field, strategy in (("source", "mixed"), ("tasks", "multi-task")):
+        if self.exchange and not self.stack:
+            raise ValueError("exchange: there is no stack to exchange")
+        for field, strategy in (("source", "mixed"), ("tasks", "multi-task"), ("exchange", "zero-shot")):
             if getattr(self, field) and self.strategy != strategy:
                 raise ValueError(f"{field}: only strategy {strategy} uses it")
         return self

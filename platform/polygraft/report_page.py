@@ -26,7 +26,8 @@ BINS, EXAMPLES, CLIPPED = 10, 8, 240
 SHOWN = {"name", "task", "languages", "labels", "directions", "parent", "stack", "description", "metrics"}
 NAMES = {
     "majority": "majority label", "tfidf": "TF-IDF", "head": "linear head, frozen", "tfidf_zero_shot": "TF-IDF, parent's rows",
-    "zero_shot": "parent, zero-shot", "target_only": "LoRA without parent", "copy": "source copied",
+    "zero_shot": "parent, zero-shot", "target_only": "LoRA without parent",
+    "zero_shot_stack": "parent, zero-shot, language exchanged", "exchanged": "language exchanged", "copy": "source copied",
     "from_scratch": "from scratch", "bare": "bare backbone", "no_parent": "without parent", "adapter": "adapter",
 }  # fmt: skip
 

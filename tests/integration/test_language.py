@@ -19,6 +19,7 @@ from polygraft.adapter import LAYOUT, load_adapter, load_manifest
 from polygraft.backbone import load_backbone
 from polygraft.cli import app
 from polygraft.errors import DataError, InvalidRow, PolygraftError, RecipeError, UnknownAdapter
+from polygraft.evaluate import macro_f1
 from polygraft.library import Library
 from polygraft.recipe import LanguageRecipe, Recipe, load_recipe
 from polygraft.report import results_table
@@ -256,3 +257,26 @@ def test_predict_stacks_too(writing_backbone: Path, shelf: Path, tmp_path: Path)
         assert done.exit_code == 0, done.output
         scores.append(json.loads((tmp_path / "out.jsonl").read_text(encoding="utf-8"))["score"])
     assert scores[0] != scores[1]
+
+
+def test_zero_shot_is_scored_with_the_language_exchanged(writing_backbone: Path, shelf: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(shelf, tmp_path / "shelf"))
+    folder = Path(shutil.copytree(root / "spam-yo", root / "spam-zero", ignore=shutil.ignore_patterns("*.safetensors", "*.md")))
+    content = yaml.safe_load((folder / LAYOUT.recipe).read_text())
+    content |= {"name": "spam-zero", "strategy": "zero-shot", "exchange": ["lang-haw"]}
+    content["data"]["test"] = "dev.jsonl"
+    (folder / LAYOUT.recipe).write_text(yaml.safe_dump(content), encoding="utf-8")
+    recipe = load_recipe(folder / LAYOUT.recipe)
+    assert isinstance(recipe, Recipe)
+    metrics = train_task(prepare_task(recipe, folder / LAYOUT.recipe, writing_backbone), folder, full_ladder=True).metrics
+    assert "target_only" not in metrics["ladder"]
+    assert metrics["gain_from_exchange"]["verdict"] in ("helps", "harms", "no evidence")
+    engine = Engine(writing_backbone, precision="fp32")
+    for name in ("lang-haw", "spam-zero"):
+        engine.add(root / name)
+    rows = [json.loads(line) for line in (folder / "dev.jsonl").read_text().split("\n")]
+    answers = engine.answer([Row("spam-zero", row["text"], under=(Layer("lang-haw"),)) for row in rows])
+    engine.close()
+    said = np.array([a.label for a in answers if isinstance(a, Classified)])
+    score = macro_f1(np.array([row["label"] for row in rows]), said)
+    assert metrics["ladder"]["exchanged"]["macro_f1"]["value"] == pytest.approx(score, abs=0.01)

@@ -14,12 +14,13 @@ from polygraft.report import show
 
 RUNGS = {
     "majority": "majority label",
-    "tfidf": "TF-IDF + logistic regression, target rows",
-    "head": "linear head on the frozen backbone, target rows",
+    "tfidf": "TF-IDF + logistic regression, same training rows",
+    "head": "linear head on the frozen backbone, same training rows",
     "tfidf_zero_shot": "TF-IDF + logistic regression, the parent's rows",
     "zero_shot": "parent, zero-shot",
     "zero_shot_stack": "parent, zero-shot, on top of the target's language adapter",
-    "target_only": "LoRA on target rows only",
+    "target_only": "LoRA on these rows alone",
+    "exchanged": "this adapter on top of the target's language adapter",
     "adapter": "**this adapter**",
 }
 
@@ -65,6 +66,8 @@ def figures_table(metrics: dict[str, Any]) -> str:
     for task, figure in metrics.get("heads", {}).items():
         told = f"{show(figure['macro_f1'])} on {figure['rows']} {figure['split']} rows"
         table.append(f"\nHead `{task}` (macro-F1): {told}.")
+    if exchange := metrics.get("gain_from_exchange"):
+        table.append(f"\nGain from exchanging the language (paired, macro-F1): {show(exchange)}: {exchange['verdict']}.")
     table += _forgotten(metrics.get("forgetting", {}))
     gain = metrics.get("gain_from_transfer")
     if gain:

@@ -36,17 +36,20 @@ class Job:
     parent_rows: Split | None
     allow_leak: str | None = None
     under: tuple[Path, ...] = ()
+    exchange: tuple[Path, ...] = ()
     source_rows: Split | None = None
     tasks: dict[str, Splits] = field(default_factory=dict)
 
     @property
     def transfers(self) -> bool:
-        """Whether it is given anything beside the target's rows and the backbone."""
-        return bool(self.parent or self.source_rows or self.tasks or self.under)
+        """Whether it is given anything beside the target's rows and the backbone; zero-shot has none of the target's."""
+        return bool(self.parent or self.source_rows or self.tasks or self.under) and self.recipe.strategy != "zero-shot"
 
     def alone(self) -> Job:
         """The same on the target's rows alone: what a gain from transfer is measured against."""
-        return replace(self, parent=None, parent_labels=None, parent_rows=None, source_rows=None, tasks={}, under=())
+        return replace(
+            self, parent=None, parent_labels=None, parent_rows=None, source_rows=None, tasks={}, under=(), exchange=()
+        )
 
     def train_rows(self, seed: int) -> Split:
         """What the run with `seed` is trained on."""
@@ -84,9 +87,10 @@ def prepare(recipe: Recipe, recipe_file: Path, backbone: Path, *, allow_leak: st
     if parent:
         parent_rows = read_split(parent / LAYOUT.recipe, "train")
         check_parent(recipe, parent.name, parent_rows, splits)
-    under = tuple(find_under(name, folder, backbone) for name in recipe.stack)
+    under, exchange = (tuple(find_under(n, folder, backbone) for n in names) for names in (recipe.stack, recipe.exchange))
     return Job(
         recipe, recipe_file, backbone, sites, splits, parent, parent_labels, parent_rows, allow_leak, under,
+        exchange,
         _source_rows(recipe, folder, splits) if recipe.source else None,
         {name: _task(name, folder, allow_leak) for name in recipe.tasks},
     )  # fmt: skip

@@ -21,15 +21,17 @@ from polygraft.recipe import Recipe, load_recipe
 from polygraft.training import model
 from polygraft.training.head import regression
 from polygraft.training.job import Job, encoder_of, find_adapter, predict
+from polygraft.training.run import Run
 from polygraft.training.vectors import sentence_vectors
 
 Runs = list[list[str]]
 TARGET_ALONE = ("tfidf", "head", "target_only")
 
 
-def climb(job: Job, ours: Runs, alone: Runs | None) -> dict[str, Any]:
+def climb(job: Job, trained: Sequence[Run], trained_alone: Sequence[Run] | None) -> dict[str, Any]:
     """Figures of every rung on the held-out split; each rung is `{metric: {value, low, high}}`, in percent."""
     name, split = job.held_out
+    ours, alone = [run.predicted for run in trained], [run.predicted for run in trained_alone or []]
     drawn = [job.train_rows(seed) for seed in job.recipe.training.seeds] if job.recipe.data.shots else [job.splits.train]
     rungs: dict[str, Runs] = {
         "majority": [evaluate.majority(job.splits.train, split.texts)],
@@ -46,6 +48,8 @@ def climb(job: Job, ours: Runs, alone: Runs | None) -> dict[str, Any]:
             rungs["zero_shot_stack"] = [_zero_shot(job, job.under)]
     if alone:
         rungs["target_only"] = alone
+    if job.exchange:
+        rungs["exchanged"] = [run.exchanged for run in trained]
     rungs["adapter"] = ours
     metrics: dict[str, Metric] = {"macro_f1": evaluate.macro_f1}
     if job.recipe.positive:
@@ -60,6 +64,9 @@ def climb(job: Job, ours: Runs, alone: Runs | None) -> dict[str, Any]:
         "recall": evaluate.recall(split.labels, ours),
         "over_tfidf": evaluate.paired_difference(split.labels, ours, rungs["tfidf"], evaluate.macro_f1).record(),
     }
+    if job.exchange:
+        gain = evaluate.paired_difference(split.labels, rungs["exchanged"], ours, evaluate.macro_f1)
+        figures["gain_from_exchange"] = gain.record() | {"verdict": gain.verdict}
     if alone:
         over = max(
             (rung for rung in TARGET_ALONE if rung in rungs),

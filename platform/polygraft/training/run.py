@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from polygraft.training.model import Classifier
 
 
 @dataclass(frozen=True)
 class Run:
-    """A trained classifier, its dev macro-F1 and its answers to the held-out rows."""
+    """A trained classifier, its dev macro-F1 and its answers to the held-out rows: on top of what it was trained on, and with
+    that exchanged."""
 
     seed: int
     classifier: Classifier
     dev_score: float
     predicted: list[str]
     epochs: float
+    exchanged: list[str] = field(default_factory=list)

@@ -59,7 +59,7 @@ def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | N
     if full_ladder and job.transfers:
         alone = [train_seed(job.alone(), seed, work / f"alone-{seed}") for seed in job.recipe.training.seeds]
     say.print("scoring baselines")
-    metrics = ladder.climb(job, [r.predicted for r in runs], [r.predicted for r in alone] if alone else None)
+    metrics = ladder.climb(job, runs, alone)
     if full_ladder:
         metrics["curve"] = _learning_curve(job, work, metrics["ladder"])
     metrics["seeds"] = {str(run.seed): {"dev_macro_f1": round(run.dev_score, 2), "epochs": run.epochs} for run in runs}
@@ -154,7 +154,11 @@ def train_seed(job: Job, seed: int, work: Path) -> Run:
     _, held_out = job.held_out
     classifier = classifier.cpu()
     predicted = predict(classifier, encoder, held_out.texts, labels)
-    return Run(seed, classifier, trainer.state.best_metric or 0.0, predicted, round(trainer.state.epoch or 0, 2))
+    exchanged: list[str] = []
+    if job.exchange:
+        model.put_under(classifier.adapted, job.exchange)
+        exchanged = predict(classifier, encoder, held_out.texts, labels)
+    return Run(seed, classifier, trainer.state.best_metric or 0.0, predicted, round(trainer.state.epoch or 0, 2), exchanged)
 
 
 def _some_rows() -> dict[str, torch.Tensor]:
