@@ -3,8 +3,8 @@
     python tests/bench/parity.py adapters/en-fr adapters/en-yo ... [--rows 500]
 
 For each adapter: how many texts the float32 graphs write token by token as transformers' `generate` does with the adapter
-loaded by PEFT, and what int8 costs, in chrF++ against the references. Texts longer than 60 tokens, which serving would split,
-are left out. Needs the recipes' data. JSON line last.
+loaded by PEFT, and what int8 costs, in chrF++ against the references. Long texts are cut into sentences as the service does it,
+and put together again for the score. Needs the recipes' data. JSON line last.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ from polygraft.evaluate_text import scores
 from polygraft.export.export import export_backbone
 from polygraft.pieces import Pieces
 from polygraft.recipe import TranslationRecipe, load_recipe
+from polygraft.runtime import passage
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.graph import GraphSession, load_card, mixture
-from polygraft.runtime.passage import SENTENCE_TOKENS
 from polygraft.runtime.search import Search
 from polygraft.runtime.writer import Writer
-from polygraft.text import load_encoder, pad
+from polygraft.text import TextEncoder, load_encoder, pad
 from polygraft.training.translation.greedy import write
 from polygraft.training.translation.job import prepare
+from polygraft.training.translation.pairs import Pair
 
 BATCH = 16
 
@@ -65,6 +66,25 @@ def through_onnx(
     return written
 
 
+def cut_until(
+    pairs: Sequence[Pair], language: str, encoder: TextEncoder, most: int
+) -> tuple[list[list[passage.Piece]], list[str], list[str]]:
+    """Passages, evenly spread, cut into sentences until there are `most`; the sentences to translate; the passages' references."""
+    passages, sources, references = list[list[passage.Piece]](), list[str](), list[str]()
+    for pair in thinned(pairs, most):
+        if len(sources) >= most:
+            break
+        passages.append(passage.split(pair.source, language, passage.fits(encoder)))
+        sources += [piece.text for piece in passages[-1] if not piece.kept]
+        references.append(pair.target)
+    return passages, sources, references
+
+
+def joined(passages: Sequence[list[passage.Piece]], ids: Sequence[list[int]], pieces: Pieces) -> list[str]:
+    new = iter(pieces.decode(one).strip() for one in ids)
+    return [passage.join(cut, [p.text if p.kept else next(new) for p in cut]) for cut in passages]
+
+
 def compare(folder: Path, backbone: Path, exact: Path, most: int, threads: int) -> dict[str, dict[str, object]]:
     recipe = load_recipe(folder / LAYOUT.recipe)
     assert isinstance(recipe, TranslationRecipe), f"{folder} does not translate"
@@ -74,17 +94,15 @@ def compare(folder: Path, backbone: Path, exact: Path, most: int, threads: int) 
     found: dict[str, dict[str, object]] = {}
     for direction in recipe.directions:
         every = [q for p in job.pairs.dev for q in (p, p.turned()) if q.languages == direction]
-        short = [p for p, e in zip(every, encoder.encode([p.source for p in every]), strict=True) if len(e) <= SENTENCE_TOKENS]
-        pairs = thinned(short, most // len(recipe.directions))
-        sources, references = [p.source for p in pairs], [p.target for p in pairs]
+        passages, sources, references = cut_until(every, direction[0], encoder, most // len(recipe.directions))
         torch_ids = write(model, encoder, sources, pieces.start(direction[1]))
         fp32, int8 = (
             through_onnx(place, precision, adapter, sources, direction[1], threads)
             for place, precision in ((exact, "fp32"), (backbone, "int8"))
         )
-        chrf = [scores([pieces.decode(i).strip() for i in ids], references)["chrf++"] for ids in (torch_ids, int8)]
+        chrf = [scores(joined(passages, ids, pieces), references)["chrf++"] for ids in (torch_ids, int8)]
         found["-".join(direction)] = {
-            "rows": len(pairs), "same_tokens_fp32": sum(a == b for a, b in zip(torch_ids, fp32, strict=True)),
+            "rows": len(sources), "passages": len(passages), "same_tokens_fp32": sum(a == b for a, b in zip(torch_ids, fp32, strict=True)),
             "same_tokens_int8": sum(a == b for a, b in zip(torch_ids, int8, strict=True)),
             "chrf++_pytorch": chrf[0], "chrf++_int8": chrf[1],
         }  # fmt: skip

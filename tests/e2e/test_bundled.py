@@ -16,7 +16,9 @@ from polygraft.adapter import load_adapter
 from polygraft.backbone import BUNDLED, fingerprint
 from polygraft.runtime.graph import load_card
 
-ADAPTERS = ("spam-en", "spam-es", "spam-hi", "spam-sw", "topic", "langid", "en-fr", "en-yo", "en-haw")
+LANGUAGES = [f"lang-{code}" for code in ("en", "yo", "sd", "haw", "ha", "sw", "hi", "id")]
+TRANSLATORS = [f"en-{code}" for code in ("fr", "yo", "haw", "sw", "ha", "sd")]
+ADAPTERS = ["spam-en", "spam-es", "spam-hi", "spam-sw", "topic", "topics-en", "langid", *TRANSLATORS, *LANGUAGES]
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +82,22 @@ def test_spam_topic_and_two_translations_in_one_batch(url: str) -> None:
     assert (yoruba.source, yoruba.target, english.source, english.target) == ("en", "yo", "haw", "en")
     assert re.search("[ẹọṣáàéèíìóòúùń]", yoruba.translation or "", re.IGNORECASE), yoruba.translation
     assert re.search(r"\b(the|and|he|they|came|king|chief)\b", english.translation or "", re.IGNORECASE), english.translation
+
+
+def test_languages_are_exchanged_in_one_batch(url: str) -> None:
+    """A task learnt from English, with Yoruba, Swahili and what it was trained on under it, beside another task."""
+    texts = {
+        "lang-yo": "Wọ́n gba bọ́ọ̀lù wọlé lẹ́ẹ̀mejì nínú ìdíje náà.",
+        "lang-sw": "Timu yetu ilishinda mchezo wa mpira wa miguu jana.",
+        "lang-en": "Our team won the football match in the last minute.",
+    }
+    rows = [{"stack": [language, "topics-en"], "text": text} for language, text in texts.items()]
+    rows += [{"adapter": "topics-en", "text": texts["lang-en"]}, {"adapter": "spam-en", "text": "Ok see you at home around 5"}]
+    with Client(url) as client:
+        *stacked, plain, spam = client.classify_rows(rows)
+    assert [r.stack[0].split("@")[0] for r in stacked if r.stack] == list(texts)
+    assert (stacked[2].label, spam.label) == ("sports", "ham")
+    assert plain.score == pytest.approx(stacked[2].score, abs=0.02)
 
 
 def test_label_counts_mix_in_one_batch(url: str) -> None:

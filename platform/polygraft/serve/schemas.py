@@ -45,7 +45,10 @@ class RowIn(SearchIn):
 
     adapter: str | None = None
     stack: list[str | LayerIn] | None = Field(
-        None, min_length=1, description="names or {adapter, weight}, in place of adapter: usually a language, then the task"
+        None,
+        min_length=1,
+        max_length=8,
+        description="names or {adapter, weight}, in place of adapter: usually a language, then the task",
     )
     text: str
     head: str | None = Field(None, description="the task, for an adapter with several heads")
