@@ -69,7 +69,7 @@ def through_onnx(
 def cut_until(
     pairs: Sequence[Pair], language: str, encoder: TextEncoder, most: int
 ) -> tuple[list[list[passage.Piece]], list[str], list[str]]:
-    """Passages, evenly spread, cut into sentences until there are `most`; the sentences to translate; the passages' references."""
+    """Passages, evenly spread, cut until there are `most` sentences; the sentences to translate; the passages' references."""
     passages, sources, references = list[list[passage.Piece]](), list[str](), list[str]()
     for pair in thinned(pairs, most):
         if len(sources) >= most:
@@ -102,7 +102,8 @@ def compare(folder: Path, backbone: Path, exact: Path, most: int, threads: int) 
         )
         chrf = [scores(joined(passages, ids, pieces), references)["chrf++"] for ids in (torch_ids, int8)]
         found["-".join(direction)] = {
-            "rows": len(sources), "passages": len(passages), "same_tokens_fp32": sum(a == b for a, b in zip(torch_ids, fp32, strict=True)),
+            "rows": len(sources), "passages": len(passages),
+            "same_tokens_fp32": sum(a == b for a, b in zip(torch_ids, fp32, strict=True)),
             "same_tokens_int8": sum(a == b for a, b in zip(torch_ids, int8, strict=True)),
             "chrf++_pytorch": chrf[0], "chrf++_int8": chrf[1],
         }  # fmt: skip
