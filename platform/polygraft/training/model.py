@@ -137,7 +137,10 @@ def build(
 
 
 def put_under(adapted: peft.PeftModel, under: Sequence[Path], weights: Sequence[float] | None = None) -> None:
-    """Let the adapters in these folders count too, frozen, each with its weight (1 when left out); none: only its own does."""
+    """Let the adapters in these folders count too, in place of any before, frozen, each with its weight (1 when left out).
+    None: only its own counts."""
+    for name in [name for name in adapted.peft_config if name != OWN]:
+        adapted.delete_adapter(name)
     names = [f"under_{i}" for i in range(len(under))]
     for name, folder in zip(names, under, strict=True):
         adapted.load_adapter(folder, adapter_name=name)

@@ -158,6 +158,7 @@ def train_seed(job: Job, seed: int, work: Path) -> Run:
     if job.exchange:
         model.put_under(classifier.adapted, job.exchange)
         exchanged = predict(classifier, encoder, held_out.texts, labels)
+        model.put_under(classifier.adapted, job.under)
     return Run(seed, classifier, trainer.state.best_metric or 0.0, predicted, round(trainer.state.epoch or 0, 2), exchanged)
 
 
