@@ -5,7 +5,6 @@ from sklearn.metrics import f1_score
 from polygraft import evaluate
 from polygraft.data import Split
 from polygraft.evaluate import Interval, recall
-from polygraft.training.ladder import verdict
 
 GOLD = ["a", "b"] * 100
 
@@ -35,7 +34,7 @@ def test_the_same_predictions_differ_by_nothing_and_better_ones_exclude_zero() -
 
 @pytest.mark.parametrize(("gain", "said"), [((2, 1, 3), "helps"), ((-2, -3, -1), "harms"), ((1, -1, 3), "no evidence")])
 def test_verdict(gain: tuple[float, float, float], said: str) -> None:
-    assert verdict(Interval(*gain)) == said
+    assert Interval(*gain).verdict == said
 
 
 def test_recall_is_the_share_of_each_labels_rows() -> None:
