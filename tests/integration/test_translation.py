@@ -142,7 +142,7 @@ def test_an_adapter_whose_decoder_part_is_not_applied_is_refused(
 ) -> None:
     assert engine.writer
     with monkeypatch.context() as patched:
-        patched.setattr(engine.writer.bank, "write", lambda lora, name: 0)
+        patched.setattr(engine.writer.bank, "write", lambda lora, name: ())
         with pytest.raises(GoldenMismatch, match="does not write what it wrote"):
             engine.add(parent)
     engine.add(parent)
