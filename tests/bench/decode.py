@@ -11,6 +11,7 @@ text is written to exactly 24 tokens, encoding included; the sources are like se
 | one | the same, every text with one adapter (rank 8, every site of encoder and decoder) |
 | mixed16 | the same, 16 adapters mixed |
 | peft | transformers `generate` with PEFT, float32, one adapter |
+| peft16 | the same, 16 adapters mixed by PEFT's `adapter_names` |
 | ct2 | CTranslate2, int8: an equal-sized model that it takes |
 
 CTranslate2 has no converter for this architecture. Its model here is post-norm with learned positions and GELU, the same
@@ -83,21 +84,27 @@ class Ours:
 
 
 class Peft:
-    def __init__(self, backbone: Path) -> None:
+    """One adapter, or `MIXED` of them by PEFT's own `adapter_names`."""
+
+    def __init__(self, backbone: Path, adapters: int = 1) -> None:
         card = load_card(backbone)
         assert card.decoder
         sites = [f"encoder.{s.name}" for s in card.sites] + [s.name for s in card.decoder.sites]
-        self.model = peft.get_peft_model(
-            load_seq2seq(backbone), peft.LoraConfig(r=RANK, lora_alpha=RANK, target_modules=sites)
-        ).eval()
+        config = peft.LoraConfig(r=RANK, lora_alpha=RANK, target_modules=sites)
+        self.model = peft.get_peft_model(load_seq2seq(backbone), config, adapter_name="1")
+        for number in range(2, adapters + 1):
+            self.model.add_adapter(str(number), config)
+        self.model.eval()
+        self.mixed = adapters > 1
 
     @torch.inference_mode()
     def __call__(self, rows: Sequence[Encoded], slots: Sequence[int], beam: int) -> None:
         inputs = {k: torch.from_numpy(v) for k, v in pad(rows, 0).items()}
         start = torch.full((len(rows), 1), 3)
+        named = {"adapter_names": [str(slot) for slot in slots]} if self.mixed else {}
         out = self.model.generate(
             **inputs, decoder_input_ids=start, min_new_tokens=LENGTH, max_new_tokens=LENGTH, num_beams=beam, do_sample=False,
-            eos_token_id=1, pad_token_id=0, decoder_start_token_id=3,
+            eos_token_id=1, pad_token_id=0, decoder_start_token_id=3, **named,
         )  # fmt: skip
         assert out.shape[1] == LENGTH + 1
 
@@ -204,6 +211,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     build: dict[str, Callable[[], Contender]] = {
         "ours": lambda: Ours(options.backbone, options.threads), "peft": lambda: Peft(options.backbone),
+        "peft16": lambda: Peft(options.backbone, MIXED),
         "ct2": lambda: CTranslate2(options.backbone, options.threads),
     }  # fmt: skip
     rows = sources(options.backbone)
@@ -219,6 +227,7 @@ def main() -> None:
         "one": (made["ours"], lambda n: [1] * n),
         "mixed16": (made["ours"], lambda n: [1 + i % MIXED for i in range(n)]),
         "peft": (made["peft"], lambda n: [1] * n),
+        "peft16": (made["peft16"], lambda n: [1 + i % MIXED for i in range(n)]),
         "ct2": (made["ct2"], lambda n: [0] * n),
     }
     rng, results = np.random.default_rng(1), dict[str, dict[str, float]]()
@@ -237,7 +246,8 @@ def main() -> None:
                     seconds[name].append(time.perf_counter() - started)
         case = f"batch {texts}, beam {beam}"
         results[case] = {n: round(texts * repeats * LENGTH / statistics.median(t), 1) for n, t in seconds.items()}
-        for name, base in (("mixed16", "one"), ("mixed16", "bare"), ("mixed16", "peft"), ("mixed16", "ct2"), ("bare", "ct2")):
+        pairs = [*(("mixed16", base) for base in ("one", "bare", "peft", "peft16", "ct2")), ("bare", "ct2")]
+        for name, base in pairs:
             ratio = statistics.median(b / a for a, b in zip(seconds[name], seconds[base], strict=True))
             results[case][f"{name}_over_{base}"] = round(ratio, 3)
         print(f"{case}: " + "  ".join(f"{k} {v}" for k, v in results[case].items()), flush=True)
