@@ -201,14 +201,13 @@ class Engine:
 
     def _written_now(self, resident: Resident, texts: list[str], targets: list[str]) -> list[str]:
         assert self.writer
-        held = Held(resident, [], [1.0])
-        states = self._run([(e, held.stack, True) for e in self.encoder.encode(texts)])
-        written = []
-        for one, target in zip(states, targets, strict=True):
+        held, written = Held(resident, [], [1.0]), list[str]()
+        for encoded, target in zip(self.encoder.encode(texts), targets, strict=True):  # one by one: in int8 neighbours matter
             done: Future[Floats] = Future()
-            done.set_result(one)
-            written.append(self.writer.write(done, held.decoder_stack, target, Row("", "").search))
-        return [self.writer.text(w.result()[0]) for w in written]
+            done.set_result(self._run([(encoded, held.stack, True)])[0])
+            found = self.writer.write(done, held.decoder_stack, target, Row("", "").search).result()
+            written.append(self.writer.text(found[0]))
+        return written
 
 
 def _head_of(adapter: Adapter, task: str | None) -> tuple[Head, list[str]]:

@@ -12,7 +12,7 @@ from polygraft.errors import GoldenMismatch
 from polygraft.runtime.graph import Floats
 from polygraft.runtime.residents import Resident
 
-TOLERANCE, TEXT_TOLERANCE = 0.3, 0.5
+TOLERANCE, TEXT_MARGIN = 0.3, 0.25
 
 
 def numbers(resident: Resident, pooled: Floats) -> None:
@@ -35,15 +35,17 @@ def numbers(resident: Resident, pooled: Floats) -> None:
 
 
 def translation(resident: Resident, write: Callable[[Resident, list[str], list[str]], list[str]]) -> None:
-    """`write(resident, texts, targets)` translates. Raises `GoldenMismatch` when what it writes is, over all goldens, further
-    from what the adapter wrote when it was trained than `TEXT_TOLERANCE` of the way to what the bare backbone wrote."""
+    """`write(resident, texts, targets)` translates. Raises `GoldenMismatch` when what it writes is, over all goldens, not closer
+    to what the adapter wrote when it was trained than to what the bare backbone wrote, by `TEXT_MARGIN` of the room there is.
+    (int8 changes words, more so on some processors, but it does not make them more like the bare backbone's.)"""
     golden: list[GoldenText] = resident.adapter.manifest.golden_texts
     now = write(resident, [g.text for g in golden], [g.target for g in golden])
     then = float(np.mean([likeness(a, g.written) for a, g in zip(now, golden, strict=True)]))
-    bare = float(np.mean([likeness(g.bare, g.written) for g in golden]))
-    if not 1 - then <= TEXT_TOLERANCE * (1 - bare):
+    bare = float(np.mean([likeness(a, g.bare) for a, g in zip(now, golden, strict=True)]))
+    apart = float(np.mean([likeness(g.bare, g.written) for g in golden]))
+    if not then - bare >= TEXT_MARGIN * (1 - apart):
         raise GoldenMismatch(
-            f"adapter {resident.adapter.name!r} does not write what it wrote when it was trained (likeness {then:.2f}, the "
+            f"adapter {resident.adapter.name!r} does not write what it wrote when it was trained (likeness {then:.2f}, to the "
             f"bare backbone's {bare:.2f}); its files or the backbone's graph changed: train or export again"
         )
 
