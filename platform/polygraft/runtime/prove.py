@@ -35,8 +35,8 @@ def numbers(resident: Resident, pooled: Floats) -> None:
 
 
 def translation(resident: Resident, write: Callable[[Resident, list[str], list[str]], list[str]]) -> None:
-    """`write(resident, texts, targets)` translates. Raises `GoldenMismatch` when what it writes is, over all goldens, not closer
-    to what the adapter wrote when it was trained than to what the bare backbone wrote, by `TEXT_MARGIN` of the room there is.
+    """`write(resident, texts, targets)` translates. Raises `GoldenMismatch` when what it writes is, over all goldens, not
+    closer to what the adapter wrote when it was trained than to what the bare backbone wrote, by `TEXT_MARGIN` of the room.
     (int8 changes words, more so on some processors, but it does not make them more like the bare backbone's.)"""
     golden: list[GoldenText] = resident.adapter.manifest.golden_texts
     now = write(resident, [g.text for g in golden], [g.target for g in golden])
