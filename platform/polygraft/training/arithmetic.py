@@ -21,6 +21,7 @@ from polygraft.backbone import encoder_part, fingerprint, load_backbone
 from polygraft.errors import AdapterError
 from polygraft.tasks.classification import Head
 from polygraft.text import load_encoder
+from polygraft.training.golden import rounded
 from polygraft.training.model import OWN, save_lora
 from polygraft.training.vectors import sentence_vectors
 
@@ -83,8 +84,4 @@ def _goldens(model: peft.PeftModel, head: Head, backbone: Path, texts: list[str]
     ours = logits()
     with model.disable_adapter():
         bare = logits()
-    return [Golden(text=t, logits=_short(a), bare=_short(b)) for t, a, b in zip(texts, ours, bare, strict=True)]
-
-
-def _short(values: np.ndarray) -> list[float]:
-    return [round(float(x), 5) for x in values]
+    return [Golden(text=t, logits=rounded(a), bare=rounded(b)) for t, a, b in zip(texts, ours, bare, strict=True)]

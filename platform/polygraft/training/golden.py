@@ -6,6 +6,7 @@ At load the engine replays them; an adapter that is not really applied answers l
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from polygraft.adapter import Golden
 from polygraft.text import TextEncoder
@@ -33,7 +34,9 @@ def choose_golden(classifier: model.Classifier, job: Job, encoder: TextEncoder) 
     chosen: list[int] = []
     while len(chosen) < min(COUNT, len(texts)):
         chosen += [queue.pop(0) for queue in ranked if queue]
-    return [
-        Golden(text=texts[i], logits=[round(float(x), 5) for x in logits[i]], bare=[round(float(x), 5) for x in bare[i]])
-        for i in chosen[:COUNT]
-    ]
+    return [Golden(text=texts[i], logits=rounded(logits[i]), bare=rounded(bare[i])) for i in chosen[:COUNT]]
+
+
+def rounded(values: NDArray[np.floating]) -> list[float]:
+    """As a manifest keeps them."""
+    return [round(float(x), 5) for x in values]

@@ -14,6 +14,7 @@ import torch
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 from torch import nn
+from transformers import PreTrainedModel
 
 from polygraft.adapter import LAYOUT
 from polygraft.backbone import linear_sites, load_backbone, load_seq2seq
@@ -24,10 +25,18 @@ from polygraft.training.speed import quick_attention
 OWN = "default"  # PEFT's name for the adapter that is trained
 
 
-class Classifier(nn.Module):
-    """LoRA on a backbone and a head. `forward` takes int64 [rows, seq] tensors and returns `loss` and `logits`."""
+class TrainedOnly(nn.Module):
+    """A module whose checkpoints hold what is trained and do not repeat the backbone."""
 
     _keys_to_ignore_on_save = None  # the Trainer asks for it when it reloads the best checkpoint
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        trained = {name for name, p in self.named_parameters() if p.requires_grad}
+        return {k: v for k, v in super().state_dict(*args, **kwargs).items() if k in trained}
+
+
+class Classifier(TrainedOnly):
+    """LoRA on a backbone and a head. `forward` takes int64 [rows, seq] tensors and returns `loss` and `logits`."""
 
     def __init__(self, adapted: peft.PeftModel, labels: int, class_weights: Sequence[float] | None) -> None:
         super().__init__()
@@ -64,11 +73,6 @@ class Classifier(nn.Module):
             losses = nn.functional.cross_entropy(head(pooled[mine]), labels[mine], reduction="none")
             loss, total = loss + (of_row * losses).sum(), total + of_row.sum()
         return {"loss": loss / total, "logits": logits}
-
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
-        """Only what is trained: a checkpoint does not repeat the backbone."""
-        trained = {name for name, p in self.named_parameters() if p.requires_grad}
-        return {k: v for k, v in super().state_dict(*args, **kwargs).items() if k in trained}
 
 
 def _fresh_head(adapted: peft.PeftModel, labels: int) -> nn.Linear:
@@ -120,20 +124,21 @@ def build(
     """A fresh classifier, or one that starts from `parent`'s LoRA (and head, when the labels are the same), on top of the
     frozen adapters `under`."""
     model = quick_attention(load_backbone(backbone))
-    wanted = pick_sites(recipe.lora, sites)
-    if parent is None:
-        config = peft.LoraConfig(
-            r=recipe.lora.r, lora_alpha=recipe.lora.alpha, lora_dropout=recipe.lora.dropout, target_modules=wanted
-        )
-        adapted = peft.get_peft_model(model, config)
-    else:
-        adapted = peft.PeftModel.from_pretrained(model, parent, is_trainable=True)
+    adapted = adapt(model, recipe.lora, sites, parent)
     put_under(adapted, under)
     classifier = Classifier(adapted, len(labels), class_weights)
     if parent is not None and list(parent_labels or []) == list(labels):
         theirs = load_file(parent / LAYOUT.head)
         classifier.head.load_state_dict({name: theirs[name] for name in ("weight", "bias")})
     return classifier
+
+
+def adapt(model: PreTrainedModel, lora: LoraRecipe, sites: Sequence[str], parent: Path | None) -> peft.PeftModel:
+    """`model` with LoRA to be trained: fresh, on those of the sites that the recipe means, or the parent's."""
+    if parent is not None:
+        return peft.PeftModel.from_pretrained(model, parent, is_trainable=True)
+    config = peft.LoraConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=pick_sites(lora, sites))
+    return peft.get_peft_model(model, config)
 
 
 def put_under(adapted: peft.PeftModel, under: Sequence[Path], weights: Sequence[float] | None = None) -> None:

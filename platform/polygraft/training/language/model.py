@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import peft
 import torch
-from torch import nn
 from transformers import PreTrainedModel
 
 from polygraft.backbone import load_backbone, load_seq2seq
 from polygraft.pieces import PAD_ID
 from polygraft.recipe import LanguageRecipe
-from polygraft.training.model import pick_sites
+from polygraft.training.model import TrainedOnly, adapt
 from polygraft.training.noise import MaskedHead, masked_loss
 from polygraft.training.softmax import written_loss
 from polygraft.training.speed import quick_attention
@@ -22,11 +20,9 @@ from polygraft.training.speed import quick_attention
 NEGATIVES = 2048
 
 
-class Reader(nn.Module):
+class Reader(TrainedOnly):
     """`forward` takes padded int64 [rows, seq] tensors and returns the `loss`: of the masked tokens in `labels`, or, with
     `given`, of what the decoder writes."""
-
-    _keys_to_ignore_on_save = None  # the Trainer asks for it when it reloads the best checkpoint
 
     def __init__(self, adapted: peft.PeftModel, decoder: PreTrainedModel | None, seed: int) -> None:
         super().__init__()
@@ -51,22 +47,10 @@ class Reader(nn.Module):
             "loss": written_loss(self.decoder.cls.predictions, out.last_hidden_state, labels, self.rng, negatives=negatives)
         }
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
-        """Only what is trained: a checkpoint does not repeat the backbone."""
-        trained = {name for name, p in self.named_parameters() if p.requires_grad}
-        return {k: v for k, v in super().state_dict(*args, **kwargs).items() if k in trained}
-
 
 def build(recipe: LanguageRecipe, backbone: Path, sites: list[str], parent: Path | None, *, writes: bool, seed: int) -> Reader:
     """LoRA on the frozen encoder, fresh or the parent's; `writes`: with the decoder beside it."""
     whole = quick_attention(load_seq2seq(backbone)) if writes else None
     encoder = whole.get_encoder() if whole is not None else quick_attention(load_backbone(backbone))
-    if parent is not None:
-        adapted = peft.PeftModel.from_pretrained(encoder, parent, is_trainable=True)
-    else:
-        config = peft.LoraConfig(
-            r=recipe.lora.r, lora_alpha=recipe.lora.alpha, lora_dropout=recipe.lora.dropout,
-            target_modules=pick_sites(recipe.lora, sites),
-        )  # fmt: skip
-        adapted = peft.get_peft_model(encoder, config)
+    adapted = adapt(encoder, recipe.lora, sites, parent)
     return Reader(adapted, whole.decoder if whole is not None else None, seed)

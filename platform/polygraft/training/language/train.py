@@ -23,6 +23,7 @@ from polygraft.backbone import BackboneFiles, encoder_part, fingerprint
 from polygraft.pieces import Pieces
 from polygraft.text import load_encoder
 from polygraft.training.finish import finish, made_with
+from polygraft.training.golden import rounded
 from polygraft.training.language import model
 from polygraft.training.language.batches import Noisy, rows_of, scoring_groups, training_groups
 from polygraft.training.language.card import write_card
@@ -95,11 +96,7 @@ def _goldens(job: LanguageJob, reader: model.Reader) -> list[GoldenVector]:
     with reader.adapted.disable_adapter():
         bare = sentence_vectors(reader.adapted, encoder, texts)
     furthest = np.argsort((ours * bare).sum(axis=1))[:GOLDENS]
-    return [GoldenVector(text=texts[i], vector=_short(ours[i]), bare=_short(bare[i])) for i in furthest]
-
-
-def _short(vector: np.ndarray) -> list[float]:
-    return [round(float(x), 5) for x in vector]
+    return [GoldenVector(text=texts[i], vector=rounded(ours[i]), bare=rounded(bare[i])) for i in furthest]
 
 
 def _manifest(job: LanguageJob, staging: Path, metrics: dict[str, Any], golden: list[GoldenVector]) -> Manifest:

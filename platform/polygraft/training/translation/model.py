@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import peft
 import torch
-from torch import nn
 from transformers import PreTrainedModel
 
 from polygraft.backbone import load_seq2seq, untrained_seq2seq
 from polygraft.pieces import PAD_ID
 from polygraft.recipe import TranslationRecipe, TranslationTraining
-from polygraft.training.model import pick_sites, save_lora
+from polygraft.training.model import TrainedOnly, adapt
 from polygraft.training.softmax import written_loss
 from polygraft.training.speed import quick_attention
 
 
-class Translator(nn.Module):
+class Translator(TrainedOnly):
     """`forward` takes padded int64 [rows, seq] tensors and returns the `loss`. `inner` is the model, or peft's around it."""
-
-    _keys_to_ignore_on_save = None  # the Trainer asks for it when it reloads the best checkpoint
 
     def __init__(self, inner: PreTrainedModel | peft.PeftModel, options: TranslationTraining, seed: int) -> None:
         super().__init__()
@@ -45,31 +41,14 @@ class Translator(nn.Module):
         )  # fmt: skip
         return {"loss": loss}
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
-        """Only what is trained: a checkpoint does not repeat the backbone."""
-        trained = {name for name, p in self.named_parameters() if p.requires_grad}
-        return {k: v for k, v in super().state_dict(*args, **kwargs).items() if k in trained}
-
 
 def build(recipe: TranslationRecipe, backbone: Path, sites: list[str], parent: Path | None, seed: int = 0) -> Translator:
     """LoRA on the frozen backbone: fresh, or the parent's."""
     model = quick_attention(load_seq2seq(backbone))
-    if parent is not None:
-        inner = peft.PeftModel.from_pretrained(model, parent, is_trainable=True)
-    else:
-        config = peft.LoraConfig(
-            r=recipe.lora.r, lora_alpha=recipe.lora.alpha, lora_dropout=recipe.lora.dropout,
-            target_modules=pick_sites(recipe.lora, sites),
-        )  # fmt: skip
-        inner = peft.get_peft_model(model, config)
+    inner = adapt(model, recipe.lora, sites, parent)
     return Translator(inner, recipe.training, seed)
 
 
 def from_scratch(recipe: TranslationRecipe, backbone: Path, seed: int) -> Translator:
     """A model of the backbone's shape and vocabularies with random weights, all of them trained."""
     return Translator(quick_attention(untrained_seq2seq(backbone)), recipe.training, seed)
-
-
-def save(translator: Translator, folder: Path) -> None:
-    """Write PEFT's two files into `folder`."""
-    save_lora(translator.inner, folder)

@@ -22,6 +22,7 @@ from polygraft.adapter import LAYOUT, GoldenText, Manifest, load_manifest, sha25
 from polygraft.backbone import fingerprint, load_seq2seq
 from polygraft.data import read_lines, thinned
 from polygraft.training.finish import finish, made_with
+from polygraft.training.model import save_lora
 from polygraft.training.progress import RichProgress
 from polygraft.training.speed import bf16_wanted
 from polygraft.training.translation import ladder, model
@@ -61,7 +62,7 @@ def train(job: TranslationJob, output: Path, *, full_ladder: bool = False, say: 
     metrics["made_with"] = made_with(started)
     golden = _goldens(job, best)
     manifest = finish(
-        output, job.file, lambda folder: model.save(best.translator, folder),
+        output, job.file, lambda folder: save_lora(best.translator.inner, folder),
         lambda folder: _manifest(job, folder, metrics, golden), lambda made, file: write_card(made, job.recipe, file),
     )  # fmt: skip
     shutil.rmtree(work.parent)
