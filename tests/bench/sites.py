@@ -13,16 +13,15 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
 
 from polygraft.backbone import default_backbone
-from polygraft.data import load_splits
-from polygraft.recipe import load_recipe
-from polygraft.training import model
-from polygraft.training.job import Job
-from polygraft.training.train import _train_seed
+from polygraft.recipe import Recipe, load_recipe
+from polygraft.training.job import Job, prepare
+from polygraft.training.train import train_seed
 
 CHOICES = {
     "query+value r8": {"sites": ["query", "value"], "r": 8},
@@ -38,7 +37,7 @@ TASKS = {
 }
 
 
-def job_of(folder: Path, backbone: Path, task: str, lora: dict, seeds: int) -> Job:
+def job_of(folder: Path, backbone: Path, task: str, lora: dict[str, Any], seeds: int) -> Job:
     """The job of one task and one choice; dev stands in for test."""
     stem, split, training = TASKS[task]
     data = {k: f"${{POLYGRAFT_DATA}}/{stem}.{s}.jsonl.gz" for k, s in (("train", split), ("dev", "dev"))}
@@ -49,7 +48,8 @@ def job_of(folder: Path, backbone: Path, task: str, lora: dict, seeds: int) -> J
     file = folder / "recipe.yaml"
     file.write_text(yaml.safe_dump(recipe))
     loaded = load_recipe(file)
-    return Job(loaded, file, backbone, model.site_names(backbone), load_splits(loaded, folder), None, None)
+    assert isinstance(loaded, Recipe)
+    return prepare(loaded, file, backbone)
 
 
 def main() -> None:
@@ -66,7 +66,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 job = job_of(Path(folder), options.backbone, task, lora, options.seeds)
                 started = time.monotonic()
-                scores = [_train_seed(job, s, Path(folder) / str(s), None).dev_score for s in job.recipe.training.seeds]
+                scores = [train_seed(job, s, Path(folder) / str(s)).dev_score for s in job.recipe.training.seeds]
             seconds = round((time.monotonic() - started) / options.seeds)
             found = {"dev_macro_f1": [round(s, 1) for s in scores], "seconds_a_seed": seconds}
             results.setdefault(task, {})[name] = found

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import peft
 import pytest
 import yaml
@@ -231,6 +232,7 @@ def test_sources_are_ranked_by_closeness_and_tried(backbone: Path, tmp_path: Pat
     found = json.loads(result.stdout)
     assert [c["name"] for c in found["ranked"]] == ["near", "far"]
     assert found["ranked"][0]["closeness"] > found["ranked"][1]["closeness"] + 0.01
+    assert all(np.isfinite(c["evidence"]) for c in found["ranked"])
     assert {c["name"] for c in found["tried"]} == {"near", "far", None}
     scores = {c["name"]: c["dev_score"] for c in found["tried"]}
     assert found["regret"] == pytest.approx(max(scores["near"], scores["far"]) - scores["near"])

@@ -120,10 +120,10 @@ def sources(
         out.print_json(data={"ranked": [asdict(c) for c in ranked], "tried": [asdict(c) for c in tried], "regret": lost})
         return
     scores = {c.name: c.dev_score for c in tried}
-    table = Table("parent", "languages", "closeness", "dev macro-F1, short run")
+    table = Table("parent", "languages", "closeness", "evidence", "dev macro-F1, short run")
     for one in [*ranked, *(c for c in tried if c.name is None)]:
-        close = "" if one.closeness is None else f"{one.closeness:.3f}"
-        table.add_row(one.name or "(none)", ", ".join(one.languages), close, str(scores.get(one.name) or ""))
+        guesses = ["" if guess is None else f"{guess:.3f}" for guess in (one.closeness, one.evidence)]
+        table.add_row(one.name or "(none)", ", ".join(one.languages), *guesses, str(scores.get(one.name) or ""))
     out.print(table)
     if lost is not None:
         err.print(f"taking the closest costs {lost} against the best parent that was tried")

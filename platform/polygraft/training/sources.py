@@ -1,9 +1,10 @@
 """Which adapter to start from: candidates ranked by how close their training rows lie to the target's, and tried briefly.
 
-Closeness is the mean, over a sample of target rows (labels are not used), of the cosine to the nearest of a sample of the
-candidate's training rows, by the backbone's own vectors. It is a cheap guess; a short run of the first few on the target's own
-rows says more. Lin et al. 2019 ("Choosing transfer languages for cross-lingual learning") find features of the data
-such as this one the most telling. Does not: decide (see `polygraft train --full-ladder`).
+Two cheap guesses. Closeness is the mean, over a sample of target rows (labels are not used), of the cosine to the nearest of a
+sample of the candidate's training rows, by the backbone's own vectors; Lin et al. 2019 ("Choosing transfer languages for
+cross-lingual learning") find features of the data such as this one the most telling. Evidence (LogME; You et al. 2021, section
+4) is how well a linear model explains the target's labels from the vectors the candidate gives its rows. A short run of the
+first few on the target's own rows says more. Does not: decide (see `polygraft train --full-ladder`).
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+import peft
 from rich.console import Console
 from rich.progress import track
+from sklearn.linear_model import BayesianRidge
 
 from polygraft.adapter import LAYOUT, Manifest, load_manifest
 from polygraft.backbone import fingerprint, fits, load_backbone
@@ -31,24 +35,28 @@ TARGET_ROWS, SOURCE_ROWS, TRIED, ENGLISH = 200, 2000, 3, "en"
 
 @dataclass(frozen=True)
 class Candidate:
-    """`closeness` is a cosine; `dev_score` the macro-F1 on the target's dev rows after a short run, None when it was not tried;
-    name None is no parent at all."""
+    """`closeness` is a cosine, `evidence` in nats a row; `dev_score` the macro-F1 on the target's dev rows after a short run,
+    None when it was not tried; name None is no parent at all."""
 
     name: str | None
     languages: list[str]
     closeness: float | None = None
+    evidence: float | None = None
     dev_score: float | None = None
 
 
 def rank(job: Job, library: Library) -> list[Candidate]:
     """Adapters of `library` with the labels of `job` that fit its backbone and whose data can be read, closest first. Raises
     `RecipeError` when there is none."""
-    body, encoder = load_backbone(job.backbone), encoder_of(job)
-    target = sentence_vectors(body, encoder, thinned(job.splits.train.texts, TARGET_ROWS))
+    body, encoder, train = load_backbone(job.backbone), encoder_of(job), job.splits.train
+    texts, labels = thinned(train.texts, TARGET_ROWS), thinned(train.labels, TARGET_ROWS)
+    target = sentence_vectors(body, encoder, texts)
     found = []
     for manifest, rows in track(_candidates(job, library), description="comparing", console=Console(stderr=True)):
-        theirs = sentence_vectors(body, encoder, thinned(rows.texts, SOURCE_ROWS))
-        found.append(Candidate(manifest.name, manifest.languages, round(closeness(target, theirs), 4)))
+        near = closeness(target, sentence_vectors(body, encoder, thinned(rows.texts, SOURCE_ROWS)))
+        adapted = peft.PeftModel.from_pretrained(load_backbone(job.backbone), library.folder(manifest.name))
+        told = evidence(sentence_vectors(adapted, encoder, texts), labels)
+        found.append(Candidate(manifest.name, manifest.languages, round(near, 4), round(told, 4)))
     if not found:
         raise RecipeError(
             str(job.file), [f"no adapter in {library.root} has labels {job.splits.labels} and data on this machine"]
@@ -59,6 +67,14 @@ def rank(job: Job, library: Library) -> list[Candidate]:
 def closeness(target: Vectors, source: Vectors) -> float:
     """Mean cosine of each of the unit vectors `target` [n, hidden] to its nearest in `source` [m, hidden]."""
     return float((target @ source.T).max(axis=1).mean())
+
+
+def evidence(vectors: Vectors, labels: Sequence[str]) -> float:
+    """Log marginal likelihood of "is this label" by Bayesian linear regression on `vectors` [n, hidden], precisions chosen to
+    make it largest; mean over labels, nats a row."""
+    gold = np.array(labels)
+    fits = [BayesianRidge(compute_score=True).fit(vectors, gold == label) for label in sorted(set(labels))]
+    return float(np.mean([fit.scores_[-1] for fit in fits])) / len(labels)
 
 
 def _candidates(job: Job, library: Library) -> list[tuple[Manifest, Split]]:
