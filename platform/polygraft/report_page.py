@@ -7,7 +7,7 @@ left out where it is not on this machine. Does not: train.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +57,38 @@ def _answered(engine: Engine, manifest: Manifest, recipe: Path) -> dict[str, Any
     gold = [held_out.labels[i] for i, _ in good]
     said, scores = [a.label for _, a in good], [a.score for _, a in good]
     known = {"confusion": confusion(gold, said, manifest.labels), "calibration": calibration(gold, said, scores)}
-    if train:
-        theirs = evaluate.tfidf(train, held_out.texts)
-        known["against_tfidf"] = _examples(held_out, {i: a.label for i, a in good}, theirs)
+    ours, theirs = {i: a.label for i, a in good}, evaluate.tfidf(train, held_out.texts) if train else None
+    if theirs:
+        known["against_tfidf"] = _examples(held_out, ours, theirs)
+    if parts := _parts(held_out, ours):
+        known["parts"] = {
+            name: {"rows": len(rows)} | {
+                kind: round(evaluate.macro_f1(_at(held_out.labels, rows), _at(answers, rows)), 1)
+                for kind, answers in (("tfidf", theirs), ("adapter", ours)) if answers
+            }
+            for name, rows in parts.items()
+        }  # fmt: skip
+    gain = manifest.metrics.get("gain_from_transfer", {})
+    if gain.get("over", "tfidf") != "tfidf" and len(held_out) == manifest.metrics["rows"]:
+        known["changed"] = {
+            kind: [{"text": held_out.texts[i][:CLIPPED], "label": held_out.labels[i]} for i in gain.get(kind, [])]
+            for kind in ("fixed", "broke")
+        }
     return known
+
+
+def _parts(held_out: Split, answered: Container[int]) -> dict[str, list[int]]:
+    """Answered rows by their language: of a column of that name, or, a file each, what stands before the first dot of its name.
+    Empty when there is but one."""
+    parts: dict[str, list[int]] = {}
+    for i, row in enumerate(held_out.others):
+        if i in answered:
+            parts.setdefault(row.get("language") or Path(row["file"]).name.split(".")[0], []).append(i)
+    return parts if len(parts) > 1 else {}
+
+
+def _at(values: Sequence[str] | Mapping[int, str], places: Sequence[int]) -> Any:
+    return np.array([values[i] for i in places])
 
 
 def confusion(gold: Sequence[str], said: Sequence[str], labels: Sequence[str]) -> list[list[int]]:
@@ -133,9 +161,19 @@ def _read(one: dict[str, Any]) -> list[str]:
     if "confusion" not in one:
         return [*parts, f"<p class=bad>{text(one['data'])}</p>"]
     parts += ["<h3>Confusion</h3>", heat(one["confusion"], one["labels"], one["labels"], "label", "answer")]
+    if by := one.get("parts"):
+        kinds = [kind for kind in ("tfidf", "adapter") if kind in next(iter(by.values()))]
+        grid = [[figures[kind] for kind in kinds] for figures in by.values()]
+        names = [f"{name} ({figures['rows']})" for name, figures in by.items()]
+        parts += ["<h3>Macro-F1 by language (rows)</h3>", heat(grid, names, [NAMES[kind] for kind in kinds], "", "")]
     bins = [(b["score"], b["right"]) for b in one["calibration"]["bins"]]
     shape = lines({"adapter": bins}, "score", "share of right answers", diagonal=True)
     parts += [f"<h3>Calibration, error {one['calibration']['error']}</h3>", shape]
+    for kind, some in one.get("changed", {}).items():
+        if some:
+            over = NAMES[metrics["gain_from_transfer"]["over"]]
+            parts.append(f"<h3>{len(some)} rows that transfer {kind}, against {text(over)}, in most seeds</h3>")
+            parts.append(table(["text", "label"], [[e["text"], e["label"]] for e in some[:EXAMPLES]]))
     for kind, said in (("fixed", "right, where TF-IDF is wrong"), ("broke", "wrong, where TF-IDF is right")):
         if some := one.get("against_tfidf", {}).get(kind):
             rows = [[e["text"], e["label"], e["adapter"], e["tfidf"]] for e in some["examples"]]

@@ -84,8 +84,11 @@ def test_the_card_shows_the_ladder_and_the_data(parent: Path) -> None:
 
 
 def test_a_child_starts_from_its_parent_and_says_so(parent: Path, backbone: Path) -> None:
-    data = {"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl", "shots": 5}
+    data = {"train": "train.jsonl", "dev": "dev.jsonl", "test": ["en.test.jsonl", "sw.test.jsonl"], "shots": 5}
     file = recipe(parent.parent / "child", parent="parent", data=data, training={"epochs": 1, "bf16": True, "seeds": [0, 1]})
+    rows = (file.parent / "test.jsonl").read_text().splitlines()
+    for name, some in (("en", rows[::2]), ("sw", rows[1::2])):
+        (file.parent / f"{name}.test.jsonl").write_text("\n".join(some))
     manifest = train(ready(file, backbone), file.parent, full_ladder=True)
     assert manifest.parent == f"parent@{load_adapter(parent).version}"
     assert set(manifest.metrics["ladder"]) == {
@@ -114,10 +117,13 @@ def test_a_child_starts_from_its_parent_and_says_so(parent: Path, backbone: Path
     assert sum(map(sum, child["confusion"])) == manifest.metrics["rows"] == 6
     assert 0 <= child["calibration"]["error"] <= 1
     assert set(child["against_tfidf"]) == {"fixed", "broke"}
+    assert {name: part["rows"] for name, part in child["parts"].items()} == {"en": 3, "sw": 3}
+    if gain["over"] != "tfidf":
+        assert [len(child["changed"][kind]) for kind in ("fixed", "broke")] == [len(gain["fixed"]), len(gain["broke"])]
     html = (file.parent / "page.html").read_text()
-    assert html.count("<svg") == 1 + 3 + 4, "the grid; ladder, confusion and calibration of each; a learning curve"
+    assert html.count("<svg") == 1 + 3 + 3 + 2, "the grid; ladder, confusion, calibration of each; learning curve, languages"
     assert "Gain from transfer over" in html
-    (file.parent / "test.jsonl").unlink()
+    (file.parent / "sw.test.jsonl").unlink()
     (one,) = gather_again = json.loads(json.dumps(gather(Engine(backbone, precision="int8"), [file.parent])))
     assert "confusion" not in one
     assert "not on this machine" in page(gather_again)

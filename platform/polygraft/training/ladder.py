@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from polygraft import evaluate
 from polygraft.adapter import LAYOUT, load_manifest
 from polygraft.backbone import load_backbone
@@ -73,8 +75,15 @@ def climb(job: Job, trained: Sequence[Run], trained_alone: Sequence[Run] | None)
             key=lambda rung: figures["ladder"][rung]["macro_f1"]["value"],
         )
         gain = evaluate.paired_difference(split.labels, ours, rungs[over], evaluate.macro_f1)
-        figures["gain_from_transfer"] = gain.record() | {"verdict": gain.verdict, "over": over}
+        rows = changed(split.labels, ours, rungs[over])
+        figures["gain_from_transfer"] = gain.record() | {"verdict": gain.verdict, "over": over, **rows}
     return figures
+
+
+def changed(gold: Sequence[str], ours: Runs, theirs: Runs) -> dict[str, list[int]]:
+    """Held-out rows that most seeds of ours get right and of theirs do not, and the other way round, by their place."""
+    right, before = (np.mean(np.array(runs) == np.array(gold), axis=0) > 0.5 for runs in (ours, theirs))
+    return {"fixed": np.flatnonzero(right & ~before).tolist(), "broke": np.flatnonzero(before & ~right).tolist()}
 
 
 def other_heads(job: Job, classifiers: Sequence[model.Classifier]) -> dict[str, Any]:
