@@ -132,11 +132,12 @@ class Recipe(_AdapterRecipe):
     )
     strategy: Strategy | None = Field(
         None,
-        description="head: a linear head on the frozen backbone, in seconds; lora: on these rows alone; parent: starts from "
-        "another adapter; mixed: beside the rows of `source`; zero-shot: train and dev are a source language's, test is the "
-        "target's; multi-task: beside the tasks of `tasks`, with a head each. Left out: parent when there is one, else lora",
+        description="head: a linear head on the frozen backbone, in seconds, beside the rows of `source` if there is one; "
+        "lora: on these rows alone; parent: starts from another adapter; mixed: beside the rows of `source`; zero-shot: train "
+        "and dev are a source language's, test is the target's; multi-task: beside the tasks of `tasks`, with a head each. "
+        "Left out: parent when there is one, else lora",
     )
-    source: SourceRows | None = Field(None, description="for mixed")
+    source: SourceRows | None = Field(None, description="for mixed, and for head")
     tasks: list[str] = Field(
         [], description="for multi-task: classifiers beside this one, whose rows are drawn by their number"
     )
@@ -159,9 +160,9 @@ class Recipe(_AdapterRecipe):
             raise ValueError(f"strategy: {self.strategy} starts from the bare backbone; leave parent out")
         if self.exchange and not self.stack:
             raise ValueError("exchange: there is no stack to exchange")
-        for field, strategy in (("source", "mixed"), ("tasks", "multi-task"), ("exchange", "zero-shot")):
-            if getattr(self, field) and self.strategy != strategy:
-                raise ValueError(f"{field}: only strategy {strategy} uses it")
+        for field, users in (("source", ("mixed", "head")), ("tasks", ("multi-task",)), ("exchange", ("zero-shot",))):
+            if getattr(self, field) and self.strategy not in users:
+                raise ValueError(f"{field}: only strategy {' or '.join(users)} uses it")
         return self
 
 

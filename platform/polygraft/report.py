@@ -41,6 +41,11 @@ def show(figure: dict[str, float] | None) -> str:
     return "–" if not figure else f"{figure['value']:.1f} [{figure['low']:.1f}, {figure['high']:.1f}]"
 
 
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Without a line break at its end."""
+    return "\n".join([_line(head), "|---" * len(head) + "|", *map(_line, rows)])
+
+
 def results_table(library: Library) -> str:
     """One row an adapter, by name; of those that translate, one a direction and split."""
     manifests = [load_manifest(library.folder(name)) for name in library.names()]
@@ -63,8 +68,7 @@ def directions(metrics: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, An
 
 
 def _head(columns: str) -> str:
-    names = columns.split("|")
-    return _line(names) + "\n" + "|---" * len(names) + "|"
+    return markdown_table(columns.split("|"), [])
 
 
 def _line(cells: Sequence[str]) -> str:

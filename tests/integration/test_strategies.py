@@ -20,6 +20,7 @@ from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Classified, Row
 from polygraft.training import mixing
 from polygraft.training.advise import rules
+from polygraft.training.head import fit_head
 from polygraft.training.job import Job, prepare
 from polygraft.training.train import train
 
@@ -106,6 +107,19 @@ def test_source_rows_count_as_much_as_the_recipe_says(backbone: Path, tmp_path: 
         assert metrics["gain_from_transfer"]["over"] in ("tfidf", "head", "target_only")
 
 
+def test_a_head_learns_from_source_rows_as_much_as_they_weigh(backbone: Path, tmp_path: Path) -> None:
+    recipe(tmp_path / "source")
+    data = {"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl", "shots": 2}
+    heads = {}
+    for name, weight in (("none", None), ("light", 1e-6), ("heavy", 1.0)):
+        source = {"source": {"adapter": "source", "weight": weight, "by": "even"}} if weight else {}
+        job = job_of(recipe(tmp_path / name, strategy="head", data=data, **source), backbone)
+        assert job.transfers == bool(source)
+        heads[name] = fit_head(job, 0).classifier.head.weight.detach().numpy()
+    far = np.abs(heads["heavy"] - heads["none"]).max()
+    assert np.abs(heads["light"] - heads["none"]).max() < 0.01 * far
+
+
 def test_domain_weights_prefer_rows_like_the_targets() -> None:
     rng = np.random.default_rng(0)
     target, near, far = (rng.normal(size=(40, 8)) * 0.1 + centre for centre in (np.eye(8)[0], np.eye(8)[0], np.eye(8)[1]))
@@ -157,7 +171,7 @@ def test_one_adapter_answers_several_tasks(backbone: Path, engine: Engine, tmp_p
         ({"strategy": "multi-task"}, "needs tasks"),
         ({"strategy": "parent"}, "needs parent"),
         ({"strategy": "head", "parent": "x"}, "leave parent out"),
-        ({"source": {"adapter": "x"}}, "only strategy mixed uses it"),
+        ({"source": {"adapter": "x"}}, "only strategy mixed or head uses it"),
         ({"strategy": "zero-shot", "data": {"train": "train.jsonl", "dev": "dev.jsonl"}}, "needs data.test"),
     ],
 )

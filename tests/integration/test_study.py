@@ -38,9 +38,9 @@ def test_every_run_is_made_once(backbone: Path, tmp_path: Path, monkeypatch: pyt
     assert done.exit_code == 0, done.output
     kept = json.loads((file.parent / "mail.json").read_text())
     assert set(kept["answers"]) == {
-        *(f"xx/{rung}/0" for rung in ("majority", "tfidf", "tfidf_zero_shot", "head", "head_zero_shot")),
+        *(f"xx/{rung}/0" for rung in ("majority", "tfidf", "tfidf_zero_shot", "head", "head_zero_shot", "head_mixed")),
         *(f"xx/{rung}/{seed}" for rung in ("zero_shot", "lora", "parent") for seed in range(3)),
-        *(f"xx/{rung}/{seed}" for rung in ("few_tfidf", "few_head", "few_parent") for seed in range(2)),
+        *(f"xx/{rung}/{seed}" for rung in ("few_tfidf", "few_head", "few_head_mixed", "few_parent") for seed in range(2)),
     }  # fmt: skip
     assert {len(said) for said in kept["answers"].values()} == {len(kept["gold"]["xx"])} == {16}
     found = json.loads((file.parent / "study.json").read_text())["targets"]["mail/xx"]

@@ -80,7 +80,7 @@ def test_the_page_names_what_it_shows(tmp_path: Path) -> None:
                       "targets": [{"language": "xx", "train": "x", "test": "x"}]}],
     })  # fmt: skip
     (tmp_path / "mood.json").write_text(json.dumps(record(0.9)), encoding="utf-8")
-    numbers, html = write_results(plan, tmp_path)
+    numbers, html, words = write_results(plan, tmp_path)
     assert json.loads(numbers.read_text())["sources"] == {"mood": "en"}
     shown = html.read_text(encoding="utf-8")
     assert "mood/xx" in shown
@@ -88,6 +88,7 @@ def test_the_page_names_what_it_shows(tmp_path: Path) -> None:
     assert "http" not in shown.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
         "http://creativecommons.org", "").replace("https://matplotlib.org", "")  # fmt: skip
     assert page(json.loads(numbers.read_text())) == shown
+    assert "| mood/xx | 300 |" in words.read_text(encoding="utf-8")
 
 
 def test_translations_across_the_split_are_refused(tmp_path: Path) -> None:

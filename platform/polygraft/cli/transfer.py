@@ -71,8 +71,8 @@ def study(
 ) -> None:
     """Measure every transfer strategy on many languages: ladder, stacks, few shots, verdicts; JSON and a page.
 
-    What each run answered is kept in NAME.json beside the plan, so that a killed study goes on where it stopped. `study.json`
-    and `study.html` hold the figures of all families that were run so far.
+    What each run answered is kept in NAME.json beside the plan, so that a killed study goes on where it stopped. `study.json`,
+    `study.html` and `README.md` hold the figures of all families that were run so far.
     """
     from polygraft.study.plan import load_study
     from polygraft.study.runs import run_family

@@ -19,10 +19,10 @@ from polygraft.evaluate import Metric
 Digits = NDArray[np.int64]
 LADDER = (
     "majority", "tfidf", "head", "lora", "tfidf_zero_shot", "head_zero_shot", "zero_shot", "stack_kept", "stack", "arithmetic",
-    "parent",
+    "head_mixed", "parent",
 )  # fmt: skip
 TARGET_ALONE = ("tfidf", "head", "lora")
-FEW = ("few_tfidf", "few_head", "few_parent")
+FEW = ("few_tfidf", "few_head", "few_head_mixed", "few_parent")
 LEVEL, TRIALS, TRIAL_SEEDS = 0.05, 10, 3
 
 
@@ -43,7 +43,7 @@ def figures_of(families: dict[str, dict[str, Any]]) -> dict[str, Any]:
     `families` are the records of `runs.Runs` by name."""
     every = [(name, record, language) for name, record in families.items() for language in record["gold"]]
     targets = {f"{name}/{language}": _target(record, language) for name, record, language in every}
-    for gain in ("gain_from_transfer", "gain_from_stack", "gain_from_arithmetic", "few_over_tfidf"):
+    for gain in ("gain_from_transfer", "gain_from_stack", "gain_from_arithmetic", "few_over_tfidf", "few_head_over_tfidf"):
         _correct([found[gain] for found in targets.values() if gain in found])
     return {"targets": targets, "false_alarms": _false_alarms(families)}
 
@@ -63,6 +63,7 @@ def _target(record: dict[str, Any], language: str) -> dict[str, Any]:
     pairs = {
         "gain_from_transfer": ("parent", over), "gain_from_stack": ("stack", "zero_shot"),
         "gain_from_arithmetic": ("arithmetic", "zero_shot"), "few_over_tfidf": ("few_parent", "few_tfidf"),
+        "few_head_over_tfidf": ("few_head_mixed", "few_tfidf"),
     }  # fmt: skip
     for name, (ours, theirs) in pairs.items():
         if theirs and runs[ours] and len(runs[theirs]) in (1, len(runs[ours])):

@@ -18,13 +18,14 @@ from rich.console import Console
 from polygraft import evaluate
 from polygraft.backbone import encoder_part, fingerprint
 from polygraft.data import Splits
-from polygraft.recipe import DataRecipe, Recipe, TrainingRecipe
+from polygraft.recipe import DataRecipe, Recipe, SourceRows, TrainingRecipe
 from polygraft.study.plan import Family, Side, Study
 from polygraft.study.rows import Three, check, read_side
 from polygraft.training import model
 from polygraft.training.head import fit_head
 from polygraft.training.job import Job, encoder_of, graph_sites, predict
 from polygraft.training.train import train_seed
+from polygraft.training.vectors import Vectors
 
 Answers = list[str]
 Made = Iterator[tuple[str, Callable[[], Answers]]]
@@ -74,13 +75,14 @@ def run_family(study: Study, family: Family, file: Path, backbone: Path, work: P
 
 
 class _Bench:
-    """Trains what is asked for; source adapters once a seed."""
+    """Trains what is asked for; source adapters once a seed, and each text's vector is computed once."""
 
     def __init__(
         self, study: Study, family: Family, file: Path, backbone: Path, work: Path, labels: list[str], source: Three
     ) -> None:
         self.study, self.family, self.file, self.backbone, self.work = study, family, file, backbone, work
         self.labels, self.source, self.sites = labels, source, graph_sites(backbone)
+        self.known: dict[str, Vectors] = {}  # of texts by the bare backbone
 
     def runs_of(self, side: Side, rows: Three) -> Made:
         """Names and makers of the target's runs, cheap ones first."""
@@ -90,12 +92,17 @@ class _Bench:
         yield "majority/0", lambda: evaluate.majority(train, texts)
         yield "tfidf/0", lambda: evaluate.tfidf(train, texts)
         yield "tfidf_zero_shot/0", lambda: evaluate.tfidf(self.source[0], texts)
-        yield "head/0", lambda: fit_head(ours, 0).predicted
-        yield "head_zero_shot/0", lambda: fit_head(theirs, 0).predicted
+        yield "head/0", lambda: fit_head(ours, 0, self.known).predicted
+        yield "head_zero_shot/0", lambda: fit_head(theirs, 0, self.known).predicted
+        yield "head_mixed/0", lambda: fit_head(self._mixed(ours), 0, self.known).predicted
         for seed in self.study.few_seeds:
             few = self._few(rows, seed)
             yield f"few_tfidf/{seed}", lambda few=few: evaluate.tfidf(few.splits.train, texts)  # type: ignore[misc]
-            yield f"few_head/{seed}", lambda few=few: fit_head(few, 0).predicted  # type: ignore[misc]
+            yield f"few_head/{seed}", lambda few=few: fit_head(few, 0, self.known).predicted  # type: ignore[misc]
+            yield (
+                f"few_head_mixed/{seed}",
+                lambda few=few: fit_head(self._mixed(few), 0, self.known).predicted,  # type: ignore[misc]
+            )
         for seed in self.study.seeds:
             yield f"zero_shot/{seed}", lambda seed=seed: self._answer(self._adapter(seed), texts)  # type: ignore[misc]
             yield f"lora/{seed}", lambda seed=seed: self._train(ours, seed).predicted  # type: ignore[misc]
@@ -131,6 +138,11 @@ class _Bench:
         """Few rows a label, drawn by the seed, and none to choose a checkpoint by: they are chosen by themselves."""
         few = rows[0].few(self.study.shots, seed)
         return self._job((few, few, rows[2]), self.study.few_epochs)
+
+    def _mixed(self, job: Job) -> Job:
+        """The same with the source's rows beside the target's."""
+        source = SourceRows(adapter=self.family.source.language, weight=1, by="even")
+        return replace(job, recipe=job.recipe.model_copy(update={"source": source}), source_rows=self.source[0])
 
     def _train(self, job: Job, seed: int, parent: Path | None = None, under: Path | None = None) -> Any:
         job = replace(job, parent=parent, parent_labels=self.labels if parent else None, under=(under,) if under else ())

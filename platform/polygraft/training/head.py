@@ -1,31 +1,42 @@
-"""Strategy `head`: logistic regression on the frozen backbone's vectors, served as an adapter whose LoRA is zero."""
+"""Strategy `head`: logistic regression on the frozen backbone's vectors, served as an adapter whose LoRA is zero.
+
+With `source`, another recipe's rows are fitted beside the target's: what was learnt from one language is kept for the next,
+since nothing in the backbone moves.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 
 from polygraft.evaluate import macro_f1
 from polygraft.training import model
-from polygraft.training.job import Job, encoder_of, predict
+from polygraft.training.job import Job, encoder_of
+from polygraft.training.mixing import source_weights
 from polygraft.training.run import Run
-from polygraft.training.vectors import sentence_vectors
+from polygraft.training.vectors import Vectors, regression, sentence_vectors
 
 
-def regression() -> LogisticRegression:
-    """The head that every rung of the kind uses."""
-    return LogisticRegression(C=10, max_iter=2000, class_weight="balanced")
-
-
-def fit_head(job: Job, seed: int) -> Run:
-    """Fit the head to the training rows. The seed draws the rows, when there are `shots`, and nothing else."""
-    labels, rows, encoder = job.splits.labels, job.train_rows(seed), encoder_of(job)
+def fit_head(job: Job, seed: int, known: dict[str, Vectors] | None = None) -> Run:
+    """Fit the head to the training rows, and the source's if any. The seed draws the rows when there are `shots`, no more.
+    `known` are vectors of texts [hidden] from a call before, with the same backbone and `under`; it is added to."""
+    labels, rows, known = job.splits.labels, job.train_rows(seed), {} if known is None else known
     classifier = model.build(job.recipe, job.backbone, job.sites, labels, None, None, None, job.under)
-    adapted = classifier.adapted.eval()
-    vectors = sentence_vectors(adapted, encoder, rows.texts, unit=False)
-    scale = float(np.linalg.norm(vectors, axis=1).mean())
-    fitted = regression().fit(vectors / scale, rows.labels)
+    encoder, adapted = encoder_of(job), classifier.adapted.eval()
+
+    def vectors(texts: list[str]) -> Vectors:
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        known.update(zip(new, sentence_vectors(adapted, encoder, new, unit=False), strict=True))
+        return np.array([known[text] for text in texts])
+
+    texts, gold, weights = rows.texts, rows.labels, np.ones(len(rows))
+    if source := job.source_rows:
+        texts, gold = texts + source.texts, gold + source.labels
+        weights = np.concatenate([weights, source_weights(job, rows)])
+    given = vectors(texts)
+    scale = float(np.linalg.norm(given, axis=1).mean())
+    fitted = regression().fit(given / scale, gold, sample_weight=weights)
+    dev, held_out = (fitted.predict(vectors(split.texts) / scale).tolist() for split in (job.splits.dev, job.held_out[1]))
     order = [list(fitted.classes_).index(label) for label in labels]
     weight, bias = fitted.coef_, fitted.intercept_
     if len(labels) == 2:
@@ -33,6 +44,4 @@ def fit_head(job: Job, seed: int) -> Run:
     with torch.no_grad():
         classifier.head.weight.copy_(torch.from_numpy(weight[order] / scale))
         classifier.head.bias.copy_(torch.from_numpy(bias[order]))
-    dev = predict(classifier, encoder, job.splits.dev.texts, labels)
-    score = macro_f1(np.array(job.splits.dev.labels), np.array(dev))
-    return Run(seed, classifier, score, predict(classifier, encoder, job.held_out[1].texts, labels), 0.0)
+    return Run(seed, classifier, macro_f1(np.array(job.splits.dev.labels), np.array(dev)), held_out, 0.0)

@@ -21,10 +21,9 @@ from polygraft.data import Split
 from polygraft.evaluate import Metric
 from polygraft.recipe import Recipe, load_recipe
 from polygraft.training import model
-from polygraft.training.head import regression
 from polygraft.training.job import Job, encoder_of, find_adapter, predict
 from polygraft.training.run import Run
-from polygraft.training.vectors import sentence_vectors
+from polygraft.training.vectors import regression, sentence_vectors
 
 Runs = list[list[str]]
 TARGET_ALONE = ("tfidf", "head", "target_only")

@@ -1,4 +1,4 @@
-"""How much each source row counts beside the target's (strategy `mixed`), judged by the frozen backbone's vectors."""
+"""How much each source row counts beside the target's (a recipe's `source`), judged by the frozen backbone's vectors."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from sklearn.linear_model import LogisticRegression
 
 from polygraft.backbone import load_backbone
 from polygraft.data import Split
-from polygraft.training.head import regression
 from polygraft.training.job import Job, encoder_of
-from polygraft.training.vectors import Vectors, sentence_vectors
+from polygraft.training.vectors import Vectors, regression, sentence_vectors
 
 Weights = NDArray[np.float64]
 ROUNDS, MOST = 20, 5.0

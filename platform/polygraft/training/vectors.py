@@ -1,4 +1,4 @@
-"""Sentence vectors of a backbone: the mean of the token states, unit length."""
+"""Sentence vectors of a backbone: the mean of the token states, unit length; and the linear head on them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -19,6 +20,11 @@ Vectors = NDArray[np.float32]
 def mean_pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Unit-length mean over unmasked tokens: [rows, seq, hidden], [rows, seq] -> [rows, hidden]."""
     return nn.functional.normalize(pool(states, mask), dim=-1)
+
+
+def regression() -> LogisticRegression:
+    """The head that every rung of the kind uses."""
+    return LogisticRegression(C=10, max_iter=2000, class_weight="balanced")
 
 
 @torch.no_grad()
