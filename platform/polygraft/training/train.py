@@ -30,7 +30,7 @@ from polygraft.training import forgetting, ladder, model, parallel
 from polygraft.training.card import write_card
 from polygraft.training.finish import finish, made_with
 from polygraft.training.golden import choose_golden
-from polygraft.training.head import fit_head
+from polygraft.training.head import fit_head, probe
 from polygraft.training.job import SCORING_BATCH, Job, encoder_of, predict
 from polygraft.training.mixing import source_weights
 from polygraft.training.progress import RichProgress
@@ -105,6 +105,8 @@ def train_seed(job: Job, seed: int, work: Path) -> Run:
     rows = job.train_rows(seed)
     weights = _class_weights(rows, labels) if balanced else None
     classifier = model.build(recipe, job.backbone, job.sites, labels, weights, job.parent, job.parent_labels, job.under)
+    if job.parent_labels != labels:  # the head is fresh
+        probe(classifier, job, rows, {})
     encoder = encoder_of(job)
     lessons = [_dataset(encoder, rows, labels)]
     if job.source_rows:
