@@ -11,7 +11,7 @@ from typing import Any
 
 from polygraft.adapter import LAYOUT, Manifest, load_manifest
 from polygraft.errors import AdapterError, NegativeTransfer
-from polygraft.report import directions, show
+from polygraft.report import NAMES, directions, show
 
 HARMS = "harms"
 
@@ -21,7 +21,7 @@ def harms(manifest: Manifest) -> list[str]:
     metrics = manifest.metrics
     gains: dict[str, dict[str, Any]] = {}
     if gain := metrics.get("gain_from_transfer"):
-        gains["macro-F1"] = gain
+        gains[f"macro-F1 against {NAMES[gain.get('over', 'target_only')]}"] = gain
     for split, direction, found in directions(metrics):
         if gain := found.get("gain_from_parent"):
             gains[f"chrF++ {direction}, {split}"] = gain
@@ -32,8 +32,8 @@ def check(manifest: Manifest) -> None:
     """Raises `NegativeTransfer` for an adapter that transfer harmed and nobody has forced."""
     if manifest.forced is None and (found := harms(manifest)):
         raise NegativeTransfer(
-            f"adapter {manifest.name!r} is worse for what it was transferred from ({'; '.join(found)}); train it without its "
-            "parent or with another, or serve it all the same with `polygraft adapters add FOLDER --force REASON`"
+            f"adapter {manifest.name!r} is worse than what does without transfer ({'; '.join(found)}); use that, try another "
+            "source, or serve it all the same with `polygraft adapters add FOLDER --force REASON`"
         )
 
 

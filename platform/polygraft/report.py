@@ -8,6 +8,12 @@ from typing import Any
 from polygraft.adapter import LAYOUT, Manifest, load_manifest
 from polygraft.library import Library
 
+NAMES = {
+    "majority": "majority label", "tfidf": "TF-IDF", "head": "linear head, frozen", "tfidf_zero_shot": "TF-IDF, parent's rows",
+    "zero_shot": "parent, zero-shot", "target_only": "LoRA without parent",
+    "zero_shot_stack": "parent, zero-shot, language exchanged", "exchanged": "language exchanged", "copy": "source copied",
+    "from_scratch": "from scratch", "bare": "bare backbone", "no_parent": "without parent", "adapter": "adapter",
+}  # fmt: skip
 RUNGS = ("majority", "tfidf", "zero_shot", "target_only", "adapter")
 WRITTEN_RUNGS = ("copy", "from_scratch", "bare", "no_parent", "adapter")
 HEAD = """# Adapters

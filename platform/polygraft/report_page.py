@@ -18,18 +18,12 @@ from polygraft.adapter import LAYOUT, Manifest
 from polygraft.data import Split, read_split
 from polygraft.offline import load
 from polygraft.plots import bars, document, heat, intervals, lines, table, text
-from polygraft.report import WRITTEN_RUNGS, directions, show
+from polygraft.report import NAMES, WRITTEN_RUNGS, directions, show
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Classified, Row
 
 BINS, EXAMPLES, CLIPPED = 10, 8, 240
 SHOWN = {"name", "task", "languages", "labels", "directions", "parent", "stack", "description", "metrics"}
-NAMES = {
-    "majority": "majority label", "tfidf": "TF-IDF", "head": "linear head, frozen", "tfidf_zero_shot": "TF-IDF, parent's rows",
-    "zero_shot": "parent, zero-shot", "target_only": "LoRA without parent",
-    "zero_shot_stack": "parent, zero-shot, language exchanged", "exchanged": "language exchanged", "copy": "source copied",
-    "from_scratch": "from scratch", "bare": "bare backbone", "no_parent": "without parent", "adapter": "adapter",
-}  # fmt: skip
 
 
 def gather(engine: Engine, folders: Sequence[Path]) -> list[dict[str, Any]]:

@@ -214,27 +214,30 @@ def test_advice_names_the_figures_it_went_by(family: Path, writing_backbone: Pat
     found = json.loads(shown.stdout)
     assert found["rows"] == {"ham": 12, "spam": 12}
     assert {one["name"] for one in found["sources"]} == {"mother", "child"}
-    assert set(found["dev"]) == {"tfidf", "head", "zero-shot mother", "zero-shot child"}
-    first = found["advice"][0]
-    assert first["strategy"] == "parent"
-    assert any(str(value) in first["why"] for value in found["dev"].values())
+    names = ("zero-shot {}", "head, rows of {} too")
+    assert set(found["dev"]) == {"tfidf", "head"} | {name.format(one) for name in names for one in ("mother", "child")}
+    (one,) = (one for one in found["advice"] if one["strategy"] == "parent")
+    assert any(str(value) in one["why"] for value in found["dev"].values())
     for_people = CliRunner().invoke(app, ["advise", str(file), *options])
-    assert "1. parent:" in for_people.stdout
+    assert "parent:" in for_people.stdout
 
 
 @pytest.mark.parametrize(
-    ("rarest", "alone", "given", "first"),
+    ("rarest", "tfidf", "head", "given", "beside", "told"),
     [
-        (5, {"tfidf": 60.0, "head": 70.0}, {"x": 80.0}, "parent"),
-        (5, {"tfidf": 60.0, "head": 70.0}, {}, "head"),
-        (400, {"tfidf": 90.0, "head": 80.0}, {"x": 70.0}, "lora"),
-        (100, {"tfidf": 90.0, "head": 80.0}, {"x": 70.0}, "parent"),
+        (5, 60.0, 70.0, {"x": 80.0}, {"x": 75.0}, ["parent", "mixed"]),
+        (5, 60.0, 70.0, {"x": 60.0}, {"x": 75.0}, ["head", "parent", "mixed"]),
+        (5, 60.0, 70.0, {}, {}, ["head"]),
+        (400, 90.0, 80.0, {"x": 70.0}, {"x": 82.0}, ["TF-IDF", "lora"]),
+        (100, 90.0, 80.0, {"x": 70.0}, {"x": 82.0}, ["TF-IDF", "parent", "lora"]),
     ],
 )
-def test_rules_of_thumb(rarest: int, alone: dict[str, float], given: dict[str, float], first: str) -> None:
-    told = [one.strategy for one in rules(rarest, alone, given, [])]
-    assert told[0] == first
-    assert ("TF-IDF" in told) == (alone["tfidf"] == 90.0)
+def test_rules_of_thumb(
+    rarest: int, tfidf: float, head: float, given: dict[str, float], beside: dict[str, float], told: list[str]
+) -> None:
+    advice = rules(rarest, tfidf, head, given, beside, [])
+    assert [one.strategy for one in advice] == told
+    assert "source: {adapter: x}" in advice[0].why if told[0] == "head" and beside else True
 
 
 def test_task_arithmetic_by_command(family: Path, writing_backbone: Path, tmp_path: Path) -> None:

@@ -25,7 +25,6 @@ from polygraft.training import model
 from polygraft.training.head import fit_head
 from polygraft.training.job import Job, encoder_of, graph_sites, predict
 from polygraft.training.train import train_seed
-from polygraft.training.vectors import Vectors
 
 Answers = list[str]
 Made = Iterator[tuple[str, Callable[[], Answers]]]
@@ -82,7 +81,7 @@ class _Bench:
     ) -> None:
         self.study, self.family, self.file, self.backbone, self.work = study, family, file, backbone, work
         self.labels, self.source, self.sites = labels, source, graph_sites(backbone)
-        self.known: dict[str, Vectors] = {}  # of texts by the bare backbone
+        self.known: dict[Any, Any] = {}
 
     def runs_of(self, side: Side, rows: Three) -> Made:
         """Names and makers of the target's runs, cheap ones first."""
@@ -92,16 +91,16 @@ class _Bench:
         yield "majority/0", lambda: evaluate.majority(train, texts)
         yield "tfidf/0", lambda: evaluate.tfidf(train, texts)
         yield "tfidf_zero_shot/0", lambda: evaluate.tfidf(self.source[0], texts)
-        yield "head/0", lambda: fit_head(ours, 0, self.known).predicted
-        yield "head_zero_shot/0", lambda: fit_head(theirs, 0, self.known).predicted
-        yield "head_mixed/0", lambda: fit_head(self._mixed(ours), 0, self.known).predicted
+        yield "head/0", lambda: fit_head(ours, 0).predicted
+        yield "head_zero_shot/0", lambda: fit_head(theirs, 0).predicted
+        yield "head_mixed/0", lambda: fit_head(self._mixed(ours), 0).predicted
         for seed in self.study.few_seeds:
             few = self._few(rows, seed)
             yield f"few_tfidf/{seed}", lambda few=few: evaluate.tfidf(few.splits.train, texts)  # type: ignore[misc]
-            yield f"few_head/{seed}", lambda few=few: fit_head(few, 0, self.known).predicted  # type: ignore[misc]
+            yield f"few_head/{seed}", lambda few=few: fit_head(few, 0).predicted  # type: ignore[misc]
             yield (
                 f"few_head_mixed/{seed}",
-                lambda few=few: fit_head(self._mixed(few), 0, self.known).predicted,  # type: ignore[misc]
+                lambda few=few: fit_head(self._mixed(few), 0).predicted,  # type: ignore[misc]
             )
         for seed in self.study.seeds:
             yield f"zero_shot/{seed}", lambda seed=seed: self._answer(self._adapter(seed), texts)  # type: ignore[misc]
@@ -132,7 +131,7 @@ class _Bench:
             lora=self.study.lora, training=training,
         )  # fmt: skip
         splits = Splits(train, dev, test, self.labels, [], {})
-        return Job(recipe, self.file, self.backbone, self.sites, splits, None, None, None)
+        return Job(recipe, self.file, self.backbone, self.sites, splits, None, None, None, known=self.known)
 
     def _few(self, rows: Three, seed: int) -> Job:
         """Few rows a label, drawn by the seed, and none to choose a checkpoint by: they are chosen by themselves."""

@@ -8,22 +8,24 @@ hundred rows a label, and even with ten. Does not: train LoRA (`polygraft train 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from polygraft import evaluate
-from polygraft.adapter import load_manifest
+from polygraft.adapter import LAYOUT, load_manifest
+from polygraft.data import check_parent, read_split
 from polygraft.errors import RecipeError
 from polygraft.library import Library
+from polygraft.recipe import SourceRows
 from polygraft.training import model, sources
 from polygraft.training.head import fit_head
 from polygraft.training.job import Job, encoder_of, predict
 
 FEW, MANY = 50, 200  # rows of the rarest label
-ZERO_SHOT = 3
+TRIED = 3  # sources
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Advice:
 
 
 def advise(job: Job, library: Library) -> dict[str, Any]:
-    """`rows` by label, `sources` by closeness, macro-F1 on `dev` of what takes seconds, and `advice`, the best first."""
+    """`rows` by label, `sources` by closeness, macro-F1 on `dev` of what takes seconds, and `advice`, the best first. Raises
+    `DataError` for a source that saw translations of the dev or test rows."""
     counts = Counter(job.splits.train.labels)
     try:
         ranked = sources.rank(job, library)
@@ -47,27 +50,44 @@ def advise(job: Job, library: Library) -> dict[str, Any]:
     def score(said: list[str]) -> float:
         return round(evaluate.macro_f1(gold, np.array(said)), 1)
 
-    alone = {"tfidf": score(evaluate.tfidf(job.splits.train, dev.texts)), "head": round(fit_head(job, 0).dev_score, 1)}
-    given = {
-        one.name: score(_zero_shot(job, library.folder(one.name), labels)) for one in ranked[:ZERO_SHOT] if one.name is not None
-    }
+    tfidf, head = score(evaluate.tfidf(job.splits.train, dev.texts)), round(fit_head(job, 0).dev_score, 1)
+    given, beside = dict[str, float](), dict[str, float]()
+    for name in [one.name for one in ranked[:TRIED] if one.name is not None]:
+        rows = read_split(library.folder(name) / LAYOUT.recipe, "train")
+        check_parent(job.recipe, name, rows, job.splits)
+        given[name] = score(_zero_shot(job, library.folder(name), labels))
+        source = SourceRows(adapter=name, weight=1, by="even")
+        both = replace(job, recipe=job.recipe.model_copy(update={"source": source}), source_rows=rows)
+        beside[name] = round(fit_head(both, 0).dev_score, 1)
     languages = [n for n in library.names() if _reads(library.folder(n), job.recipe.languages)]
     return {
         "rows": dict(counts), "sources": [asdict(one) for one in ranked],
-        "dev": alone | {f"zero-shot {name}": value for name, value in given.items()},
-        "advice": [asdict(one) for one in rules(min(counts.values()), alone, given, languages)],
+        "dev": {"tfidf": tfidf, "head": head}
+        | {f"zero-shot {name}": value for name, value in given.items()}
+        | {f"head, rows of {name} too": value for name, value in beside.items()},
+        "advice": [asdict(one) for one in rules(min(counts.values()), tfidf, head, given, beside, languages)],
     }  # fmt: skip
 
 
-def rules(rarest: int, alone: dict[str, float], given: dict[str, float], languages: list[str]) -> list[Advice]:
-    """Every rule that applies: (whether it does, strategy, why)."""
-    over, source = max(alone, key=alone.__getitem__), max(given, key=given.__getitem__, default="")
-    beats = bool(source) and given[source] >= alone[over]
+def rules(
+    rarest: int, tfidf: float, head: float, given: dict[str, float], beside: dict[str, float], languages: list[str]
+) -> list[Advice]:
+    """Every rule that applies: (whether it does, strategy, why). `given` scores adapters as they are, `beside` a head that is
+    given their rows too."""
+    source, other = (max(scores, key=scores.__getitem__, default="") for scores in (given, beside))
+    without = f"the best that learnt from yours alone, {'TF-IDF' if tfidf >= head else 'a head'}, {max(tfidf, head)}"
+    beats = bool(source) and given[source] >= max(tfidf, head)
     rules = [
         (
-            beats, "parent",
-            f"{source}, without any of your rows, scores {given.get(source)} on dev; the best that learnt from them, {over}, "
-            f"{alone[over]}",
+            tfidf > max([head, *given.values(), *beside.values()]), "TF-IDF",
+            f"scores {tfidf} on dev, more than all else that takes seconds; if the full ladder agrees, use it and no adapter",
+        ),
+        (
+            bool(other) and beside[other] >= max([tfidf, head, *given.values()]), "head",
+            f"with `source: {{adapter: {other}}}`: on its rows and yours it scores {beside.get(other)} on dev; {without}",
+        ),
+        (
+            beats, "parent", f"{source}, without any of your rows, scores {given.get(source)} on dev; {without}",
         ),
         (
             bool(source) and not beats and rarest < MANY, "parent",
@@ -81,15 +101,11 @@ def rules(rarest: int, alone: dict[str, float], given: dict[str, float], languag
         (
             not source and rarest < FEW, "head",
             f"no adapter here has these labels, and {rarest} rows of the rarest are too few for LoRA; a linear head scores "
-            f"{alone['head']} on dev in seconds",
+            f"{head} on dev in seconds",
         ),
         (
             rarest >= FEW, "lora",
-            f"{rarest} rows of the rarest label can train LoRA from the bare backbone; it has to beat {over}, {alone[over]}",
-        ),
-        (
-            alone["tfidf"] > max([alone["head"], *given.values()]), "TF-IDF",
-            f"scores {alone['tfidf']} on dev, more than anything else tried; if the full ladder agrees, use it and no adapter",
+            f"{rarest} rows of the rarest label can train LoRA from the bare backbone; it has to beat {max(tfidf, head)}",
         ),
         (bool(languages), "stack", f"{', '.join(languages)} reads this language; whether it helps, the full ladder tells"),
     ]  # fmt: skip

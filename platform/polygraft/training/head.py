@@ -25,18 +25,19 @@ from polygraft.training.run import Run
 from polygraft.training.vectors import Vectors, regression, sentence_vectors
 
 
-def fit_head(job: Job, seed: int, known: dict[str, Vectors] | None = None) -> Run:
-    """The strategy. The seed draws the rows when there are `shots`, no more. `known` are vectors of texts [hidden] from a call
-    before, with the same backbone and `under`; it is added to."""
+def fit_head(job: Job, seed: int) -> Run:
+    """The strategy. The seed draws the rows when there are `shots`, no more."""
     classifier = model.build(job.recipe, job.backbone, job.sites, job.splits.labels, None, None, None, job.under)
-    answer = probe(classifier, job, job.train_rows(seed), {} if known is None else known)
+    answer = probe(classifier, job, job.train_rows(seed))
     dev = macro_f1(np.array(job.splits.dev.labels), np.array(answer(job.splits.dev.texts)))
     return Run(seed, classifier, dev, answer(job.held_out[1].texts), 0.0)
 
 
-def probe(classifier: model.Classifier, job: Job, rows: Split, known: dict[str, Vectors]) -> Callable[[list[str]], list[str]]:
-    """Put the head that fits `rows`, and the source's if any, into `classifier`. Returns what answers texts with it."""
+def probe(classifier: model.Classifier, job: Job, rows: Split) -> Callable[[list[str]], list[str]]:
+    """Put the head that fits `rows`, and the source's if any, into `classifier`. Returns what answers texts with it. A text's
+    vector is computed once for all jobs that share `job.known`."""
     encoder, labels, adapted = encoder_of(job), job.splits.labels, classifier.adapted.eval()
+    known = job.known.setdefault((job.parent, job.under), {})
 
     def vectors(texts: list[str]) -> Vectors:
         new = [text for text in dict.fromkeys(texts) if text not in known]

@@ -24,7 +24,8 @@ SCORING_BATCH = 64
 
 @dataclass(frozen=True)
 class Job:
-    """A recipe with its data read and its parent found: what `--check` builds and `train` runs."""
+    """A recipe with its data read and its parent found: what `--check` builds and `train` runs. `known` are vectors of texts, by
+    the parent and the stack they were read with, shared with the jobs made from this one."""
 
     recipe: Recipe
     file: Path
@@ -39,6 +40,7 @@ class Job:
     exchange: tuple[Path, ...] = ()
     source_rows: Split | None = None
     tasks: dict[str, Splits] = field(default_factory=dict)
+    known: dict[tuple[Path | None, tuple[Path, ...]], dict[str, Any]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def transfers(self) -> bool:

@@ -16,14 +16,12 @@ import numpy as np
 
 from polygraft import evaluate
 from polygraft.adapter import LAYOUT, load_manifest
-from polygraft.backbone import load_backbone
-from polygraft.data import Split
 from polygraft.evaluate import Metric
 from polygraft.recipe import Recipe, load_recipe
 from polygraft.training import model
+from polygraft.training.head import fit_head
 from polygraft.training.job import Job, encoder_of, find_adapter, predict
 from polygraft.training.run import Run
-from polygraft.training.vectors import regression, sentence_vectors
 
 Runs = list[list[str]]
 TARGET_ALONE = ("tfidf", "head", "target_only")
@@ -33,11 +31,11 @@ def climb(job: Job, trained: Sequence[Run], trained_alone: Sequence[Run] | None)
     """Figures of every rung on the held-out split; each rung is `{metric: {value, low, high}}`, in percent."""
     name, split = job.held_out
     ours, alone = [run.predicted for run in trained], [run.predicted for run in trained_alone or []]
-    drawn = [job.train_rows(seed) for seed in job.recipe.training.seeds] if job.recipe.data.shots else [job.splits.train]
+    drawn = job.recipe.training.seeds if job.recipe.data.shots else job.recipe.training.seeds[:1]
     rungs: dict[str, Runs] = {
         "majority": [evaluate.majority(job.splits.train, split.texts)],
-        "tfidf": [evaluate.tfidf(rows, split.texts) for rows in drawn],
-        "head": _head(job, drawn),
+        "tfidf": [evaluate.tfidf(job.train_rows(seed), split.texts) for seed in drawn],
+        "head": [fit_head(job.alone(), seed).predicted for seed in drawn],
     }
     if job.parent and job.parent_labels == job.splits.labels:
         if job.parent_rows:
@@ -94,19 +92,6 @@ def other_heads(job: Job, classifiers: Sequence[model.Classifier]) -> dict[str, 
         figure = evaluate.bootstrap(split.labels, runs, evaluate.macro_f1).record()
         found[name] = {"split": "test" if splits.test else "dev", "rows": len(split), "macro_f1": figure}
     return found
-
-
-def _head(job: Job, drawn: Sequence[Split]) -> Runs:
-    """Logistic regression on the frozen backbone's sentence vectors."""
-    body, encoder = load_backbone(job.backbone), encoder_of(job)
-    every = dict.fromkeys(text for rows in drawn for text in rows.texts)
-    place = {text: i for i, text in enumerate(every)}
-    ours, theirs = (sentence_vectors(body, encoder, list(texts)) for texts in (every, job.held_out[1].texts))
-    runs = []
-    for rows in drawn:
-        head = regression().fit(ours[[place[text] for text in rows.texts]], rows.labels)
-        runs.append([str(label) for label in head.predict(theirs)])
-    return runs
 
 
 def _zero_shot(job: Job, under: Sequence[Path]) -> list[str]:

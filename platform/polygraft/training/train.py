@@ -106,7 +106,7 @@ def train_seed(job: Job, seed: int, work: Path) -> Run:
     weights = _class_weights(rows, labels) if balanced else None
     classifier = model.build(recipe, job.backbone, job.sites, labels, weights, job.parent, job.parent_labels, job.under)
     if job.parent_labels != labels:  # the head is fresh
-        probe(classifier, job, rows, {})
+        probe(classifier, job, rows)
     encoder = encoder_of(job)
     lessons = [_dataset(encoder, rows, labels)]
     if job.source_rows:

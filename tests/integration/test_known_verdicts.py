@@ -1,0 +1,50 @@
+"""Real data on which the guard refuses an adapter, passes one, and passes one without evidence: SIB-200 topics.
+
+Linear heads on the bundled backbone's vectors, given English rows beside the target's: Zulu topics, where TF-IDF on all of
+Zulu's rows is better; Yoruba and Maori ones with ten rows a label.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from polygraft import guard
+from polygraft.backbone import default_backbone
+from polygraft.errors import NegativeTransfer
+from polygraft.recipe import Recipe, load_recipe
+from polygraft.training.job import prepare
+from polygraft.training.train import train
+
+DATA = Path(os.environ.get("POLYGRAFT_DATA", "nowhere"))
+pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="POLYGRAFT_DATA names no folder with the public data")
+
+
+@pytest.mark.parametrize(
+    ("target", "shots", "verdict"), [("zu", None, "harms"), ("yo", 10, "helps"), ("mi", 10, "no evidence")]
+)
+def test_a_real_verdict(tmp_path: Path, target: str, shots: int | None, verdict: str) -> None:
+    for language in ("en", target):
+        data = {k: str(DATA / "sib200_jsonl" / f"{language}.{k}.jsonl.gz") for k in ("train", "dev")} | {"id": "id"}
+        content = {
+            "name": language, "languages": [language], "strategy": "head", "data": data,
+            "training": {"seeds": [0, 1, 2], "max_length": 64},
+        }  # fmt: skip
+        if language == target:
+            content |= {"source": {"adapter": "en", "weight": 1, "by": "even"}, "data": data | {"shots": shots}}
+        (tmp_path / language).mkdir()
+        (tmp_path / language / "recipe.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    recipe = load_recipe(tmp_path / target / "recipe.yaml")
+    assert isinstance(recipe, Recipe)
+    job = prepare(recipe, tmp_path / target / "recipe.yaml", default_backbone())
+    manifest = train(job, tmp_path / target, full_ladder=True)
+    gain = manifest.metrics["gain_from_transfer"]
+    assert gain["verdict"] == verdict, gain
+    if verdict == "harms":
+        with pytest.raises(NegativeTransfer, match="against TF-IDF"):
+            guard.check(manifest)
+    else:
+        guard.check(manifest)
