@@ -24,8 +24,8 @@ SCORING_BATCH = 64
 
 @dataclass(frozen=True)
 class Job:
-    """A recipe with its data read and its parent found: what `--check` builds and `train` runs. `known` are vectors of texts, by
-    the parent and the stack they were read with, shared with the jobs made from this one."""
+    """A recipe with its data read and its parent found: what `--check` builds and `train` runs. `known` are vectors of texts,
+    by the parent and the stack they were read with, shared with the jobs made from this one."""
 
     recipe: Recipe
     file: Path
