@@ -144,16 +144,16 @@ def load_splits(recipe: Recipe, folder: Path, *, allow_leak: str | None = None) 
     return Splits(train.without(settled.drop), dev, test, labels, sources, record)
 
 
-def read_split(file: Path, name: str) -> Split | None:
+def read_split(file: Path, name: str, seen: list[dict[str, Any]] | None = None) -> Split | None:
     """`train`, `dev` or `test` of the classifier whose recipe is `file`; None when there is none or it cannot be read on this
-    machine."""
+    machine. `seen` is given what `Splits.sources` would list."""
     try:
         recipe, problems = load_recipe(file), list[str]()
     except RecipeError:
         return None
     if not isinstance(recipe, Recipe) or (source := getattr(recipe.data, name)) is None:
         return None
-    rows = _read_split(name, source, recipe.data, file.resolve().parent, problems, [])
+    rows = _read_split(name, source, recipe.data, file.resolve().parent, problems, [] if seen is None else seen)
     return None if problems else rows
 
 

@@ -102,7 +102,9 @@ def test_source_rows_count_as_much_as_the_recipe_says(backbone: Path, tmp_path: 
     assert len(weights) == 24
     assert weights.mean() == pytest.approx(0.25, abs=0.05)
     if by == "even":
-        metrics = load_manifest(trained(file, backbone, full_ladder=True)).metrics
+        manifest = load_manifest(trained(file, backbone, full_ladder=True))
+        assert [one["rows"] for one in manifest.data] == [24, 6, 6, 24], "the source's rows are named too"
+        metrics = manifest.metrics
         assert {"target_only", "adapter", "tfidf"} <= set(metrics["ladder"])
         assert metrics["gain_from_transfer"]["over"] in ("tfidf", "head", "target_only")
 

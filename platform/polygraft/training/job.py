@@ -24,8 +24,9 @@ SCORING_BATCH = 64
 
 @dataclass(frozen=True)
 class Job:
-    """A recipe with its data read and its parent found: what `--check` builds and `train` runs. `known` are vectors of texts,
-    by the parent and the stack they were read with, shared with the jobs made from this one."""
+    """A recipe with its data read and its parent found: what `--check` builds and `train` runs. `data` lists every file
+    it learns from or is scored on, as `Splits.sources` does. `known` are vectors of texts, by the parent and the stack they
+    were read with, shared with the jobs made from this one."""
 
     recipe: Recipe
     file: Path
@@ -40,6 +41,7 @@ class Job:
     exchange: tuple[Path, ...] = ()
     source_rows: Split | None = None
     tasks: dict[str, Splits] = field(default_factory=dict)
+    data: list[dict[str, Any]] = field(default_factory=list)
     known: dict[tuple[Path | None, tuple[Path, ...]], dict[str, Any]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -90,20 +92,22 @@ def prepare(recipe: Recipe, recipe_file: Path, backbone: Path, *, allow_leak: st
         parent_rows = read_split(parent / LAYOUT.recipe, "train")
         check_parent(recipe, parent.name, parent_rows, splits)
     under, exchange = (tuple(find_under(n, folder, backbone) for n in names) for names in (recipe.stack, recipe.exchange))
+    data = list(splits.sources)
+    source_rows = _source_rows(recipe, folder, splits, data) if recipe.source else None
+    tasks = {name: _task(name, folder, allow_leak) for name in recipe.tasks}
+    data += [one for task in tasks.values() for one in task.sources]
     return Job(
-        recipe, recipe_file, backbone, sites, splits, parent, parent_labels, parent_rows, allow_leak, under,
-        exchange,
-        _source_rows(recipe, folder, splits) if recipe.source else None,
-        {name: _task(name, folder, allow_leak) for name in recipe.tasks},
+        recipe, recipe_file, backbone, sites, splits, parent, parent_labels, parent_rows, allow_leak, under, exchange,
+        source_rows, tasks, data,
     )  # fmt: skip
 
 
-def _source_rows(recipe: Recipe, folder: Path, splits: Splits) -> Split:
+def _source_rows(recipe: Recipe, folder: Path, splits: Splits, seen: list[dict[str, Any]]) -> Split:
     """The rows of the recipe that `source` names. Raises `RecipeError` when there are none or they have other labels, and
     `DataError` when one is a translation of a row this adapter is scored on."""
     assert recipe.source
     name = recipe.source.adapter
-    rows = read_split(_recipe_of(name, folder, "source.adapter"), "train")
+    rows = read_split(_recipe_of(name, folder, "source.adapter"), "train", seen)
     if rows is None or not set(rows.labels) <= set(splits.labels):
         why = "cannot be read on this machine" if rows is None else f"have labels {sorted(set(rows.labels))}"
         raise RecipeError(str(folder / LAYOUT.recipe), [f"source.adapter: the rows of {name} {why}"])

@@ -210,7 +210,7 @@ def _manifest(job: Job, staging: Path, metrics: dict[str, Any], golden: list[Gol
         parent=parent.named if parent else None,
         stack=[load_manifest(folder).named for folder in job.under],
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        data=job.splits.sources,
+        data=job.data,
         metrics=metrics,
         golden=golden,
         files={name: sha256(staging / name) for name in HASHED},
