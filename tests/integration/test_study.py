@@ -19,7 +19,8 @@ def plan(folder: Path) -> Path:
     folder.mkdir()
     for name, ends in (("en", ("now", "call", "text", "late", "see", "you")), ("xx", ("tonight", "train", "simu", "pesa"))):
         rows = [{"text": f"{w} {e}", "label": y} for y, words in WORDS.items() for w in words for e in ends]
-        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows[::2])), encoding="utf-8")
+        more = [{"text": f"rain {e}", "label": "weather"} for e in ends if name == "en"]  # which the target knows nothing of
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows[::2] + more)), encoding="utf-8")
         (folder / f"{name}.dev.jsonl").write_text("\n".join(map(json.dumps, rows[1::2])), encoding="utf-8")
     target = {"language": "xx", "train": "xx.jsonl", "dev": "en.dev.jsonl", "test": "xx.dev.jsonl"}
     content = {

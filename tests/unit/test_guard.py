@@ -27,7 +27,7 @@ def with_metrics(folder: Path, **changes: object) -> Path:
 
 
 def test_harm_is_refused_with_its_figures(harmed: Path) -> None:
-    with pytest.raises(NegativeTransfer, match=r"macro-F1 -4\.0 \[-7\.0, -1\.0\].*--force REASON"):
+    with pytest.raises(NegativeTransfer, match=r"macro-F1 against TF-IDF -4\.0 \[-7\.0, -1\.0\].*--force REASON"):
         guard.check(load_manifest(harmed))
 
 

@@ -24,6 +24,8 @@ from polygraft.training.mixing import source_weights
 from polygraft.training.run import Run
 from polygraft.training.vectors import Vectors, regression, sentence_vectors
 
+UNSEEN = -10.0  # bias of a label that no row has
+
 
 def fit_head(job: Job, seed: int) -> Run:
     """The strategy. The seed draws the rows when there are `shots`, no more."""
@@ -51,11 +53,13 @@ def probe(classifier: model.Classifier, job: Job, rows: Split) -> Callable[[list
     given = vectors(texts)
     scale = float(np.linalg.norm(given, axis=1).mean())
     fitted = regression().fit(given / scale, gold, sample_weight=weights)
-    order = [list(fitted.classes_).index(label) for label in labels]
     weight, bias = fitted.coef_, fitted.intercept_
-    if len(labels) == 2:
+    if len(fitted.classes_) == 2:
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     with torch.no_grad():
-        classifier.head.weight.copy_(torch.from_numpy(weight[order] / scale))
-        classifier.head.bias.copy_(torch.from_numpy(bias[order]))
+        classifier.head.weight.zero_()
+        classifier.head.bias.fill_(UNSEEN)
+        for label, w, b in zip(fitted.classes_, weight / scale, bias, strict=True):
+            classifier.head.weight[labels.index(label)] = torch.from_numpy(w)
+            classifier.head.bias[labels.index(label)] = float(b)
     return lambda texts: [str(label) for label in fitted.predict(vectors(texts) / scale)]

@@ -193,7 +193,7 @@ def _collate(rows: list[dict[str, Any]], pad_id: int) -> dict[str, torch.Tensor]
 
 def _class_weights(train: Split, labels: list[str]) -> list[float]:
     counts = Counter(train.labels)
-    return [len(train) / (len(labels) * counts[label]) for label in labels]
+    return [len(train) / (len(labels) * counts[label]) if counts[label] else 0.0 for label in labels]
 
 
 def _manifest(job: Job, staging: Path, metrics: dict[str, Any], golden: list[Golden]) -> Manifest:
