@@ -1,8 +1,9 @@
 """Which strategy suits a recipe's own data: cheap figures on its dev rows, and rules of thumb that name the figures they went
 by.
 
-The thresholds are rules of thumb. What the study (`adapters/study/study.html`) says so far: TF-IDF is hard to beat with a
-hundred rows a label, and even with ten. Does not: train LoRA (`polygraft train --full-ladder` does, and decides).
+The thresholds are rules of thumb. What the study (`adapters/study/README.md`) says: with hundreds of rows TF-IDF is hard to
+beat; with ten a label, and a backbone that knows the language, a head that is given a source's rows too gains 6 to 25 points
+over it. Does not: train LoRA (`polygraft train --full-ladder` does, and decides).
 """
 
 from __future__ import annotations
