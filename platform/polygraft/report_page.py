@@ -31,9 +31,7 @@ def gather(engine: Engine, folders: Sequence[Path]) -> list[dict[str, Any]]:
     found = []
     for folder in folders:
         manifest = load(engine, folder)
-        one = manifest.model_dump(
-            include={"name", "languages", "task", "labels", "directions", "parent", "stack", "description", "metrics"}
-        )
+        one = manifest.model_dump(include=SHOWN)
         one["version"] = manifest.version
         if manifest.labels:
             one |= _answered(engine, manifest, folder / LAYOUT.recipe)

@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from polygraft.backbone import default_backbone
-from polygraft.recipe import Recipe, load_recipe
+from polygraft.recipe import Recipe
 from polygraft.training.job import Job, prepare
 from polygraft.training.train import train_seed
 
@@ -45,11 +44,7 @@ def job_of(folder: Path, backbone: Path, task: str, lora: dict[str, Any], seeds:
         "name": task, "languages": ["en"], "data": data | {"on_leak": "drop"}, "lora": lora,
         "training": training | {"seeds": list(range(seeds))},
     }  # fmt: skip
-    file = folder / "recipe.yaml"
-    file.write_text(yaml.safe_dump(recipe))
-    loaded = load_recipe(file)
-    assert isinstance(loaded, Recipe)
-    return prepare(loaded, file, backbone)
+    return prepare(Recipe.model_validate(recipe), folder / "recipe.yaml", backbone)
 
 
 def main() -> None:

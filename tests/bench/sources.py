@@ -20,7 +20,7 @@ import yaml
 
 from polygraft.backbone import default_backbone
 from polygraft.library import Library
-from polygraft.recipe import Recipe, load_recipe
+from polygraft.recipe import Recipe
 from polygraft.training import sources
 from polygraft.training.job import Job, prepare
 from polygraft.training.sources import Candidate
@@ -45,9 +45,7 @@ def job_of(folder: Path, language: str, backbone: Path, *, target: bool) -> Job:
     }  # fmt: skip
     file = folder / "recipe.yaml"
     file.write_text(yaml.safe_dump(recipe))
-    loaded = load_recipe(file)
-    assert isinstance(loaded, Recipe)
-    return prepare(loaded, file, backbone)
+    return prepare(Recipe.model_validate(recipe), file, backbone)
 
 
 def main() -> None:

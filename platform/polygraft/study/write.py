@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ TITLE = "Does transfer help?"
 @dataclass(frozen=True)
 class _Section:
     title: str
-    drawing: str  # SVG
+    draw: Callable[[], str]  # SVG; the Markdown has none
     head: list[str]
     rows: list[list[str]]
 
@@ -60,7 +61,7 @@ def page(found: dict[str, Any]) -> str:
     """HTML of what `figures_of` gave."""
     parts = [f"<h1>{TITLE}</h1>", *(f"<p>{text(said)}</p>" for said in _said(found))]
     for section in _sections(found):
-        parts += [f"<h2>{text(section.title)}</h2>", section.drawing, table(section.head, section.rows)]
+        parts += [f"<h2>{text(section.title)}</h2>", section.draw(), table(section.head, section.rows)]
     return document(TITLE, parts)
 
 
@@ -91,16 +92,16 @@ def _sections(found: dict[str, Any]) -> Iterator[_Section]:
         there = {name: one[gain] for name, one in targets.items() if gain in one}
         if there:
             rows = [[name, show(one), NAMES[one["over"]], _verdict(one)] for name, one in there.items()]
-            yield _Section(title, intervals(there, "macro-F1"), ["target", "gain", "over", "verdict"], rows)
+            yield _Section(title, partial(intervals, there, "macro-F1"), ["target", "gain", "over", "verdict"], rows)
     yield _ladder(f"With {found['shots']} rows a label: mean, standard deviation and worst of the draws", targets, FEW)
 
 
 def _ladder(title: str, targets: dict[str, Any], rungs: tuple[str, ...]) -> _Section:
     used = [rung for rung in rungs if any(rung in one["ladder"] for one in targets.values())]
     grid = [[one["ladder"].get(rung, {}).get("value", np.nan) for rung in used] for one in targets.values()]
-    drawing = heat(grid, list(targets), [NAMES[rung] for rung in used], "", "") if used else ""
+    names = [NAMES[rung] for rung in used]
     rows = [[name, str(one["rows"]), *(_figure(one["ladder"].get(rung)) for rung in used)] for name, one in targets.items()]
-    return _Section(title, drawing, ["target", "rows", *(NAMES[rung] for rung in used)], rows)
+    return _Section(title, lambda: heat(grid, list(targets), names, "", "") if used else "", ["target", "rows", *names], rows)
 
 
 def _figure(figure: dict[str, float] | None) -> str:

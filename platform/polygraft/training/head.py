@@ -20,7 +20,7 @@ from polygraft.data import Split
 from polygraft.evaluate import macro_f1
 from polygraft.training import model
 from polygraft.training.job import Job, encoder_of
-from polygraft.training.mixing import source_weights
+from polygraft.training.mixing import Weights, source_weights
 from polygraft.training.run import Run
 from polygraft.training.vectors import Vectors, regression, sentence_vectors
 
@@ -29,15 +29,16 @@ UNSEEN = -10.0  # bias of a label that no row has
 
 def fit_head(job: Job, seed: int) -> Run:
     """The strategy. The seed draws the rows when there are `shots`, no more."""
-    classifier = model.build(job.recipe, job.backbone, job.sites, job.splits.labels, None, None, None, job.under)
-    answer = probe(classifier, job, job.train_rows(seed))
+    rows = job.train_rows(seed)
+    classifier = model.build(job.recipe, job.backbone, job.sites, job.splits.labels, None, job.parent, None, job.under)
+    answer = probe(classifier, job, rows, source_weights(job, rows) if job.source_rows else None)
     dev = macro_f1(np.array(job.splits.dev.labels), np.array(answer(job.splits.dev.texts)))
     return Run(seed, classifier, dev, answer(job.held_out[1].texts), 0.0)
 
 
-def probe(classifier: model.Classifier, job: Job, rows: Split) -> Callable[[list[str]], list[str]]:
-    """Put the head that fits `rows`, and the source's if any, into `classifier`. Returns what answers texts with it. A text's
-    vector is computed once for all jobs that share `job.known`."""
+def probe(classifier: model.Classifier, job: Job, rows: Split, beside: Weights | None) -> Callable[[list[str]], list[str]]:
+    """Put the head that fits `rows`, and the source's with the weights `beside` if any, into `classifier`. Returns what answers
+    texts with it. A text's vector is computed once for all jobs that share `job.known`."""
     encoder, labels, adapted = encoder_of(job), job.splits.labels, classifier.adapted.eval()
     known = job.known.setdefault((job.parent, job.under), {})
 
@@ -47,9 +48,9 @@ def probe(classifier: model.Classifier, job: Job, rows: Split) -> Callable[[list
         return np.array([known[text] for text in texts])
 
     texts, gold, weights = rows.texts, rows.labels, np.ones(len(rows))
-    if source := job.source_rows:
+    if (source := job.source_rows) and beside is not None:
         texts, gold = texts + source.texts, gold + source.labels
-        weights = np.concatenate([weights, source_weights(job, rows)])
+        weights = np.concatenate([weights, beside])
     given = vectors(texts)
     scale = float(np.linalg.norm(given, axis=1).mean())
     fitted = regression().fit(given / scale, gold, sample_weight=weights)

@@ -105,12 +105,13 @@ def train_seed(job: Job, seed: int, work: Path) -> Run:
     rows = job.train_rows(seed)
     weights = _class_weights(rows, labels) if balanced else None
     classifier = model.build(recipe, job.backbone, job.sites, labels, weights, job.parent, job.parent_labels, job.under)
+    beside = source_weights(job, rows) if job.source_rows else None
     if job.parent_labels != labels:  # the head is fresh
-        probe(classifier, job, rows)
+        probe(classifier, job, rows, beside)
     encoder = encoder_of(job)
     lessons = [_dataset(encoder, rows, labels)]
-    if job.source_rows:
-        lessons.append(_dataset(encoder, job.source_rows, labels, source_weights(job, rows).tolist()))
+    if job.source_rows and beside is not None:
+        lessons.append(_dataset(encoder, job.source_rows, labels, beside.tolist()))
     for number, (name, splits) in enumerate(job.tasks.items(), 1):
         classifier.add_head(name, len(splits.labels), _class_weights(splits.train, splits.labels) if balanced else None)
         lessons.append(_dataset(encoder, splits.train, splits.labels, task=number))
