@@ -109,7 +109,11 @@ class SourceRows(_Frozen):
     """Rows of another adapter's recipe, trained on beside the target's: instance transfer."""
 
     adapter: str = Field(description="a name beside this one; its labels must be this recipe's")
-    weight: float = Field(0.5, gt=0, description="mean weight of a source row in the loss; a target row's is 1")
+    weight: Literal["auto"] | Annotated[float, Field(gt=0)] = Field(
+        "auto",
+        description="mean weight of a source row in the loss, a target row's is 1; auto: the one by which a linear head on "
+        "both predicts held-out target rows best, none at all if that is 0",
+    )
     by: Literal["even", "domain", "boosting"] = Field(
         "domain",
         description="even: all alike; domain: more for rows that look like the target's; boosting: less for those that "

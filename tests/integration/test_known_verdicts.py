@@ -34,7 +34,7 @@ def test_a_real_verdict(tmp_path: Path, target: str, shots: int | None, verdict:
             "training": {"seeds": [0, 1, 2], "max_length": 64},
         }  # fmt: skip
         if language == target:
-            content |= {"source": {"adapter": "en", "weight": 1, "by": "even"}, "data": data | {"shots": shots}}
+            content |= {"source": {"adapter": "en", "by": "even"}, "data": data | {"shots": shots}}
         (tmp_path / language).mkdir()
         (tmp_path / language / "recipe.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     recipe = load_recipe(tmp_path / target / "recipe.yaml")

@@ -122,22 +122,6 @@ def test_a_head_learns_from_source_rows_as_much_as_they_weigh(backbone: Path, tm
     assert np.abs(heads["light"] - heads["none"]).max() < 0.01 * far
 
 
-def test_domain_weights_prefer_rows_like_the_targets() -> None:
-    rng = np.random.default_rng(0)
-    target, near, far = (rng.normal(size=(40, 8)) * 0.1 + centre for centre in (np.eye(8)[0], np.eye(8)[0], np.eye(8)[1]))
-    weights = mixing.domain(target, np.concatenate([near, far]))
-    assert weights[:40].min() > weights[40:].max()
-
-
-def test_boosting_turns_from_source_rows_that_contradict_the_target() -> None:
-    rng = np.random.default_rng(0)
-    vectors = rng.normal(size=(60, 8))
-    labels = ["a" if x[0] > 0 else "b" for x in vectors]
-    flipped = ["b" if y == "a" else "a" for y in labels]
-    weights = mixing.boosting(vectors[:20], labels[:20], vectors[20:], labels[20:40] + flipped[40:])
-    assert weights[:20].mean() > 3 * weights[20:].mean()
-
-
 def test_source_rows_that_are_translations_of_held_out_rows_are_refused(backbone: Path, tmp_path: Path) -> None:
     leaky = {"train": "test.jsonl", "dev": "dev.jsonl", "id": "id"}
     recipe(tmp_path / "source", data=leaky)

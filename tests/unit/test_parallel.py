@@ -11,12 +11,7 @@ from polygraft.errors import DataError
 from polygraft.recipe import Recipe
 from polygraft.training import parallel
 from polygraft.training.job import Job
-from polygraft.training.vectors import Vectors
-
-
-def unit(vectors: Vectors) -> Vectors:
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-
+from polygraft.training.vectors import unit
 
 RNG = np.random.default_rng(0)
 KIND = RNG.normal(size=64)  # what all rows share
@@ -41,9 +36,7 @@ def job(splits: Splits, parent_rows: Split | None, allow_leak: str | None = None
 def test_a_child_scored_on_translations_of_its_parents_rows_is_refused(leaks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     known = {f"t{i}": v for i, v in enumerate(TRAINED)} | {f"o{i}": v for i, v in enumerate(OTHERS)}
     known |= {f"c{i}": v for i, v in enumerate(COPIES)}
-    monkeypatch.setattr(parallel, "load_backbone", lambda _: None)
-    monkeypatch.setattr(parallel, "encoder_of", lambda _: None)
-    monkeypatch.setattr(parallel, "sentence_vectors", lambda _, __, texts: np.stack([known[t] for t in texts]))
+    monkeypatch.setattr(parallel, "vectors_of", lambda _, texts: np.stack([known[t] for t in texts]))
     parent = Split([f"t{i}" for i in range(500)], ["x"] * 500, [])
     test = Split([f"{'c' if leaks else 'o'}{i}" for i in range(100)], ["x"] * 100, [])
     dev = Split([f"o{i}" for i in range(100)], ["x"] * 100, [])

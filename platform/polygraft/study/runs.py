@@ -140,7 +140,7 @@ class _Bench:
 
     def _mixed(self, job: Job) -> Job:
         """The same with the source's rows beside the target's."""
-        source = SourceRows(adapter=self.family.source.language, weight=1, by="even")
+        source = SourceRows(adapter=self.family.source.language, by="even")
         return replace(job, recipe=job.recipe.model_copy(update={"source": source}), source_rows=self.source[0])
 
     def _train(self, job: Job, seed: int, parent: Path | None = None, under: Path | None = None) -> Any:

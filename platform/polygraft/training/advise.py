@@ -57,7 +57,7 @@ def advise(job: Job, library: Library) -> dict[str, Any]:
         rows = read_split(library.folder(name) / LAYOUT.recipe, "train")
         check_parent(job.recipe, name, rows, job.splits)
         given[name] = score(_zero_shot(job, library.folder(name), labels))
-        source = SourceRows(adapter=name, weight=1, by="even")
+        source = SourceRows(adapter=name, by="even")
         both = replace(job, recipe=job.recipe.model_copy(update={"source": source}), source_rows=rows)
         beside[name] = round(fit_head(both, 0).dev_score, 1)
     languages = [n for n in library.names() if _reads(library.folder(n), job.recipe.languages)]

@@ -19,10 +19,10 @@ import torch
 from polygraft.data import Split
 from polygraft.evaluate import macro_f1
 from polygraft.training import model
-from polygraft.training.job import Job, encoder_of
-from polygraft.training.mixing import Weights, source_weights
+from polygraft.training.job import Job, vectors_of
+from polygraft.training.mixing import Weights, mean_weight, source_weights
 from polygraft.training.run import Run
-from polygraft.training.vectors import Vectors, regression, sentence_vectors
+from polygraft.training.vectors import regression
 
 UNSEEN = -10.0  # bias of a label that no row has
 
@@ -31,29 +31,23 @@ def fit_head(job: Job, seed: int) -> Run:
     """The strategy. The seed draws the rows when there are `shots`, no more."""
     rows = job.train_rows(seed)
     classifier = model.build(job.recipe, job.backbone, job.sites, job.splits.labels, None, job.parent, None, job.under)
-    answer = probe(classifier, job, rows, source_weights(job, rows) if job.source_rows else None)
+    beside = source_weights(job, rows) if job.source_rows else None
+    answer = probe(classifier, job, rows, beside)
     dev = macro_f1(np.array(job.splits.dev.labels), np.array(answer(job.splits.dev.texts)))
-    return Run(seed, classifier, dev, answer(job.held_out[1].texts), 0.0)
+    return Run(seed, classifier, dev, answer(job.held_out[1].texts), 0.0, source_weight=mean_weight(beside))
 
 
 def probe(classifier: model.Classifier, job: Job, rows: Split, beside: Weights | None) -> Callable[[list[str]], list[str]]:
     """Put the head that fits `rows`, and the source's with the weights `beside` if any, into `classifier`. Returns what answers
-    texts with it. A text's vector is computed once for all jobs that share `job.known`."""
-    encoder, labels, adapted = encoder_of(job), job.splits.labels, classifier.adapted.eval()
-    known = job.known.setdefault((job.parent, job.under), {})
-
-    def vectors(texts: list[str]) -> Vectors:
-        new = [text for text in dict.fromkeys(texts) if text not in known]
-        known.update(zip(new, sentence_vectors(adapted, encoder, new, unit=False), strict=True))
-        return np.array([known[text] for text in texts])
-
+    texts with it."""
+    labels, adapted = job.splits.labels, classifier.adapted.eval()
     texts, gold, weights = rows.texts, rows.labels, np.ones(len(rows))
     if (source := job.source_rows) and beside is not None:
         texts, gold = texts + source.texts, gold + source.labels
         weights = np.concatenate([weights, beside])
-    given = vectors(texts)
+    given = vectors_of(job, texts, adapted)
     scale = float(np.linalg.norm(given, axis=1).mean())
-    fitted = regression().fit(given / scale, gold, sample_weight=weights)
+    fitted = regression(given / scale, gold, weights)
     weight, bias = fitted.coef_, fitted.intercept_
     if len(fitted.classes_) == 2:
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
@@ -63,4 +57,4 @@ def probe(classifier: model.Classifier, job: Job, rows: Split, beside: Weights |
         for label, w, b in zip(fitted.classes_, weight / scale, bias, strict=True):
             classifier.head.weight[labels.index(label)] = torch.from_numpy(w)
             classifier.head.bias[labels.index(label)] = float(b)
-    return lambda texts: [str(label) for label in fitted.predict(vectors(texts) / scale)]
+    return lambda texts: [str(label) for label in fitted.predict(vectors_of(job, texts, adapted) / scale)]

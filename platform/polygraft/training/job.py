@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
+from transformers import PreTrainedModel
 
 from polygraft.adapter import LAYOUT, load_adapter, load_manifest
-from polygraft.backbone import BackboneFiles, fingerprint
+from polygraft.backbone import BackboneFiles, fingerprint, load_backbone
 from polygraft.data import Split, Splits, check_parent, load_splits, read_split
 from polygraft.errors import RecipeError
 from polygraft.recipe import AnyRecipe, Recipe, load_recipe
 from polygraft.runtime.graph import load_card
 from polygraft.text import Encoded, TextEncoder, load_encoder, pad
 from polygraft.training import model
+from polygraft.training.vectors import Vectors, sentence_vectors
 
 SCORING_BATCH = 64
 
@@ -148,6 +152,16 @@ def check_lora(recipe: AnyRecipe, file: Path, parent: Path, sites: list[str]) ->
 
 def encoder_of(job: Job) -> TextEncoder:
     return load_encoder(job.backbone, max_length=job.recipe.training.max_length)
+
+
+def vectors_of(job: Job, texts: Sequence[str], adapted: PreTrainedModel | None = None) -> Vectors:
+    """Mean-pooled vectors [len(texts), hidden] by the bare backbone, or by `adapted`: the same with the job's parent and
+    what it is stacked on. Each is computed once for all jobs that share `job.known`."""
+    known = job.known.setdefault((job.parent, job.under) if adapted else (None, ()), {})
+    if new := [text for text in dict.fromkeys(texts) if text not in known]:
+        body = adapted or load_backbone(job.backbone)
+        known.update(zip(new, sentence_vectors(body, encoder_of(job), new, unit=False), strict=True))
+    return np.array([known[text] for text in texts])
 
 
 def batches_of(rows: list[Encoded], pad_id: int) -> list[dict[str, Any]]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold
 
-from polygraft.backbone import load_backbone
 from polygraft.data import Split
-from polygraft.training.job import Job, encoder_of
-from polygraft.training.vectors import Vectors, regression, sentence_vectors
+from polygraft.training.job import Job, vectors_of
+from polygraft.training.vectors import Vectors, regression, unit
 
 Weights = NDArray[np.float64]
 ROUNDS, MOST = 20, 5.0
+WEIGHTS, FOLDS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0), 5
 
 
 def source_weights(job: Job, target: Split) -> Weights:
@@ -20,13 +24,40 @@ def source_weights(job: Job, target: Split) -> Weights:
     source, chosen = job.source_rows, job.recipe.source
     assert source is not None
     assert chosen is not None
-    if chosen.by == "even":
-        return np.full(len(source), chosen.weight)
-    body, encoder = load_backbone(job.backbone), encoder_of(job)
-    ours, theirs = (sentence_vectors(body, encoder, rows.texts) for rows in (target, source))
-    raw = domain(ours, theirs) if chosen.by == "domain" else boosting(ours, target.labels, theirs, source.labels)
-    weights: Weights = np.minimum(raw / raw.mean(), MOST) * chosen.weight
-    return weights
+    ours, theirs = (unit(vectors_of(job, rows.texts)) for rows in (target, source))
+    raw = np.ones(len(source))
+    if chosen.by == "domain":
+        raw = domain(ours, theirs)
+    elif chosen.by == "boosting":
+        raw = boosting(ours, target.labels, theirs, source.labels)
+    weights: Weights = np.minimum(raw / raw.mean(), MOST)
+    return weights * (best_weight(ours, target, theirs, source, weights) if chosen.weight == "auto" else chosen.weight)
+
+
+def mean_weight(weights: Weights | None) -> float | None:
+    """What a run tells about them."""
+    return None if weights is None else round(float(weights.mean()), 3)
+
+
+def best_weight(ours: Vectors, target: Split, theirs: Vectors, source: Split, shape: Weights) -> float:
+    """The one of `WEIGHTS` by which a head on both predicts held-out fifths of the target's rows best (log loss); the last when
+    a label has but one row. Source rows that are translations of a held-out row, by id, are held out with it. Unit vectors
+    [rows, hidden]; `shape` is what the source rows' weights are when their mean is about 1."""
+    gold, labels = np.array(target.labels), sorted({*target.labels, *source.labels})
+    counts = Counter(target.labels).values()
+    folds = min(FOLDS, *counts)
+    if folds < 2 or len(counts) < 2:
+        return WEIGHTS[-1]
+    losses = dict.fromkeys(WEIGHTS, 0.0)
+    for kept, out in StratifiedKFold(folds, shuffle=True, random_state=0).split(ours, gold):
+        translated = np.isin(source.ids, [target.ids[i] for i in out]) if target.ids and source.ids else np.zeros(len(source))
+        vectors, said = np.concatenate([ours[kept], theirs]), np.concatenate([gold[kept], source.labels])
+        for weight in WEIGHTS:
+            head = regression(vectors, said, np.concatenate([np.ones(len(kept)), weight * shape * (1 - translated)]))
+            odds = np.zeros((len(out), len(labels)), np.float32)
+            odds[:, np.searchsorted(labels, head.classes_)] = head.predict_proba(ours[out])
+            losses[weight] += len(out) * log_loss(gold[out], odds, labels=labels)
+    return min(losses, key=losses.__getitem__)
 
 
 def domain(target: Vectors, source: Vectors) -> Weights:
@@ -46,7 +77,7 @@ def boosting(target: Vectors, target_labels: list[str], source: Vectors, source_
     ours = np.arange(len(vectors)) < len(target)
     shrink = 1 / (1 + np.sqrt(2 * np.log(len(source)) / ROUNDS))
     for _ in range(ROUNDS):
-        head = regression().fit(vectors, labels, sample_weight=weights / weights.mean())
+        head = regression(vectors, labels, weights / weights.mean())
         wrong = head.predict(vectors) != labels
         error = min(0.49, float(weights[ours & wrong].sum() / weights[ours].sum()))
         weights[~ours & wrong] *= shrink

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from polygraft.backbone import load_backbone
 from polygraft.data import Split, thinned
 from polygraft.errors import DataError
-from polygraft.training.job import Job, encoder_of
-from polygraft.training.vectors import Vectors, sentence_vectors
+from polygraft.training.job import Job, vectors_of
+from polygraft.training.vectors import Vectors, unit
 
 NEIGHBOURS, MARGIN, SUSPICIOUS = 4, 1.2, 30.0
 HELD_OUT_ROWS, TRAINING_ROWS = 450, 10_000
@@ -31,10 +30,9 @@ def check(job: Job) -> None:
         return
     source = job.recipe.source
     giver = f"source {source.adapter}" if source else f"parent {job.recipe.parent}"
-    body, encoder = load_backbone(job.backbone), encoder_of(job)
 
     def vectors(split: Split, most: int) -> Vectors:
-        return sentence_vectors(body, encoder, thinned(split.texts, most))
+        return unit(vectors_of(job, thinned(split.texts, most)))
 
     trained = vectors(theirs, TRAINING_ROWS)
     held_out = {"dev": job.splits.dev, "test": job.splits.test}

@@ -10,7 +10,7 @@ from polygraft.training.model import Classifier
 @dataclass(frozen=True)
 class Run:
     """A trained classifier, its dev macro-F1 and its answers to the held-out rows: on top of what it was trained on, and with
-    that exchanged."""
+    that exchanged. `source_weight` is the mean of the source rows' weights, None where there are none."""
 
     seed: int
     classifier: Classifier
@@ -18,3 +18,4 @@ class Run:
     predicted: list[str]
     epochs: float
     exchanged: list[str] = field(default_factory=list)
+    source_weight: float | None = None

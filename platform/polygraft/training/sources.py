@@ -26,9 +26,9 @@ from polygraft.data import Split, check_parent, read_split, thinned
 from polygraft.errors import RecipeError
 from polygraft.library import Library
 from polygraft.recipe import load_recipe
-from polygraft.training.job import Job, encoder_of
+from polygraft.training.job import Job, encoder_of, vectors_of
 from polygraft.training.train import train_seed
-from polygraft.training.vectors import Vectors, sentence_vectors
+from polygraft.training.vectors import Vectors, sentence_vectors, unit
 
 TARGET_ROWS, SOURCE_ROWS, TRIED, ENGLISH = 200, 2000, 3, "en"
 
@@ -48,12 +48,12 @@ class Candidate:
 def rank(job: Job, library: Library) -> list[Candidate]:
     """Adapters of `library` with the labels of `job` that fit its backbone and whose data can be read, closest first. Raises
     `RecipeError` when there is none."""
-    body, encoder, train = load_backbone(job.backbone), encoder_of(job), job.splits.train
+    encoder, train = encoder_of(job), job.splits.train
     texts, labels = thinned(train.texts, TARGET_ROWS), thinned(train.labels, TARGET_ROWS)
-    target = sentence_vectors(body, encoder, texts)
+    target = unit(vectors_of(job, texts))
     found = []
     for manifest, rows in track(_candidates(job, library), description="comparing", console=Console(stderr=True)):
-        near = closeness(target, sentence_vectors(body, encoder, thinned(rows.texts, SOURCE_ROWS)))
+        near = closeness(target, unit(vectors_of(job, thinned(rows.texts, SOURCE_ROWS))))
         adapted = peft.PeftModel.from_pretrained(load_backbone(job.backbone), library.folder(manifest.name))
         told = evidence(sentence_vectors(adapted, encoder, texts), labels)
         found.append(Candidate(manifest.name, manifest.languages, round(near, 4), round(told, 4)))

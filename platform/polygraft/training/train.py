@@ -32,7 +32,7 @@ from polygraft.training.finish import finish, made_with
 from polygraft.training.golden import choose_golden
 from polygraft.training.head import fit_head, probe
 from polygraft.training.job import SCORING_BATCH, Job, encoder_of, predict
-from polygraft.training.mixing import source_weights
+from polygraft.training.mixing import mean_weight, source_weights
 from polygraft.training.progress import RichProgress
 from polygraft.training.run import Run
 from polygraft.training.speed import bf16_wanted
@@ -62,7 +62,7 @@ def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | N
     metrics = ladder.climb(job, runs, alone)
     if full_ladder:
         metrics["curve"] = _learning_curve(job, work, metrics["ladder"])
-    metrics["seeds"] = {str(run.seed): {"dev_macro_f1": round(run.dev_score, 2), "epochs": run.epochs} for run in runs}
+    metrics["seeds"] = {str(run.seed): _seed(run) for run in runs}
     if job.tasks:
         metrics["heads"] = ladder.other_heads(job, [run.classifier for run in runs])
     metrics["forgetting"] = forgetting.check(job, best.classifier)
@@ -76,6 +76,11 @@ def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | N
     )  # fmt: skip
     shutil.rmtree(work.parent)
     return manifest
+
+
+def _seed(run: Run) -> dict[str, float]:
+    found = {"dev_macro_f1": round(run.dev_score, 2), "epochs": run.epochs}
+    return found if run.source_weight is None else found | {"source_weight": run.source_weight}
 
 
 def _learning_curve(job: Job, work: Path, whole: dict[str, Any]) -> dict[str, list[dict[str, float]]]:
@@ -110,7 +115,7 @@ def train_seed(job: Job, seed: int, work: Path) -> Run:
         probe(classifier, job, rows, beside)
     encoder = encoder_of(job)
     lessons = [_dataset(encoder, rows, labels)]
-    if job.source_rows and beside is not None:
+    if job.source_rows and beside is not None and beside.any():
         lessons.append(_dataset(encoder, job.source_rows, labels, beside.tolist()))
     for number, (name, splits) in enumerate(job.tasks.items(), 1):
         classifier.add_head(name, len(splits.labels), _class_weights(splits.train, splits.labels) if balanced else None)
@@ -162,7 +167,15 @@ def train_seed(job: Job, seed: int, work: Path) -> Run:
         model.put_under(classifier.adapted, job.exchange)
         exchanged = predict(classifier, encoder, held_out.texts, labels)
         model.put_under(classifier.adapted, job.under)
-    return Run(seed, classifier, trainer.state.best_metric or 0.0, predicted, round(trainer.state.epoch or 0, 2), exchanged)
+    return Run(
+        seed,
+        classifier,
+        trainer.state.best_metric or 0.0,
+        predicted,
+        round(trainer.state.epoch or 0, 2),
+        exchanged,
+        mean_weight(beside),
+    )
 
 
 def _some_rows() -> dict[str, torch.Tensor]:

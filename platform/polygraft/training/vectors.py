@@ -22,9 +22,22 @@ def mean_pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return nn.functional.normalize(pool(states, mask), dim=-1)
 
 
-def regression() -> LogisticRegression:
-    """The head that every rung of the kind uses."""
-    return LogisticRegression(C=10, max_iter=2000, class_weight="balanced")
+def unit(vectors: Vectors) -> Vectors:
+    """Each row of [rows, hidden] at length 1."""
+    scaled: Vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return scaled
+
+
+def regression(
+    vectors: Vectors, labels: Sequence[str] | NDArray[np.str_], weights: NDArray[np.float64] | None = None
+) -> LogisticRegression:
+    """The head that every rung of the kind uses, fitted on [rows, hidden]; rows of weight 0 count for nothing, nor does a label
+    that only they have."""
+    head, gold = LogisticRegression(C=10, max_iter=2000, class_weight="balanced"), np.array(labels)
+    if weights is None:
+        return head.fit(vectors, gold)
+    counts = weights > 0
+    return head.fit(vectors[counts], gold[counts], sample_weight=weights[counts])
 
 
 @torch.no_grad()
