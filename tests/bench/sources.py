@@ -4,7 +4,8 @@
 
 Each source is trained on its 500 rows, then tried on each other language as `polygraft sources --every` does: two epochs on the
 target's rows, one seed, scored on its dev and test rows together (500). Regret is the best source's macro-F1 less that of the
-source a rule takes first (for English itself, "English" takes the closest). About half an hour on one core. JSON line last.
+source a rule takes first (for English itself, "English" takes the closest). Half an hour on one core
+for seven targets. JSON line last.
 """
 
 from __future__ import annotations

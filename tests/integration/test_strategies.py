@@ -107,6 +107,7 @@ def test_source_rows_count_as_much_as_the_recipe_says(backbone: Path, tmp_path: 
         metrics = manifest.metrics
         assert {"target_only", "adapter", "tfidf"} <= set(metrics["ladder"])
         assert metrics["gain_from_transfer"]["over"] in ("tfidf", "head", "target_only")
+        assert "Weight of a source row, where a target row's is 1, by seed: 0.25." in (file.parent / "README.md").read_text()
 
 
 def test_a_head_learns_from_source_rows_as_much_as_they_weigh(backbone: Path, tmp_path: Path) -> None:

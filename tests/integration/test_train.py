@@ -5,7 +5,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import peft
 import pytest
 import yaml
@@ -214,7 +213,7 @@ def test_a_data_error_writes_nothing(backbone: Path, tmp_path: Path) -> None:
     assert sorted(f.name for f in file.parent.iterdir()) == before
 
 
-def test_sources_are_ranked_by_closeness_and_tried(backbone: Path, tmp_path: Path) -> None:
+def test_sources_are_ranked_by_evidence_and_tried(backbone: Path, tmp_path: Path) -> None:
     near, far = recipe(tmp_path / "near"), recipe(tmp_path / "far", training={"epochs": 1, "bf16": False})
     rows = [json.dumps({"text": f"simu pesa {word}", "label": y}) for y in ("ham", "spam") for word in ("soon", "late", "you")]
     (far.parent / "train.jsonl").write_text("\n".join(rows))
@@ -236,9 +235,10 @@ def test_sources_are_ranked_by_closeness_and_tried(backbone: Path, tmp_path: Pat
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 0, result.output
     found = json.loads(result.stdout)
-    assert [c["name"] for c in found["ranked"]] == ["near", "far"]
-    assert found["ranked"][0]["closeness"] > found["ranked"][1]["closeness"] + 0.01
-    assert all(np.isfinite(c["evidence"]) for c in found["ranked"])
+    near_one, far_one = found["ranked"]
+    assert [near_one["name"], far_one["name"]] == ["near", "far"]
+    assert near_one["evidence"] > far_one["evidence"]
+    assert near_one["closeness"] > far_one["closeness"] + 0.01
     assert {c["name"] for c in found["tried"]} == {"near", "far", None}
     scores = {c["name"]: c["dev_score"] for c in found["tried"]}
     assert found["regret"] == pytest.approx(max(scores["near"], scores["far"]) - scores["near"])

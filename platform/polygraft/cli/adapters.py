@@ -84,7 +84,7 @@ def _train(
 @told
 def sources(
     recipe: Annotated[Path, typer.Argument(help="recipe.yaml of the adapter to be made.")],
-    run: Annotated[bool, typer.Option("--try", help="Also train briefly: from the closest, from English, from none.")] = False,
+    run: Annotated[bool, typer.Option("--try", help="Also train briefly: from three, from English, from none.")] = False,
     every: Annotated[
         bool, typer.Option("--every", help="Train briefly from all candidates, for the regret of the guess.")
     ] = False,
@@ -93,10 +93,10 @@ def sources(
     backbone: Backbone = None,
     as_json: AsJson = False,
 ) -> None:
-    """Which adapter to take as the parent: candidates by closeness of their data to the recipe's.
+    """Which adapter to take as the parent: candidates by how well they explain the recipe's labels.
 
-    Candidates are adapters with the same labels whose data is on this machine. Closeness needs no labels; it is a guess, and
-    `--try` tests it on the dev rows.
+    Candidates are adapters with the same labels whose data is on this machine. Evidence (LogME, nats a row) and
+    closeness (of their data, a cosine) are guesses; `--try` tests them on the dev rows.
     """
     from dataclasses import asdict
 
@@ -126,7 +126,7 @@ def sources(
         table.add_row(one.name or "(none)", ", ".join(one.languages), *guesses, str(scores.get(one.name) or ""))
     out.print(table)
     if lost is not None:
-        err.print(f"taking the closest costs {lost} against the best parent that was tried")
+        err.print(f"taking the first costs {lost} against the best parent that was tried")
 
 
 @app.command()

@@ -2,7 +2,7 @@
 by.
 
 The thresholds are rules of thumb. What the study (`adapters/study/README.md`) says: with hundreds of rows TF-IDF is hard to
-beat; with ten a label, and a backbone that knows the language, a head that is given a source's rows too gains 6 to 25 points
+beat; with ten a label, and a backbone that knows the language, a head that is given a source's rows too gains 6 to 24 points
 over it. Does not: train LoRA (`polygraft train --full-ladder` does, and decides).
 """
 
@@ -38,8 +38,8 @@ class Advice:
 
 
 def advise(job: Job, library: Library) -> dict[str, Any]:
-    """`rows` by label, `sources` by closeness, macro-F1 on `dev` of what takes seconds, and `advice`, the best first. Raises
-    `DataError` for a source that saw translations of the dev or test rows."""
+    """`rows` by label, `sources` as `polygraft sources` ranks them, macro-F1 on `dev` of what takes seconds, and `advice`,
+    the best first. Raises `DataError` for a source that saw translations of the dev or test rows."""
     counts = Counter(job.splits.train.labels)
     try:
         ranked = sources.rank(job, library)

@@ -66,6 +66,8 @@ def figures_table(metrics: dict[str, Any]) -> str:
     for task, figure in metrics.get("heads", {}).items():
         told = f"{show(figure['macro_f1'])} on {figure['rows']} {figure['split']} rows"
         table.append(f"\nHead `{task}` (macro-F1): {told}.")
+    if beside := [str(run["source_weight"]) for run in metrics.get("seeds", {}).values() if "source_weight" in run]:
+        table.append(f"\nWeight of a source row, where a target row's is 1, by seed: {', '.join(beside)}.")
     if exchange := metrics.get("gain_from_exchange"):
         table.append(f"\nGain from exchanging the language (paired, macro-F1): {show(exchange)}: {exchange['verdict']}.")
     table += _forgotten(metrics.get("forgetting", {}))
