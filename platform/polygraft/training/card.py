@@ -32,11 +32,12 @@ def write_card(manifest: Manifest, recipe: Recipe, file: Path) -> None:
          "tags": ["lora", "polygraft"]}, sort_keys=False
     )  # fmt: skip
     start = f"child of {manifest.parent}" if manifest.parent else "trained from the bare backbone"
+    sites = "of its parent" if manifest.parent and "sites" not in recipe.lora.model_fields_set else recipe.lora.sites
     lines = [
         f"---\n{front}---\n\n# {manifest.name}\n",
         f"{manifest.description.strip()}\n" if manifest.description else "",
         f"Text classification, labels {', '.join(f'`{label}`' for label in manifest.labels)}; {start}; "
-        f"LoRA r={recipe.lora.r}, alpha={recipe.lora.alpha:g}, sites {recipe.lora.sites}; "
+        f"LoRA r={recipe.lora.r}, alpha={recipe.lora.alpha:g}, sites {sites}; "
         f"backbone `{manifest.backbone}`, version `{manifest.version}`.\n",
         figures_table(manifest.metrics),
         "\n## Data\n\n| split | source | rows | licence |\n|---|---|---|---|",
