@@ -31,7 +31,7 @@ def fit_head(job: Job, seed: int) -> Run:
     """The strategy. The seed draws the rows when there are `shots`, no more."""
     rows = job.train_rows(seed)
     classifier = model.build(job.recipe, job.backbone, job.sites, job.splits.labels, None, job.parent, None, job.under)
-    beside = source_weights(job, rows) if job.source_rows else None
+    beside = source_weights(job, rows)
     answer = probe(classifier, job, rows, beside)
     dev = macro_f1(np.array(job.splits.dev.labels), np.array(answer(job.splits.dev.texts)))
     return Run(seed, classifier, dev, answer(job.held_out[1].texts), 0.0, source_weight=mean_weight(beside))

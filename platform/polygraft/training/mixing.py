@@ -19,11 +19,13 @@ ROUNDS, MOST = 20, 5.0
 WEIGHTS, FOLDS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0), 5
 
 
-def source_weights(job: Job, target: Split) -> Weights:
-    """A weight for every row of `job.source_rows`; their mean is what the recipe says."""
+def source_weights(job: Job, target: Split) -> Weights | None:
+    """A weight for every row of `job.source_rows`, None when there are none; their mean is what the recipe says."""
     source, chosen = job.source_rows, job.recipe.source
-    assert source is not None
-    assert chosen is not None
+    if source is None or chosen is None:
+        return None
+    if chosen.by == "even" and chosen.weight != "auto":
+        return np.full(len(source), chosen.weight)  # nothing is asked of the vectors
     ours, theirs = (unit(vectors_of(job, rows.texts)) for rows in (target, source))
     raw = np.ones(len(source))
     if chosen.by == "domain":

@@ -110,7 +110,7 @@ def train_seed(job: Job, seed: int, work: Path) -> Run:
     rows = job.train_rows(seed)
     weights = _class_weights(rows, labels) if balanced else None
     classifier = model.build(recipe, job.backbone, job.sites, labels, weights, job.parent, job.parent_labels, job.under)
-    beside = source_weights(job, rows) if job.source_rows else None
+    beside = source_weights(job, rows)
     if job.parent_labels != labels:  # the head is fresh
         probe(classifier, job, rows, beside)
     encoder = encoder_of(job)
@@ -167,15 +167,8 @@ def train_seed(job: Job, seed: int, work: Path) -> Run:
         model.put_under(classifier.adapted, job.exchange)
         exchanged = predict(classifier, encoder, held_out.texts, labels)
         model.put_under(classifier.adapted, job.under)
-    return Run(
-        seed,
-        classifier,
-        trainer.state.best_metric or 0.0,
-        predicted,
-        round(trainer.state.epoch or 0, 2),
-        exchanged,
-        mean_weight(beside),
-    )
+    dev, epochs = trainer.state.best_metric or 0.0, round(trainer.state.epoch or 0, 2)
+    return Run(seed, classifier, dev, predicted, epochs, exchanged, mean_weight(beside))
 
 
 def _some_rows() -> dict[str, torch.Tensor]:
