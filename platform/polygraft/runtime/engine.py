@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,16 +88,16 @@ class Engine:
 
         `top_k`: labels a classified row at most. `listener` hears each sentence's translation as it grows, from another thread.
         """
-        size = units(row.text for row in rows)
-        self.admission.take(size)
+        sizes = [units([row.text]) for row in rows]
+        self.admission.take(sum(sizes))
         answers: list[Future[Answer | PolygraftError]] = []
         begun: list[RowWork] = []
         for row in rows:
             one = self._begun(row)
             answers.append(one.answer if isinstance(one, RowWork) else ended(one))
             begun += [one] if isinstance(one, RowWork) else []
-        for answer, row in zip(answers, rows, strict=True):
-            answer.add_done_callback(lambda _, own=units([row.text]): self.admission.give_back(own))
+        for answer, size in zip(answers, sizes, strict=True):
+            answer.add_done_callback(partial(self._give_back, size))
         self._queue(begun, top_k, listener)
         return answers
 
@@ -125,6 +126,9 @@ class Engine:
             self.writer.close()
 
     # inside
+
+    def _give_back(self, size: int, _: object) -> None:
+        self.admission.give_back(size)
 
     def _begun(self, row: Row) -> RowWork | PolygraftError:
         try:
@@ -264,8 +268,8 @@ class Engine:
         targets = {target for _, target in manifest.directions} | {golden.target for golden in manifest.golden_texts}
         if unknown := sorted(targets - set(languages)):
             raise AdapterError(
-                f"adapter {manifest.name!r} writes {', '.join(map(shortened, unknown[:3]))}, and this backbone's decoder has no "
-                f"tag for that; it writes {', '.join(languages)}"
+                f"adapter {manifest.name!r} writes {', '.join(map(shortened, unknown[:3]))}, and the decoder of this backbone "
+                f"has no tag for that; it writes {', '.join(languages)}"
             )
 
     def _written_now(self, resident: Resident, texts: list[str], targets: list[str]) -> list[str]:

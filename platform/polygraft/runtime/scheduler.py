@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 from polygraft.runtime.futures import fail, settle
@@ -96,7 +97,7 @@ class Scheduler(Generic[Result]):
                 self._waiting.add(row)
             self._wake.notify()
         for row in queued:
-            row.future.add_done_callback(lambda done, row=row: self._drop(row) if done.cancelled() else None)
+            row.future.add_done_callback(partial(self._drop, row))
         return [row.future for row in queued]
 
     def __len__(self) -> int:
@@ -110,9 +111,10 @@ class Scheduler(Generic[Result]):
             self._wake.notify()
         self._thread.join()
 
-    def _drop(self, row: Queued[Result]) -> None:
-        with self._wake:
-            self._waiting.discard(row)
+    def _drop(self, row: Queued[Result], done: Future[Result]) -> None:
+        if done.cancelled():
+            with self._wake:
+                self._waiting.discard(row)
 
     def _loop(self) -> None:
         while True:

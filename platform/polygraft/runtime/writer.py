@@ -30,8 +30,8 @@ class Writer:
         self, states: Future[Floats], stack: Stack, language: str, search: Search, listener: Callable[[str], None] | None = None
     ) -> Future[list[Hypothesis]]:
         """The hypotheses for a text whose encoder states [seq, hidden] are on their way, by the decoder's slots in `stack`; at
-        most as many tokens as `pieces.bound` allows. `listener` hears the text so far, from another thread. Cancel the future to
-        write no further."""
+        most as many tokens as `pieces.bound` allows. `listener` hears the text so far, from another thread. Cancel the future
+        to write no further."""
         written: Future[list[Hypothesis]] = Future()
         heard = None if listener is None else (lambda tokens: listener(self.pieces.decode(tokens)))
 

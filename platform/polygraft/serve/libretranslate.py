@@ -150,7 +150,7 @@ def _shown(one: languages.Detected) -> Body:
 
 def _texts(body: Body) -> tuple[list[str], bool]:
     q = body.get("q")
-    texts = q if isinstance(q, list) else [q]
+    texts: list[Any] = q if isinstance(q, list) else [q]
     check_count(len(texts))
     problem = next((p for p in map(languages.problem_of, texts) if p), None)
     if problem or not texts:

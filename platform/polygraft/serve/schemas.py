@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SkipValidation, StringConstraints, ValidationError
+from pydantic.config import JsonDict
 
 from polygraft.errors import InvalidRow, PolygraftError
 from polygraft.runtime.rows import Answer, Layer, Row, Translated
@@ -32,7 +33,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-def _within(low: float, high: float) -> dict[str, float]:
+def _within(low: float, high: float) -> JsonDict:
     """Bounds for the OpenAPI document; `Search` checks them, together with what else makes no sense."""
     return {"minimum": low, "maximum": high}
 
