@@ -22,6 +22,7 @@ from polygraft.library import MAX_UPLOAD
 from polygraft.runtime.rows import Row
 from polygraft.serve import libretranslate, translate
 from polygraft.serve.answers import answer, check_count, results
+from polygraft.serve.body_limit import BodyLimit
 from polygraft.serve.disconnect import CancelOnDisconnect
 from polygraft.serve.failures import LastResort, SafeJSONResponse, tell_errors
 from polygraft.serve.host import Host
@@ -52,7 +53,6 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
         summary="One backbone, many adapters: mixed tasks and languages in one batch.",
         responses=FAILURES,  # type: ignore[arg-type]
         default_response_class=SafeJSONResponse,
-        max_body_size=MAX_BODY,
     )
 
     @app.post("/v1/classify", tags=["inference"], response_model_exclude_none=True)
@@ -87,7 +87,7 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
 
     upload = {"requestBody": {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}}
 
-    @app.post("/v1/adapters", tags=["adapters"], status_code=201, openapi_extra=upload, max_body_size=MAX_UPLOAD)
+    @app.post("/v1/adapters", tags=["adapters"], status_code=201, openapi_extra=upload)
     async def add_adapter(request: Request) -> AdapterOut:
         """Serve a new adapter, or a new version of one, without a restart. Body: the adapter folder as a zip."""
         _authorise(request)
@@ -105,6 +105,7 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
 
     tell_errors(app)
     app.add_middleware(LastResort)
+    app.add_middleware(BodyLimit, largest=MAX_BODY, by_path={"/v1/adapters": MAX_UPLOAD})
     app.add_middleware(CancelOnDisconnect)
     return app
 
