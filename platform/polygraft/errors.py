@@ -15,6 +15,8 @@
     ├── UnknownAdapter             404   with near names
     ├── BankFull                   507   no free slot
     ├── Forbidden                  403   a changing verb without the key
+    ├── SettingsError              500   environment variables that cannot be used, all of them listed
+    ├── KeyFileError               500   (server, client) the file with the admin key is not fit for use
     └── ServerError                502   (client) the server answered with an error, or not at all
 
 Does not wrap errors it does not understand: those stay as they are and are logged by the server.
@@ -112,6 +114,14 @@ class BankFull(PolygraftError):
 
 class Forbidden(PolygraftError):
     status = 403
+
+
+class SettingsError(_WithProblems):
+    status = 500
+
+
+class KeyFileError(PolygraftError):
+    status = 500
 
 
 class ServerError(PolygraftError):
