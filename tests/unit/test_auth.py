@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +15,10 @@ NON_ASCII = "ọ̀rọ̀-aṣínà-密"
 
 
 @pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv(auth.VARIABLE, raising=False)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    yield tmp_path / "polygraft" / "admin.key"
+    return tmp_path / "polygraft" / "admin.key"
 
 
 def sent(*values: bytes) -> Headers:
@@ -80,7 +79,7 @@ def test_a_key_beyond_ascii_matches_what_the_client_sends(monkeypatch: pytest.Mo
 )
 def test_nothing_but_the_key_with_its_scheme_is_let_in(values: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(auth.VARIABLE, "secret")
-    with pytest.raises(Forbidden, match="POLYGRAFT_ADMIN_KEY.*polygraft key"):
+    with pytest.raises(Forbidden, match=r"POLYGRAFT_ADMIN_KEY.*polygraft key"):
         auth.authorise(sent(*values))
 
 

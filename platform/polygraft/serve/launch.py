@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import math
+import os
 import signal
 import socket
 import subprocess
@@ -93,7 +94,8 @@ def _port_problems(host: str, port: int) -> list[str]:
         with socket.create_server((host, port), family=socket.AF_INET6 if version == 6 else socket.AF_INET):
             return []
     except OSError as error:
-        return [f"--port is {port}: it cannot be listened on at {host} ({error.strerror}); stop what uses it, or give another"]
+        reason = os.strerror(error.errno or 0)
+        return [f"--port is {port}: it cannot be listened on at {host} ({reason}); stop what uses it, or give another"]
 
 
 def _reachable(host: str) -> str:
