@@ -28,6 +28,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
+LONGEST_NAME_SHOWN = 80  # no adapter's is longer than 64
+
 
 class PolygraftError(Exception):
     """Base of the tree. `status` is the HTTP status the service answers with."""
@@ -102,9 +104,10 @@ class UnknownAdapter(PolygraftError):
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        shown = name if len(name) <= LONGEST_NAME_SHOWN else f"{name[:LONGEST_NAME_SHOWN]}..."
+        near = difflib.get_close_matches(shown, known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known) or 'none yet'}"
-        super().__init__(f"no adapter named {name!r}; {hint}")
+        super().__init__(f"no adapter named {shown!r}; {hint}")
         self.near = near
 
 
