@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import signal
@@ -47,7 +48,9 @@ def start(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         for name, value in settings.items():
             monkeypatch.setenv(f"POLYGRAFT_{name}", value)
         with (tmp_path / "log").open("w") as log:
-            process = subprocess.Popen([*command, "--port", str(port)], stdout=log, stderr=subprocess.STDOUT, text=True)
+            process = subprocess.Popen(
+                [*command, "--port", str(port)], stdout=log, stderr=subprocess.STDOUT, text=True, process_group=0
+            )
         started.append(process)
         return process
 
@@ -200,6 +203,17 @@ def test_a_signal_during_the_start_ends_it(start: Start, after: float) -> None:
     below = children(process.pid)
     process.send_signal(signal.SIGTERM)
     process.wait(timeout=20)
+    assert all(is_gone(p) for p in below)
+
+
+def test_control_c_ends_it_in_good_order(start: Start, tmp_path: Path) -> None:
+    """A terminal interrupts every process of its group; BentoML takes a second signal during its end for a kill."""
+    port = free_port()
+    process = start(SERVE, port)
+    assert wait_until(lambda: "is ready" in (tmp_path / "log").read_text())
+    below = children(process.pid)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=30) == 0
     assert all(is_gone(p) for p in below)
 
 

@@ -51,7 +51,7 @@ class Server:
     def run(self, ready: Callable[[str], None]) -> int:
         """Serve until told to stop; `ready(url)` is called once, when the server answers. Returns its exit status."""
         signal.signal(signal.SIGTERM, _interrupt)
-        server = subprocess.Popen(self._command, env=self._environment)
+        server = subprocess.Popen(self._command, env=self._environment, process_group=0)  # Ctrl-C reaches it through us, once
         try:
             while server.poll() is None and not self._answers():
                 time.sleep(0.2)
