@@ -8,17 +8,20 @@ Errors of the server are raised as `ServerError`, with its own message; errors o
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel
 
 from polygraft.errors import ServerError
 from polygraft.library import pack
+from polygraft.serve import auth
 from polygraft.serve.schemas import AdapterOut, AdaptersResponse, ClassifyResponse, RowOut
 
 DEFAULT_URL = "http://127.0.0.1:3000"
@@ -29,10 +32,8 @@ class _Call:
     """What both clients share: how a call is written and how its answer is read."""
 
     def __init__(self, url: str, key: str | None, timeout: float) -> None:
-        key = key or os.environ.get("POLYGRAFT_ADMIN_KEY")
-        headers = {"authorization": f"Bearer {key}"} if key else {}
-        self.options: dict[str, Any] = {"base_url": url, "headers": headers, "timeout": timeout}
-        self.url = url
+        self.options: dict[str, Any] = {"base_url": url, "timeout": timeout}
+        self.url, self.key = url, key
 
     @staticmethod
     def classify(adapter: str | Sequence[str], texts: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,14 +55,20 @@ class _Call:
         body = {"texts": list(texts), "target": target, **{k: v for k, v in options.items() if v is not None}}
         return {"method": "POST", "url": "/v1/translate", "json": body}
 
-    @staticmethod
-    def add(folder: Path) -> dict[str, Any]:
-        headers = {"content-type": "application/zip"}
+    def add(self, folder: Path) -> dict[str, Any]:
+        headers = self._admin() | {"content-type": b"application/zip"}
         return {"method": "POST", "url": "/v1/adapters", "content": pack(folder), "headers": headers}
 
-    @staticmethod
-    def remove(name: str, purge: bool) -> dict[str, Any]:
-        return {"method": "DELETE", "url": f"/v1/adapters/{name}", "params": {"purge": purge}}
+    def remove(self, name: str, purge: bool) -> dict[str, Any]:
+        url = f"/v1/adapters/{quote(name, safe='')}"
+        return {"method": "DELETE", "url": url, "params": {"purge": purge}, "headers": self._admin()}
+
+    def _admin(self) -> dict[str, bytes]:
+        """The key that was given, else POLYGRAFT_ADMIN_KEY, else, for a server on this machine, the one in the user's file."""
+        key = self.key or os.environ.get(auth.VARIABLE)
+        if not key and _is_this_machine(httpx.URL(self.url).host):
+            key = auth.known_key()
+        return auth.header(key) if key else {}
 
     def read(self, response: httpx.Response, model: type[Model]) -> Model:
         if response.is_success:
@@ -77,8 +84,16 @@ class _Call:
         return ServerError(f"{self.url} does not answer ({error or type(error).__name__}); is the server running?")
 
 
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class Client:
-    """Blocking client. `key` is the admin key (default: POLYGRAFT_ADMIN_KEY); only `add` and `remove` need it."""
+    """Blocking client. `key` is the admin key, which only `add` and `remove` need and send; left out, it is POLYGRAFT_ADMIN_KEY
+    or, for a server on this machine, the one kept for the user."""
 
     def __init__(self, url: str = DEFAULT_URL, *, key: str | None = None, timeout: float = 60) -> None:
         self._call = _Call(url, key, timeout)
@@ -113,10 +128,10 @@ class Client:
 
     def add(self, folder: str | Path) -> AdapterOut:
         """Upload an adapter folder and serve it."""
-        return self._send(_Call.add(Path(folder)), AdapterOut)
+        return self._send(self._call.add(Path(folder)), AdapterOut)
 
     def remove(self, name: str, *, purge: bool = False) -> AdapterOut:
-        return self._send(_Call.remove(name, purge), AdapterOut)
+        return self._send(self._call.remove(name, purge), AdapterOut)
 
     def close(self) -> None:
         self._http.close()
@@ -171,10 +186,10 @@ class AsyncClient:
 
     async def add(self, folder: str | Path) -> AdapterOut:
         """Upload an adapter folder and serve it."""
-        return await self._send(_Call.add(Path(folder)), AdapterOut)
+        return await self._send(self._call.add(Path(folder)), AdapterOut)
 
     async def remove(self, name: str, *, purge: bool = False) -> AdapterOut:
-        return await self._send(_Call.remove(name, purge), AdapterOut)
+        return await self._send(self._call.remove(name, purge), AdapterOut)
 
     async def close(self) -> None:
         await self._http.aclose()

@@ -16,6 +16,8 @@
     ├── Overloaded                 503   no room in the queue; says when to come again
     ├── DeadlineExceeded           504   a row was not answered in time; it is computed no further
     ├── RowFailed                  500   the server failed on one row
+    ├── SettingsError              500   environment variables that cannot be used, all of them listed
+    ├── KeyFileError               500   (server, client) the file with the admin key is not fit for use
     ├── UnknownAdapter             404   with near names
     ├── BankFull                   507   no free slot
     ├── Forbidden                  403   a changing verb without the key
@@ -150,3 +152,11 @@ class Forbidden(PolygraftError):
 
 class ServerError(PolygraftError):
     status = 502
+
+
+class SettingsError(_WithProblems):
+    status = 500
+
+
+class KeyFileError(PolygraftError):
+    status = 500

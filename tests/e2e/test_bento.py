@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from polygraft import Client
@@ -23,6 +24,7 @@ def bento(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_ships_what_serving_needs_and_nothing_else(bento: Path) -> None:
     shipped = {str(f.relative_to(bento / "src")) for f in (bento / "src").rglob("*") if f.is_file()}
     assert {"deploy/service.py", "platform/polygraft/cli/app.py", "platform/backbones/mini/onnx/model.int8.onnx"} <= shipped
+    assert {f"platform/polygraft/serve/web/{name}" for name in ("home.html", "docs.html", "start.js")} <= shipped
     assert "adapters/spam-sw/adapter_model.safetensors" in shipped
     assert not [f for f in shipped if f.startswith("tests/") or (f.endswith(("model.safetensors", ".pyc", ".env")) and
                 not f.endswith("adapter_model.safetensors"))]  # fmt: skip
@@ -36,3 +38,5 @@ def test_the_built_bento_answers_from_its_own_files(bento: Path, serve) -> None:
             {"adapter": "spam-en", "text": "Sorry, I'll call later"},
         ])  # fmt: skip
     assert [r.label for r in results] == ["spam", "ham"]
+    for path in ("/", "/docs", "/docs/swagger-ui-bundle.js"):
+        assert httpx.get(url + path).status_code == 200, path

@@ -14,6 +14,7 @@ from polygraft import AsyncClient, Client
 from polygraft.errors import ServerError
 from polygraft.library import Library
 from polygraft.runtime.engine import Engine
+from polygraft.serve import auth
 from polygraft.serve.api import create_app
 from polygraft.serve.host import Host
 
@@ -21,6 +22,7 @@ from polygraft.serve.host import Host
 @pytest.fixture(scope="module")
 def url(backbone: Path, library: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     copy = Path(shutil.copytree(library, tmp_path_factory.mktemp("served") / "library"))
+    auth.prepare()  # as a server does at its start; the clients below find this key
     host = Host(Engine(backbone, precision="fp32", slots=8), Library(copy))
     server = uvicorn.Server(uvicorn.Config(create_app(lambda: host), port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)

@@ -64,5 +64,5 @@ def test_the_wheel_holds_the_package_at_its_top(root: Path, tmp_path: Path) -> N
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=root, check=True, capture_output=True)
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
-    assert "polygraft/cli/app.py" in names
+    assert {"polygraft/cli/app.py", "polygraft/serve/web/home.html"} <= set(names)
     assert not [n for n in names if n.startswith(("platform/", "tests/", "adapters/"))]

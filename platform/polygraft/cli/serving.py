@@ -1,12 +1,9 @@
-"""Commands that answer rows or speak to a server: `serve`, `predict`, `suggest`, `adapters list|add|remove`."""
+"""Commands that answer rows or speak to a server: `serve`, `key`, `predict`, `suggest`, `adapters list|add|remove`."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from contextlib import closing
 from functools import partial
@@ -14,49 +11,38 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from polygraft.backbone import default_backbone
 from polygraft.cli.app import AsJson, Backbone, Key, Server, adapters_app, app, err, out, told
+from polygraft.errors import SettingsError
 
 
 @app.command()
 @told
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every interface.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 3000,
+    host: Annotated[str, typer.Option(help="IP address to listen on; 0.0.0.0 for every interface.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 3000,
     library: Annotated[Path | None, typer.Option(help="Folder of adapters; default: the bundled ones.")] = None,
     backbone: Backbone = None,
 ) -> None:
     """Serve every adapter of the library over HTTP, on BentoML.
 
-    Settings beyond these are environment variables: POLYGRAFT_ADMIN_KEY (needed to add or remove adapters from another
-    machine), POLYGRAFT_SLOTS, POLYGRAFT_THREADS, POLYGRAFT_PRECISION, POLYGRAFT_MAX_ROWS.
+    Settings beyond these are environment variables, POLYGRAFT_SLOTS and others; the README lists them. All are checked before
+    anything is started: exit status 2 and a line for each problem.
     """
-    import httpx
+    from polygraft.serve import launch
 
-    environment = dict(os.environ, BENTOML_DO_NOT_TRACK="true")
-    if library:
-        environment["POLYGRAFT_LIBRARY"] = str(library.resolve())
-    if backbone:
-        environment["POLYGRAFT_BACKBONE"] = str(backbone.resolve())
-    command = [sys.executable, "-m", "bentoml", "serve", "polygraft.serve.service:Polygraft"]
-    server = subprocess.Popen([*command, "--host", host, "--port", str(port)], env=environment)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # else the server would outlive this process
-    url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+    folders = {"POLYGRAFT_LIBRARY": library, "POLYGRAFT_BACKBONE": backbone}
+    given = {name: str(folder.resolve()) for name, folder in folders.items() if folder}
     try:
-        while server.poll() is None:
-            try:
-                if httpx.get(f"{url}/readyz", timeout=2).is_success:
-                    _banner(url)
-                    break
-            except httpx.TransportError:
-                pass
-            time.sleep(0.3)
-        raise typer.Exit(server.wait())
-    except KeyboardInterrupt:
-        server.terminate()
-        raise typer.Exit(server.wait()) from None
+        server = launch.Server(host, port, dict(os.environ, **given))
+    except SettingsError as error:
+        for problem in error.problems:
+            err.print(f"[bold red]error[/]: {escape(problem)}", highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+    raise typer.Exit(server.run(_banner))
 
 
 def _banner(url: str) -> None:
@@ -66,15 +52,29 @@ def _banner(url: str) -> None:
         names = [a.name for a in client.adapters().adapters]
     rows = [{"adapter": n, "text": t} for n, t in EXAMPLES.items() if n in names]
     out.print(f"\n[bold green]polygraft[/] is ready on [bold]{url}[/] with {', '.join(names) or 'no adapters yet'}")
-    out.print(f"API: {url}/docs   metrics: {url}/metrics\n\nTry:\n")
-    body = json.dumps({"rows": rows}, ensure_ascii=False)
-    print(f"curl -s {url}/v1/classify -H 'content-type: application/json' -d '{body}'\n", flush=True)
+    out.print(f"API: {url}/docs   metrics: {url}/metrics\n")
+    if rows:
+        body = json.dumps({"rows": rows}, ensure_ascii=False)
+        print(f"Try:\n\ncurl -s {url}/v1/classify -H 'content-type: application/json' -d '{body}'\n", flush=True)
 
 
 EXAMPLES = {
     "spam-en": "URGENT! You have won a 2000 prize. Call 09061701461 now to claim",
     "spam-sw": "Iyo pesa itume kwenye namba hii 0657538690 jina litakuja Magomba Maila",
 }
+
+
+@app.command("key")
+@told
+def show_key() -> None:
+    """Print the admin key of a server that this user runs, for a header: `Authorization: Bearer $(polygraft key)`.
+
+    It is POLYGRAFT_ADMIN_KEY when that is set, else the one kept for the user. `adapters add` and `adapters remove` find it by
+    themselves on this machine.
+    """
+    from polygraft.serve import auth
+
+    print(auth.find_or_make())
 
 
 @app.command()

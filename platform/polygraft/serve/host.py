@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
 
 from polygraft import guard
 from polygraft.adapter import Manifest, load_manifest
-from polygraft.backbone import default_backbone
 from polygraft.errors import AdapterError, PolygraftError
-from polygraft.library import Library, default_library
+from polygraft.library import Library
 from polygraft.runtime.engine import Engine
+from polygraft.serve.settings import Settings
 
 
 class Host:
@@ -29,14 +28,10 @@ class Host:
 
     @classmethod
     def from_environment(cls) -> Host:
-        """POLYGRAFT_BACKBONE, POLYGRAFT_LIBRARY, POLYGRAFT_PRECISION (int8), POLYGRAFT_SLOTS (128), POLYGRAFT_THREADS (all)."""
-        engine = Engine(
-            default_backbone(),
-            precision=os.environ.get("POLYGRAFT_PRECISION", "int8"),
-            slots=int(os.environ.get("POLYGRAFT_SLOTS", "128")),
-            threads=int(os.environ.get("POLYGRAFT_THREADS", "0")),
-        )
-        return cls(engine, Library(default_library()))
+        """The host that the process's `Settings` describe. Raises `SettingsError`, `BackboneError`."""
+        settings = Settings.from_environment(files=True)
+        engine = Engine(settings.backbone, precision=settings.precision, slots=settings.slots, threads=settings.threads)
+        return cls(engine, Library(settings.library))
 
     def _load(self, name: str, folder: Path) -> Manifest:
         manifest = load_manifest(folder)

@@ -1,10 +1,26 @@
-"""The BentoML service: process, health, readiness, metrics and builds. The endpoints are in `api`."""
+"""The BentoML service: process, health, readiness and builds. The endpoints are in `api`, the pages in `pages`.
+
+BentoML's own limits, series and pages are out of the way. Its limits answer 429 and 504 in a shape of their own and know no
+rows; its series have one label value a path; its pages load scripts from elsewhere. The app limits, counts and shows.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 
 import bentoml
+from bentoml._internal.server.http.traffic import MaxConcurrencyMiddleware, TimeoutMiddleware
+from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
+
+from polygraft.errors import PolygraftError, SettingsError
+from polygraft.serve import auth, process
+from polygraft.serve.settings import Settings
+
+# One worker answers, so its series live in its memory. BentoML would have them in one folder for all servers of a user, which
+# the next server to start empties. Read when prometheus_client is first imported, which the modules below do.
+os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 
 from polygraft.serve.api import RESIDENT, create_app
 from polygraft.serve.host import Host
@@ -17,17 +33,58 @@ def _host() -> Host:
     return _hosts[0]
 
 
-@bentoml.service(name="polygraft", workers=1, traffic={"timeout": 120, "max_concurrency": 512})
-@bentoml.asgi_app(create_app(_host), path="/")
+_app = create_app(_host)
+
+
+async def _everything(scope: Scope, receive: Receive, send: Send) -> None:
+    """The app. Not mounted as a Starlette, of which BentoML would only take the routes it knows and answer the rest."""
+    await _app(scope, receive, send)
+
+
+class _WithoutLimits(bentoml.Service):
+    """A service whose requests BentoML neither counts nor times; its timer would also keep each request for its length."""
+
+    def to_asgi(self, is_main: bool = True) -> Starlette:
+        app: Starlette = super().to_asgi(is_main)
+        limits = (TimeoutMiddleware, MaxConcurrencyMiddleware)
+        app.user_middleware = [m for m in app.user_middleware if m.cls not in limits]
+        return app
+
+
+@bentoml.service(
+    name="polygraft", workers=1, service_class=_WithoutLimits, metrics={"enabled": False, "namespace": "polygraft"}
+)
+@bentoml.asgi_app(_everything, path="/")
 class Polygraft:
     """One backbone with every adapter of the library resident."""
 
+    @bentoml.on_deployment
+    @staticmethod
+    def before_workers() -> None:
+        """Check, in the supervisor, what would fail in each worker."""
+        try:
+            Settings.from_environment(files=True)
+        except SettingsError as error:
+            process.give_up(*error.problems, status=2)
+        auth.prepare()
+        process.supervise()
+
     def __init__(self) -> None:
-        self.host = Host.from_environment()
+        process.follow_supervisor()
+        try:
+            with process.interruptible():
+                self.host = Host.from_environment()
+        except SettingsError as error:
+            process.give_up(*error.problems)
+        except PolygraftError as error:
+            process.give_up(str(error))
+        except Exception as error:
+            log.debug("the engine could not be started", exc_info=True)
+            process.give_up(f"the engine could not be started: {type(error).__name__}: {' '.join(str(error).split())}")
         _hosts[:] = [self.host]
         RESIDENT.set(len(self.host.engine.manifests()))
-        for name, error in self.host.refused.items():
-            log.error("adapter %s is not served: %s", name, error)
+        for name, refused in self.host.refused.items():
+            log.error("adapter %s is not served: %s", name, refused)
 
     async def __is_ready__(self) -> bool:
         return bool(_hosts)
@@ -35,3 +92,6 @@ class Polygraft:
     @bentoml.on_shutdown
     def stop(self) -> None:
         self.host.engine.close()
+
+
+Polygraft.add_asgi_middleware(process.LaunchHeader)  # type: ignore[attr-defined]  # the decorator made it a Service

@@ -1,0 +1,127 @@
+"""Every setting of a server: the POLYGRAFT_* environment variables, with meaning, default and range.
+
+    settings = Settings.from_environment()              # raises SettingsError, which lists every problem at once
+    settings = Settings.from_environment(files=True)    # the same, and folders and graphs that are missing
+
+Does not: read a file, or keep a copy. What a process uses is what its environment says when it asks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from polygraft.backbone import BUNDLED as BUNDLED_BACKBONE
+from polygraft.backbone import BackboneFiles
+from polygraft.errors import SettingsError
+from polygraft.library import BUNDLED as BUNDLED_LIBRARY
+from polygraft.recipe import NAME
+
+PREFIX = "POLYGRAFT_"
+MAX_TIMEOUT = 600
+
+
+class Settings(BaseModel):
+    """One field a variable: `slots` is POLYGRAFT_SLOTS. An empty variable counts as one that is not set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
+
+    backbone: Path = Field(BUNDLED_BACKBONE, description="folder of the exported backbone")
+    library: Path = Field(BUNDLED_LIBRARY, description="folder of the adapters")
+    precision: Literal["int8", "fp32"] = Field("int8", description="of the backbone's graph; fp32 must be exported first")
+    slots: int = Field(128, ge=1, le=65_536, description="slots of rank 8; an adapter of rank 32 takes four")
+    threads: int = Field(0, ge=0, le=1_024, description="of ONNX Runtime; 0: one a core")
+    max_rows: int = Field(512, ge=1, le=100_000, description="rows one request may hold")
+    max_body_mib: int = Field(4, ge=1, le=1_024, description="MiB one JSON or form body may hold")
+    queue: int = Field(4_096, ge=1, le=1_000_000, description="units of work that may wait before requests are refused")
+    timeout: float = Field(60, ge=1, le=MAX_TIMEOUT, description="seconds a request may wait before it is given up")
+    detector: str = Field("langid", description="adapter that tells languages apart")
+    admin_key: SecretStr | None = Field(
+        None, description="key for adding and removing adapters; not set: one kept for the user"
+    )
+
+    @field_validator("detector")
+    @classmethod
+    def _is_a_name(cls, value: str) -> str:
+        if not NAME.fullmatch(value):
+            raise ValueError("give an adapter's name: a-z, 0-9, '.', '_' and '-', at most 64 characters")
+        return value
+
+    @field_validator("admin_key")
+    @classmethod
+    def _can_be_sent(cls, value: SecretStr | None) -> SecretStr | None:
+        key = value.get_secret_value() if value else ""
+        if key != key.strip() or not key.isprintable():
+            raise ValueError("it cannot be sent in a header; leave out white space at its ends and control characters")
+        return value
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None, *, files: bool = False) -> Settings:
+        """The settings that `environment` (default: the process's own) gives; with `files`, folders and graphs must be there.
+
+        Raises `SettingsError` with every problem.
+        """
+        given = os.environ if environment is None else environment
+        values = {name: value for name in cls.model_fields if (value := given.get(variable(name)))}
+        problems: list[str] = []
+        try:
+            settings = cls.model_validate(values)
+        except ValidationError as error:
+            wrong = {str(e["loc"][0]): e["msg"] for e in error.errors()}
+            problems += [_problem(name, message, values) for name, message in wrong.items()]
+            settings = cls.model_validate({name: value for name, value in values.items() if name not in wrong})
+        if files:
+            problems += settings._file_problems()
+        if problems:
+            raise SettingsError("settings", problems)
+        return settings
+
+    def _file_problems(self) -> list[str]:
+        problems = []
+        if not self.library.is_dir():
+            problems.append(
+                f"{variable('library')} is {str(self.library)!r}, which is not a folder; give the folder of adapters"
+            )
+        if not self.backbone.is_dir():
+            problems.append(
+                f"{variable('backbone')} is {str(self.backbone)!r}, which is not a folder; give a backbone's folder"
+            )
+            return problems
+        files = BackboneFiles(self.backbone)
+        needed = [files.config, files.tokenizer, files.graph, files.model(self.precision)]
+        if files.decoder_tokenizer.is_file():
+            needed += [files.cross(self.precision), files.step(self.precision)]
+        missing = [str(f.relative_to(self.backbone)) for f in needed if not f.is_file()]
+        if missing:
+            problems.append(
+                f"{variable('backbone')} is {str(self.backbone)!r}, where {', '.join(missing)} is missing; export it with "
+                f"polygraft export --precision {self.precision}, or give another folder or {variable('precision')}"
+            )
+        return problems
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def _problem(name: str, message: str, values: Mapping[str, str]) -> str:
+    """One line that names the variable, its value and what it may be; a key is never shown."""
+    shown = "set to a value" if name == "admin_key" else repr(_shortened(values[name]))
+    told = message.removeprefix("Value error, ")
+    return f"{variable(name)} is {shown}: {told[0].lower()}{told[1:]}{_range(name)}"
+
+
+def _range(name: str) -> str:
+    limits = {type(m).__name__: m for m in Settings.model_fields[name].metadata}
+    if "Ge" not in limits:
+        return ""
+    return f" ({Settings.model_fields[name].description}: {limits['Ge'].ge} to {limits['Le'].le})"
+
+
+def _shortened(value: str) -> str:
+    return value if len(value) <= 60 else f"{value[:60]}..."

@@ -1,0 +1,11 @@
+"""The BentoML service answers nothing in the app's place."""
+
+from polygraft.serve.process import LaunchHeader
+from polygraft.serve.service import Polygraft
+
+
+def test_bentoml_neither_limits_nor_counts_requests() -> None:
+    """Defects 6 and 17: it said 512 requests, answered 429 and 504 in a shape of its own, and had one series a path."""
+    stack = [m.cls.__name__ for m in Polygraft.to_asgi().user_middleware]
+    assert LaunchHeader.__name__ in stack
+    assert not {"TimeoutMiddleware", "MaxConcurrencyMiddleware", "RunnerTrafficMetricsMiddleware"} & set(stack)
