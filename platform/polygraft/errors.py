@@ -14,6 +14,7 @@
     ├── TooManyRows                413
     ├── UnknownAdapter             404   with near names
     ├── BankFull                   507   no free slot
+    ├── LibraryError               507   the library's folder cannot be written
     ├── Forbidden                  403   a changing verb without the key
     └── ServerError                502   (client) the server answered with an error, or not at all
 
@@ -107,6 +108,10 @@ class UnknownAdapter(PolygraftError):
 
 
 class BankFull(PolygraftError):
+    status = 507
+
+
+class LibraryError(PolygraftError):
     status = 507
 
 
