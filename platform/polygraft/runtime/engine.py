@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -192,12 +193,15 @@ class Engine:
     def _prove(self, resident: Resident) -> None:
         """By itself, without what it was trained on top of: its own arrays are what is to be proved."""
         manifest, stack = resident.adapter.manifest, Held(resident, [], [1.0]).stack
-        if manifest.directions:
-            prove.translation(resident, self._written_now)
+        if self.writer and manifest.directions:
+            prove.targets(manifest, self.writer.pieces.languages)
+            goldens, bare = manifest.golden_texts, replace(resident, slots=(0,), decoder_slots=(0,))
+            texts, targets = [g.text for g in goldens], [g.target for g in goldens]
+            prove.translation(resident, *(self._written_now(one, texts, targets) for one in (resident, bare)))
             return
         texts = [g.text for g in manifest.golden] + [g.text for g in manifest.golden_vectors]
         rows = self.encoder.encode(texts)
-        prove.numbers(resident, np.stack(self._run([(e, stack, False) for e in rows])))
+        prove.numbers(resident, *(np.stack(self._run([(e, s, False) for e in rows])) for s in (stack, [])))
 
     def _written_now(self, resident: Resident, texts: list[str], targets: list[str]) -> list[str]:
         assert self.writer
