@@ -117,7 +117,7 @@ def read(content: bytes) -> Manifest:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        problems = [f"{'.'.join(str(p)[:80] for p in e['loc'])}: {e['msg']}" for e in found]
+        problems = [f"{'.'.join(str(p)[:80] for p in e['loc']) or 'content'}: {e['msg']}" for e in found]
         raise _unreadable(problems) from None
     if problems := list(_problems(manifest)):
         raise _unreadable(problems)

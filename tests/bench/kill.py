@@ -77,7 +77,7 @@ def broken(root: Path, versions: dict[str, list[str]], data: bytes) -> list[str]
     for name in names:
         try:
             version = load_adapter(root / name).version
-            found += [] if version in versions[name] else [f"{name} has version {version}"]
+            found += [] if version in versions.get(name, []) else [f"{name} has version {version}"]
         except AdapterError as error:
             found.append(str(error))
     return found + ([] if (root / STAYING / "train.jsonl").read_bytes() == data else ["the data changed"])
@@ -88,7 +88,7 @@ def main() -> int:
     parser.add_argument("--tries", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    rng, bad, started = random.Random(options.seed), list[str](), time.monotonic()
+    rng, bad, what, started = random.Random(options.seed), 0, list[str](), time.monotonic()
     interrupted = {".staging-*": 0, ".publishing": 0}
     with tempfile.TemporaryDirectory() as name:
         base, data = Path(name), b'{"text": "x"}\n'
@@ -113,8 +113,9 @@ def main() -> int:
             wrong += [f"mended: {w}" for w in broken(root, versions, data)]
             wrong += [f"{n} has mixed files" for n in Library(root).names() if content(root / n) not in whole.get(n, [])]
             wrong += [f"scrap {p.name}" for p in root.rglob(".*")]
-            bad += [f"try {number}: {w}" for w in wrong]
-    print(json.dumps({"tries": options.tries, "interrupted": interrupted, "broken": len(bad), "what": bad[:5],
+            bad += bool(wrong)
+            what += [f"try {number}: {w}" for w in wrong]
+    print(json.dumps({"tries": options.tries, "interrupted": interrupted, "broken": bad, "what": what[:5],
                       "seconds": round(time.monotonic() - started, 1)}))  # fmt: skip
     return 1 if bad else 0
 
