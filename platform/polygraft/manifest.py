@@ -186,7 +186,7 @@ def _golden_problems(manifest: Manifest) -> Iterator[str]:
         if goldens and task != manifest.task:
             yield f"{other}: a {manifest.task} adapter has {field}"
     inputs = {(g.text, g.target if isinstance(g, GoldenText) else "") for g in mine}
-    if len(inputs) < max(LEAST_GOLDENS, len(mine)):
+    if len(inputs) < LEAST_GOLDENS:
         yield f"{field}: {LEAST_GOLDENS} to {MOST_GOLDENS} different ones are needed, these are {len(inputs)} of {len(mine)}"
     if any(not g.text.strip() or len(g.text) > MOST_CHARACTERS for g in mine):
         yield f"{field}: each text has 1 to {MOST_CHARACTERS:,} characters"

@@ -62,17 +62,17 @@ class Host:
         Only proving and publishing wait for other changes. Raises `AdapterError` and its kinds, `BankFull` or `LibraryError`.
         """
         with self.library.unpack(archive) as made:
-            name = load_adapter(made, backbone=self.engine.card.backbone).name
-            guard.check(load_manifest(made))
+            checked = load_adapter(made, backbone=self.engine.card.backbone)
+            guard.check(checked.manifest)
             with self._changing:
                 manifest = self.engine.add(made)
                 try:
                     if not self.library.holds(made):
                         self.library.publish(made)
                 except Exception:
-                    self._as_in_library(name)
+                    self._as_in_library(checked.name)
                     raise
-                self.refused.pop(name, None)
+                self.refused.pop(checked.name, None)
                 return manifest
 
     def remove(self, name: str, *, purge: bool = False) -> Manifest:
