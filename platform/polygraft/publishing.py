@@ -12,13 +12,17 @@ without it there are none. Does not check what is in the files (see `adapter`).
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a client packs adapters, and nobody publishes
+    fcntl = None  # type: ignore[assignment]
 
 from polygraft.layout import HASHED, LAYOUT
 
@@ -30,7 +34,7 @@ def staging(parent: Path) -> Iterator[Path]:
     """A new folder in `parent` to put an adapter together in; deleted at the end, unless it was published."""
     folder = Path(tempfile.mkdtemp(dir=parent, prefix=SCRAP))
     try:
-        with _lock(folder, fcntl.LOCK_SH):
+        with _lock(folder, shared=True):
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -43,9 +47,9 @@ def reading(folder: Path) -> Iterator[Path]:
     What a killed process had decided to publish is finished first; on a disk that cannot be written, it is read where it lies.
     """
     if (folder / PENDING).is_dir():
-        with suppress(OSError), _lock(folder, fcntl.LOCK_EX):
+        with suppress(OSError), _lock(folder):
             _finish(folder)
-    with _lock(folder, fcntl.LOCK_SH):
+    with _lock(folder, shared=True):
         pending = folder / PENDING
         yield pending if pending.is_dir() else folder
 
@@ -64,7 +68,7 @@ def publish(made: Path, folder: Path) -> None:
         made.rename(folder)
         _write_through(folder.parent)
         return
-    with _lock(folder, fcntl.LOCK_EX):
+    with _lock(folder):
         _finish(folder)
         made.rename(folder / PENDING)
         _write_through(folder)
@@ -73,7 +77,7 @@ def publish(made: Path, folder: Path) -> None:
 
 def rewrite(folder: Path, name: str, content: bytes) -> None:
     """Exchange one file of the adapter in `folder`."""
-    with _lock(folder, fcntl.LOCK_EX):
+    with _lock(folder):
         _finish(folder)
         _replace(folder / name, content)
 
@@ -84,7 +88,7 @@ def retire(folder: Path) -> None:
     if folder.is_symlink():
         folder.unlink()
     elif foreign(folder):
-        with _lock(folder, fcntl.LOCK_EX):
+        with _lock(folder):
             _finish(folder)
             (folder / LAYOUT.manifest).unlink(missing_ok=True)  # what has no manifest is no adapter
             _write_through(folder)
@@ -110,7 +114,7 @@ def recover(root: Path) -> None:
     process is using, and what cannot be written, stays as it is."""
     folders = [root, *(f for f in root.iterdir() if f.is_dir() and not f.name.startswith("."))] if root.is_dir() else []
     for folder in folders:
-        with suppress(OSError), _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        with suppress(OSError), _lock(folder, wait=False):
             _finish(folder)
             for scrap in list(folder.glob(f"{SCRAP}*")):
                 _discard(scrap)
@@ -148,7 +152,7 @@ def _replace(file: Path, content: bytes) -> None:
 
 def _discard(scrap: Path) -> None:
     if scrap.is_dir() and not scrap.is_symlink():
-        with suppress(BlockingIOError), _lock(scrap, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        with suppress(BlockingIOError), _lock(scrap, wait=False):
             shutil.rmtree(scrap, ignore_errors=True)
     else:
         scrap.unlink(missing_ok=True)
@@ -164,12 +168,15 @@ def _write_through(path: Path) -> None:
 
 
 @contextmanager
-def _lock(folder: Path, how: int) -> Iterator[None]:
-    """Raises `BlockingIOError` when `how` says not to wait and another holds it."""
+def _lock(folder: Path, *, shared: bool = False, wait: bool = True) -> Iterator[None]:
+    """Hold the lock of a folder, alone or with others who share it. Raises `BlockingIOError` instead of waiting."""
+    if fcntl is None:
+        yield
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(handle, how)
+            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise
         except OSError:  # a file system without locks

@@ -119,6 +119,11 @@ def test_on_a_disk_that_cannot_be_written_a_decided_one_is_read_where_it_lies(
     assert Library(old.parent).names() == ["mine"]
 
 
+def test_without_locks_an_adapter_is_read_all_the_same(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publishing, "fcntl", None)
+    assert load_adapter(old).name == "spam-en"
+
+
 def test_recover_leaves_what_is_in_use(old: Path) -> None:
     """A training run or another server may be writing while this one starts."""
     with publishing.staging(old.parent) as busy, publishing.staging(old) as training:
@@ -138,7 +143,7 @@ def test_recover_leaves_what_is_in_use(old: Path) -> None:
 def test_a_reader_waits_for_a_publisher(made: Path, old: Path) -> None:
     """Between the rename that decides and the last file."""
     read = []
-    with publishing._lock(old, publishing.fcntl.LOCK_EX):
+    with publishing._lock(old):
         reader = threading.Thread(target=lambda: read.append(load_manifest(old)))
         reader.start()
         reader.join(0.3)
