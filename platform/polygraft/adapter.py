@@ -21,12 +21,11 @@ from pathlib import Path
 
 from polygraft.arrays import PEFT_PREFIX, Floats, Lora, head, lora_arrays, peft_config, tensors
 from polygraft.backbone import fits
-from polygraft.errors import AdapterError, WrongBackbone
+from polygraft.errors import AdapterError, WrongBackbone, shortened
 from polygraft.layout import HASHED, LAYOUT, Layout, largest
 from polygraft.manifest import Golden, GoldenText, GoldenVector, Manifest, Task, read
 from polygraft.publishing import reading
 from polygraft.tasks.classification import Head
-from polygraft.wording import shown
 
 __all__ = [
     "HASHED", "LAYOUT", "PEFT_PREFIX", "Adapter", "Golden", "GoldenText", "GoldenVector", "Layout", "Lora", "Manifest", "Task",
@@ -102,14 +101,14 @@ def _opened(folder: Path) -> Iterator[Path]:
     try:
         if not folder.is_dir():
             raise AdapterError(
-                f"{shown(folder.name)} is not an adapter: no such folder; give the folder that `polygraft train` wrote"
+                f"{shortened(folder.name)} is not an adapter: no such folder; give the folder that `polygraft train` wrote"
             )
         with reading(folder) as home:
             yield home
     except OSError as error:
         raise AdapterError(
-            f"{shown(folder.name)} cannot be read ({error.strerror or type(error).__name__}); check the folder, and who may "
-            "read it"
+            f"{shortened(folder.name)} cannot be read ({error.strerror or type(error).__name__}); check the folder, and who "
+            "may read it"
         ) from None
 
 
@@ -117,7 +116,7 @@ def _manifest(home: Path, folder: Path) -> Manifest:
     file = home / LAYOUT.manifest
     if not file.is_file():
         raise AdapterError(
-            f"{shown(folder.name)} is not an adapter yet: no {LAYOUT.manifest}; run `polygraft train` on its recipe"
+            f"{shortened(folder.name)} is not an adapter yet: no {LAYOUT.manifest}; run `polygraft train` on its recipe"
         )
     return read(_content(file))
 
@@ -137,8 +136,8 @@ def _weight_files(home: Path, manifest: Manifest) -> dict[str, bytes]:
     pickles = sorted(f.name for f in home.iterdir() if f.suffix in PICKLES)
     if pickles and not (home / LAYOUT.weights).exists():
         raise AdapterError(
-            f"adapter {name!r} holds {', '.join(map(shown, pickles[:3]))} instead of {LAYOUT.weights}: pickles can run code "
-            "and are never loaded; save it again with safe_serialization=True"
+            f"adapter {name!r} holds {', '.join(map(shortened, pickles[:3]))} instead of {LAYOUT.weights}: pickles can run "
+            "code and are never loaded; save it again with safe_serialization=True"
         )
     found: dict[str, bytes] = {}
     for file, digest in sorted(manifest.files.items()):

@@ -12,10 +12,9 @@ import zipfile
 from pathlib import Path
 
 from polygraft.adapter import load_manifest
-from polygraft.errors import AdapterError
+from polygraft.errors import AdapterError, shortened
 from polygraft.layout import LAYOUT, largest
 from polygraft.publishing import reading
-from polygraft.wording import shown
 
 MAX_UPLOAD = 64 * 1024 * 1024
 ENTRY = b"PK\x01\x02"  # begins each entry of a zip's directory; in other bytes it is found by chance once in 4 GiB
@@ -52,7 +51,7 @@ def unpack(archive: bytes) -> dict[str, bytes]:
         raise
     except Exception as error:  # zipfile says of broken bytes whatever its parts say: of zlib, struct, codecs, seek, int
         raise AdapterError(
-            f"the upload is not a readable zip archive ({shown(str(error) or type(error).__name__)[1:-1]}); "
+            f"the upload is not a readable zip archive ({shortened(str(error) or type(error).__name__)}); "
             "send the adapter folder again"
         ) from None
 
@@ -61,7 +60,7 @@ def _check(entries: list[zipfile.ZipInfo]) -> None:
     names = [entry.filename for entry in entries]
     for entry in entries:
         if entry.filename not in LAYOUT.names():
-            raise AdapterError(f"the archive holds {shown(entry.filename)}; {_consists()}")
+            raise AdapterError(f"the archive holds {shortened(entry.filename)}; {_consists()}")
         if names.count(entry.filename) > 1:
             raise AdapterError(f"the archive holds {entry.filename} twice; {_consists()}")
         kind = stat.S_IFMT(entry.external_attr >> 16)

@@ -11,10 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from polygraft.errors import AdapterError
+from polygraft.errors import AdapterError, listed, shortened
 from polygraft.layout import LAYOUT
 from polygraft.tasks.classification import Head
-from polygraft.wording import listed, shown
 
 Floats = NDArray[np.float32]
 Lora = dict[str, tuple[Floats, Floats]]
@@ -58,7 +57,7 @@ def peft_config(content: bytes, name: str) -> PeftConfig:
         ) from None
     if config.peft_type != "LORA" or config.bias != "none" or config.variants:
         raise AdapterError(
-            f"adapter {name!r} is not plain LoRA (type {shown(config.peft_type)}, bias {shown(config.bias)}, "
+            f"adapter {name!r} is not plain LoRA (type {shortened(config.peft_type)}, bias {shortened(config.bias)}, "
             f"{', '.join(config.variants) or 'no variants'}); plain LoRA without bias is served"
         )
     if config.lora_alpha / config.r > LARGEST_SCALE:
@@ -77,7 +76,7 @@ def tensors(content: bytes, file: str, name: str) -> dict[str, Floats]:
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise AdapterError(f"adapter {name!r}: {file} is not readable as safetensors ({_told(error)}); save it again") from None
     for key, value in found.items():
-        where = f"adapter {name!r}: {shown(key)[1:-1]} in {file}"
+        where = f"adapter {name!r}: {shortened(key)} in {file}"
         if value.dtype.name not in FLOATS:
             raise AdapterError(f"{where} is of type {value.dtype.name}; save it as float32")
         largest = float(np.abs(value).max(initial=0))
@@ -99,19 +98,19 @@ def lora_arrays(tensors: dict[str, Floats], alpha: float, name: str) -> Lora:
     """PEFT's tensors as bank arrays: `{site: (A [in, r], B [r, out])}`, alpha/r folded into B. Raises `AdapterError`."""
     strange = [key for key in tensors if not LORA_KEY.fullmatch(key)]
     if strange:
-        raise AdapterError(f"adapter {name!r} holds {shown(strange[0])}, which is not plain LoRA; save it with peft again")
+        raise AdapterError(f"adapter {name!r} holds {shortened(strange[0])}, which is not plain LoRA; save it with peft again")
     lora: Lora = {}
     for site in sorted({found["site"] for key in tensors if (found := LORA_KEY.fullmatch(key))}):
         a = tensors.get(f"{PEFT_PREFIX}{site}.lora_A.weight")
         b = tensors.get(f"{PEFT_PREFIX}{site}.lora_B.weight")
         if a is None or b is None or a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1] or 0 in (*a.shape, *b.shape):
             raise AdapterError(
-                f"adapter {name!r}: LoRA A and B of site {shown(site)[1:-1]} are missing or disagree in rank "
+                f"adapter {name!r}: LoRA A and B of site {shortened(site)} are missing or disagree in rank "
                 f"(A {_shape(a)}, B {_shape(b)}; wanted are A [r, in] and B [out, r])"
             )
         scale = np.float32(alpha / a.shape[0])
         if float(np.abs(b).max()) * float(scale) > LARGEST_VALUE:
-            raise AdapterError(f"adapter {name!r}: B of site {shown(site)[1:-1]} times alpha/r is beyond {LARGEST_VALUE:.0f}")
+            raise AdapterError(f"adapter {name!r}: B of site {shortened(site)} times alpha/r is beyond {LARGEST_VALUE:.0f}")
         lora[site] = (np.ascontiguousarray(a.T), np.ascontiguousarray(b.T) * scale)
     return lora
 
@@ -125,7 +124,7 @@ def head(tensors: dict[str, Floats], prefix: str, labels: int, name: str) -> Hea
     weight, bias = tensors.get(f"{prefix}weight"), tensors.get(f"{prefix}bias")
     fits = weight is not None and bias is not None and weight.ndim == 2 and len(weight) == labels and bias.shape == (labels,)
     if weight is None or bias is None or not fits or weight.shape[1] == 0:
-        shapes = ", ".join(f"{shown(key)[1:-1]} {list(value.shape)}" for key, value in list(tensors.items())[:6])
+        shapes = ", ".join(f"{shortened(key)} {list(value.shape)}" for key, value in list(tensors.items())[:6])
         raise AdapterError(
             f"adapter {name!r}: the head ({shapes or 'nothing'}) does not fit its {labels} labels: wanted are "
             f"{prefix}weight [{labels}, hidden] and {prefix}bias [{labels}]"

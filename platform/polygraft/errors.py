@@ -12,6 +12,10 @@
     ├── InvalidRow                 422   one input that cannot be answered
     │   └── UnknownLanguage        422   no adapter translates that way, or the language cannot be told
     ├── TooManyRows                413
+    ├── TooLarge                   413   a body or an upload beyond the bound
+    ├── Overloaded                 503   no room in the queue; says when to come again
+    ├── DeadlineExceeded           504   a row was not answered in time; it is computed no further
+    ├── RowFailed                  500   the server failed on one row
     ├── UnknownAdapter             404   with near names
     ├── BankFull                   507   no free slot
     ├── LibraryError               507   the library's folder cannot be written
@@ -26,6 +30,21 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
+
+SHOWN, LISTED = 80, 50
+
+
+def shortened(value: str) -> str:
+    """`value` quoted for a message, by its first `SHOWN` characters."""
+    return repr(value) if len(value) <= SHOWN else f"{value[:SHOWN]!r}... ({len(value):,} characters)"
+
+
+def listed(problems: Sequence[str], most: int = 5) -> str:
+    """The first `most` problems, each by its first 300 characters, and how many more there are: whoever writes a file must not
+    decide how long a message is."""
+    first = [p if len(p) <= 300 else f"{p[:300]}..." for p in problems[:most]]
+    more = [f"and {len(problems) - most:,} more"] if len(problems) > most else []
+    return "; ".join([*first, *more])
 
 
 class PolygraftError(Exception):
@@ -96,14 +115,37 @@ class TooManyRows(PolygraftError):
     status = 413
 
 
+class TooLarge(PolygraftError):
+    status = 413
+
+
+class Overloaded(PolygraftError):
+    """`retry_after`: seconds after which there is likely room."""
+
+    status = 503
+
+    def __init__(self, waiting: int, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"the server is busy with {waiting:,} units of work; send the request again in {retry_after} s")
+
+
+class DeadlineExceeded(PolygraftError):
+    status = 504
+
+
+class RowFailed(PolygraftError):
+    status = 500
+
+
 class UnknownAdapter(PolygraftError):
     status = 404
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known) or 'none yet'}"
-        super().__init__(f"no adapter named {name!r}; {hint}")
+        near = difflib.get_close_matches(name[:SHOWN], known, n=3, cutoff=0.5)
+        there = ", ".join(known[:LISTED]) + (f" and {len(known) - LISTED} more" if len(known) > LISTED else "")
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {there or 'none yet'}"
+        super().__init__(f"no adapter named {shortened(name)}; {hint}")
         self.near = near
 
 

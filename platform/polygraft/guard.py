@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from polygraft.adapter import LAYOUT, Manifest, load_manifest
-from polygraft.errors import AdapterError, NegativeTransfer
+from polygraft.errors import AdapterError, NegativeTransfer, listed
 from polygraft.publishing import rewrite
 from polygraft.report import NAMES, directions, show
-from polygraft.wording import listed
 
 HARMS = "harms"
 

@@ -15,10 +15,9 @@ from polygraft import archive as archives
 from polygraft import publishing
 from polygraft.adapter import HASHED, LAYOUT, load_manifest
 from polygraft.archive import MAX_UPLOAD, pack
-from polygraft.errors import AdapterError, LibraryError
+from polygraft.errors import AdapterError, LibraryError, shortened
 from polygraft.manifest import read
 from polygraft.recipe import NAME
-from polygraft.wording import shown
 
 __all__ = ["BUNDLED", "MAX_UPLOAD", "Library", "default_library", "pack"]
 BUNDLED = Path(__file__).resolve().parent.parent.parent / "adapters"
@@ -38,7 +37,7 @@ class Library:
     def folder(self, name: str) -> Path:
         """Where adapter `name` lies or would lie. Raises `AdapterError` for anything that is not a plain name."""
         if not NAME.fullmatch(name):
-            raise AdapterError(f"{shown(name)} is not an adapter name: a-z, 0-9, '.', '_' and '-', at most 64 characters")
+            raise AdapterError(f"{shortened(name)} is not an adapter name: a-z, 0-9, '.', '_' and '-', at most 64 characters")
         return self.root / name
 
     def names(self) -> list[str]:
@@ -61,7 +60,7 @@ class Library:
         files = archives.unpack(archive)
         self._claim(read(files[LAYOUT.manifest]).name)
         with ExitStack() as stack:
-            with _writing(f"nothing can be unpacked into the library {shown(self.root.name)}"):
+            with _writing(f"nothing can be unpacked into the library {shortened(self.root.name)}"):
                 self.root.mkdir(parents=True, exist_ok=True)
                 made = stack.enter_context(publishing.staging(self.root))
                 for name, content in files.items():
@@ -87,7 +86,7 @@ class Library:
     def delete(self, name: str) -> None:
         """Delete an adapter, if it is there. Raises `LibraryError` when it cannot be; it is still there then."""
         if name in self.names() or (NAME.fullmatch(name) and _half_published(self.root / name)):
-            with _writing(f"adapter {shown(name)} cannot be deleted from the library"):
+            with _writing(f"adapter {shortened(name)} cannot be deleted from the library"):
                 publishing.retire(self.root / name)
 
     def _claim(self, name: str) -> Path:

@@ -13,10 +13,9 @@ from typing import Annotated, Any, Literal
 import langcodes
 from pydantic import BaseModel, ConfigDict, FailFast, Field, FiniteFloat, ValidationError, model_validator
 
-from polygraft.errors import AdapterError
+from polygraft.errors import AdapterError, listed, shortened
 from polygraft.layout import HASHED, LAYOUT, largest
 from polygraft.recipe import NAME
-from polygraft.wording import listed, shown
 
 Task = Literal["classification", "translation", "language"]
 Values = Annotated[list[FiniteFloat], FailFast(), Field(max_length=10_000)]
@@ -138,7 +137,7 @@ def _unreadable(problems: Sequence[str]) -> AdapterError:
 def _problems(manifest: Manifest) -> Iterator[str]:
     """What the fields say wrongly, alone or together."""
     if not NAME.fullmatch(manifest.name):
-        yield f"name: {shown(manifest.name)} is not an adapter name: a-z, 0-9, '.', '_' and '-', at most 64 characters"
+        yield f"name: {shortened(manifest.name)} is not an adapter name: a-z, 0-9, '.', '_' and '-', at most 64 characters"
     for name, text in (("backbone", manifest.backbone), ("created", manifest.created), ("parent", manifest.parent or "")):
         if len(text) > 200:
             yield f"{name}: has {len(text):,} characters, at most 200 make sense"
@@ -155,7 +154,7 @@ def _language_problems(manifest: Manifest) -> Iterator[str]:
         yield f"directions: a {manifest.task} adapter has none"
     for code in dict.fromkeys(code for direction in manifest.directions for code in direction):
         if len(code) > 64 or not langcodes.tag_is_valid(code):
-            yield f"directions: {shown(code)} is not the code of a language (BCP 47, as in en, haw or zh-Hant)"
+            yield f"directions: {shortened(code)} is not the code of a language (BCP 47, as in en, haw or zh-Hant)"
     if len(set(manifest.directions)) < len(manifest.directions):
         yield "directions: one is named twice"
 
@@ -172,7 +171,7 @@ def _label_problems(manifest: Manifest) -> Iterator[str]:
             yield f"{name}: at least two labels are needed"
     for head in manifest.heads:
         if not NAME.fullmatch(head):
-            yield f"heads: {shown(head)} is not the name of a task"
+            yield f"heads: {shortened(head)} is not the name of a task"
 
 
 def _golden_problems(manifest: Manifest) -> Iterator[str]:
@@ -211,7 +210,7 @@ def _vector_problems(where: str, golden: GoldenVector, lengths: set[int]) -> Ite
 
 def _text_problems(where: str, golden: GoldenText, manifest: Manifest) -> Iterator[str]:
     if golden.target not in {target for _, target in manifest.directions}:
-        yield f"{where}: its target {shown(golden.target)} is not one of the directions'"
+        yield f"{where}: its target {shortened(golden.target)} is not one of the directions'"
     if max(len(golden.written), len(golden.bare)) > MOST_CHARACTERS:
         yield f"{where}: what was written has more than {MOST_CHARACTERS:,} characters"
 
@@ -222,6 +221,6 @@ def _file_problems(manifest: Manifest) -> Iterator[str]:
             yield f"files: the SHA-256 of {name} is missing"
     for name, digest in manifest.files.items():
         if name not in LAYOUT.names() or name == LAYOUT.manifest:
-            yield f"files: {shown(name)} is not a file of an adapter"
+            yield f"files: {shortened(name)} is not a file of an adapter"
         if not SHA256.fullmatch(digest):
-            yield f"files: {shown(digest)} is not a SHA-256"
+            yield f"files: {shortened(digest)} is not a SHA-256"

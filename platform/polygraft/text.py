@@ -35,6 +35,15 @@ class Encoded:
         return len(self.ids)
 
 
+def not_unicode(text: str) -> str | None:
+    """What is wrong with a text that is not valid Unicode, as half of a UTF-16 pair (`"\\ud800"` in JSON); else None."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return f"the text is not valid Unicode: character {error.start + 1} is a lone surrogate; send it as UTF-8"
+    return None
+
+
 def case_of(word: str) -> int:
     """Case id of one surface word: UPPER needs two cased letters, so that "I" and "A" count as TITLE."""
     first = next((c for c in word if c.isalpha()), "")

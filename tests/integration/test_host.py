@@ -120,7 +120,7 @@ def test_a_direction_without_a_tag(host: Host, root: Path) -> None:
     files = files_of(root / "adapters" / "en-yo")
     goldens = [{"text": t, "target": "ja", "written": t, "bare": t * 2} for t in "abc"]
     there = {"directions": [["en", "ja"]], "golden_texts": goldens}
-    assert "'ja', for which this backbone's decoder has no tag" in refused(host, zipped(files, **there))
+    assert "writes 'ja', and the decoder of this backbone has no tag" in refused(host, zipped(files, **there))
     assert "is not the code of a language" in refused(host, zipped(files, directions=[["en", "!! ??"]]))
 
 

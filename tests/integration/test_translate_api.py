@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.error import HTTPError
 
+import httpx
 import numpy as np
 import peft
 import pytest
@@ -24,6 +26,7 @@ from polygraft.library import Library
 from polygraft.pieces import Pieces
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row, Translated
+from polygraft.serve import translate as translate_module
 from polygraft.serve.api import create_app
 from polygraft.serve.host import Host
 from polygraft.text import load_encoder
@@ -180,6 +183,58 @@ def test_a_decode_that_loops_is_cut_at_its_bound_and_says_so(
     assert result["cut"] is True
     again = api.post("/v1/translate", json={"text": "hello mum", "source": "en", "target": "yo"}).json()["results"][0]
     assert isinstance(again["translation"], str)
+
+
+def test_what_is_no_text_is_not_made_one(api: TestClient) -> None:
+    """Defect 8: with an adapter given, null and objects were turned into text and translated."""
+    body = {"texts": [None, {"a": 1}, "hello", 5, ["x"]], "adapter": "en-yo", "target": "yo"}
+    results = api.post("/v1/translate", json=body).json()["results"]
+    assert [r.get("error", {}).get("code") for r in results] == ["InvalidRow", "InvalidRow", None, "InvalidRow", "InvalidRow"]
+    for text in (None, {"a": 1}):
+        assert api.post("/v1/translate", json={"text": text, "adapter": "en-yo", "target": "yo"}).status_code == 422
+
+
+def test_streams_that_fail_end_with_an_error_and_hold_no_thread(
+    api: TestClient, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Defect 2: an exception left the stream's thread waiting for ever; after 40 of them nobody was answered."""
+
+    def fails(*_: object) -> None:
+        raise ValueError("the writer fails")
+
+    assert host.engine.writer
+    monkeypatch.setattr(host.engine.writer, "text", fails)
+    body = {"text": "hello mum", "source": "en", "target": "yo", "stream": True}
+    before = threading.active_count()
+    for _ in range(50):
+        with api.stream("POST", "/v1/translate", json=body) as response:
+            lines = list(response.iter_lines())
+        assert "event: error" in lines
+        assert json.loads(lines[lines.index("event: error") + 1][6:])["error"]["code"] == "RowFailed"
+    assert threading.active_count() <= before + 1
+    assert host.engine.leases == 0
+    assert api.post("/v1/classify", json={"adapter": "spam", "text": "hello"}).status_code == 200
+
+
+def test_a_stream_that_runs_out_of_time_ends_with_an_error(
+    api: TestClient, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(translate_module, "TIMEOUT", 0.001)
+    body = {"text": "hello mum. " * 200, "source": "en", "target": "yo", "stream": True}
+    with api.stream("POST", "/v1/translate", json=body) as response:
+        assert "DeadlineExceeded" in list(response.iter_lines())[-2]
+    assert host.engine.leases == 0
+
+
+def test_a_client_that_leaves_a_stream_ends_its_writing(url: str, host: Host) -> None:
+    body = {"text": "hello mum. see you soon. " * 300, "source": "en", "target": "yo", "stream": True}
+    with httpx.Client(base_url=url) as client, client.stream("POST", "/v1/translate", json=body) as response:
+        next(response.iter_lines())
+        assert host.engine.leases == 1
+    until = time.monotonic() + 5
+    while host.engine.leases and time.monotonic() < until:
+        time.sleep(0.01)
+    assert (host.engine.leases, host.engine.admission.under_way) == (0, 0)
 
 
 def test_a_translator_does_not_classify(api: TestClient) -> None:

@@ -59,13 +59,6 @@ def test_forged_texts_of_an_adapter_that_does_nothing() -> None:
         prove.translation(resident(golden_texts=forged), BARE, BARE)
 
 
-def test_a_target_without_a_tag_is_named() -> None:
-    manifest = resident().adapter.manifest
-    prove.targets(manifest, ["yo", "sw"])
-    with pytest.raises(AdapterError, match="'yo', for which this backbone's decoder has no tag"):
-        prove.targets(manifest, ["sw"])
-
-
 @pytest.fixture
 def head() -> Head:
     rng = np.random.default_rng(0)

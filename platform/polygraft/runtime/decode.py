@@ -7,7 +7,7 @@ al. 2022, Orca, section 3). Does not: tokenize, split text, or know requests (se
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -140,11 +140,15 @@ class DecoderBatch:
         """The tokens so far of every unfinished text (of its likeliest beam)."""
         return [(o.text, o.searching.so_far) for o in self._open]
 
-    def clear(self) -> None:
-        """Forget every unfinished text."""
-        self._open = []
-        self._reorder(np.zeros(0, np.int64), changed=True)
-        self._token = self._token[:0]
+    def drop(self, texts: Container[int]) -> None:
+        """Forget the unfinished texts with these `id`s; the others go on as if those had never been there."""
+        starts = np.cumsum([0, *(o.rows for o in self._open)])
+        kept = [(o, start) for o, start in zip(self._open, starts, strict=False) if id(o.text) not in texts]
+        if len(kept) < len(self._open):
+            rows = np.array([start + beam for o, start in kept for beam in range(o.rows)], np.int64)
+            self._open = [o for o, _ in kept]
+            self._token = self._token[rows]
+            self._reorder(rows, changed=True)
 
     def _advance(self, tokens: Ints, scores: Floats) -> list[tuple[Text, list[Hypothesis]]]:
         done: list[tuple[Text, list[Hypothesis]]] = []

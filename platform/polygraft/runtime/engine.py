@@ -9,37 +9,45 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from polygraft.adapter import Adapter, Manifest
 from polygraft.backbone import BackboneFiles
-from polygraft.errors import InvalidRow, PolygraftError
+from polygraft.errors import AdapterError, InvalidRow, PolygraftError, RowFailed, shortened
 from polygraft.runtime import passage, prove
+from polygraft.runtime.admission import Admission, units
 from polygraft.runtime.bank import Bank
+from polygraft.runtime.futures import when_all
 from polygraft.runtime.graph import Floats, GraphSession, Stack, load_card, mixture
-from polygraft.runtime.residents import Held, Resident, Residents
+from polygraft.runtime.residents import Lease, Resident, Residents
+from polygraft.runtime.row_work import RowWork, ended
 from polygraft.runtime.rows import Answer, Classified, Row, Translated
 from polygraft.runtime.scheduler import Scheduler
 from polygraft.runtime.search import Hypothesis
 from polygraft.runtime.writer import Writer
 from polygraft.tasks.classification import Head, ranked
 from polygraft.tasks.translation import direction_of
-from polygraft.text import Encoded, load_encoder, pad
+from polygraft.text import Encoded, load_encoder, not_unicode, pad
 
 log = logging.getLogger(__name__)
 MAX_CHARACTERS = 20_000
+FAILED = "the server failed on this row, its log says why; the other rows are answered"
 Listener = Callable[[str], None]
 
 
 class Engine:
-    """One backbone and its resident adapters. Every method may be called from any thread."""
+    """One backbone and its resident adapters. Every method may be called from any thread. `queue` bounds the work under way,
+    in the units of `admission`."""
 
     def __init__(
         self, backbone: Path, *, precision: str = "int8", slots: int = 128, batch_tokens: int = 2048,
-        threads: int = 0,
+        threads: int = 0, queue: int | None = None,
     ) -> None:  # fmt: skip
         files = BackboneFiles(backbone)
         self.card = load_card(backbone)
@@ -52,6 +60,7 @@ class Engine:
         self.writer = Writer(files, decoder, precision, slots, threads or os.cpu_count() or 1) if decoder else None
         self._residents = Residents(self.bank, self.writer.bank if self.writer else None, self._prove)
         self._scheduler: Scheduler[Floats] = Scheduler(self._run, budget=batch_tokens)
+        self.admission = Admission(queue)
 
     # adapters
 
@@ -72,33 +81,33 @@ class Engine:
 
     # rows
 
+    def submit(
+        self, rows: Sequence[Row], top_k: int | None = None, listener: Listener | None = None
+    ) -> list[Future[Answer | PolygraftError]]:
+        """Queue rows of any task. Each future gives its row's answer or its error and never raises; cancel it when nobody
+        waits for it any more. Raises `Overloaded`, with nothing queued, when there is no room.
+
+        `top_k`: labels a classified row at most. `listener` hears each sentence's translation as it grows, from another thread.
+        """
+        sizes = [units([row.text]) for row in rows]
+        self.admission.take(sum(sizes))
+        answers: list[Future[Answer | PolygraftError]] = []
+        begun: list[RowWork] = []
+        for row in rows:
+            one = self._begun(row)
+            answers.append(one.answer if isinstance(one, RowWork) else ended(one))
+            begun += [one] if isinstance(one, RowWork) else []
+        for answer, size in zip(answers, sizes, strict=True):
+            answer.add_done_callback(partial(self._give_back, size))
+        self._queue(begun, top_k, listener)
+        return answers
+
     def answer(
         self, rows: Sequence[Row], top_k: int | None = None, listener: Listener | None = None
     ) -> list[Answer | PolygraftError]:
-        """Answer rows of any task in the order given; a row that cannot be answered gets its error in its place.
-
-        `top_k`: labels a classified row at most. `listener` hears each sentence's translation as it grows.
-        """
-        begun: list[_Begun | PolygraftError] = []
-        for row in rows:
-            try:
-                begun.append(self._begin(row))
-            except PolygraftError as error:
-                begun.append(error)
-        good = [b for b in begun if isinstance(b, _Begun)]
-        encoded = iter(self.encoder.encode([text for b in good for text in b.texts]))
-        queued: list[tuple[object, int]] = []
-        for i, one in enumerate(begun):
-            if isinstance(one, _Begun):
-                mine = [next(encoded) for _ in one.texts]
-                if problem := self._too_long(one, mine):
-                    self._residents.release(one.held)
-                    begun[i] = problem
-                else:
-                    queued += [((e, one.held.stack, one.direction is not None), len(e)) for e in mine]
-        futures = iter(self._scheduler.submit(queued))
-        waiting = [self._go_on(b, [next(futures) for _ in b.texts], listener) if isinstance(b, _Begun) else b for b in begun]
-        return [self._finish(w, top_k) if isinstance(w, _Begun) else w for w in waiting]
+        """Answer rows of any task in the order given; a row that cannot be answered gets its error in its place. As `submit`,
+        and waits."""
+        return [answer.result() for answer in self.submit(rows, top_k, listener)]
 
     def vectors(self, texts: Sequence[str]) -> Floats:
         """Unit sentence vectors of the backbone without any adapter, float32 [texts, hidden]; long texts by their beginning."""
@@ -107,6 +116,11 @@ class Engine:
         pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
         return pooled
 
+    @property
+    def leases(self) -> int:
+        """Leases on resident adapters that rows still hold."""
+        return self._residents.leases
+
     def close(self) -> None:
         self._scheduler.close()
         if self.writer:
@@ -114,72 +128,121 @@ class Engine:
 
     # inside
 
-    def _begin(self, row: Row) -> _Begun:
-        """The row's adapters, held, and the texts to encode. Raises the row's error."""
+    def _give_back(self, size: int, _: object) -> None:
+        self.admission.give_back(size)
+
+    def _begun(self, row: Row) -> RowWork | PolygraftError:
+        try:
+            return self._begin(row)
+        except PolygraftError as error:
+            return error
+        except Exception:
+            return _failed(row)
+
+    def _begin(self, row: Row) -> RowWork:
+        """The row's adapters, leased, and the texts to encode. Raises the row's error."""
         if not isinstance(row.text, str) or not row.text.strip():
             raise InvalidRow("the text is empty; send at least one character that is not white space")
-        held = self._residents.hold(row)
-        try:
-            directions = held.resident.adapter.manifest.directions
+        if problem := not_unicode(row.text):
+            raise InvalidRow(problem)
+        with ExitStack() as undo:
+            lease = undo.enter_context(self._residents.acquire(row))
+            directions = lease.resident.adapter.manifest.directions
             if len(row.text) > MAX_CHARACTERS and (directions or not row.truncate):
                 raise InvalidRow(
                     f"the text has {len(row.text):,} characters, at most {MAX_CHARACTERS:,} are read; "
                     + ("send it in parts" if directions else 'shorten it, or send "truncate": true')
                 )
-            if not directions:
+            if directions:
+                direction = direction_of(directions, row.language, row.target, row.adapter)
+                pieces = passage.split(row.text, direction[0], passage.fits(self.encoder))
+                work = RowWork(row, lease, [p.text for p in pieces if not p.kept], direction, pieces)
+            else:
                 if row.target is not None:
                     raise InvalidRow(f"adapter {row.adapter!r} does not translate; leave the target out")
-                _head_of(held.resident.adapter, row.head)
-                return _Begun(row, held, [row.text[:MAX_CHARACTERS]])
-            direction = direction_of(directions, row.language, row.target, row.adapter)
-            pieces = passage.split(row.text, direction[0], passage.fits(self.encoder))
-            return _Begun(row, held, [p.text for p in pieces if not p.kept], direction, pieces)
-        except BaseException:
-            self._residents.release(held)
-            raise
+                _head_of(lease.resident.adapter, row.head)
+                work = RowWork(row, lease, [row.text[:MAX_CHARACTERS]])
+            undo.pop_all()
+        return work
 
-    def _too_long(self, begun: _Begun, encoded: Sequence[Encoded]) -> InvalidRow | None:
-        if begun.row.truncate or not any(e.truncated for e in encoded):
-            return None
-        return InvalidRow(
-            f"the text is longer than the {self.encoder.max_length} tokens that the backbone reads; shorten it, "
-            'or send "truncate": true to use its beginning'
-        )
-
-    def _go_on(self, begun: _Begun, encoded: list[Future[Floats]], listener: Listener | None) -> _Begun:
-        begun.encoded = encoded
-        if begun.direction and self.writer:
-            stack, search = begun.held.decoder_stack, begun.row.search
-            begun.written = [self.writer.write(e, stack, begun.direction[1], search, listener) for e in encoded]
-        return begun
-
-    def _finish(self, begun: _Begun, top_k: int | None) -> Answer | PolygraftError:
-        adapter = begun.held.resident.adapter
+    def _queue(self, works: Sequence[RowWork], top_k: int | None, listener: Listener | None) -> None:
+        """Tokenise the rows' texts together and queue what is fit to be encoded."""
+        encoded = iter(self._encoded([text for work in works for text in work.texts]))
+        queued: list[tuple[object, int]] = []
+        fit: list[RowWork] = []
+        for work in works:
+            mine = [next(encoded) for _ in work.texts]
+            if any(e is None for e in mine):
+                work.end(RowFailed(FAILED))
+            elif not work.row.truncate and any(e.truncated for e in mine if e):
+                work.end(
+                    InvalidRow(
+                        f"the text is longer than the {self.encoder.max_length} tokens that the backbone reads; shorten it, "
+                        'or send "truncate": true to use its beginning'
+                    )
+                )
+            else:
+                fit.append(work)
+                queued += [((e, work.lease.stack, work.direction is not None), len(e)) for e in mine if e]
         try:
-            if begun.direction is None or self.writer is None:
-                head, labels = _head_of(adapter, begun.row.head)
-                logits = head.logits(begun.encoded[0].result()[None])[0]
-                found = ranked(logits, labels, top_k)
-                return Classified(adapter.name, adapter.version, found, begun.held.names)
-            return self._translated(begun, [w.result() for w in begun.written], self.writer)
+            futures = iter(self._scheduler.submit(queued))
         except Exception:
-            log.exception("row for adapter %s failed", adapter.name)
-            return PolygraftError("the server failed on this row, its log says why; the other rows are answered")
-        finally:
-            self._residents.release(begun.held)
+            for work in fit:
+                work.end(_failed(work.row))
+            return
+        for work in fit:
+            self._go_on(work, [next(futures) for _ in work.texts], top_k, listener)
 
-    def _translated(self, begun: _Begun, written: list[list[Hypothesis]], writer: Writer) -> Translated:
-        assert begun.direction
+    def _encoded(self, texts: list[str]) -> list[Encoded | None]:
+        """The texts as tokens, None for one that the tokenizer fails on."""
+        try:
+            return list(self.encoder.encode(texts))
+        except Exception:
+            if len(texts) == 1:
+                log.exception("a text cannot be tokenised")
+                return [None]
+        return [one for text in texts for one in self._encoded([text])]
+
+    def _go_on(self, work: RowWork, encoded: list[Future[Floats]], top_k: int | None, listener: Listener | None) -> None:
+        parts: list[Future[Any]] = [*encoded]
+        if work.direction is not None and self.writer:
+            stack, (_, target), search = work.lease.decoder_stack, work.direction, work.row.search
+            written = [self.writer.write(e, stack, target, search, listener) for e in encoded]
+            parts += written
+            when_all(written).add_done_callback(lambda d: self._finish(work, lambda: self._translated(work, d.result())))
+        else:
+            encoded[0].add_done_callback(lambda d: self._finish(work, lambda: self._classified(work, d.result(), top_k)))
+        work.waits_for(parts)
+
+    def _finish(self, work: RowWork, answer: Callable[[], Answer]) -> None:
+        """End the row with its answer; with an error when any part of it failed. Nothing is to be done for one that has
+        ended."""
+        if work.answer.done():
+            return
+        try:
+            work.end(answer())
+        except Exception:
+            work.end(_failed(work.row))
+
+    def _classified(self, work: RowWork, pooled: Floats, top_k: int | None) -> Classified:
+        adapter = work.lease.resident.adapter
+        head, labels = _head_of(adapter, work.row.head)
+        found = ranked(head.logits(pooled[None])[0], labels, top_k)
+        return Classified(adapter.name, adapter.version, found, work.lease.names)
+
+    def _translated(self, work: RowWork, written: list[list[Hypothesis]]) -> Translated:
+        assert work.direction
+        assert self.writer
         texts, scores = [], []
-        for rank in range(begun.row.search.n_best):
+        for rank in range(work.row.search.n_best):
             chosen = iter([h[min(rank, len(h) - 1)] for h in written])
-            picked = [None if p.kept else next(chosen) for p in begun.pieces]
-            new = [p.text if h is None else writer.text(h) for p, h in zip(begun.pieces, picked, strict=True)]
-            texts.append(passage.join(begun.pieces, new))
+            picked = [None if p.kept else next(chosen) for p in work.pieces]
+            new = [p.text if h is None else self.writer.text(h) for p, h in zip(work.pieces, picked, strict=True)]
+            texts.append(passage.join(work.pieces, new))
             scores.append(float(np.mean([h.score for h in picked if h is not None] or [0.0])))
-        adapter, (source, target) = begun.held.resident.adapter, begun.direction
+        adapter, (source, target) = work.lease.resident.adapter, work.direction
         cut = any(h[0].cut for h in written)
-        return Translated(adapter.name, adapter.version, source, target, texts, scores, cut, begun.held.names)
+        return Translated(adapter.name, adapter.version, source, target, texts, scores, cut, work.lease.names)
 
     def _run(self, payloads: list[object]) -> list[Floats]:
         """Payloads are (text, stack, whether its states are wanted); results [hidden], or states [seq, hidden]."""
@@ -192,9 +255,9 @@ class Engine:
 
     def _prove(self, resident: Resident) -> None:
         """By itself, without what it was trained on top of: its own arrays are what is to be proved."""
-        manifest, stack = resident.adapter.manifest, Held(resident, [], [1.0]).stack
-        if self.writer and manifest.directions:
-            prove.targets(manifest, self.writer.pieces.languages)
+        manifest, stack = resident.adapter.manifest, Lease(resident).stack
+        if manifest.directions:
+            self._check_targets(manifest)
             goldens, bare = manifest.golden_texts, replace(resident, slots=(0,), decoder_slots=(0,))
             texts, targets = [g.text for g in goldens], [g.target for g in goldens]
             prove.translation(resident, *(self._written_now(one, texts, targets) for one in (resident, bare)))
@@ -203,13 +266,22 @@ class Engine:
         rows = self.encoder.encode(texts)
         prove.numbers(resident, *(np.stack(self._run([(e, s, False) for e in rows])) for s in (stack, [])))
 
+    def _check_targets(self, manifest: Manifest) -> None:
+        languages = self.writer.pieces.languages if self.writer else []
+        targets = {target for _, target in manifest.directions} | {golden.target for golden in manifest.golden_texts}
+        if unknown := sorted(targets - set(languages)):
+            raise AdapterError(
+                f"adapter {manifest.name!r} writes {', '.join(map(shortened, unknown[:3]))}, and the decoder of this backbone "
+                f"has no tag for that; it writes {', '.join(languages)}"
+            )
+
     def _written_now(self, resident: Resident, texts: list[str], targets: list[str]) -> list[str]:
         assert self.writer
-        held, written = Held(resident, [], [1.0]), list[str]()
-        for encoded, target in zip(self.encoder.encode(texts), targets, strict=True):  # one by one: in int8 neighbours matter
+        lease, written = Lease(resident), list[str]()
+        for encoded, target in zip(self.encoder.encode(texts), targets, strict=True):
             done: Future[Floats] = Future()
-            done.set_result(self._run([(encoded, held.stack, True)])[0])
-            found = self.writer.write(done, held.decoder_stack, target, Row("", "").search).result()
+            done.set_result(self._run([(encoded, lease.stack, True)])[0])
+            found = self.writer.write(done, lease.decoder_stack, target, Row("", "").search).result()
             written.append(self.writer.text(found[0]))
         return written
 
@@ -225,13 +297,7 @@ def _head_of(adapter: Adapter, task: str | None) -> tuple[Head, list[str]]:
     return adapter.heads[task], adapter.manifest.heads[task]
 
 
-class _Begun:
-    """A row under way: its adapters, the texts that are encoded for it, and what comes of them."""
-
-    def __init__(
-        self, row: Row, held: Held, texts: list[str], direction: tuple[str, str] | None = None,
-        pieces: list[passage.Piece] | None = None,
-    ) -> None:  # fmt: skip
-        self.row, self.held, self.texts, self.direction, self.pieces = row, held, texts, direction, pieces or []
-        self.encoded: list[Future[Floats]] = []
-        self.written: list[Future[list[Hypothesis]]] = []
+def _failed(row: Row) -> RowFailed:
+    """For the exception being handled, which goes into the log."""
+    log.exception("row for adapter %s failed", row.adapter)
+    return RowFailed(FAILED)

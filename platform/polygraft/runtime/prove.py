@@ -8,16 +8,15 @@ adapter good: goldens are written by whoever made it, and a bad adapter has true
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 import numpy as np
 
-from polygraft.adapter import Golden, GoldenText, GoldenVector, Manifest
+from polygraft.adapter import Golden, GoldenText, GoldenVector
 from polygraft.errors import AdapterError, GoldenMismatch
 from polygraft.runtime.graph import Floats
 from polygraft.runtime.residents import Resident
-from polygraft.wording import shown
 
 TOLERANCE, TEXT_MARGIN = 0.3, 0.25
 LEAST_EFFECT = 0.01
@@ -81,16 +80,6 @@ def translation(resident: Resident, now: Sequence[str], bare: Sequence[str]) -> 
             raise GoldenMismatch(
                 f"adapter {name!r} does not write {what} when it was trained (likeness {near:.2f}, to the other's {far:.2f}, "
                 f"wanted {margin:.2f} more); its files or the backbone's graph changed: train or export again"
-            )
-
-
-def targets(manifest: Manifest, tags: Container[str]) -> None:
-    """Raises `AdapterError` for an adapter that writes a language for which the decoder has no tag."""
-    for language in dict.fromkeys(target for _, target in manifest.directions):
-        if language not in tags:
-            raise AdapterError(
-                f"adapter {manifest.name!r} writes {shown(language)}, for which this backbone's decoder has no tag; use a "
-                "backbone that has, or train it on this one"
             )
 
 

@@ -1,14 +1,15 @@
-"""The adapters in memory: loaded, proved, held while rows use them, cleared when the last is answered.
+"""The adapters in memory: loaded, proved, leased to rows that use them, cleared when the last is answered.
 
 An adapter becomes visible only after its golden inputs were replayed through the very arrays that will serve it. A row
-holds its adapter until it is answered, so removing or replacing an adapter never changes an answer under way.
+holds a lease on its adapters until it is answered, so removing or replacing one never changes an answer under way.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from polygraft.adapter import Adapter, Manifest, load_adapter
@@ -17,14 +18,41 @@ from polygraft.runtime.bank import Bank
 from polygraft.runtime.graph import Stack
 from polygraft.runtime.rows import Layer, Row
 
+log = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
-class Held:
-    """The adapters of one row, kept until `release`: the one that answers, those under it, and each with its weight."""
+
+@dataclass(eq=False)
+class Resident:
+    """An adapter in its slots: of the encoder's bank and, when it writes text, of the decoder's. `leases` counts the rows in
+    flight; a retired one is cleared when the last is answered."""
+
+    adapter: Adapter
+    slots: tuple[int, ...]
+    decoder_slots: tuple[int, ...] = ()
+    leases: int = 0
+    retired: bool = False
+
+
+@dataclass(eq=False)
+class Lease:
+    """The adapters of one row, which stay in their slots until it ends: the one that answers, those under it, and each with
+    its weight. A context manager; `release` may be called again, from any thread."""
 
     resident: Resident
-    under: list[Resident]
-    weights: list[float]
+    under: list[Resident] = field(default_factory=list)
+    weights: list[float] = field(default_factory=lambda: [1.0])
+    _give_back: Callable[[Lease], None] | None = None
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """End it. The caller has no answer to give by these adapters any more."""
+        if self._give_back is not None:
+            self._give_back(self)
 
     @property
     def all(self) -> list[Resident]:
@@ -43,18 +71,6 @@ class Held:
     def names(self) -> list[str]:
         """`name@version` of those under the one that answers."""
         return [one.adapter.manifest.named for one in self.under]
-
-
-@dataclass(eq=False)
-class Resident:
-    """An adapter in its slots: of the encoder's bank and, when it writes text, of the decoder's. `rows` counts the rows in
-    flight; a retired one is cleared when the last is answered."""
-
-    adapter: Adapter
-    slots: tuple[int, ...]
-    decoder_slots: tuple[int, ...] = ()
-    rows: int = 0
-    retired: bool = False
 
 
 class Residents:
@@ -77,6 +93,13 @@ class Residents:
         except PolygraftError:
             self._clear(resident)
             raise
+        except Exception as error:
+            self._clear(resident)
+            log.exception("adapter %s could not be proved", adapter.name)
+            raise AdapterError(
+                f"adapter {adapter.name!r} cannot be run on this backbone ({type(error).__name__}); its files do not belong "
+                "together or were changed: train it again, or copy it whole"
+            ) from error
         with self._lock:
             old = self._residents.get(adapter.name)
             self._residents[adapter.name] = resident
@@ -98,8 +121,14 @@ class Residents:
         with self._lock:
             return [self._residents[name].adapter.manifest for name in sorted(self._residents)]
 
-    def hold(self, row: Row) -> Held:
-        """The row's adapters, kept until `release`. Raises `UnknownAdapter`, or `InvalidRow` for an unknown language or
+    @property
+    def leases(self) -> int:
+        """Leases that have not ended, over the resident adapters."""
+        with self._lock:
+            return sum(one.leases for one in self._residents.values())
+
+    def acquire(self, row: Row) -> Lease:
+        """The row's adapters, kept until the lease ends. Raises `UnknownAdapter`, or `InvalidRow` for an unknown language or
         a stack that makes no sense."""
         with self._lock:
             resident = self._get(row.adapter)
@@ -117,14 +146,17 @@ class Residents:
                     "leave the language out to use it all the same"
                 )
             for one in [*under, resident]:
-                one.rows += 1
-            return Held(resident, under, [*(layer.weight for layer in layers), row.weight])
+                one.leases += 1
+            return Lease(resident, under, [*(layer.weight for layer in layers), row.weight], self._end)
 
-    def release(self, held: Held) -> None:
+    def _end(self, lease: Lease) -> None:
         with self._lock:
-            for one in held.all:
-                one.rows -= 1
-            done = [one for one in held.all if one.retired and one.rows == 0]
+            if lease._give_back is None:
+                return
+            lease._give_back = None
+            for one in lease.all:
+                one.leases -= 1
+            done = [one for one in lease.all if one.retired and one.leases == 0]
         for one in dict.fromkeys(done):
             self._clear(one)
 
@@ -156,15 +188,15 @@ class Residents:
                         f"adapter {adapter.name!r} writes text, and this backbone has no decoder; export one that has"
                     )
                 resident.decoder_slots = self.decoder_bank.write(adapter.decoder_lora, adapter.name)
-        except PolygraftError:
-            self.bank.clear(slots)
+        except Exception:
+            self._clear(resident)
             raise
         return resident
 
     def _retire(self, resident: Resident) -> None:
         with self._lock:
             resident.retired = True
-            done = resident.rows == 0
+            done = resident.leases == 0
         if done:
             self._clear(resident)
 

@@ -3,16 +3,25 @@
 BentoML's adaptive batcher concatenates lists: it knows no lengths and no adapters, and one bad item fails its batch.
 Here rows are validated before they are queued. Each batch starts with the oldest row and is filled with the rows nearest
 to it in length, so that little is padded and nothing starves. One thread runs the batches: the session uses every core.
+
+A row whose future is cancelled leaves the queue at once. A batch that fails is halved until only the rows that fail by
+themselves have failed. Does not: bound the queue (see `admission`).
 """
 
 from __future__ import annotations
 
+import logging
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
+from polygraft.runtime.futures import fail, settle
+
+log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 
@@ -25,17 +34,46 @@ class Queued(Generic[Result]):
     future: Future[Result] = field(default_factory=Future)
 
 
-def fill(rows: Sequence[Queued[Result]], budget: int, max_rows: int) -> list[Queued[Result]]:
-    """The next batch, by length: the first row and those nearest to it in length, padded tokens within `budget`."""
-    oldest = rows[0]
-    longest, batch = oldest.length, [oldest]
-    for row in sorted(rows[1:], key=lambda r: abs(r.length - oldest.length)):
-        widest = max(longest, row.length)
-        if len(batch) >= max_rows or widest * (len(batch) + 1) > budget:
-            break
-        batch.append(row)
-        longest = widest
-    return sorted(batch, key=lambda r: r.length)
+class LengthQueue(Generic[Result]):
+    """Waiting rows, by age and by length. Adding or dropping a row costs the same however many wait; taking a batch costs
+    one look at each length that occurs. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._by_age: OrderedDict[int, Queued[Result]] = OrderedDict()
+        self._by_length: dict[int, OrderedDict[int, Queued[Result]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_age)
+
+    def add(self, row: Queued[Result]) -> None:
+        self._by_age[id(row)] = row
+        self._by_length.setdefault(row.length, OrderedDict())[id(row)] = row
+
+    def discard(self, row: Queued[Result]) -> None:
+        """Forget the row, if it still waits."""
+        if self._by_age.pop(id(row), None) is not None:
+            same = self._by_length[row.length]
+            del same[id(row)]
+            if not same:
+                del self._by_length[row.length]
+
+    def take(self, budget: int, max_rows: int) -> list[Queued[Result]]:
+        """The next batch, by length: the oldest row and those nearest to it in length, the older of equals first; padded
+        tokens within `budget` unless the oldest alone is longer."""
+        oldest = next(iter(self._by_age.values()))
+        longest, batch = oldest.length, [oldest]
+        self.discard(oldest)
+        for length in sorted(self._by_length, key=lambda n: abs(n - oldest.length)):
+            widest = max(longest, length)
+            same = self._by_length[length]
+            while same and len(batch) < max_rows and widest * (len(batch) + 1) <= budget:
+                row = next(iter(same.values()))
+                batch.append(row)
+                self.discard(row)
+                longest = widest
+            if same:
+                break
+        return sorted(batch, key=lambda r: r.length)
 
 
 class Scheduler(Generic[Result]):
@@ -43,21 +81,28 @@ class Scheduler(Generic[Result]):
 
     def __init__(self, run: Callable[[list[object]], Sequence[Result]], *, budget: int = 2048, max_rows: int = 64) -> None:
         self._run, self.budget, self.max_rows = run, budget, max_rows
-        self._pending: list[Queued[Result]] = []
+        self._waiting: LengthQueue[Result] = LengthQueue()
         self._wake = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._loop, name="polygraft-scheduler", daemon=True)
         self._thread.start()
 
     def submit(self, rows: Sequence[tuple[object, int]]) -> list[Future[Result]]:
-        """Queue (payload, length) rows and return their futures."""
+        """Queue (payload, length) rows and return their futures. Cancel one to drop its row."""
         queued: list[Queued[Result]] = [Queued(payload, length) for payload, length in rows]
         with self._wake:
             if self._closed:
                 raise RuntimeError("the scheduler is closed")
-            self._pending += queued
+            for row in queued:
+                self._waiting.add(row)
             self._wake.notify()
-        return [q.future for q in queued]
+        for row in queued:
+            row.future.add_done_callback(partial(self._drop, row))
+        return [row.future for row in queued]
+
+    def __len__(self) -> int:
+        """Rows that wait."""
+        return len(self._waiting)
 
     def close(self) -> None:
         """Finish what is queued, then stop."""
@@ -66,21 +111,35 @@ class Scheduler(Generic[Result]):
             self._wake.notify()
         self._thread.join()
 
+    def _drop(self, row: Queued[Result], done: Future[Result]) -> None:
+        if done.cancelled():
+            with self._wake:
+                self._waiting.discard(row)
+
     def _loop(self) -> None:
         while True:
             with self._wake:
-                while not self._pending and not self._closed:
+                while not self._waiting and not self._closed:
                     self._wake.wait()
-                if not self._pending:
+                if not self._waiting:
                     return
-                batch = fill(self._pending, self.budget, self.max_rows)
-                taken = set(map(id, batch))
-                self._pending = [q for q in self._pending if id(q) not in taken]
-            try:
-                results = self._run([q.payload for q in batch])
-            except Exception as error:
-                for q in batch:
-                    q.future.set_exception(error)
-            else:
-                for q, result in zip(batch, results, strict=True):
-                    q.future.set_result(result)
+                batch = self._waiting.take(self.budget, self.max_rows)
+            self._answer(batch)
+
+    def _answer(self, batch: list[Queued[Result]]) -> None:
+        try:
+            results = self._run([row.payload for row in batch])
+            if len(results) != len(batch):
+                raise RuntimeError(f"{len(results)} results for {len(batch)} rows")
+        except Exception as error:
+            if len(batch) == 1:
+                log.exception("a row failed")
+                fail(batch[0].future, error)
+                return
+            log.warning("a batch of %d rows failed (%s: %s); its halves run again", len(batch), type(error).__name__, error)
+            half = len(batch) // 2
+            self._answer(batch[:half])
+            self._answer(batch[half:])
+            return
+        for row, result in zip(batch, results, strict=True):
+            settle(row.future, result)

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from polygraft.errors import InvalidRow
 
-MAX_BEAM = 16
+MAX_BEAM, MAX_NO_REPEAT = 16, 16
+MAX_PENALTY, MAX_TEMPERATURE = 4, 4
 SAMPLED_FROM = 16
 
 
@@ -39,12 +40,12 @@ class Search:
             raise InvalidRow(f"beam is {self.beam}; give 1 (greedy) to {MAX_BEAM}")
         if not 1 <= self.n_best <= self.beam:
             raise InvalidRow(f"n_best is {self.n_best}; give 1 to the beam, {self.beam}")
-        if not 0 <= self.no_repeat <= 16:
-            raise InvalidRow(f"no_repeat is {self.no_repeat}; give 0 (off) to 16")
-        if not -4 <= self.length_penalty <= 4:
-            raise InvalidRow(f"length_penalty is {self.length_penalty}; give -4 to 4")
-        if not 0 <= self.temperature <= 4:
-            raise InvalidRow(f"temperature is {self.temperature}; give 0 (off) to 4")
+        if not 0 <= self.no_repeat <= MAX_NO_REPEAT:
+            raise InvalidRow(f"no_repeat is {self.no_repeat}; give 0 (off) to {MAX_NO_REPEAT}")
+        if not -MAX_PENALTY <= self.length_penalty <= MAX_PENALTY:
+            raise InvalidRow(f"length_penalty is {self.length_penalty}; give -{MAX_PENALTY} to {MAX_PENALTY}")
+        if not 0 <= self.temperature <= MAX_TEMPERATURE:
+            raise InvalidRow(f"temperature is {self.temperature}; give 0 (off) to {MAX_TEMPERATURE}")
         if self.temperature and self.beam > 1:
             raise InvalidRow(f"temperature draws single tokens, a beam of {self.beam} does not; leave one of them out")
 

@@ -9,6 +9,7 @@ from polygraft.backbone import BackboneFiles
 from polygraft.pieces import END_ID, Pieces, bound
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.decode import DecoderSession, Text
+from polygraft.runtime.futures import fail, settle
 from polygraft.runtime.graph import DecoderCard, Floats, Stack
 from polygraft.runtime.lane import Lanes
 from polygraft.runtime.search import Hypothesis, Search
@@ -29,25 +30,35 @@ class Writer:
         self, states: Future[Floats], stack: Stack, language: str, search: Search, listener: Callable[[str], None] | None = None
     ) -> Future[list[Hypothesis]]:
         """The hypotheses for a text whose encoder states [seq, hidden] are on their way, by the decoder's slots in `stack`; at
-        most as many tokens as `pieces.bound` allows. `listener` hears the text so far, from another thread."""
+        most as many tokens as `pieces.bound` allows. `listener` hears the text so far, from another thread. Cancel the future
+        to write no further."""
         written: Future[list[Hypothesis]] = Future()
         heard = None if listener is None else (lambda tokens: listener(self.pieces.decode(tokens)))
 
         def encoded(done: Future[Floats]) -> None:
+            if done.cancelled() or written.cancelled():
+                written.cancel()
+                return
             try:
                 found = done.result()
                 most = min(self.positions - 1, bound(len(found)))
                 text = Text(found, stack, self.pieces.start(language), search, most)
-                self._lanes.submit(text, heard).add_done_callback(finished)
+                under_way = self._lanes.submit(text, heard)
             except Exception as error:
-                written.set_exception(error)
+                fail(written, error)
+                return
+            under_way.add_done_callback(finished)
+            written.add_done_callback(lambda ended: under_way.cancel() if ended.cancelled() else None)
 
         def finished(done: Future[list[Hypothesis]]) -> None:
+            if done.cancelled():
+                written.cancel()
+                return
             error = done.exception()
-            if error:
-                written.set_exception(error)
+            if error is None:
+                settle(written, done.result())
             else:
-                written.set_result(done.result())
+                fail(written, error)
 
         states.add_done_callback(encoded)
         return written

@@ -1,19 +1,27 @@
-"""Rows to answers for every endpoint: counted, limited, and in the API's shape."""
+"""Rows to answers for every endpoint: counted, waited for without a thread, dropped when nobody waits any more."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 
+from fastapi.concurrency import run_in_threadpool
 from prometheus_client import Counter
 
-from polygraft.errors import PolygraftError, TooManyRows
+from polygraft.errors import DeadlineExceeded, PolygraftError, TooManyRows
+from polygraft.runtime.admission import units
+from polygraft.runtime.engine import Engine
+from polygraft.runtime.futures import when_all
 from polygraft.runtime.rows import Answer, Row
-from polygraft.serve.host import Host
 from polygraft.serve.schemas import RowOut, row_out
 
 MAX_ROWS = int(os.environ.get("POLYGRAFT_MAX_ROWS", "512"))
+TIMEOUT = float(os.environ.get("POLYGRAFT_TIMEOUT", "60"))
+SMALL = 8  # units of text that are tokenised on the event loop: handing them to a thread would take longer
 ROWS = Counter("polygraft_rows_total", "Rows answered", ["adapter", "outcome"])
+Answered = Answer | PolygraftError
 
 
 def check_count(rows: int) -> None:
@@ -22,21 +30,79 @@ def check_count(rows: int) -> None:
         raise TooManyRows(f"{rows} rows in one request, at most {MAX_ROWS} are taken; send several requests")
 
 
-def answer(
-    host: Host, rows: Sequence[Row | PolygraftError], top_k: int | None = None, listener: Callable[[str], None] | None = None
-) -> list[Answer | PolygraftError]:
-    """The engine's answers, in order; a row that is an error already stays one."""
-    good = [row for row in rows if isinstance(row, Row)]
-    answered = iter(host.engine.answer(good, top_k, listener))
+class Submission:
+    """Rows of one request in the engine, until they are answered or abandoned."""
+
+    def __init__(self, engine: Engine, rows: Sequence[Row]) -> None:
+        self.engine, self.rows = engine, rows
+        self.futures: list[Future[Answered]] = []
+        self._abandoned = False
+
+    async def submit(self, top_k: int | None = None, listener: Callable[[str], None] | None = None) -> None:
+        """Queue the rows. Raises `Overloaded`."""
+        if units(row.text for row in self.rows) <= SMALL:
+            self._submit(top_k, listener)
+        else:
+            await run_in_threadpool(self._submit, top_k, listener)
+
+    def _submit(self, top_k: int | None, listener: Callable[[str], None] | None) -> None:
+        self.futures = self.engine.submit(self.rows, top_k, listener)
+        if self._abandoned:  # the client left while this thread was tokenising
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Drop the rows that are not answered yet."""
+        self._abandoned = True
+        for future in self.futures:
+            future.cancel()
+
+    async def answers(self) -> list[Answered]:
+        """Wait for every row. One that takes longer than `TIMEOUT` is dropped and gets its error; the others keep theirs."""
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(when_all(self.futures)), TIMEOUT)
+        except TimeoutError:
+            pass
+        finally:
+            self.abandon()
+        return [result(future) for future in self.futures]
+
+
+def result(future: Future[Answered]) -> Answered:
+    """The answer of a row that has ended; one that was dropped ran out of time."""
+    if future.cancelled():
+        return DeadlineExceeded(
+            f"not answered within {TIMEOUT:g} s; send fewer rows at once, or again when the server is less busy"
+        )
+    return future.result()
+
+
+async def answer_rows(engine: Engine, rows: Sequence[Row], top_k: int | None = None) -> list[Answered]:
+    """The engine's answers, in order. Raises `Overloaded`."""
+    submission = Submission(engine, rows)
+    try:
+        await submission.submit(top_k)
+        return await submission.answers()
+    finally:
+        submission.abandon()
+
+
+async def answer(engine: Engine, rows: Sequence[Row | PolygraftError], top_k: int | None = None) -> list[Answered]:
+    """`answer_rows`, counted in the metrics; a row that is an error already stays one."""
+    answered = iter(await answer_rows(engine, [row for row in rows if isinstance(row, Row)], top_k))
     answers = [row if isinstance(row, PolygraftError) else next(answered) for row in rows]
+    count(answers)
+    return answers
+
+
+def count(answers: Sequence[Answered]) -> None:
+    """Note answers in the metrics."""
     for one in answers:
         if isinstance(one, PolygraftError):
             ROWS.labels("", one.code).inc()
         else:
             ROWS.labels(one.adapter, "ok").inc()
-    return answers
 
 
-def results(rows: Sequence[Row | PolygraftError], answers: Sequence[Answer | PolygraftError]) -> list[RowOut]:
+def results(rows: Sequence[Row | PolygraftError], answers: Sequence[Answered]) -> list[RowOut]:
     names = [row.adapter if isinstance(row, Row) else None for row in rows]
     return [row_out(a, n) for a, n in zip(answers, names, strict=True)]

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from prometheus_client import Gauge
 
 from polygraft import __version__
 from polygraft.adapter import Manifest
-from polygraft.errors import Forbidden, InvalidRow, PolygraftError, TooManyRows, UnknownAdapter
+from polygraft.errors import Forbidden, InvalidRow, PolygraftError, UnknownAdapter
 from polygraft.library import MAX_UPLOAD
 from polygraft.runtime.rows import Row
 from polygraft.serve import libretranslate, translate
 from polygraft.serve.answers import answer, check_count, results
+from polygraft.serve.body_limit import BodyLimit
+from polygraft.serve.disconnect import CancelOnDisconnect
+from polygraft.serve.failures import LastResort, SafeJSONResponse, tell_errors
 from polygraft.serve.host import Host
 from polygraft.serve.schemas import (
     AdapterOut,
@@ -39,10 +39,10 @@ from polygraft.serve.schemas import (
     read_rows,
 )
 
-log = logging.getLogger(__name__)
 KEY_VARIABLE = "POLYGRAFT_ADMIN_KEY"
 RESIDENT = Gauge("polygraft_resident_adapters", "Adapters in the bank", multiprocess_mode="livemax")
-FAILURES = {status: {"model": ErrorResponse} for status in (400, 403, 404, 409, 413, 422, 507)}
+FAILURES = {status: {"model": ErrorResponse} for status in (400, 403, 404, 409, 413, 422, 500, 503, 504, 507)}
+MAX_BODY = 4 * 2**20
 
 
 def create_app(host: Callable[[], Host]) -> FastAPI:
@@ -52,32 +52,33 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
         version=__version__,
         summary="One backbone, many adapters: mixed tasks and languages in one batch.",
         responses=FAILURES,  # type: ignore[arg-type]
+        default_response_class=SafeJSONResponse,
     )
 
     @app.post("/v1/classify", tags=["inference"], response_model_exclude_none=True)
-    def classify(request: ClassifyRequest) -> ClassifyResponse:
+    async def classify(request: ClassifyRequest) -> ClassifyResponse:
         """Classify texts with one adapter, or rows with an adapter each, in the order given."""
-        writers = {m.name for m in host().engine.manifests() if m.directions}
-        rows = [_reading(row, writers) for row in read_rows(request)]
-        check_count(len(rows))
-        answers = answer(host(), rows, request.top_k)
+        engine = host().engine
+        writers = {m.name for m in engine.manifests() if m.directions}
+        rows = [_reading(row, writers) for row in read_rows(request, check_count)]
+        answers = await answer(engine, rows, request.top_k)
         first = answers[0] if answers and request.rows is None else None
         if isinstance(first, UnknownAdapter) or (request.texts is None and isinstance(first, PolygraftError)):
             raise first  # one adapter or one text for the whole request: its error is the request's
         return ClassifyResponse(results=results(rows, answers))
 
     @app.post("/v1/batch", tags=["inference"], response_model_exclude_none=True)
-    def batch(request: BatchRequest) -> ClassifyResponse:
+    async def batch(request: BatchRequest) -> ClassifyResponse:
         """Rows of any task, each with its own adapter, answered together in the order given."""
         check_count(len(request.rows))
         rows = [read_row(row) for row in request.rows]
-        return ClassifyResponse(results=results(rows, answer(host(), rows, request.top_k)))
+        return ClassifyResponse(results=results(rows, await answer(host().engine, rows, request.top_k)))
 
     app.include_router(translate.router(host))
     app.include_router(libretranslate.router(host))
 
     @app.get("/v1/adapters", tags=["adapters"])
-    def list_adapters() -> AdaptersResponse:
+    async def list_adapters() -> AdaptersResponse:
         """Adapters that are served, and those in the library that were refused, with the reason."""
         engine = host().engine
         refused = [Refused(name=n, error=ErrorBody.model_validate(e.payload())) for n, e in sorted(host().refused.items())]
@@ -90,12 +91,7 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
     async def add_adapter(request: Request) -> AdapterOut:
         """Serve a new adapter, or a new version of one, without a restart. Body: the adapter folder as a zip."""
         _authorise(request)
-        archive = bytearray()
-        async for chunk in request.stream():
-            archive += chunk
-            if len(archive) > MAX_UPLOAD:
-                raise TooManyRows(f"the upload is larger than {MAX_UPLOAD // 2**20} MiB; that is not an adapter")
-        manifest = await run_in_threadpool(host().add, bytes(archive))
+        manifest = await run_in_threadpool(host().add, await request.body())
         RESIDENT.set(len(host().engine.manifests()))
         return _adapter_out(manifest)
 
@@ -107,27 +103,10 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
         RESIDENT.set(len(host().engine.manifests()))
         return _adapter_out(manifest)
 
-    @app.exception_handler(PolygraftError)
-    def on_error(request: Request, error: PolygraftError) -> JSONResponse:
-        return JSONResponse({"error": error.payload()}, error.status)
-
-    @app.exception_handler(RequestValidationError)
-    def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        problems = error.errors()
-        if any(p["type"] == "json_invalid" for p in problems):
-            reason = problems[0].get("ctx", {}).get("error", "")
-            return _failure("MalformedJSON", f"the body is not valid JSON ({reason}); send one JSON object", 400)
-        told = "; ".join(f"{'.'.join(map(str, p['loc'][1:])) or 'body'}: {p['msg'].lower()}" for p in problems)
-        return _failure("InvalidRequest", told, 422)
-
-    @app.middleware("http")
-    async def last_resort(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        try:
-            return await call_next(request)
-        except Exception:
-            log.exception("%s %s failed", request.method, request.url.path)
-            return _failure("InternalError", "the server failed on this request; its log says why", 500)
-
+    tell_errors(app)
+    app.add_middleware(LastResort)
+    app.add_middleware(BodyLimit, largest=MAX_BODY, by_path={"/v1/adapters": MAX_UPLOAD})
+    app.add_middleware(CancelOnDisconnect)
     return app
 
 
@@ -155,10 +134,6 @@ def _is_loopback(address: str) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False
-
-
-def _failure(code: str, message: str, status: int) -> JSONResponse:
-    return JSONResponse({"error": {"code": code, "message": message}}, status)
 
 
 def _adapter_out(manifest: Manifest) -> AdapterOut:

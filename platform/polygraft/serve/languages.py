@@ -6,10 +6,12 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from polygraft.errors import InvalidRow, PolygraftError, UnknownAdapter, UnknownLanguage
+from polygraft.errors import InvalidRow, PolygraftError, UnknownAdapter, UnknownLanguage, shortened
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Classified, Row
 from polygraft.runtime.search import Search
+from polygraft.serve.answers import answer_rows
+from polygraft.text import not_unicode
 
 DETECTOR = os.environ.get("POLYGRAFT_DETECTOR", "langid")
 
@@ -31,10 +33,10 @@ def directions(engine: Engine) -> dict[tuple[str, str], str]:
     return found
 
 
-def detect(engine: Engine, texts: Sequence[str]) -> list[list[Detected] | PolygraftError]:
+async def detect(engine: Engine, texts: Sequence[str]) -> list[list[Detected] | PolygraftError]:
     """Likely languages of each text, likeliest first, each text on its own. Without a detector among the adapters, every text
-    gets `UnknownLanguage`."""
-    answers = engine.answer([Row(DETECTOR, text, truncate=True) for text in texts], top_k=3)
+    gets `UnknownLanguage`. Raises `Overloaded`."""
+    answers = await answer_rows(engine, [Row(DETECTOR, text, truncate=True) for text in texts], top_k=3)
     return [_detected(a) for a in answers]
 
 
@@ -47,20 +49,29 @@ def _detected(answer: object) -> list[Detected] | PolygraftError:
     return answer
 
 
-def sources(engine: Engine, texts: Sequence[object], source: str | None) -> list[str | PolygraftError]:
-    """The language of each text: `source` when given, else detected; or the text's error."""
-    usable = [isinstance(t, str) and bool(t.strip()) for t in texts]
-    told = iter(detect(engine, [str(t) for t, ok in zip(texts, usable, strict=True) if ok]) if source is None else [])
+async def sources(engine: Engine, texts: Sequence[object], source: str | None) -> list[str | PolygraftError]:
+    """The language of each text: `source` when given, else detected; or the text's error. Raises `Overloaded`."""
+    problems = [problem_of(text) for text in texts]
+    usable = [str(text) for text, problem in zip(texts, problems, strict=True) if problem is None]
+    told = iter(await detect(engine, usable) if source is None else [])
     found: list[str | PolygraftError] = []
-    for ok in usable:
-        if not ok:
-            found.append(InvalidRow("the text is empty or not a string; send at least one character that is not white space"))
+    for problem in problems:
+        if problem is not None:
+            found.append(problem)
         elif source is not None:
             found.append(source)
         else:
             likely = next(told)
             found.append(likely if isinstance(likely, PolygraftError) else likely[0].language)
     return found
+
+
+def problem_of(text: object) -> InvalidRow | None:
+    """Why what stands in a text's place cannot be translated."""
+    if not isinstance(text, str) or not text.strip():
+        return InvalidRow("the text is empty or not a string; send at least one character that is not white space")
+    problem = not_unicode(text)
+    return InvalidRow(problem) if problem else None
 
 
 def route(
@@ -74,18 +85,19 @@ def route(
     there = directions(engine)
     found: list[Row | PolygraftError] = []
     for text, language in zip(texts, known, strict=True):
-        name = adapter if isinstance(language, PolygraftError) else adapter or there.get((language or "", target))
         if isinstance(language, PolygraftError):
             found.append(language)
-        elif name is None:
-            found.append(_no_way(language, target, list(there)))
-        else:
+        elif problem := problem_of(text):
+            found.append(problem)
+        elif name := adapter or there.get((language or "", target)):
             found.append(Row(name, str(text), language, target=target, search=search))
+        else:
+            found.append(_no_way(language, target, list(there)))
     return found
 
 
 def _no_way(source: str | None, target: str, there: list[tuple[str, str]]) -> UnknownLanguage:
     if source == target:
-        return UnknownLanguage(f"the text is in {source!r} already; if it is not, send its language as the source")
+        return UnknownLanguage(f"the text is in {shortened(target)} already; if it is not, send its language as the source")
     ways = ", ".join(f"{a} to {b}" for a, b in sorted(there)) or "none yet"
-    return UnknownLanguage(f"no adapter translates {source!r} to {target!r}; there are: {ways}")
+    return UnknownLanguage(f"no adapter translates {shortened(source or '')} to {shortened(target)}; there are: {ways}")

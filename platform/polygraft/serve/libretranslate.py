@@ -5,43 +5,97 @@ JSON or form bodies; errors are `{"error": "message"}`. Unlike LibreTranslate, e
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from langcodes import Language
+from pydantic import BaseModel, Field
+from starlette.formparsers import MultiPartException
 
 from polygraft.errors import InvalidRow, PolygraftError
+from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Translated
 from polygraft.runtime.search import MAX_BEAM, Search
 from polygraft.serve import languages
 from polygraft.serve.answers import answer, check_count
+from polygraft.serve.failures import SafeJSONResponse, headers_of
 from polygraft.serve.host import Host
+from polygraft.text import not_unicode
 
 Body = dict[str, Any]
+
+
+class TranslateIn(BaseModel):
+    """What `/translate` reads; other fields of LibreTranslate's are passed over."""
+
+    q: str | list[str]
+    source: str = Field(description='language code, or "auto"')
+    target: str
+    format: Literal["text"] | None = None
+    alternatives: int | None = Field(None, ge=0, lt=MAX_BEAM)
+
+
+class DetectIn(BaseModel):
+    q: str
+
+
+class DetectedOut(BaseModel):
+    language: str
+    confidence: float = Field(description="0 to 100")
+
+
+class TranslateOut(BaseModel):
+    """Lists where `q` is a list."""
+
+    translatedText: str | list[str]  # noqa: N815
+    detectedLanguage: DetectedOut | list[DetectedOut] | None = None  # noqa: N815
+    alternatives: list[str] | list[list[str]] | None = None
+
+
+class LanguageOut(BaseModel):
+    code: str
+    name: str
+    targets: list[str]
+
+
+class Failure(BaseModel):
+    """Errors as LibreTranslate tells them."""
+
+    error: str
+
+
+FAILURES: dict[int | str, dict[str, Any]] = {status: {"model": Failure} for status in (400, 404, 413, 422, 500, 503, 504)}
+FORMS = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
+
+
+def _body(model: type[BaseModel]) -> Body:
+    """The request's part of the OpenAPI document: JSON or either kind of form."""
+    schema = {"schema": model.model_json_schema()}
+    return {"requestBody": {"required": True, "content": dict.fromkeys(FORMS, schema)}}
 
 
 def router(host: Callable[[], Host]) -> APIRouter:
     routes = APIRouter(tags=["LibreTranslate"])
 
-    @routes.post("/translate")
+    @routes.post("/translate", response_model=TranslateOut, responses=FAILURES, openapi_extra=_body(TranslateIn))
     async def translate(request: Request) -> JSONResponse:
         """`q` (text or texts), `source` (a code or "auto"), `target`, `alternatives`?"""
-        return await _told(request, lambda body: _translate(host(), body))
+        return await _told(request, lambda body: _translate(host().engine, body))
 
-    @routes.post("/detect")
+    @routes.post("/detect", response_model=list[DetectedOut], responses=FAILURES, openapi_extra=_body(DetectIn))
     async def detect(request: Request) -> JSONResponse:
         """`q`, one text -> likely languages with confidence 0 to 100."""
-        return await _told(request, lambda body: _detect(host(), body))
+        return await _told(request, lambda body: _detect(host().engine, body))
 
     @routes.get("/languages")
-    def list_languages() -> list[Body]:
+    async def list_languages() -> list[LanguageOut]:
         """Languages that can be translated from, and into what."""
         there = languages.directions(host().engine)
         codes = sorted({source for source, _ in there})
-        return [{"code": c, "name": name_of(c), "targets": sorted(t for s, t in there if s == c)} for c in codes]
+        return [LanguageOut(code=c, name=name_of(c), targets=sorted(t for s, t in there if s == c)) for c in codes]
 
     return routes
 
@@ -51,24 +105,24 @@ def name_of(code: str) -> str:
     return Language.get(code).display_name()
 
 
-def _translate(host: Host, body: Body) -> Body:
+async def _translate(engine: Engine, body: Body) -> Body:
     texts, many = _texts(body)
     target, source = body.get("target"), body.get("source")
-    if not isinstance(target, str) or not isinstance(source, str):
+    if not isinstance(target, str) or not isinstance(source, str) or not_unicode(target + source):
         raise InvalidRow('source and target are needed: language codes, or "auto" for the source')
     if body.get("format", "text") not in ("text", None, ""):
         raise InvalidRow("only format text is supported; take the markup out first")
     try:
         more = int(body.get("alternatives") or 0)
-    except (TypeError, ValueError):
-        raise InvalidRow("alternatives is a number") from None
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidRow(f"alternatives is a number from 0 to {MAX_BEAM - 1}") from None
     if not 0 <= more < MAX_BEAM:
         raise InvalidRow(f"alternatives is {more}; give 0 to {MAX_BEAM - 1}")
     search = Search(beam=max(4, more + 1), n_best=more + 1) if more else Search()
-    told = languages.detect(host.engine, texts) if source == "auto" else []
+    told = await languages.detect(engine, texts) if source == "auto" else []
     known = [t if isinstance(t, PolygraftError) else t[0].language for t in told] or [source] * len(texts)
-    rows = languages.route(host.engine, texts, known, target, search)
-    answers = answer(host, rows)
+    rows = languages.route(engine, texts, known, target, search)
+    answers = await answer(engine, rows)
     for one in answers:
         if isinstance(one, PolygraftError):
             raise one
@@ -82,9 +136,9 @@ def _translate(host: Host, body: Body) -> Body:
     return found
 
 
-def _detect(host: Host, body: Body) -> list[Body]:
+async def _detect(engine: Engine, body: Body) -> list[Body]:
     texts, _ = _texts(body)
-    (likely,) = languages.detect(host.engine, texts[:1])
+    (likely,) = await languages.detect(engine, texts[:1])
     if isinstance(likely, PolygraftError):
         raise likely
     return [_shown(d) for d in likely]
@@ -96,25 +150,31 @@ def _shown(one: languages.Detected) -> Body:
 
 def _texts(body: Body) -> tuple[list[str], bool]:
     q = body.get("q")
-    texts = q if isinstance(q, list) else [q]
-    usable = [t for t in texts if isinstance(t, str) and t.strip()]
-    if not texts or len(usable) < len(texts):
-        raise InvalidRow("q is needed: a text that is not empty, or a list of such texts")
+    texts: list[Any] = q if isinstance(q, list) else [q]
     check_count(len(texts))
-    return usable, isinstance(q, list)
+    problem = next((p for p in map(languages.problem_of, texts) if p), None)
+    if problem or not texts:
+        raise problem or InvalidRow("q is empty; send a text, or a list of texts")
+    return texts, isinstance(q, list)
 
 
-async def _told(request: Request, work: Callable[[Body], Any]) -> JSONResponse:
+async def _told(request: Request, work: Callable[[Body], Awaitable[Any]]) -> JSONResponse:
     """The answer to a JSON or form body, or the error in LibreTranslate's shape."""
     try:
-        if "json" in request.headers.get("content-type", ""):
-            body = await request.json()
-        else:
-            body = dict(await request.form())
+        body = await _read(request)
         if not isinstance(body, dict):
             raise InvalidRow("send one JSON object, or a form")
-        return JSONResponse(await run_in_threadpool(work, body))
-    except ValueError:
-        return JSONResponse({"error": "the body is not valid JSON; send one JSON object, or a form"}, 400)
+        return SafeJSONResponse(await work(body))
     except PolygraftError as error:
-        return JSONResponse({"error": str(error)}, 400 if error.status == 422 else error.status)
+        status = 400 if error.status == 422 else error.status
+        return SafeJSONResponse({"error": str(error)}, status, headers_of(error))
+
+
+async def _read(request: Request) -> Any:
+    """The JSON or form of a request's body. Raises `InvalidRow`."""
+    try:
+        if "json" in request.headers.get("content-type", ""):
+            return json.loads(await request.body())
+        return dict(await request.form())
+    except (ValueError, RecursionError, MultiPartException):
+        raise InvalidRow("the body is not valid JSON; send one JSON object, or a form") from None

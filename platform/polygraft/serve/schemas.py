@@ -5,27 +5,55 @@ Rows are checked one by one (`read_rows`), so that a bad row is answered in its 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SkipValidation, StringConstraints, ValidationError
+from pydantic.config import JsonDict
 
 from polygraft.errors import InvalidRow, PolygraftError
 from polygraft.runtime.rows import Answer, Layer, Row, Translated
-from polygraft.runtime.search import Search
+from polygraft.runtime.search import MAX_BEAM, MAX_NO_REPEAT, MAX_PENALTY, MAX_TEMPERATURE, Search
+from polygraft.text import not_unicode
+
+LONGEST_NAME, TOLD = 128, 10
+
+
+def _valid_unicode(text: str) -> str:
+    if problem := not_unicode(text):
+        raise ValueError(problem)
+    return text
+
+
+Name = Annotated[str, StringConstraints(max_length=LONGEST_NAME), AfterValidator(_valid_unicode)]
+Text = Annotated[str, AfterValidator(_valid_unicode)]
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+def _within(low: float, high: float) -> JsonDict:
+    """Bounds for the OpenAPI document; `Search` checks them, together with what else makes no sense."""
+    return {"minimum": low, "maximum": high}
+
+
 class SearchIn(_Strict):
     """How to look for a translation."""
 
-    beam: int = Field(1, description="1: greedy; up to 16")
-    n_best: int = Field(1, description="translations a text, at most the beam")
-    length_penalty: float = Field(1.0, description="log-probability is divided by length to this power")
-    no_repeat: int = Field(0, description="no sequence of so many tokens twice; 0: no such rule")
-    temperature: float = Field(0.0, description="above 0: tokens are drawn, not the likeliest taken; up to 4")
+    beam: int = Field(1, description="1: greedy", json_schema_extra=_within(1, MAX_BEAM))
+    n_best: int = Field(1, description="translations a text, at most the beam", json_schema_extra=_within(1, MAX_BEAM))
+    length_penalty: float = Field(
+        1.0,
+        description="log-probability is divided by length to this power",
+        json_schema_extra=_within(-MAX_PENALTY, MAX_PENALTY),
+    )
+    no_repeat: int = Field(
+        0, description="no sequence of so many tokens twice; 0: no such rule", json_schema_extra=_within(0, MAX_NO_REPEAT)
+    )
+    temperature: float = Field(
+        0.0, description="above 0: tokens are drawn, not the likeliest taken", json_schema_extra=_within(0, MAX_TEMPERATURE)
+    )
     seed: int | None = Field(None, description="the same seed draws the same text")
 
     def search(self) -> Search:
@@ -36,25 +64,30 @@ class SearchIn(_Strict):
 class LayerIn(_Strict):
     """An adapter in a stack."""
 
-    adapter: str
+    adapter: Name
     weight: float = Field(1.0, description="how much its update counts")
+
+
+Stack = Annotated[list[Name | LayerIn], Field(min_length=1, max_length=8)]
 
 
 class RowIn(SearchIn):
     """One text for one adapter, or for a stack of which the last one answers."""
 
-    adapter: str | None = None
-    stack: list[str | LayerIn] | None = Field(
-        None,
-        min_length=1,
-        max_length=8,
-        description="names or {adapter, weight}, in place of adapter: usually a language, then the task",
+    adapter: Name | None = None
+    stack: Stack | None = Field(
+        None, description="names or {adapter, weight}, in place of adapter: usually a language, then the task"
     )
-    text: str
-    head: str | None = Field(None, description="the task, for an adapter with several heads")
-    language: str | None = Field(None, description="ISO 639 code of the text; must be one the adapter was made for")
+    text: Text
+    head: Name | None = Field(None, description="the task, for an adapter with several heads")
+    language: Name | None = Field(None, description="ISO 639 code of the text; must be one the adapter was made for")
     truncate: bool = Field(False, description="read the beginning of a text that is too long, instead of an error")
-    target: str | None = Field(None, description="language to write, for a translation adapter with several")
+    target: Name | None = Field(None, description="language to write, for a translation adapter with several")
+
+
+# Rows and texts are checked one by one, after they are counted: the document says what they are, pydantic lets them pass.
+UncheckedRow = SkipValidation[RowIn]
+UncheckedText = SkipValidation[str]
 
 
 class ClassifyRequest(_Strict):
@@ -73,13 +106,13 @@ class ClassifyRequest(_Strict):
             ]
         }
     )
-    adapter: str | None = None
-    stack: Any = Field(None, description="in place of adapter, as in a row", json_schema_extra={"type": "array"})
-    text: Any = Field(None, description="one text", json_schema_extra={"type": "string"})
-    texts: list[Any] | None = Field(None, description="several texts", json_schema_extra={"items": {"type": "string"}})
-    language: str | None = None
+    adapter: Name | None = None
+    stack: Stack | None = Field(None, description="in place of adapter, as in a row")
+    text: UncheckedText | None = Field(None, description="one text")
+    texts: list[UncheckedText] | None = Field(None, description="several texts")
+    language: Name | None = None
     truncate: bool = False
-    rows: list[Any] | None = Field(None, description="objects with adapter or stack, text, language?, truncate?")
+    rows: list[UncheckedRow] | None = None
     top_k: int | None = Field(None, ge=1, description="labels a row at most; left out: all")
 
 
@@ -98,7 +131,7 @@ class BatchRequest(_Strict):
             ]
         }
     )
-    rows: list[Any] = Field(description="objects with adapter or stack, text, language?, truncate?, target?, beam?, n_best?")
+    rows: list[UncheckedRow]
     top_k: int | None = Field(None, ge=1, description="labels a classified row at most; left out: all")
 
 
@@ -168,8 +201,10 @@ class ErrorResponse(BaseModel):
     error: ErrorBody
 
 
-def read_rows(request: ClassifyRequest) -> list[Row | PolygraftError]:
-    """The request's rows in order; one that is not usable becomes its error. Raises `InvalidRow` for a bad mix of fields."""
+def read_rows(request: ClassifyRequest, check_count: Callable[[int], None]) -> list[Row | PolygraftError]:
+    """The request's rows in order; one that is not usable becomes its error. Raises `InvalidRow` for a bad mix of fields.
+
+    `check_count` is told how many there are before any is read."""
     given = [name for name in ("text", "texts", "rows") if name in request.model_fields_set]
     if len(given) != 1:
         raise InvalidRow(
@@ -180,10 +215,12 @@ def read_rows(request: ClassifyRequest) -> list[Row | PolygraftError]:
     if request.rows is not None:
         if who:
             raise InvalidRow("with rows, each row names its own adapter; leave the outer adapter out")
+        check_count(len(request.rows))
         return [read_row(row) for row in request.rows]
     if not who:
         raise InvalidRow("adapter is missing: name the adapter that should answer, GET /v1/adapters lists them")
-    texts = [request.text] if request.texts is None else request.texts
+    texts: list[Any] = [request.text] if request.texts is None else request.texts
+    check_count(len(texts))
     common = who | {"language": request.language, "truncate": request.truncate}
     return [read_row(common | {"text": text}) for text in texts]
 
@@ -202,14 +239,15 @@ def read_row(raw: Any) -> Row | PolygraftError:
             None if under is None else tuple(under), row.head, answers.weight,
         )  # fmt: skip
     except ValidationError as error:
-        return InvalidRow("; ".join(_problem(e) for e in error.errors()))
+        return InvalidRow(problems(error.errors(include_url=False, include_input=False, include_context=False), "row"))
     except InvalidRow as error:
         return error
 
 
-def _problem(error: Any) -> str:
-    where = ".".join(map(str, error["loc"])) or "row"
-    return f"{where}: {error['msg'].lower()}"
+def problems(found: Sequence[Any], subject: str, skip: int = 0) -> str:
+    """Pydantic's errors in one line: where, without the first `skip` parts of the place, and what; `TOLD` of them at most."""
+    lines = [f"{'.'.join(map(str, e['loc'][skip:]))[:LONGEST_NAME] or subject}: {e['msg'].lower()}" for e in found[:TOLD]]
+    return "; ".join(lines) + (f"; and {len(found) - TOLD} more problems" if len(found) > TOLD else "")
 
 
 def row_out(answer: Answer | PolygraftError, adapter: str | None) -> RowOut:

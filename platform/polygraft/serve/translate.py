@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import queue
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict, Field
+from starlette.types import Receive, Scope, Send
 
 from polygraft.errors import InvalidRow, PolygraftError
+from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
 from polygraft.serve import languages
-from polygraft.serve.answers import answer, check_count, results
+from polygraft.serve.answers import TIMEOUT, Submission, answer, check_count, count, result, results
 from polygraft.serve.host import Host
-from polygraft.serve.schemas import ClassifyResponse, RowOut, SearchIn
+from polygraft.serve.schemas import ClassifyResponse, Name, SearchIn, UncheckedText, row_out
 
 
 class TranslateRequest(SearchIn):
@@ -26,19 +27,27 @@ class TranslateRequest(SearchIn):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"text": "The market opens at nine.", "source": "en", "target": "yo", "beam": 4}]}
     )
-    text: Any = Field(None, description="one text, of any length up to 20,000 characters", json_schema_extra={"type": "string"})
-    texts: list[Any] | None = Field(None, description="several texts", json_schema_extra={"items": {"type": "string"}})
-    source: str | None = Field(None, description="language of the texts; left out, each is detected on its own")
-    target: str = Field(description="language to write")
-    adapter: str | None = Field(None, description="left out: the one made for these languages")
+    text: UncheckedText | None = Field(None, description="one text, of any length up to 20,000 characters")
+    texts: list[UncheckedText] | None = Field(None, description="several texts")
+    source: Name | None = Field(None, description="language of the texts; left out, each is detected on its own")
+    target: Name = Field(description="language to write")
+    adapter: Name | None = Field(None, description="left out: the one made for these languages")
     stream: bool = Field(False, description="answer with server-sent events; one text only")
+
+
+STREAMED = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 
 
 def router(host: Callable[[], Host]) -> APIRouter:
     routes = APIRouter(tags=["inference"])
 
-    @routes.post("/v1/translate", response_model=ClassifyResponse, response_model_exclude_none=True)
-    def translate(request: TranslateRequest) -> Any:
+    @routes.post(
+        "/v1/translate",
+        response_model=ClassifyResponse,
+        response_model_exclude_none=True,
+        responses=STREAMED,  # type: ignore[arg-type]
+    )
+    async def translate(request: TranslateRequest) -> Any:
         """Translate texts. `results[i].translation` is the i-th text's.
 
         With `stream`: events `progress` (`{"text"}`, the sentence being written) and at the end `result`, or `error`.
@@ -46,18 +55,18 @@ def router(host: Callable[[], Host]) -> APIRouter:
         given = [name for name in ("text", "texts") if name in request.model_fields_set]
         if len(given) != 1:
             raise InvalidRow(f"send exactly one of text or texts (got {', '.join(given) or 'none'})")
-        texts = [request.text] if request.texts is None else request.texts
+        texts: list[Any] = [request.text] if request.texts is None else request.texts
         check_count(len(texts))
         if request.stream and request.texts is not None:
             raise InvalidRow("a stream is for one text; send text, or leave stream out")
         engine = host().engine
-        known = [request.source] * len(texts) if request.adapter else languages.sources(engine, texts, request.source)
+        known = [request.source] * len(texts) if request.adapter else await languages.sources(engine, texts, request.source)
         rows = languages.route(engine, texts, known, request.target, request.search(), request.adapter)
         if request.texts is None and isinstance(rows[0], PolygraftError):
             raise rows[0]
-        if request.stream:
-            return StreamingResponse(_events(host(), rows), media_type="text/event-stream")
-        answers = answer(host(), rows)
+        if request.stream and isinstance(rows[0], Row):
+            return await EventStream.begin(engine, rows[0])
+        answers = await answer(engine, rows)
         if request.texts is None and isinstance(answers[0], PolygraftError):
             raise answers[0]
         return ClassifyResponse(results=results(rows, answers))
@@ -65,17 +74,50 @@ def router(host: Callable[[], Host]) -> APIRouter:
     return routes
 
 
-def _events(host: Host, rows: list[Row | PolygraftError]) -> Iterator[str]:
-    """The sentence being written whenever it has grown, then the whole answer."""
-    heard: queue.SimpleQueue[str | RowOut] = queue.SimpleQueue()
+class EventStream(StreamingResponse):
+    """The sentence being written whenever it has grown, then the whole answer or its error. No thread waits, and only the
+    newest text is kept for a client that reads slowly. A client that leaves ends the writing."""
 
-    def work() -> None:
-        heard.put(results(rows, answer(host, rows, listener=heard.put))[0])
+    def __init__(self, submission: Submission, grown: asyncio.Event) -> None:
+        super().__init__(self._events(), media_type="text/event-stream")
+        self._submission, self._grown, self._newest = submission, grown, ""
 
-    threading.Thread(target=work, daemon=True).start()
-    while isinstance(said := heard.get(), str):
-        yield _event("progress", {"text": said})
-    yield _event("error" if said.error else "result", said.model_dump(exclude_none=True))
+    @classmethod
+    async def begin(cls, engine: Engine, row: Row) -> EventStream:
+        """Queue the row. Raises `Overloaded`."""
+        loop, grown = asyncio.get_running_loop(), asyncio.Event()
+        stream = cls(Submission(engine, [row]), grown)
+
+        def heard(text: str) -> None:
+            stream._newest = text
+            loop.call_soon_threadsafe(grown.set)
+
+        await stream._submission.submit(listener=heard)
+        stream._submission.futures[0].add_done_callback(lambda _: loop.call_soon_threadsafe(grown.set))
+        return stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._submission.abandon()
+
+    async def _events(self) -> AsyncIterator[str]:
+        (row,), (future,) = self._submission.rows, self._submission.futures
+        loop = asyncio.get_running_loop()
+        until = loop.time() + TIMEOUT
+        try:
+            while not future.done():
+                await asyncio.wait_for(self._grown.wait(), until - loop.time())
+                self._grown.clear()
+                if not future.done() and self._newest:
+                    yield _event("progress", {"text": self._newest})
+        except TimeoutError:
+            future.cancel()
+        found = result(future)
+        count([found])
+        said = row_out(found, row.adapter)
+        yield _event("error" if said.error else "result", said.model_dump(exclude_none=True))
 
 
 def _event(name: str, data: dict[str, Any]) -> str:

@@ -1,0 +1,54 @@
+"""Futures that may be cancelled at any moment by whoever waits for them: given a result, an error, or joined.
+
+`concurrent.futures.Future` raises when a result is set on one that was cancelled; here that is no error, since a client
+may hang up while its row is being computed. Does not: run anything.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from typing import TypeVar
+
+Result = TypeVar("Result")
+
+
+def settle(future: Future[Result], result: Result) -> None:
+    """Give `future` its result, unless it was cancelled or has one."""
+    with suppress(InvalidStateError):
+        future.set_result(result)
+
+
+def fail(future: Future[Result], error: BaseException) -> None:
+    """Give `future` an error, unless it was cancelled or has a result."""
+    with suppress(InvalidStateError):
+        future.set_exception(error)
+
+
+def when_all(futures: Sequence[Future[Result]]) -> Future[list[Result]]:
+    """A future of every result in order; the first error, or a cancellation as `CancelledError`, ends it at once."""
+    joined: Future[list[Result]] = Future()
+    left, lock = len(futures), threading.Lock()
+
+    def one_done(done: Future[Result]) -> None:
+        nonlocal left
+        if done.cancelled():
+            joined.cancel()
+            return
+        error = done.exception()
+        if error is not None:
+            fail(joined, error)
+            return
+        with lock:
+            left -= 1
+            last = left == 0
+        if last:
+            settle(joined, [f.result() for f in futures])
+
+    for future in futures:
+        future.add_done_callback(one_done)
+    if not futures:
+        settle(joined, [])
+    return joined

@@ -1,0 +1,56 @@
+"""One row under way: the adapters leased to it, the texts that are encoded for it, and the future that gives its answer.
+
+A row ends in one place, `_ended`, whatever ended it: an answer, its error, or a client that has gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from polygraft.errors import PolygraftError
+from polygraft.runtime.futures import settle
+from polygraft.runtime.passage import Piece
+from polygraft.runtime.residents import Lease
+from polygraft.runtime.rows import Answer, Row
+
+
+@dataclass(eq=False)
+class RowWork:
+    """`texts` are encoded; for a translation in `direction` they are the pieces of its text that hold words. Cancelling
+    `answer` drops the row: what of it waits is not computed, and the result of what runs is thrown away."""
+
+    row: Row
+    lease: Lease
+    texts: list[str]
+    direction: tuple[str, str] | None = None
+    pieces: list[Piece] = field(default_factory=list)
+    answer: Future[Answer | PolygraftError] = field(default_factory=Future)
+    _parts: list[Future[Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.answer.add_done_callback(self._ended)
+
+    def waits_for(self, parts: Sequence[Future[Any]]) -> None:
+        """What the answer is made of; cancelled when the row ends before them."""
+        self._parts += parts
+        if self.answer.done():
+            self._ended(self.answer)
+
+    def end(self, answer: Answer | PolygraftError) -> None:
+        """Give the row its answer, or its error."""
+        settle(self.answer, answer)
+
+    def _ended(self, _: Future[Answer | PolygraftError]) -> None:
+        for part in self._parts:
+            part.cancel()
+        self.lease.release()
+
+
+def ended(error: PolygraftError) -> Future[Answer | PolygraftError]:
+    """The answer of a row that cannot be begun."""
+    answer: Future[Answer | PolygraftError] = Future()
+    answer.set_result(error)
+    return answer

@@ -1,0 +1,37 @@
+"""How large a request's body may be. Starlette has such a middleware, but answers with plain text where every other error of
+ours is JSON, whatever the handlers say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class BodyLimit:
+    """ASGI middleware. `largest` bytes, or what `by_path` says: beyond it reading the body raises 413, and nothing is kept."""
+
+    def __init__(self, app: ASGIApp, largest: int, by_path: Mapping[str, int]) -> None:
+        self.app, self.largest, self.by_path = app, largest, by_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        largest = self.by_path.get(scope["path"], self.largest)
+        declared = Headers(scope=scope).get("content-length", "0")
+        size = int(declared) if declared.isdecimal() else 0
+        read = 0
+
+        async def receive_within() -> Message:
+            nonlocal read
+            message: Message = {"type": "http.request"} if size > largest else await receive()
+            read += len(message.get("body", b""))
+            if max(size, read) > largest:
+                raise HTTPException(413, f"the body is larger than {largest / 2**20:g} MiB; send several requests")
+            return message
+
+        await self.app(scope, receive_within, send)

@@ -1,0 +1,87 @@
+"""How errors are told over HTTP: `{"error": {"code", "message"}}` with the error's status, whatever went wrong."""
+
+from __future__ import annotations
+
+import json
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from polygraft.errors import Overloaded, PolygraftError
+from polygraft.serve.schemas import problems
+
+log = logging.getLogger(__name__)
+CODES = {404: "NotFound", 405: "MethodNotAllowed", 413: "TooLarge"}
+
+
+class SafeJSONResponse(JSONResponse):
+    """JSON in UTF-8; what is not valid Unicode is escaped, so that no answer fails while it is written."""
+
+    def render(self, content: Any) -> bytes:
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return text.encode("utf-8", "backslashreplace")
+
+
+def headers_of(error: PolygraftError) -> dict[str, str]:
+    """`Retry-After` when it says when to come again."""
+    return {"Retry-After": str(error.retry_after)} if isinstance(error, Overloaded) else {}
+
+
+def failure(code: str, message: str, status: int, headers: dict[str, str] | None = None) -> JSONResponse:
+    """An answer that tells an error."""
+    return SafeJSONResponse({"error": {"code": code, "message": message}}, status, headers)
+
+
+def tell_errors(app: FastAPI) -> None:
+    """Make `app` tell every error in this shape."""
+
+    @app.exception_handler(PolygraftError)
+    async def on_error(request: Request, error: PolygraftError) -> JSONResponse:
+        return SafeJSONResponse({"error": error.payload()}, error.status, headers_of(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        found = error.errors()
+        if any(p["type"] == "json_invalid" for p in found):
+            reason = found[0].get("ctx", {}).get("error", "")
+            return failure("MalformedJSON", f"the body is not valid JSON ({reason}); send one JSON object", 400)
+        return failure("InvalidRequest", problems(found, "body", skip=1), 422)
+
+    @app.exception_handler(HTTPException)
+    async def on_http(request: Request, error: HTTPException) -> JSONResponse:
+        """What FastAPI itself refuses: an unknown path or method, a body that is too large or cannot be parsed."""
+        phrase = HTTPStatus(error.status_code).phrase
+        code = CODES.get(error.status_code, "MalformedJSON" if error.status_code == 400 else phrase.replace(" ", ""))
+        told = str(error.detail) if error.detail != phrase else f"{phrase.lower()}; GET /docs lists what there is"
+        return failure(code, told, error.status_code, dict(error.headers or {}))
+
+
+class LastResort:
+    """ASGI middleware: an exception that nobody foresaw is logged and answered with 500, without its traceback."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_and_note)
+        except Exception:
+            if scope["type"] != "http":
+                raise
+            log.exception("%s %s failed", scope["method"], scope["path"])
+            if not started:
+                answer = failure("InternalError", "the server failed on this request; its log says why", 500)
+                await answer(scope, receive, send)
