@@ -20,6 +20,7 @@
     ├── KeyFileError               500   (server, client) the file with the admin key is not fit for use
     ├── UnknownAdapter             404   with near names
     ├── BankFull                   507   no free slot
+    ├── LibraryError               507   the library's folder cannot be written
     ├── Forbidden                  403   a changing verb without the key
     └── ServerError                502   (client) the server answered with an error, or not at all
 
@@ -38,6 +39,14 @@ SHOWN, LISTED = 80, 50
 def shortened(value: str) -> str:
     """`value` quoted for a message, by its first `SHOWN` characters."""
     return repr(value) if len(value) <= SHOWN else f"{value[:SHOWN]!r}... ({len(value):,} characters)"
+
+
+def listed(problems: Sequence[str], most: int = 5) -> str:
+    """The first `most` problems, each by its first 300 characters, and how many more there are: whoever writes a file must not
+    decide how long a message is."""
+    first = [p if len(p) <= 300 else f"{p[:300]}..." for p in problems[:most]]
+    more = [f"and {len(problems) - most:,} more"] if len(problems) > most else []
+    return "; ".join([*first, *more])
 
 
 class PolygraftError(Exception):
@@ -143,6 +152,10 @@ class UnknownAdapter(PolygraftError):
 
 
 class BankFull(PolygraftError):
+    status = 507
+
+
+class LibraryError(PolygraftError):
     status = 507
 
 

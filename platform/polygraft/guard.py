@@ -10,15 +10,26 @@ from pathlib import Path
 from typing import Any
 
 from polygraft.adapter import LAYOUT, Manifest, load_manifest
-from polygraft.errors import AdapterError, NegativeTransfer
+from polygraft.errors import AdapterError, NegativeTransfer, listed
+from polygraft.publishing import rewrite
 from polygraft.report import NAMES, directions, show
 
 HARMS = "harms"
 
 
 def harms(manifest: Manifest) -> list[str]:
-    """What transfer made worse, with figures; empty when nothing is shown to be."""
-    metrics = manifest.metrics
+    """What transfer made worse, with figures; empty when nothing is shown to be. Raises `AdapterError` for gains that are not
+    written as training writes them."""
+    try:
+        return _harms(manifest.metrics)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise AdapterError(
+            f"adapter {manifest.name!r}: its metrics hold a gain that cannot be read ({type(error).__name__}: "
+            f"{str(error)[:100]}), so nothing says that transfer did no harm; train it again"
+        ) from None
+
+
+def _harms(metrics: dict[str, Any]) -> list[str]:
     gains: dict[str, dict[str, Any]] = {}
     if gain := metrics.get("gain_from_transfer"):
         gains[f"macro-F1 against {NAMES[gain.get('over', 'target_only')]}"] = gain
@@ -32,7 +43,7 @@ def check(manifest: Manifest) -> None:
     """Raises `NegativeTransfer` for an adapter that transfer harmed and nobody has forced."""
     if manifest.forced is None and (found := harms(manifest)):
         raise NegativeTransfer(
-            f"adapter {manifest.name!r} is worse than what does without transfer ({'; '.join(found)}); use that, try another "
+            f"adapter {manifest.name!r} is worse than what does without transfer ({listed(found)}); use that, try another "
             "source, or serve it all the same with `polygraft adapters add FOLDER --force REASON`"
         )
 
@@ -46,5 +57,5 @@ def force(folder: Path, reason: str) -> Manifest:
     if not reason.strip():
         raise AdapterError("the reason is empty; say why the adapter is to be served, it is kept in its manifest")
     forced = manifest.model_copy(update={"forced": reason.strip()})
-    (folder / LAYOUT.manifest).write_text(forced.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    rewrite(folder, LAYOUT.manifest, (forced.model_dump_json(indent=1) + "\n").encode())
     return forced

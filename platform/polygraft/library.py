@@ -1,22 +1,25 @@
 """The library: the folder that holds adapters, one folder each, found by name.
 
-Names are checked before they become paths. Does not: keep more than one version, or read object stores (yet).
+Names are checked before they become paths. What is in the folder and is not an adapter is left alone. Does not: keep more than
+one version, or read object stores (yet).
 """
 
 from __future__ import annotations
 
-import io
 import os
-import shutil
-import tempfile
-import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from polygraft.adapter import LAYOUT, load_manifest, publish
-from polygraft.errors import AdapterError
+from polygraft import archive as archives
+from polygraft import publishing
+from polygraft.adapter import HASHED, LAYOUT, load_manifest
+from polygraft.archive import MAX_UPLOAD, pack
+from polygraft.errors import AdapterError, LibraryError, shortened
+from polygraft.manifest import read
 from polygraft.recipe import NAME
 
-MAX_UPLOAD = 64 * 1024 * 1024
+__all__ = ["BUNDLED", "MAX_UPLOAD", "Library", "default_library", "pack"]
 BUNDLED = Path(__file__).resolve().parent.parent.parent / "adapters"
 
 
@@ -34,63 +37,91 @@ class Library:
     def folder(self, name: str) -> Path:
         """Where adapter `name` lies or would lie. Raises `AdapterError` for anything that is not a plain name."""
         if not NAME.fullmatch(name):
-            raise AdapterError(f"{name!r} is not an adapter name: a-z, 0-9, '.', '_' and '-', at most 64 characters")
+            raise AdapterError(f"{shortened(name)} is not an adapter name: a-z, 0-9, '.', '_' and '-', at most 64 characters")
         return self.root / name
 
     def names(self) -> list[str]:
-        """Adapters that are trained and complete enough to have a manifest."""
+        """Adapters that are trained and complete enough to have a manifest; also those whose folder cannot be looked into."""
         if not self.root.is_dir():
             return []
-        return sorted(f.name for f in self.root.iterdir() if (f / LAYOUT.manifest).is_file())
+        return sorted(f.name for f in self.root.iterdir() if not f.name.startswith(".") and _is_adapter(f))
 
-    def unpack(self, archive: bytes) -> tempfile.TemporaryDirectory[str]:
-        """Unpack an uploaded zip into a staging folder inside the library; the caller publishes or drops it.
+    def recover(self) -> None:
+        """Finish, or clear away, what a killed server or training run left. For whoever is going to write."""
+        publishing.recover(self.root)
 
-        Only the files of the adapter layout are taken, by name; anything else in the archive is refused.
+    @contextmanager
+    def unpack(self, archive: bytes) -> Iterator[Path]:
+        """Unpack an uploaded zip into a folder inside the library, for `publish`; it is gone at the end.
+
+        Raises `AdapterError` for an archive that does not hold an adapter (see `archive`) or whose name is taken by something
+        else, and `LibraryError` when the library cannot be written.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        staging = tempfile.TemporaryDirectory(dir=self.root, prefix=".staging-")
-        try:
-            with zipfile.ZipFile(io.BytesIO(archive)) as bundle:
-                _check_entries(bundle.infolist())
-                for info in bundle.infolist():
-                    (Path(staging.name) / info.filename).write_bytes(bundle.read(info))
-            self.folder(load_manifest(Path(staging.name)).name)
-        except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-            staging.cleanup()
-            raise AdapterError(f"the upload is not a readable zip archive ({error}); send the adapter folder again") from None
-        except AdapterError:
-            staging.cleanup()
-            raise
-        return staging
+        files = archives.unpack(archive)
+        self._claim(read(files[LAYOUT.manifest]).name)
+        with ExitStack() as stack:
+            with _writing(f"nothing can be unpacked into the library {shortened(self.root.name)}"):
+                self.root.mkdir(parents=True, exist_ok=True)
+                made = stack.enter_context(publishing.staging(self.root))
+                for name, content in files.items():
+                    (made / name).write_bytes(content)
+            yield made
 
-    def publish(self, staging: Path) -> Path:
-        """Move a staged adapter to its name and return its folder."""
-        folder = self.folder(load_manifest(staging).name)
-        publish(staging, folder)
+    def publish(self, made: Path) -> Path:
+        """Put an unpacked adapter in its place and return its folder. Raises `AdapterError` or `LibraryError`."""
+        folder = self._claim(load_manifest(made).name)
+        with _writing(f"adapter {folder.name!r} cannot be written to the library"):
+            publishing.publish(made, folder)
         return folder
 
+    def holds(self, made: Path) -> bool:
+        """Whether every file of the adapter in `made`, and no other, is in the library byte for byte."""
+        folder = self.folder(load_manifest(made).name)
+        try:
+            with publishing.reading(folder) as home:
+                return all(_content(home / name) == _content(made / name) for name in LAYOUT.names())
+        except OSError:
+            return False
+
     def delete(self, name: str) -> None:
-        """Delete an adapter's folder."""
-        shutil.rmtree(self.folder(name))
+        """Delete an adapter, if it is there. Raises `LibraryError` when it cannot be; it is still there then."""
+        if name in self.names() or (NAME.fullmatch(name) and _half_published(self.root / name)):
+            with _writing(f"adapter {shortened(name)} cannot be deleted from the library"):
+                publishing.retire(self.root / name)
+
+    def _claim(self, name: str) -> Path:
+        """The folder of adapter `name`, which holds that adapter, what is left of one, or nothing. Raises `AdapterError`."""
+        folder = self.folder(name)
+        if os.path.lexists(folder) and not _is_adapter(folder) and not _half_published(folder):
+            raise AdapterError(f"the library has something else named {name!r}, which is not an adapter; give it another name")
+        return folder
 
 
-def pack(folder: Path) -> bytes:
-    """The adapter in `folder` as a zip of its layout's files, for `Library.unpack`."""
-    load_manifest(folder)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as bundle:
-        for name in LAYOUT.names():
-            if (folder / name).is_file():
-                bundle.write(folder / name, name)
-    return buffer.getvalue()
+def _is_adapter(folder: Path) -> bool:
+    try:
+        return (folder / LAYOUT.manifest).is_file() or (folder / publishing.PENDING).is_dir()
+    except OSError:
+        return True  # and refused when it is loaded, with the reason
 
 
-def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
-    strange = [e.filename for e in entries if e.filename not in LAYOUT.names()]
-    if strange:
-        raise AdapterError(
-            f"the archive holds {strange[0]!r}; an adapter consists of {', '.join(LAYOUT.names())} and nothing else"
-        )
-    if sum(e.file_size for e in entries) > MAX_UPLOAD:
-        raise AdapterError(f"the archive unpacks to more than {MAX_UPLOAD // 2**20} MiB; that is not an adapter")
+def _half_published(folder: Path) -> bool:
+    """Nothing but some of an adapter's files, weights among them: what versions that published file by file could leave. Or
+    nothing at all."""
+    if not folder.is_dir():
+        return False
+    there = {entry.name for entry in folder.iterdir()}
+    return not publishing.foreign(folder) and (not there or bool(there & set(HASHED)))
+
+
+def _content(file: Path) -> bytes | None:
+    return file.read_bytes() if file.is_file() else None
+
+
+@contextmanager
+def _writing(failed: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise LibraryError(
+            f"{failed} ({error.strerror or type(error).__name__}); check the folder's permissions and the room on its disk"
+        ) from error

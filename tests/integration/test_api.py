@@ -16,7 +16,7 @@ from polygraft import guard
 from polygraft.adapter import LAYOUT, load_manifest
 from polygraft.library import Library, pack
 from polygraft.runtime.engine import Engine
-from polygraft.serve import api
+from polygraft.serve import api, auth
 from polygraft.serve.host import Host
 
 GOOD = {"adapter": "spam", "text": "WIN a free prize"}
@@ -32,8 +32,8 @@ def host(backbone: Path, library: Path, tmp_path: Path) -> Iterator[Host]:
 
 @pytest.fixture
 def client(host: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    monkeypatch.delenv(api.KEY_VARIABLE, raising=False)
-    with TestClient(api.create_app(lambda: host), client=("127.0.0.1", 1)) as client:
+    monkeypatch.setenv(auth.VARIABLE, "secret")
+    with TestClient(api.create_app(lambda: host), headers={"authorization": "Bearer secret"}) as client:
         yield client
         assert client.post("/v1/classify", json=GOOD).status_code == 200, "the server must go on answering"
 
@@ -174,7 +174,6 @@ def zeroed(folder: Path) -> None:
         (nan, {}, 422, "AdapterError"),
         (zeroed, {}, 409, "GoldenMismatch"),
         (lambda folder: None, {"backbone": "0" * 16}, 409, "WrongBackbone"),
-        (lambda folder: None, {"name": "../../evil"}, 422, "AdapterError"),
     ],
 )
 def test_spoilt_adapters_are_refused_and_the_old_one_stays(
@@ -190,23 +189,12 @@ def test_spoilt_adapters_are_refused_and_the_old_one_stays(
     assert not list(host.library.root.glob(".staging-*"))
 
 
-def test_changing_verbs_need_the_key_when_one_is_set(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch, library: Path
-) -> None:
-    monkeypatch.setenv(api.KEY_VARIABLE, "secret")
-    assert "Forbidden" in error_of(client.delete("/v1/adapters/mood"), 403)
-    assert "Forbidden" in error_of(client.post("/v1/adapters", content=b"", headers={"authorization": "Bearer wrong"}), 403)
-    key = {"authorization": "Bearer secret"}
-    assert client.delete("/v1/adapters/mood", headers=key).status_code == 200
-    assert client.post("/v1/adapters", content=pack(library / "mood"), headers=key).status_code == 201
-
-
-@pytest.mark.parametrize(("peer", "headers"), [("10.0.0.9", {}), ("127.0.0.1", {"x-forwarded-for": "10.0.0.9"}), ("x", {})])
-def test_without_a_key_only_loopback_may_change(host: Host, monkeypatch: pytest.MonkeyPatch, peer: str, headers: dict) -> None:
-    monkeypatch.delenv(api.KEY_VARIABLE, raising=False)
-    client = TestClient(api.create_app(lambda: host), client=(peer, 1))
-    assert "Forbidden" in error_of(client.delete("/v1/adapters/mood", headers=headers), 403)
-    assert client.post("/v1/classify", json=GOOD).status_code == 200
+def test_changing_verbs_need_the_key(client: TestClient, library: Path) -> None:
+    stranger = TestClient(client.app, client=("127.0.0.1", 1))
+    assert "Forbidden" in error_of(stranger.delete("/v1/adapters/mood"), 403)
+    assert "Forbidden" in error_of(stranger.post("/v1/adapters", content=b"", headers={"authorization": "Bearer wrong"}), 403)
+    assert client.delete("/v1/adapters/mood").status_code == 200
+    assert client.post("/v1/adapters", content=pack(library / "mood")).status_code == 201
 
 
 def test_a_refused_adapter_is_listed_with_its_reason(backbone: Path, library: Path, tmp_path: Path) -> None:

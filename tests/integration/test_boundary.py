@@ -25,7 +25,7 @@ from polygraft.library import Library
 from polygraft.runtime import engine as engine_module
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Classified, Row
-from polygraft.serve import answers, api
+from polygraft.serve import api
 from polygraft.serve.host import Host
 
 GOOD = {"adapter": "spam", "text": "WIN a free prize"}
@@ -258,10 +258,10 @@ def test_beyond_the_bound_a_request_is_told_when_to_come_again(
 
 
 def test_what_is_not_answered_in_time_is_dropped_and_told(
-    client: TestClient, engine: Engine, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, host: Host, engine: Engine, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[5] a request that ran out of time was computed all the same."""
-    monkeypatch.setattr(answers, "TIMEOUT", 0.05)
+    monkeypatch.setattr(host, "settings", host.settings.model_copy(update={"timeout": 0.05}))
     response = client.post("/v1/classify", json=GOOD)
     assert (response.status_code, code_of(response)) == (504, "DeadlineExceeded")
     rows = client.post("/v1/batch", json={"rows": [GOOD, {"adapter": "nope", "text": "x"}]}).json()["results"]

@@ -26,7 +26,6 @@ from polygraft.library import Library
 from polygraft.pieces import Pieces
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row, Translated
-from polygraft.serve import translate as translate_module
 from polygraft.serve.api import create_app
 from polygraft.serve.host import Host
 from polygraft.text import load_encoder
@@ -219,7 +218,7 @@ def test_streams_that_fail_end_with_an_error_and_hold_no_thread(
 def test_a_stream_that_runs_out_of_time_ends_with_an_error(
     api: TestClient, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(translate_module, "TIMEOUT", 0.001)
+    monkeypatch.setattr(host, "settings", host.settings.model_copy(update={"timeout": 0.001}))
     body = {"text": "hello mum. " * 200, "source": "en", "target": "yo", "stream": True}
     with api.stream("POST", "/v1/translate", json=body) as response:
         assert "DeadlineExceeded" in list(response.iter_lines())[-2]

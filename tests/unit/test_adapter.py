@@ -9,7 +9,7 @@ import peft
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from polygraft.adapter import LAYOUT, load_adapter, publish
+from polygraft.adapter import LAYOUT, load_adapter
 from polygraft.backbone import fingerprint, load_backbone
 from polygraft.errors import AdapterError, WrongBackbone
 
@@ -81,7 +81,8 @@ def test_missing_files(folder: Path, name: str) -> None:
 
 
 def test_head_that_does_not_fit_its_labels(folder: Path, edit_manifest: Edit) -> None:
-    edit_manifest(folder, labels=["a", "b", "c"])
+    golden = [{"text": text, "logits": [0.0] * 3, "bare": [1.0] * 3} for text in "abc"]
+    edit_manifest(folder, labels=["a", "b", "c"], golden=golden)
     with pytest.raises(AdapterError, match="does not fit its 3 labels"):
         load_adapter(folder)
 
@@ -98,10 +99,3 @@ def test_unknown_manifest_keys_are_refused(folder: Path, edit_manifest: Edit) ->
     edit_manifest(folder, future="x")
     with pytest.raises(AdapterError, match="future"):
         load_adapter(folder)
-
-
-def test_publish_moves_the_manifest_last(folder: Path, tmp_path: Path, library: Path) -> None:
-    staging = Path(shutil.copytree(library / "mood", tmp_path / "staging"))
-    publish(staging, folder)
-    assert load_adapter(folder).name == "mood"
-    assert not any(staging.iterdir())

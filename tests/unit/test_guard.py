@@ -14,8 +14,8 @@ GAIN = {"value": -4.0, "low": -7.0, "high": -1.0, "verdict": "harms", "over": "t
 
 
 @pytest.fixture
-def harmed(library: Path, tmp_path: Path) -> Path:
-    folder = Path(shutil.copytree(library / "spam", tmp_path / "spam"))
+def harmed(root: Path, tmp_path: Path) -> Path:
+    folder = Path(shutil.copytree(root / "adapters" / "spam-en", tmp_path / "spam"))
     return with_metrics(folder, gain_from_transfer=GAIN)
 
 
@@ -52,3 +52,32 @@ def test_one_direction_of_a_translation_adapter_is_enough(harmed: Path) -> None:
     directions = {"test": {"en-yo": {"gain_from_parent": fine}, "yo-en": {"gain_from_parent": GAIN}}}
     with_metrics(harmed, gain_from_transfer=fine, directions=directions)
     assert guard.harms(load_manifest(harmed)) == ["chrF++ yo to en, test -4.0 [-7.0, -1.0]"]
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        {"gain_from_transfer": 5},
+        {"gain_from_transfer": "x" * 100_000},
+        {"gain_from_transfer": {"verdict": "harms"}},
+        {"gain_from_transfer": GAIN | {"value": "much"}},
+        {"gain_from_transfer": GAIN | {"over": ["tfidf"]}},
+        {"directions": 5},
+        {"directions": {"test": ["en-yo"]}},
+        {"directions": {"test": {"en-yo": {"gain_from_parent": [1]}}}},
+    ],
+)
+def test_gains_that_cannot_be_read_are_refused(harmed: Path, metrics: dict[str, object]) -> None:
+    """Issue 15, defect 14: uploaded, these were a 500."""
+    with_metrics(harmed, **({"gain_from_transfer": None} | metrics))
+    with pytest.raises(AdapterError, match="a gain that cannot be read") as caught:
+        guard.check(load_manifest(harmed))
+    assert len(str(caught.value)) < 400
+
+
+def test_many_harms_are_counted_not_told(harmed: Path) -> None:
+    directions = {"test": {f"en-{i}": {"gain_from_parent": GAIN} for i in range(10_000)}}
+    with_metrics(harmed, gain_from_transfer=None, directions=directions)
+    with pytest.raises(NegativeTransfer, match="and 9,995 more") as caught:
+        guard.check(load_manifest(harmed))
+    assert len(str(caught.value)) < 1_000

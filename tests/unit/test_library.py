@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from polygraft.adapter import LAYOUT
 from polygraft.errors import AdapterError
 from polygraft.library import Library, pack
 
@@ -14,13 +15,42 @@ def test_names_that_are_no_names(tmp_path: Path, name: str) -> None:
         Library(tmp_path).folder(name)
 
 
-def test_pack_unpack_publish(tmp_path: Path, library: Path) -> None:
-    target = Library(tmp_path / "library")
-    with target.unpack(pack(library / "spam")) as staging:
-        folder = target.publish(Path(staging))
-    assert folder == tmp_path / "library" / "spam"
-    assert target.names() == ["spam"]
-    assert sorted(f.name for f in target.root.iterdir()) == ["spam"]
+def test_pack_unpack_publish(tmp_path: Path, root: Path) -> None:
+    target, archive = Library(tmp_path / "library"), pack(root / "adapters" / "spam-en")
+    assert target.names() == []
+    for held in (False, True):
+        with target.unpack(archive) as made:
+            assert target.names() == (["spam-en"] if held else []), "what is being unpacked is no adapter yet"
+            assert target.holds(made) == held
+            folder = target.publish(made)
+    assert folder == tmp_path / "library" / "spam-en"
+    assert [f.name for f in target.root.iterdir()] == ["spam-en"]
+    (folder / LAYOUT.card).write_text("another")
+    with target.unpack(archive) as made:
+        assert not target.holds(made)
+    target.delete("spam-en")
+    target.delete("spam-en")
+    assert not list(target.root.iterdir())
+
+
+def test_a_name_that_something_else_has(tmp_path: Path, root: Path) -> None:
+    """Issue 15, defect 14: files, folders without an adapter in them, and links to nowhere are left as they are."""
+    target, archive, taken = Library(tmp_path), pack(root / "adapters" / "spam-en"), tmp_path / "spam-en"
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / LAYOUT.recipe).write_text("a recipe that was not trained yet")
+    for make, clear in (
+        (lambda: taken.write_text("x"), taken.unlink),
+        (lambda: taken.symlink_to("nowhere"), taken.unlink),
+        (lambda: taken.symlink_to("data"), taken.unlink),
+    ):
+        make()
+        with pytest.raises(AdapterError, match="something else named 'spam-en'"), target.unpack(archive):
+            pass
+        target.delete("spam-en")
+        clear()
+    assert (tmp_path / "data" / LAYOUT.recipe).exists()
+    with target.unpack(archive) as made:
+        target.publish(made)
 
 
 def archive(**files: bytes) -> bytes:
@@ -38,7 +68,7 @@ def archive(**files: bytes) -> bytes:
 )  # fmt: skip
 def test_bad_archives_leave_nothing(tmp_path: Path, content: bytes) -> None:
     library = Library(tmp_path / "library")
-    with pytest.raises(AdapterError):
-        library.unpack(content)
-    assert list((tmp_path / "library").iterdir()) == []
+    with pytest.raises(AdapterError), library.unpack(content):
+        pass
+    assert not list(tmp_path.rglob("*"))
     assert not (tmp_path / "evil.txt").exists()

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from polygraft.runtime.residents import Lease, Resident, Residents
 from polygraft.runtime.row_work import RowWork, ended
 from polygraft.runtime.rows import Answer, Classified, Row, Translated
 from polygraft.runtime.scheduler import Scheduler
-from polygraft.runtime.search import Hypothesis
+from polygraft.runtime.search import Hypothesis, Search
 from polygraft.runtime.writer import Writer
 from polygraft.tasks.classification import Head, ranked
 from polygraft.tasks.translation import direction_of
@@ -257,11 +258,13 @@ class Engine:
         manifest, stack = resident.adapter.manifest, Lease(resident).stack
         if manifest.directions:
             self._check_targets(manifest)
-            prove.translation(resident, self._written_now)
+            goldens, bare = manifest.golden_texts, replace(resident, slots=(0,), decoder_slots=(0,))
+            texts, targets = [g.text for g in goldens], [g.target for g in goldens]
+            prove.translation(resident, *(self._written_now(one, texts, targets) for one in (resident, bare)))
             return
         texts = [g.text for g in manifest.golden] + [g.text for g in manifest.golden_vectors]
         rows = self.encoder.encode(texts)
-        prove.numbers(resident, np.stack(self._run([(e, stack, False) for e in rows])))
+        prove.numbers(resident, *(np.stack(self._run([(e, s, False) for e in rows])) for s in (stack, [])))
 
     def _check_targets(self, manifest: Manifest) -> None:
         languages = self.writer.pieces.languages if self.writer else []
@@ -274,13 +277,13 @@ class Engine:
 
     def _written_now(self, resident: Resident, texts: list[str], targets: list[str]) -> list[str]:
         assert self.writer
-        lease, written = Lease(resident), list[str]()
-        for encoded, target in zip(self.encoder.encode(texts), targets, strict=True):
-            done: Future[Floats] = Future()
-            done.set_result(self._run([(encoded, lease.stack, True)])[0])
-            found = self.writer.write(done, lease.decoder_stack, target, Row("", "").search).result()
-            written.append(self.writer.text(found[0]))
-        return written
+        lease, greedy, written = Lease(resident), Search(), list[Future[list[Hypothesis]]]()
+        states = self._run([(encoded, lease.stack, True) for encoded in self.encoder.encode(texts)])
+        for one, target in zip(states, targets, strict=True):
+            encoded: Future[Floats] = Future()
+            encoded.set_result(one)
+            written.append(self.writer.write(encoded, lease.decoder_stack, target, greedy))
+        return [self.writer.text(found.result()[0]) for found in written]
 
 
 def _head_of(adapter: Adapter, task: str | None) -> tuple[Head, list[str]]:

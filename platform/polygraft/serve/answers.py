@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
@@ -12,29 +11,28 @@ from prometheus_client import Counter
 
 from polygraft.errors import DeadlineExceeded, PolygraftError, TooManyRows
 from polygraft.runtime.admission import units
-from polygraft.runtime.engine import Engine
 from polygraft.runtime.futures import when_all
 from polygraft.runtime.rows import Answer, Row
+from polygraft.serve.host import Host
 from polygraft.serve.schemas import RowOut, row_out
 
-MAX_ROWS = int(os.environ.get("POLYGRAFT_MAX_ROWS", "512"))
-TIMEOUT = float(os.environ.get("POLYGRAFT_TIMEOUT", "60"))
 SMALL = 8  # units of text that are tokenised on the event loop: handing them to a thread would take longer
 ROWS = Counter("polygraft_rows_total", "Rows answered", ["adapter", "outcome"])
 Answered = Answer | PolygraftError
 
 
-def check_count(rows: int) -> None:
+def check_count(host: Host, rows: int) -> None:
     """Raises `TooManyRows`."""
-    if rows > MAX_ROWS:
-        raise TooManyRows(f"{rows} rows in one request, at most {MAX_ROWS} are taken; send several requests")
+    most = host.settings.max_rows
+    if rows > most:
+        raise TooManyRows(f"{rows} rows in one request, at most {most} are taken; send several requests")
 
 
 class Submission:
     """Rows of one request in the engine, until they are answered or abandoned."""
 
-    def __init__(self, engine: Engine, rows: Sequence[Row]) -> None:
-        self.engine, self.rows = engine, rows
+    def __init__(self, host: Host, rows: Sequence[Row]) -> None:
+        self.engine, self.rows, self.timeout = host.engine, rows, host.settings.timeout
         self.futures: list[Future[Answered]] = []
         self._abandoned = False
 
@@ -57,28 +55,28 @@ class Submission:
             future.cancel()
 
     async def answers(self) -> list[Answered]:
-        """Wait for every row. One that takes longer than `TIMEOUT` is dropped and gets its error; the others keep theirs."""
+        """Wait for every row. One that takes longer than the timeout is dropped and gets its error; the others keep theirs."""
         try:
-            await asyncio.wait_for(asyncio.wrap_future(when_all(self.futures)), TIMEOUT)
+            await asyncio.wait_for(asyncio.wrap_future(when_all(self.futures)), self.timeout)
         except TimeoutError:
             pass
         finally:
             self.abandon()
-        return [result(future) for future in self.futures]
+        return [self.result(future) for future in self.futures]
+
+    def result(self, future: Future[Answered]) -> Answered:
+        """The answer of a row that has ended; one that was dropped ran out of time."""
+        if future.cancelled():
+            return DeadlineExceeded(
+                f"not answered within {self.timeout:g} s; send fewer or shorter texts at once, or again when the server is "
+                "less busy"
+            )
+        return future.result()
 
 
-def result(future: Future[Answered]) -> Answered:
-    """The answer of a row that has ended; one that was dropped ran out of time."""
-    if future.cancelled():
-        return DeadlineExceeded(
-            f"not answered within {TIMEOUT:g} s; send fewer rows at once, or again when the server is less busy"
-        )
-    return future.result()
-
-
-async def answer_rows(engine: Engine, rows: Sequence[Row], top_k: int | None = None) -> list[Answered]:
+async def answer_rows(host: Host, rows: Sequence[Row], top_k: int | None = None) -> list[Answered]:
     """The engine's answers, in order. Raises `Overloaded`."""
-    submission = Submission(engine, rows)
+    submission = Submission(host, rows)
     try:
         await submission.submit(top_k)
         return await submission.answers()
@@ -86,9 +84,9 @@ async def answer_rows(engine: Engine, rows: Sequence[Row], top_k: int | None = N
         submission.abandon()
 
 
-async def answer(engine: Engine, rows: Sequence[Row | PolygraftError], top_k: int | None = None) -> list[Answered]:
+async def answer(host: Host, rows: Sequence[Row | PolygraftError], top_k: int | None = None) -> list[Answered]:
     """`answer_rows`, counted in the metrics; a row that is an error already stays one."""
-    answered = iter(await answer_rows(engine, [row for row in rows if isinstance(row, Row)], top_k))
+    answered = iter(await answer_rows(host, [row for row in rows if isinstance(row, Row)], top_k))
     answers = [row if isinstance(row, PolygraftError) else next(answered) for row in rows]
     count(answers)
     return answers

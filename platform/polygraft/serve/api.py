@@ -6,10 +6,8 @@ DELETE, errors in their row's place, and stable error bodies: `{"error": {"code"
 
 from __future__ import annotations
 
-import hmac
-import ipaddress
-import os
 from collections.abc import Callable
+from functools import partial
 
 from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
@@ -17,15 +15,16 @@ from prometheus_client import Gauge
 
 from polygraft import __version__
 from polygraft.adapter import Manifest
-from polygraft.errors import Forbidden, InvalidRow, PolygraftError, UnknownAdapter
+from polygraft.errors import InvalidRow, PolygraftError, UnknownAdapter
 from polygraft.library import MAX_UPLOAD
 from polygraft.runtime.rows import Row
-from polygraft.serve import libretranslate, translate
+from polygraft.serve import auth, libretranslate, pages, translate
 from polygraft.serve.answers import answer, check_count, results
 from polygraft.serve.body_limit import BodyLimit
 from polygraft.serve.disconnect import CancelOnDisconnect
 from polygraft.serve.failures import LastResort, SafeJSONResponse, tell_errors
 from polygraft.serve.host import Host
+from polygraft.serve.metrics import RequestMetrics
 from polygraft.serve.schemas import (
     AdapterOut,
     AdaptersResponse,
@@ -39,10 +38,8 @@ from polygraft.serve.schemas import (
     read_rows,
 )
 
-KEY_VARIABLE = "POLYGRAFT_ADMIN_KEY"
-RESIDENT = Gauge("polygraft_resident_adapters", "Adapters in the bank", multiprocess_mode="livemax")
+RESIDENT = Gauge("polygraft_resident_adapters", "Adapters in the bank")
 FAILURES = {status: {"model": ErrorResponse} for status in (400, 403, 404, 409, 413, 422, 500, 503, 504, 507)}
-MAX_BODY = 4 * 2**20
 
 
 def create_app(host: Callable[[], Host]) -> FastAPI:
@@ -53,6 +50,8 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
         summary="One backbone, many adapters: mixed tasks and languages in one batch.",
         responses=FAILURES,  # type: ignore[arg-type]
         default_response_class=SafeJSONResponse,
+        docs_url=None,
+        redoc_url=None,
     )
 
     @app.post("/v1/classify", tags=["inference"], response_model_exclude_none=True)
@@ -60,8 +59,8 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
         """Classify texts with one adapter, or rows with an adapter each, in the order given."""
         engine = host().engine
         writers = {m.name for m in engine.manifests() if m.directions}
-        rows = [_reading(row, writers) for row in read_rows(request, check_count)]
-        answers = await answer(engine, rows, request.top_k)
+        rows = [_reading(row, writers) for row in read_rows(request, partial(check_count, host()))]
+        answers = await answer(host(), rows, request.top_k)
         first = answers[0] if answers and request.rows is None else None
         if isinstance(first, UnknownAdapter) or (request.texts is None and isinstance(first, PolygraftError)):
             raise first  # one adapter or one text for the whole request: its error is the request's
@@ -70,10 +69,11 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
     @app.post("/v1/batch", tags=["inference"], response_model_exclude_none=True)
     async def batch(request: BatchRequest) -> ClassifyResponse:
         """Rows of any task, each with its own adapter, answered together in the order given."""
-        check_count(len(request.rows))
+        check_count(host(), len(request.rows))
         rows = [read_row(row) for row in request.rows]
-        return ClassifyResponse(results=results(rows, await answer(host().engine, rows, request.top_k)))
+        return ClassifyResponse(results=results(rows, await answer(host(), rows, request.top_k)))
 
+    app.include_router(pages.router())
     app.include_router(translate.router(host))
     app.include_router(libretranslate.router(host))
 
@@ -90,7 +90,7 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
     @app.post("/v1/adapters", tags=["adapters"], status_code=201, openapi_extra=upload)
     async def add_adapter(request: Request) -> AdapterOut:
         """Serve a new adapter, or a new version of one, without a restart. Body: the adapter folder as a zip."""
-        _authorise(request)
+        auth.authorise(request.headers)
         manifest = await run_in_threadpool(host().add, await request.body())
         RESIDENT.set(len(host().engine.manifests()))
         return _adapter_out(manifest)
@@ -98,15 +98,16 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
     @app.delete("/v1/adapters/{name}", tags=["adapters"])
     def remove_adapter(name: str, request: Request, purge: bool = False) -> AdapterOut:
         """Stop serving an adapter. `purge=true` deletes it from the library too; otherwise a restart brings it back."""
-        _authorise(request)
+        auth.authorise(request.headers)
         manifest = host().remove(name, purge=purge)
         RESIDENT.set(len(host().engine.manifests()))
         return _adapter_out(manifest)
 
     tell_errors(app)
     app.add_middleware(LastResort)
-    app.add_middleware(BodyLimit, largest=MAX_BODY, by_path={"/v1/adapters": MAX_UPLOAD})
+    app.add_middleware(BodyLimit, largest=lambda: host().settings.max_body_mib * 2**20, by_path={"/v1/adapters": MAX_UPLOAD})
     app.add_middleware(CancelOnDisconnect)
+    app.add_middleware(RequestMetrics)
     return app
 
 
@@ -114,26 +115,6 @@ def _reading(row: Row | PolygraftError, writers: set[str]) -> Row | PolygraftErr
     if isinstance(row, Row) and row.adapter in writers:
         return InvalidRow(f"adapter {row.adapter!r} translates; send the text to /v1/translate, or the row to /v1/batch")
     return row
-
-
-def _authorise(request: Request) -> None:
-    """Changing verbs need `Authorization: Bearer <POLYGRAFT_ADMIN_KEY>`; with no key set, only loopback may use them."""
-    key = os.environ.get(KEY_VARIABLE)
-    if key:
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), key.encode()):
-            raise Forbidden(f"this needs the header 'Authorization: Bearer KEY' with the server's {KEY_VARIABLE}")
-        return
-    peer = request.client.host if request.client else ""
-    if "x-forwarded-for" in request.headers or not _is_loopback(peer):
-        raise Forbidden(f"adapters can be changed from this machine only until the server is started with {KEY_VARIABLE}")
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def _adapter_out(manifest: Manifest) -> AdapterOut:

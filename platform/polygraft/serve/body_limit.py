@@ -4,7 +4,7 @@ ours is JSON, whatever the handlers say.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
@@ -12,16 +12,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class BodyLimit:
-    """ASGI middleware. `largest` bytes, or what `by_path` says: beyond it reading the body raises 413, and nothing is kept."""
+    """ASGI middleware. `largest()` bytes, or what `by_path` says: beyond it reading the body raises 413."""
 
-    def __init__(self, app: ASGIApp, largest: int, by_path: Mapping[str, int]) -> None:
+    def __init__(self, app: ASGIApp, largest: Callable[[], int], by_path: Mapping[str, int]) -> None:
         self.app, self.largest, self.by_path = app, largest, by_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        largest = self.by_path.get(scope["path"], self.largest)
+        largest = self.by_path.get(scope["path"]) or self.largest()
         declared = Headers(scope=scope).get("content-length", "0")
         size = int(declared) if declared.isdecimal() else 0
         read = 0

@@ -2,36 +2,54 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from pathlib import Path
 
 from polygraft import guard
-from polygraft.adapter import Manifest, load_manifest
-from polygraft.errors import AdapterError, PolygraftError
+from polygraft.adapter import Manifest, load_adapter, load_manifest
+from polygraft.errors import AdapterError, PolygraftError, UnknownAdapter
 from polygraft.library import Library
+from polygraft.manifest import unreadable
 from polygraft.runtime.engine import Engine
 from polygraft.serve.settings import Settings
 
+log = logging.getLogger(__name__)
+
 
 class Host:
-    """Loads every adapter of the library at start; one that fails is refused by name and the rest are served."""
+    """Loads every adapter of the library at start; one that fails is refused by name and the rest are served. What requests
+    may ask for is in `settings`."""
 
-    def __init__(self, engine: Engine, library: Library) -> None:
-        self.engine, self.library = engine, library
+    def __init__(self, engine: Engine, library: Library, settings: Settings | None = None) -> None:
+        self.engine, self.library, self.settings = engine, library, settings or Settings()
         self.refused: dict[str, PolygraftError] = {}
         self._changing = threading.Lock()
+        library.recover()
         for name in library.names():
             try:
                 self._load(name, library.folder(name))
             except PolygraftError as error:
                 self.refused[name] = error
+                log.warning("adapter %s is refused: %s", name, error)
+            except Exception as error:
+                log.exception("adapter %s cannot be loaded", name)
+                self.refused[name] = AdapterError(
+                    f"adapter {name!r} cannot be loaded ({type(error).__name__}); the server's log says why"
+                )
 
     @classmethod
     def from_environment(cls) -> Host:
         """The host that the process's `Settings` describe. Raises `SettingsError`, `BackboneError`."""
         settings = Settings.from_environment(files=True)
-        engine = Engine(settings.backbone, precision=settings.precision, slots=settings.slots, threads=settings.threads)
-        return cls(engine, Library(settings.library))
+        engine = Engine(
+            settings.backbone,
+            precision=settings.precision,
+            slots=settings.slots,
+            threads=settings.threads,
+            queue=settings.queue,
+        )
+        return cls(engine, Library(settings.library), settings)
 
     def _load(self, name: str, folder: Path) -> Manifest:
         manifest = load_manifest(folder)
@@ -41,27 +59,54 @@ class Host:
         return self.engine.add(folder)
 
     def add(self, archive: bytes) -> Manifest:
-        """Unpack, check, prove and serve an uploaded adapter. One that fails a check changes nothing, in memory or on disk."""
-        with self._changing, self.library.unpack(archive) as staging:
-            guard.check(load_manifest(Path(staging)))
-            manifest = self.engine.add(Path(staging))
-            folder = self.library.folder(manifest.name)
-            if not _holds(folder, manifest):
-                self.library.publish(Path(staging))
-            self.refused.pop(manifest.name, None)
-            return manifest
+        """Unpack, check, prove and serve an uploaded adapter. One that fails changes nothing, in memory or on disk.
+
+        Only proving and publishing wait for other changes. Raises `AdapterError` and its kinds, `BankFull` or `LibraryError`.
+        """
+        with self.library.unpack(archive) as made:
+            checked = load_adapter(made, backbone=self.engine.card.backbone)
+            guard.check(checked.manifest)
+            with self._changing:
+                manifest = self.engine.add(made)
+                try:
+                    if not self.library.holds(made):
+                        self.library.publish(made)
+                except Exception:
+                    self._as_in_library(checked.name)
+                    raise
+                self.refused.pop(checked.name, None)
+                return manifest
 
     def remove(self, name: str, *, purge: bool = False) -> Manifest:
-        """Stop serving an adapter; `purge` deletes it from the library too, else it is back at the next start."""
+        """Stop serving an adapter; `purge` deletes it from the library too, else it is back at the next start.
+
+        Raises `UnknownAdapter`, and with `purge` `LibraryError` when it cannot be deleted; it is served as before then. One
+        that was refused, or is in the library only, can be purged; one whose folder is gone already too.
+        """
         with self._changing:
-            manifest = self.engine.remove(name)
-            if purge:
-                self.library.delete(name)
+            if not purge:
+                return self.engine.remove(name)
+            served = {manifest.name: manifest for manifest in self.engine.manifests()}
+            kept = self.library.names()
+            if name not in served and name not in kept and name not in self.refused:
+                raise UnknownAdapter(name, {*served, *kept})
+            manifest = served[name] if name in served else self._described(name)
+            self.library.delete(name)
+            if name in served:
+                self.engine.remove(name)
+            self.refused.pop(name, None)
             return manifest
 
+    def _as_in_library(self, name: str) -> None:
+        """Serve the version that the library has, or none, after a newer one could not be published."""
+        try:
+            self._load(name, self.library.folder(name))
+        except Exception:
+            self.engine.remove(name)
 
-def _holds(folder: Path, manifest: Manifest) -> bool:
-    try:
-        return load_manifest(folder) == manifest
-    except AdapterError:
-        return False
+    def _described(self, name: str) -> Manifest:
+        """What is known of an adapter that is not served."""
+        try:
+            return load_manifest(self.library.root / name).model_copy(update={"name": name})
+        except AdapterError:
+            return unreadable(name)

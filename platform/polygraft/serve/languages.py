@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,9 +10,8 @@ from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Classified, Row
 from polygraft.runtime.search import Search
 from polygraft.serve.answers import answer_rows
+from polygraft.serve.host import Host
 from polygraft.text import not_unicode
-
-DETECTOR = os.environ.get("POLYGRAFT_DETECTOR", "langid")
 
 
 @dataclass(frozen=True)
@@ -33,27 +31,28 @@ def directions(engine: Engine) -> dict[tuple[str, str], str]:
     return found
 
 
-async def detect(engine: Engine, texts: Sequence[str]) -> list[list[Detected] | PolygraftError]:
+async def detect(host: Host, texts: Sequence[str]) -> list[list[Detected] | PolygraftError]:
     """Likely languages of each text, likeliest first, each text on its own. Without a detector among the adapters, every text
     gets `UnknownLanguage`. Raises `Overloaded`."""
-    answers = await answer_rows(engine, [Row(DETECTOR, text, truncate=True) for text in texts], top_k=3)
-    return [_detected(a) for a in answers]
+    detector = host.settings.detector
+    answers = await answer_rows(host, [Row(detector, text, truncate=True) for text in texts], top_k=3)
+    return [_detected(a, detector) for a in answers]
 
 
-def _detected(answer: object) -> list[Detected] | PolygraftError:
+def _detected(answer: object, detector: str) -> list[Detected] | PolygraftError:
     if isinstance(answer, Classified):
         return [Detected(x.label, x.score) for x in answer.labels]
     if isinstance(answer, UnknownAdapter):
-        return UnknownLanguage(f"no adapter {DETECTOR!r} tells languages apart here; send the source language")
+        return UnknownLanguage(f"no adapter {detector!r} tells languages apart here; send the source language")
     assert isinstance(answer, PolygraftError)
     return answer
 
 
-async def sources(engine: Engine, texts: Sequence[object], source: str | None) -> list[str | PolygraftError]:
+async def sources(host: Host, texts: Sequence[object], source: str | None) -> list[str | PolygraftError]:
     """The language of each text: `source` when given, else detected; or the text's error. Raises `Overloaded`."""
     problems = [problem_of(text) for text in texts]
     usable = [str(text) for text, problem in zip(texts, problems, strict=True) if problem is None]
-    told = iter(await detect(engine, usable) if source is None else [])
+    told = iter(await detect(host, usable) if source is None else [])
     found: list[str | PolygraftError] = []
     for problem in problems:
         if problem is not None:

@@ -16,7 +16,6 @@ from pydantic import BaseModel, Field
 from starlette.formparsers import MultiPartException
 
 from polygraft.errors import InvalidRow, PolygraftError
-from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Translated
 from polygraft.runtime.search import MAX_BEAM, Search
 from polygraft.serve import languages
@@ -83,12 +82,12 @@ def router(host: Callable[[], Host]) -> APIRouter:
     @routes.post("/translate", response_model=TranslateOut, responses=FAILURES, openapi_extra=_body(TranslateIn))
     async def translate(request: Request) -> JSONResponse:
         """`q` (text or texts), `source` (a code or "auto"), `target`, `alternatives`?"""
-        return await _told(request, lambda body: _translate(host().engine, body))
+        return await _told(request, lambda body: _translate(host(), body))
 
     @routes.post("/detect", response_model=list[DetectedOut], responses=FAILURES, openapi_extra=_body(DetectIn))
     async def detect(request: Request) -> JSONResponse:
         """`q`, one text -> likely languages with confidence 0 to 100."""
-        return await _told(request, lambda body: _detect(host().engine, body))
+        return await _told(request, lambda body: _detect(host(), body))
 
     @routes.get("/languages")
     async def list_languages() -> list[LanguageOut]:
@@ -105,8 +104,8 @@ def name_of(code: str) -> str:
     return Language.get(code).display_name()
 
 
-async def _translate(engine: Engine, body: Body) -> Body:
-    texts, many = _texts(body)
+async def _translate(host: Host, body: Body) -> Body:
+    texts, many = _texts(host, body)
     target, source = body.get("target"), body.get("source")
     if not isinstance(target, str) or not isinstance(source, str) or not_unicode(target + source):
         raise InvalidRow('source and target are needed: language codes, or "auto" for the source')
@@ -119,10 +118,10 @@ async def _translate(engine: Engine, body: Body) -> Body:
     if not 0 <= more < MAX_BEAM:
         raise InvalidRow(f"alternatives is {more}; give 0 to {MAX_BEAM - 1}")
     search = Search(beam=max(4, more + 1), n_best=more + 1) if more else Search()
-    told = await languages.detect(engine, texts) if source == "auto" else []
+    told = await languages.detect(host, texts) if source == "auto" else []
     known = [t if isinstance(t, PolygraftError) else t[0].language for t in told] or [source] * len(texts)
-    rows = languages.route(engine, texts, known, target, search)
-    answers = await answer(engine, rows)
+    rows = languages.route(host.engine, texts, known, target, search)
+    answers = await answer(host, rows)
     for one in answers:
         if isinstance(one, PolygraftError):
             raise one
@@ -136,9 +135,9 @@ async def _translate(engine: Engine, body: Body) -> Body:
     return found
 
 
-async def _detect(engine: Engine, body: Body) -> list[Body]:
-    texts, _ = _texts(body)
-    (likely,) = await languages.detect(engine, texts[:1])
+async def _detect(host: Host, body: Body) -> list[Body]:
+    texts, _ = _texts(host, body)
+    (likely,) = await languages.detect(host, texts[:1])
     if isinstance(likely, PolygraftError):
         raise likely
     return [_shown(d) for d in likely]
@@ -148,10 +147,10 @@ def _shown(one: languages.Detected) -> Body:
     return {"language": one.language, "confidence": round(100 * one.confidence, 1)}
 
 
-def _texts(body: Body) -> tuple[list[str], bool]:
+def _texts(host: Host, body: Body) -> tuple[list[str], bool]:
     q = body.get("q")
     texts: list[Any] = q if isinstance(q, list) else [q]
-    check_count(len(texts))
+    check_count(host, len(texts))
     problem = next((p for p in map(languages.problem_of, texts) if p), None)
     if problem or not texts:
         raise problem or InvalidRow("q is empty; send a text, or a list of texts")

@@ -22,8 +22,8 @@ SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
 )  # fmt: skip
 IN_PROGRESS = Gauge("polygraft_requests_in_progress", "Requests being answered")
-WAITING = Gauge("polygraft_queue_waiting", "Units of work that wait in the queue")
-CAPACITY = Gauge("polygraft_queue_capacity", "Units of work that may wait in the queue")
+WAITING = Gauge("polygraft_queue_units", "Units of work under way: waiting or being computed")
+CAPACITY = Gauge("polygraft_queue_capacity", "Units of work that may be under way before requests are refused")
 
 
 class RequestMetrics:

@@ -177,7 +177,7 @@ class AdapterOut(BaseModel):
     languages: list[str]
     labels: list[str]
     heads: dict[str, list[str]] = Field({}, description="labels of its further heads, by task")
-    directions: list[tuple[str, str]] = Field([], description="translation: from, to")
+    directions: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field([], description="translation: from, to")
     parent: str | None
     stack: list[str] = Field([], description="what it was trained on top of, and lies on unless the request says otherwise")
     description: str

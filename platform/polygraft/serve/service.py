@@ -24,6 +24,7 @@ os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 
 from polygraft.serve.api import RESIDENT, create_app
 from polygraft.serve.host import Host
+from polygraft.serve.metrics import CAPACITY, WAITING
 
 log = logging.getLogger(__name__)
 _hosts: list[Host] = []
@@ -83,6 +84,8 @@ class Polygraft:
             process.give_up(f"the engine could not be started: {type(error).__name__}: {' '.join(str(error).split())}")
         _hosts[:] = [self.host]
         RESIDENT.set(len(self.host.engine.manifests()))
+        WAITING.set_function(lambda: self.host.engine.admission.under_way)
+        CAPACITY.set(self.host.settings.queue)
         for name, refused in self.host.refused.items():
             log.error("adapter %s is not served: %s", name, refused)
 

@@ -13,10 +13,9 @@ from pydantic import ConfigDict, Field
 from starlette.types import Receive, Scope, Send
 
 from polygraft.errors import InvalidRow, PolygraftError
-from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
 from polygraft.serve import languages
-from polygraft.serve.answers import TIMEOUT, Submission, answer, check_count, count, result, results
+from polygraft.serve.answers import Submission, answer, check_count, count, results
 from polygraft.serve.host import Host
 from polygraft.serve.schemas import ClassifyResponse, Name, SearchIn, UncheckedText, row_out
 
@@ -56,17 +55,16 @@ def router(host: Callable[[], Host]) -> APIRouter:
         if len(given) != 1:
             raise InvalidRow(f"send exactly one of text or texts (got {', '.join(given) or 'none'})")
         texts: list[Any] = [request.text] if request.texts is None else request.texts
-        check_count(len(texts))
+        check_count(host(), len(texts))
         if request.stream and request.texts is not None:
             raise InvalidRow("a stream is for one text; send text, or leave stream out")
-        engine = host().engine
-        known = [request.source] * len(texts) if request.adapter else await languages.sources(engine, texts, request.source)
-        rows = languages.route(engine, texts, known, request.target, request.search(), request.adapter)
+        known = [request.source] * len(texts) if request.adapter else await languages.sources(host(), texts, request.source)
+        rows = languages.route(host().engine, texts, known, request.target, request.search(), request.adapter)
         if request.texts is None and isinstance(rows[0], PolygraftError):
             raise rows[0]
         if request.stream and isinstance(rows[0], Row):
-            return await EventStream.begin(engine, rows[0])
-        answers = await answer(engine, rows)
+            return await EventStream.begin(host(), rows[0])
+        answers = await answer(host(), rows)
         if request.texts is None and isinstance(answers[0], PolygraftError):
             raise answers[0]
         return ClassifyResponse(results=results(rows, answers))
@@ -83,10 +81,10 @@ class EventStream(StreamingResponse):
         self._submission, self._grown, self._newest = submission, grown, ""
 
     @classmethod
-    async def begin(cls, engine: Engine, row: Row) -> EventStream:
+    async def begin(cls, host: Host, row: Row) -> EventStream:
         """Queue the row. Raises `Overloaded`."""
         loop, grown = asyncio.get_running_loop(), asyncio.Event()
-        stream = cls(Submission(engine, [row]), grown)
+        stream = cls(Submission(host, [row]), grown)
 
         def heard(text: str) -> None:
             stream._newest = text
@@ -105,7 +103,7 @@ class EventStream(StreamingResponse):
     async def _events(self) -> AsyncIterator[str]:
         (row,), (future,) = self._submission.rows, self._submission.futures
         loop = asyncio.get_running_loop()
-        until = loop.time() + TIMEOUT
+        until = loop.time() + self._submission.timeout
         try:
             while not future.done():
                 await asyncio.wait_for(self._grown.wait(), until - loop.time())
@@ -114,7 +112,7 @@ class EventStream(StreamingResponse):
                     yield _event("progress", {"text": self._newest})
         except TimeoutError:
             future.cancel()
-        found = result(future)
+        found = self._submission.result(future)
         count([found])
         said = row_out(found, row.adapter)
         yield _event("error" if said.error else "result", said.model_dump(exclude_none=True))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,9 +15,10 @@ import numpy as np
 import peft
 import torch
 
-from polygraft.adapter import HASHED, LAYOUT, Golden, Manifest, load_adapter, load_manifest, publish, sha256
+from polygraft.adapter import HASHED, LAYOUT, Golden, Manifest, load_adapter, load_manifest, sha256
 from polygraft.backbone import encoder_part, fingerprint, load_backbone
 from polygraft.errors import AdapterError
+from polygraft.publishing import publish, staging
 from polygraft.tasks.classification import Head
 from polygraft.text import load_encoder
 from polygraft.training.golden import rounded
@@ -46,21 +46,20 @@ def combine(
     model.add_weighted_adapter(names, weights, OWN, **options)
     model.set_adapter(OWN)
     output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output, prefix=".staging-") as made:
-        staging = Path(made)
-        save_lora(model, staging)
-        shutil.copyfile(task / LAYOUT.head, staging / LAYOUT.head)
-        manifest = _manifest(model.eval(), found[0].head, output.name, task, plus, minus, backbone, staging)
-        (staging / LAYOUT.manifest).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        (staging / LAYOUT.card).write_text(f"# {manifest.name}\n\n{manifest.description}\n", encoding="utf-8")
-        load_adapter(staging, backbone=manifest.backbone)
-        publish(staging, output)
+    with staging(output) as made:
+        save_lora(model, made)
+        shutil.copyfile(task / LAYOUT.head, made / LAYOUT.head)
+        manifest = _manifest(model.eval(), found[0].head, output.name, task, plus, minus, backbone, made)
+        (made / LAYOUT.manifest).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        (made / LAYOUT.card).write_text(f"# {manifest.name}\n\n{manifest.description}\n", encoding="utf-8")
+        load_adapter(made, backbone=manifest.backbone)
+        publish(made, output)
     return manifest
 
 
 def _manifest(
     model: peft.PeftModel, head: Head, name: str, task: Path, plus: Sequence[Path], minus: Sequence[Path], backbone: Path,
-    staging: Path,
+    made: Path,
 ) -> Manifest:  # fmt: skip
     first, added, taken = load_manifest(task), [load_manifest(f) for f in plus], [load_manifest(f) for f in minus]
     terms = " ".join([first.named, *(f"+ {m.named}" for m in added), *(f"- {m.named}" for m in taken)])
@@ -70,7 +69,7 @@ def _manifest(
         heads=first.heads, description=f"Task arithmetic, not trained and not scored: {terms}.", parent=first.named,
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
         data=[source for m in (first, *added, *taken) for source in m.data], metrics={},
-        golden=_goldens(model, head, backbone, [g.text for g in first.golden]), files={n: sha256(staging / n) for n in HASHED},
+        golden=_goldens(model, head, backbone, [g.text for g in first.golden]), files={n: sha256(made / n) for n in HASHED},
     )  # fmt: skip
 
 

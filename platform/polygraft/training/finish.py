@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any
 import torch
 import transformers
 
-from polygraft.adapter import LAYOUT, Manifest, load_adapter, publish
+from polygraft.adapter import LAYOUT, Manifest, load_adapter
+from polygraft.publishing import publish, staging
 
 
 def made_with(started: float) -> dict[str, Any]:
@@ -29,15 +29,12 @@ def finish(
 ) -> Manifest:  # fmt: skip
     """`save` writes the weights into a folder, `describe` gives the manifest of what lies there, `write_card` the card. Returns
     the manifest. Raises `AdapterError` when the result cannot be loaded; `output` has not changed then."""
-    with tempfile.TemporaryDirectory(dir=output, prefix=".staging-") as name:
-        staging = Path(name)
-        save(staging)
-        shutil.copyfile(recipe, staging / LAYOUT.recipe)
-        manifest = describe(staging)
-        (staging / LAYOUT.manifest).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        write_card(manifest, staging / LAYOUT.card)
-        for file in staging.iterdir():
-            file.chmod(0o644)
-        load_adapter(staging, backbone=manifest.backbone)
-        publish(staging, output)
+    with staging(output) as made:
+        save(made)
+        shutil.copyfile(recipe, made / LAYOUT.recipe)
+        manifest = describe(made)
+        (made / LAYOUT.manifest).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        write_card(manifest, made / LAYOUT.card)
+        load_adapter(made, backbone=manifest.backbone)
+        publish(made, output)
     return manifest
