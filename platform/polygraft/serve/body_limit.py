@@ -21,13 +21,13 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        largest = self.by_path.get(scope["path"]) or self.largest()
         declared = Headers(scope=scope).get("content-length", "0")
         size = int(declared) if declared.isdecimal() else 0
         read = 0
 
         async def receive_within() -> Message:
             nonlocal read
+            largest = self.by_path.get(scope["path"]) or self.largest()
             message: Message = {"type": "http.request"} if size > largest else await receive()
             read += len(message.get("body", b""))
             if max(size, read) > largest:

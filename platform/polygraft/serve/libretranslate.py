@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from langcodes import Language
 from pydantic import BaseModel, Field
-from starlette.formparsers import MultiPartException
+from starlette.exceptions import HTTPException
 
 from polygraft.errors import InvalidRow, PolygraftError
 from polygraft.runtime.rows import Translated
@@ -167,6 +167,8 @@ async def _told(request: Request, work: Callable[[Body], Awaitable[Any]]) -> JSO
     except PolygraftError as error:
         status = 400 if error.status == 422 else error.status
         return SafeJSONResponse({"error": str(error)}, status, headers_of(error))
+    except HTTPException as error:  # a body that is too large, or a broken form
+        return SafeJSONResponse({"error": str(error.detail)}, error.status_code)
 
 
 async def _read(request: Request) -> Any:
@@ -175,5 +177,5 @@ async def _read(request: Request) -> Any:
         if "json" in request.headers.get("content-type", ""):
             return json.loads(await request.body())
         return dict(await request.form())
-    except (ValueError, RecursionError, MultiPartException):
+    except (ValueError, RecursionError):
         raise InvalidRow("the body is not valid JSON; send one JSON object, or a form") from None
