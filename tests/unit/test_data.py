@@ -52,6 +52,20 @@ def test_text_files_with_one_label_each(folder: Path) -> None:
         load_splits(recipe(train=[{"file": "nowhere.txt", "label": "en"}, *train]), folder)
 
 
+def test_fields_stand_beside_their_own_row_when_text_with_one_label_comes_before_a_table(folder: Path) -> None:
+    """Issue 15, defect 9: `others` left such text out, so that the fields of a table moved up to the rows before it."""
+    (folder / "ham.txt").write_text("call mum\nsee the train\n")
+    table = [{"text": t, "label": y, "app": f"app {i}"} for i, (t, y) in enumerate(TRAIN)]
+    (folder / "table.jsonl").write_text("".join(json.dumps(row) + "\n" for row in table))
+    splits = load_splits(recipe(train=[{"file": "ham.txt", "label": "ham"}, "table.jsonl"]), folder)
+    fields = [{"file": "table.jsonl", "app": f"app {i}"} for i in range(len(TRAIN))]
+    assert list(zip(splits.train.texts[2:], splits.train.others[2:], strict=True)) == [
+        (text, field) for (text, _), field in zip(TRAIN, fields, strict=True)
+    ]
+    assert splits.train.others[:2] == [{}, {}]
+    assert splits.train.without({0, 2}).others == [{}, *fields[1:]]
+
+
 def test_splits_labels_and_hashes(folder: Path) -> None:
     splits = load_splits(recipe(), folder)
     assert (len(splits.train), len(splits.dev), splits.test) == (4, 2, None)
