@@ -18,6 +18,7 @@ import numpy as np
 
 from polygraft.errors import DataError, RecipeError
 from polygraft.leaks import Leak, leaked_texts, settle
+from polygraft.lines import split_lines
 from polygraft.recipe import DataRecipe, LabelledText, One, Recipe, TextFile, expand, load_recipe
 from polygraft.shortcuts import given_away
 
@@ -95,14 +96,15 @@ def read_lines(source: str, folder: Path) -> list[str]:
     variable."""
     with fsspec.open(expand(source, folder), "rb", compression="infer") as file:
         text: bytes = file.read()
-    return text.decode("utf-8").split("\n")
+    return split_lines(text.decode("utf-8"))
 
 
 def unreadable(source: str, error: Exception) -> str:
     """What to tell when reading `source` raised `error`: a `KeyError` is an unset variable in its path."""
     if isinstance(error, KeyError):
         return f"{source} needs the environment variable {error}; set it to the data's folder"
-    return f"{source} cannot be read: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"
+    first_line = str(error).strip().split("\n")[0]
+    return f"{source} cannot be read: {first_line or type(error).__name__}"
 
 
 def thinned(rows: Sequence[Any], most: int | None) -> list[Any]:

@@ -8,6 +8,7 @@ import pytest
 
 from polygraft.data import Split, check_parent, load_splits, read_source, read_split
 from polygraft.errors import DataError
+from polygraft.lines import split_lines
 from polygraft.recipe import Recipe
 
 TRAIN = [("win cash 55", "spam"), ("see you", "ham"), ("free prize", "spam"), ("dinner tonight", "ham")]
@@ -86,6 +87,24 @@ def test_every_format_reads_alike(tmp_path: Path, suffix: str) -> None:
     else:
         frame.to_csv(file, index=False, sep="\t" if suffix == ".tsv" else ",")
     assert [(r["text"], r["label"]) for r in read_source(str(file))] == TRAIN
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".jsonl.gz"])
+def test_a_text_may_hold_what_str_splitlines_cuts_at(tmp_path: Path, suffix: str) -> None:
+    rows = [{"text": f"win{mark}cash", "label": "spam"} for mark in "\u2028\u2029\x85\x0b\x0c\x1c\x1e"]
+    file = tmp_path / f"train{suffix}"
+    if ".jsonl" in suffix:
+        with gzip.open(file, "wt", encoding="utf-8") if suffix.endswith(".gz") else file.open("w", encoding="utf-8") as out:
+            out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    else:
+        pandas.DataFrame(rows).to_csv(file, index=False, sep="\t" if suffix == ".tsv" else ",")
+    assert read_source(str(file)) == rows
+
+
+@pytest.mark.parametrize(("text", "lines"), [("", []), ("a", ["a"]), ("a\n", ["a"]), ("\na\n\n", ["", "a", ""])])
+def test_lines(text: str, lines: list[str]) -> None:
+    assert split_lines(text) == lines
+    assert split_lines("a\u2028b\x85c\r\nd") == ["a\u2028b\x85c\r", "d"]
 
 
 def test_missing_label_column_names_the_columns_there_are(folder: Path) -> None:
