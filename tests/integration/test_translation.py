@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import peft
 import pytest
 import yaml
+from rich.console import Console
+from safetensors.numpy import load_file, save_file
 
 from polygraft.adapter import LAYOUT, load_adapter, load_manifest
 from polygraft.backbone import BackboneFiles, fingerprint, load_seq2seq
@@ -19,6 +23,7 @@ from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row, Translated
 from polygraft.runtime.search import Search
 from polygraft.text import load_encoder
+from polygraft.training.translation import train as training
 from polygraft.training.translation.greedy import translate
 from polygraft.training.translation.job import TranslationJob, prepare
 from polygraft.training.translation.train import train
@@ -111,6 +116,39 @@ def test_a_child_starts_from_its_parent_and_every_rung_is_scored(parent: Path, w
     judged = [line for line in table.splitlines() if "| en to yo | dev (" in line and not line.endswith("| – |")]
     assert len(judged) == 1
     assert judged[0].endswith(f": {found['gain_from_parent']['verdict']} |")
+
+
+def test_a_run_from_another_parent_or_of_other_text_has_another_key(
+    parent: Path, writing_backbone: Path, tmp_path: Path, edit_manifest: Callable[..., None]
+) -> None:
+    """Issue 15, defect 10: checkpoints and back-translations of an older parent, or of other text, were used again."""
+    older = Path(shutil.copytree(parent, tmp_path / "en-yo"))
+    file = recipe(tmp_path / "child", parent="en-yo", back_translation={"file": "mono.txt", "language": "yo"})
+    text = file.parent / "mono.txt"
+    text.write_text("Ọjọ́ dára\nwin mum\n", encoding="utf-8")
+    keys = [ready(file, writing_backbone).key for _ in range(2)]
+    text.write_text("Ọjọ́ dára\nwin you\n", encoding="utf-8")
+    keys.append(ready(file, writing_backbone).key)
+    save_file({name: value + 1 for name, value in load_file(older / LAYOUT.weights).items()}, older / LAYOUT.weights)
+    edit_manifest(older)
+    keys.append(ready(file, writing_backbone).key)
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+
+
+def test_a_killed_run_keeps_its_back_translations(
+    writing_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And text that a line reader would cut: a carriage return made one translation two, so that no run could go on."""
+    file = recipe(tmp_path / "killed", back_translation={"file": "mono.txt", "language": "yo"})
+    (file.parent / "mono.txt").write_text("Ọjọ́ dára\nwin mum\n", encoding="utf-8")
+    job, say = ready(file, writing_backbone), Console(quiet=True)
+    monkeypatch.setattr(training, "translate", lambda *_: ["good\rday\n", "win\u2028mum"])
+    first = training._with_back_translations(job, tmp_path, say)
+    monkeypatch.delattr(training, "translate")
+    again = training._with_back_translations(job, tmp_path, say)
+    assert first.pairs.train == again.pairs.train
+    assert [(p.source, p.target) for p in again.pairs.train[-2:]] == [("good\rday ", "Ọjọ́ dára"), ("win\u2028mum", "win mum")]
 
 
 def test_bad_recipes_and_data_are_refused_before_training(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +15,14 @@ from polygraft.recipe import TranslationRecipe
 from polygraft.text import TextEncoder, load_encoder
 from polygraft.training import model
 from polygraft.training.job import check_lora, decoder_graph_sites, find_adapter, graph_sites
-from polygraft.training.translation.pairs import Pair, PairSplits, load_pairs
+from polygraft.training.key import run_key
+from polygraft.training.translation.pairs import Pair, PairSplits, load_pairs, read_monolingual
 
 
 @dataclass(frozen=True)
 class TranslationJob:
-    """What `--check` builds and `train` runs. `sites`: every site that LoRA may sit on, by name in the whole model."""
+    """What `--check` builds and `train` runs. `sites`: every site that LoRA may sit on, by name in the whole model;
+    `monolingual`: the text to translate back, empty where the recipe asks for none."""
 
     recipe: TranslationRecipe
     file: Path
@@ -29,12 +30,14 @@ class TranslationJob:
     sites: list[str]
     pairs: PairSplits
     parent: Path | None
+    monolingual: list[str]
 
     @property
     def key(self) -> str:
-        """Hash of recipe, data and backbone: checkpoints of one key belong to one training run."""
-        parts = [self.recipe.model_dump_json(), *(s["sha256"] for s in self.pairs.sources), fingerprint(self.backbone)]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+        """Hash of recipe, backbone, parent, pairs and the text to translate back."""
+        pairs = [pair for part in (self.pairs.train, self.pairs.dev, self.pairs.test) for pair in (*part, None)]
+        rows = [[pair.source, pair.target, *pair.languages] if pair else [] for pair in pairs]
+        return run_key(self.recipe, self.backbone, [self.parent] if self.parent else [], [*rows, self.monolingual])
 
     @cached_property
     def texts(self) -> tuple[TextEncoder, Pieces]:
@@ -69,4 +72,5 @@ def prepare(recipe: TranslationRecipe, file: Path, backbone: Path, *, allow_leak
             raise RecipeError(str(file), [f"parent: {recipe.parent!r} does not translate"])
         check_lora(recipe, file, parent, sites)
     model.pick_sites(recipe.lora, sites)
-    return TranslationJob(recipe, file, backbone, sites, load_pairs(recipe, folder, allow_leak=allow_leak), parent)
+    pairs, monolingual = load_pairs(recipe, folder, allow_leak=allow_leak), read_monolingual(recipe, folder)
+    return TranslationJob(recipe, file, backbone, sites, pairs, parent, monolingual)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import datetime
+import json
 import shutil
 import time
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from polygraft.adapter import LAYOUT, GoldenText, Manifest, load_manifest, sha256
 from polygraft.backbone import fingerprint, load_seq2seq
-from polygraft.data import read_lines, thinned
+from polygraft.data import thinned
 from polygraft.training.finish import finish, made_with
 from polygraft.training.model import save_lora
 from polygraft.training.progress import RichProgress
@@ -143,14 +144,16 @@ def _with_back_translations(job: TranslationJob, work: Path, say: Console) -> Tr
     there = next((d for d in job.recipe.directions if d[0] == wanted.language), None)
     if there is None:
         raise ValueError(f"back_translation.language {wanted.language!r} is not among the recipe's")
-    lines = thinned([x.strip() for x in read_lines(wanted.file, job.file.resolve().parent) if x.strip()], wanted.lines)
-    file = work / "back-translations.txt"
+    lines = job.monolingual
+    file = work / "back-translations.json"
     if not file.exists():
         say.print(f"back-translating {len(lines)} lines of {wanted.language} to {there[1]}")
         translator = model.build(job.recipe, job.backbone, job.sites, job.parent)
         written = translate(translator.inner.eval(), *job.texts, lines, there[1])
-        file.write_text("\n".join(w.replace("\n", " ") for w in written), encoding="utf-8")
-    made = file.read_text(encoding="utf-8").split("\n")
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps([w.replace("\n", " ") for w in written]), encoding="utf-8")
+        partial.replace(file)
+    made = json.loads(file.read_text(encoding="utf-8"))
     pairs = [Pair(m, line, (there[1], there[0]), wanted.weight) for m, line in zip(made, lines, strict=True) if m.strip()]
     return replace(job, pairs=replace(job.pairs, train=[*job.pairs.train, *pairs]))
 
