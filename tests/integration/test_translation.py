@@ -11,9 +11,11 @@ import pytest
 import yaml
 from rich.console import Console
 from safetensors.numpy import load_file, save_file
+from typer.testing import CliRunner
 
 from polygraft.adapter import LAYOUT, load_adapter, load_manifest
 from polygraft.backbone import BackboneFiles, fingerprint, load_seq2seq
+from polygraft.cli import app
 from polygraft.errors import DataError, GoldenMismatch, RecipeError, WrongBackbone
 from polygraft.library import Library
 from polygraft.pieces import Pieces
@@ -173,6 +175,48 @@ def test_bad_recipes_and_data_are_refused_before_training(
         load_recipe(recipe(tmp_path / "odd", languages=["en", "haw"]))
     with pytest.raises(WrongBackbone):
         load_adapter(parent, backbone=fingerprint(backbone))
+
+
+def test_what_back_translation_lacks_is_told_by_check(writing_backbone: Path, tmp_path: Path) -> None:
+    """Issue 15: a language the recipe does not translate from was a bare ValueError in the middle of a run, and a file that is
+    not there was not missed before."""
+    check = ["--check", "--backbone", str(writing_backbone)]
+    text = {"file": "mono.txt", "language": "yo"}
+    for name, changes, says in (
+        (
+            "odd",
+            {"back_translation": text | {"language": "haw"}},
+            "back_translation.language: this recipe does not translate from",
+        ),
+        (
+            "one-way",
+            {"back_translation": text, "both_ways": False},
+            "from 'yo', only from en; give one of those, or set both_ways",
+        ),
+        ("lost", {"back_translation": text}, "back_translation: mono.txt cannot be read"),
+    ):
+        told = CliRunner().invoke(app, ["train", str(recipe(tmp_path / name, **changes)), *check])
+        assert (told.exit_code, told.exception.__class__) == (1, SystemExit), name
+        assert says in " ".join(told.output.split())
+    empty = recipe(tmp_path / "empty", back_translation=text)
+    (empty.parent / "mono.txt").write_text("\n \n")
+    with pytest.raises(DataError, match=r"mono\.txt has no text"):
+        ready(empty, writing_backbone)
+    (empty.parent / "mono.txt").write_text("Ọjọ́ dára\n")
+    assert ready(empty, writing_backbone).monolingual == ["Ọjọ́ dára"]
+
+
+@pytest.mark.parametrize(("both_ways", "unknown"), [(True, "fr, zu"), (False, "zu")])
+def test_training_pairs_of_a_language_without_a_tag_are_told_by_check(
+    writing_backbone: Path, tmp_path: Path, both_ways: bool, unknown: str
+) -> None:
+    """Issue 15: pairs (a parent's, say) of a language the decoder has no tag for were a bare KeyError in the middle of a run.
+    Without `both_ways` their source is only read."""
+    pairs = [{"source": a, "target": b, "file": "train.tsv"} for a, b in (("en", "yo"), ("fr", "en"), ("en", "zu"))]
+    dev = [{"source": "en", "target": "yo", "file": "dev.tsv"}]
+    file = recipe(tmp_path / "mixed", data={"train": pairs, "dev": dev}, both_ways=both_ways)
+    with pytest.raises(RecipeError, match=rf"data\.train: the backbone's decoder has no tag for {unknown}; it has en, haw, yo"):
+        ready(file, writing_backbone)
 
 
 def test_an_adapter_whose_decoder_part_is_not_applied_is_refused(

@@ -52,18 +52,30 @@ class TranslationJob:
         return {d: thinned([p for p in every if p.languages == d], most) for d in self.recipe.directions}
 
 
+def _languages_without_a_tag(recipe: TranslationRecipe, known: list[str]) -> list[str]:
+    """A problem for each part of the recipe with a language that the decoder, which has tags for those `known`, cannot write.
+
+    The training pairs may be of more languages than the adapter. Their target is written, and with `both_ways` their source.
+    """
+    written = {one.target for one in recipe.data.train}
+    if recipe.both_ways:
+        written |= {one.source for one in recipe.data.train}
+    used = {"languages": set(recipe.languages), "data.train": written - set(recipe.languages)}
+    return [
+        f"{field}: the backbone's decoder has no tag for {', '.join(sorted(unknown))}; it has {', '.join(known)}"
+        for field, languages in used.items()
+        if (unknown := languages - set(known))
+    ]
+
+
 def prepare(recipe: TranslationRecipe, file: Path, backbone: Path, *, allow_leak: str | None = None) -> TranslationJob:
     """Check everything that can be checked without training. Raises `RecipeError`, `DataError`, `BackboneError` or
     `AdapterError`."""
     folder = file.resolve().parent
     files = BackboneFiles(backbone)
     files.require(files.decoder_tokenizer)
-    known = Pieces(files.decoder_tokenizer).languages
-    unknown = sorted({language for direction in recipe.directions for language in direction} - set(known))
-    if unknown:
-        raise RecipeError(
-            str(file), [f"languages: the backbone's decoder has no tag for {', '.join(unknown)}; it has {', '.join(known)}"]
-        )
+    if problems := _languages_without_a_tag(recipe, Pieces(files.decoder_tokenizer).languages):
+        raise RecipeError(str(file), problems)
     sites = [*(f"encoder.{name}" for name in graph_sites(backbone)), *decoder_graph_sites(backbone)]
     parent = None
     if recipe.parent:

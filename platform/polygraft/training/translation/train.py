@@ -138,13 +138,9 @@ class _Samples(TrainerCallback):  # type: ignore[misc]
 
 def _with_back_translations(job: TranslationJob, work: Path, say: Console) -> TranslationJob:
     """The job with pairs made from target-language text, by the model the training starts from; kept in `work`."""
-    wanted = job.recipe.back_translation
-    if wanted is None:
+    wanted, there, lines = job.recipe.back_translation, job.recipe.back_direction, job.monolingual
+    if wanted is None or there is None:
         return job
-    there = next((d for d in job.recipe.directions if d[0] == wanted.language), None)
-    if there is None:
-        raise ValueError(f"back_translation.language {wanted.language!r} is not among the recipe's")
-    lines = job.monolingual
     file = work / "back-translations.json"
     if not file.exists():
         say.print(f"back-translating {len(lines)} lines of {wanted.language} to {there[1]}")
