@@ -1,6 +1,6 @@
 """The adapter recipes: the YAML file that says how an adapter is made.
 
-Fields are documented where they are declared (`polygraft recipe --schema` prints them). A bad recipe reports every
+Fields are documented where they are declared (`polygraft recipe` prints them). A bad recipe reports every
 problem at once, each with its path. Does not read data or touch the backbone.
 """
 
