@@ -1,4 +1,4 @@
-"""Commands and options that the documentation names are there."""
+"""What the documentation names is there: commands, options, and what is bundled."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 import typer
 
+from polygraft.backbone import BUNDLED, BackboneFiles
 from polygraft.cli import app
+from polygraft.library import Library
 
 SPANS = re.compile(r"`polygraft ([^`]*)`|^\s*(?:\$ )?polygraft ([^\n]*)$", re.MULTILINE)
 COMMANDS = typer.main.get_command(app)
@@ -52,6 +54,17 @@ def test_every_documented_command_and_option_is_there(root: Path) -> None:
     assert len(lines) > 20, "the documentation's commands are not found: the test is void"
     problems = {f"{file}: polygraft {line}": said for line, file in lines.items() if (said := problem_of(line))}
     assert not problems
+
+
+def test_the_changelog_says_what_is_bundled(root: Path) -> None:
+    """Issue 15: it said that the bundled backbone had no decoder, and named 5 of 21 adapters."""
+    entries = " ".join((root / "CHANGELOG.md").read_text(encoding="utf-8").split()).split(" - ")
+    (decoder,) = (entry for entry in entries if "a decoder with its own lossless vocabulary" in entry)
+    has_one = BackboneFiles(BUNDLED).decoder_tokenizer.is_file()
+    assert decoder.endswith("The bundled backbone has one." if has_one else "The bundled backbone does not have it yet.")
+    (bundled,) = (entry for entry in entries if entry.startswith("Bundled:"))
+    named = set(re.findall(r"[a-z][a-z-]+", bundled))
+    assert set(Library(root / "adapters").names()) <= named
 
 
 @pytest.mark.parametrize(
