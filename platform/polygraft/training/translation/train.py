@@ -10,7 +10,7 @@ import datetime
 import json
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from polygraft.training.translation.card import write_card
 from polygraft.training.translation.greedy import translate
 from polygraft.training.translation.job import TranslationJob
 from polygraft.training.translation.pairs import Pair
+from polygraft.training.translation.run import Run
 
 GOLDENS, SHOWN, NOISE = 6, 2, 0.03
 FILES = (LAYOUT.peft_config, LAYOUT.weights)
@@ -68,13 +69,6 @@ def train(job: TranslationJob, output: Path, *, full_ladder: bool = False, say: 
     )  # fmt: skip
     shutil.rmtree(work.parent)
     return manifest
-
-
-@dataclass(frozen=True)
-class Run:
-    seed: int
-    translator: model.Translator
-    dev_loss: float
 
 
 def _run(job: TranslationJob, seed: int, work: Path, start: str, say: Console) -> Run:
