@@ -127,6 +127,13 @@ def test_it_reads_better_than_the_bare_backbone_and_is_peft(shelf: Path, writing
     assert load_manifest(shelf / "spam-yo").stack == [load_manifest(shelf / "lang-yo").named]
 
 
+def test_no_file_names_a_place_on_this_machine(shelf: Path, machine_paths: Callable[[bytes], set[str]]) -> None:
+    """Issue 15: `adapter_config.json` did."""
+    files = [folder / name for folder in shelf.iterdir() for name in LAYOUT.names() if (folder / name).is_file()]
+    assert len(files) == 5 + 5 + 6
+    assert {str(file): found for file in files if (found := machine_paths(file.read_bytes()))} == {}
+
+
 @pytest.mark.parametrize(
     ("stack", "language", "weight"),
     [

@@ -75,7 +75,9 @@ def engine(writing_backbone: Path, parent: Path) -> Engine:
     return engine
 
 
-def test_an_adapter_that_writes_is_a_peft_folder_with_figures_and_goldens(parent: Path, writing_backbone: Path) -> None:
+def test_an_adapter_that_writes_is_a_peft_folder_with_figures_and_goldens(
+    parent: Path, writing_backbone: Path, machine_paths: Callable[[bytes], set[str]]
+) -> None:
     adapter = load_adapter(parent, backbone=fingerprint(writing_backbone))
     assert adapter.head is None
     assert adapter.manifest.directions == [("en", "yo"), ("yo", "en")]
@@ -87,6 +89,8 @@ def test_an_adapter_that_writes_is_a_peft_folder_with_figures_and_goldens(parent
     card = (parent / LAYOUT.card).read_text()
     assert "nw:2" in card
     assert "the source, copied" in card
+    paths = {name: machine_paths((parent / name).read_bytes()) for name in LAYOUT.names() if (parent / name).is_file()}
+    assert not any(paths.values()), paths
 
 
 def test_the_engine_writes_what_pytorch_writes(engine: Engine, parent: Path, writing_backbone: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import typer
 
+from polygraft.adapter import LAYOUT, load_manifest
 from polygraft.backbone import BUNDLED, BackboneFiles
 from polygraft.cli import app
 from polygraft.library import Library
@@ -65,6 +66,21 @@ def test_the_changelog_says_what_is_bundled(root: Path) -> None:
     (bundled,) = (entry for entry in entries if entry.startswith("Bundled:"))
     named = set(re.findall(r"[a-z][a-z-]+", bundled))
     assert set(Library(root / "adapters").names()) <= named
+
+
+def test_bundled_adapters_cards_and_examples_name_versions_that_are_there(root: Path) -> None:
+    library = Library(root / "adapters")
+    manifests = {name: load_manifest(library.folder(name)) for name in library.names()}
+    there = {manifest.named for manifest in manifests.values()}
+    for name, manifest in manifests.items():
+        assert {*([manifest.parent] if manifest.parent else []), *manifest.stack} <= there, name
+        card = (library.folder(name) / LAYOUT.card).read_text(encoding="utf-8")
+        assert f"version `{manifest.version}`" in card
+        assert set(re.findall(r"[a-z][a-z-]*@[0-9a-f]{12}", card)) <= there, name
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    examples = re.findall(r'"adapter": "([a-z-]+)", "version": "([0-9a-f]{12})"', readme)
+    assert examples, "the example is not found: the test is void"
+    assert {f"{name}@{version}" for name, version in examples} <= there
 
 
 @pytest.mark.parametrize(

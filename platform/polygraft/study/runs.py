@@ -156,7 +156,7 @@ class _Bench:
         folder = self.work / name
         if not (folder / "done").exists():
             folder.mkdir(parents=True, exist_ok=True)
-            model.save(self._train(self._job(self.source), seed, None, under).classifier, folder)
+            model.save(self._train(self._job(self.source), seed, None, under).classifier, folder, self.backbone)
             (folder / "done").touch()
         return folder
 

@@ -48,7 +48,7 @@ def combine(
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output, prefix=".staging-") as made:
         staging = Path(made)
-        save_lora(model, staging)
+        save_lora(model, staging, backbone)
         shutil.copyfile(task / LAYOUT.head, staging / LAYOUT.head)
         manifest = _manifest(model.eval(), found[0].head, output.name, task, plus, minus, backbone, staging)
         (staging / LAYOUT.manifest).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -64,7 +64,7 @@ def train(job: TranslationJob, output: Path, *, full_ladder: bool = False, say: 
     metrics["made_with"] = made_with(started)
     golden = _goldens(job, best)
     manifest = finish(
-        output, job.file, lambda folder: save_lora(best.translator.inner, folder),
+        output, job.file, lambda folder: save_lora(best.translator.inner, folder, job.backbone),
         lambda folder: _manifest(job, folder, metrics, golden), lambda made, file: write_card(made, job.recipe, file),
     )  # fmt: skip
     shutil.rmtree(work.parent)
