@@ -127,7 +127,9 @@ def encoder_part(fingerprint: str) -> str:
 
 
 def _digest(config: dict[str, object], weights: Path, prefix: str, tokenizer: Path) -> str:
-    """Over the tensors whose names start with `prefix`, in order of name, whatever their type."""
+    """Over the tensors whose names start with `prefix`, in order of name, whatever their type; and over the config, without the
+    folder that transformers says it was loaded from."""
+    config = {key: value for key, value in config.items() if key != "_name_or_path"}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     digest.update(tokenizer.read_bytes())
     with weights.open("rb") as file:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from polygraft.backbone import BackboneFiles
+from polygraft.backbone import BackboneFiles, fingerprint
 
 
 def test_no_committed_file_holds_a_path_of_a_machine(root: Path, machine_paths: Callable[[bytes], set[str]]) -> None:
@@ -40,6 +42,25 @@ def test_what_is_taken_for_a_path_of_a_machine(text: str, paths: list[str], mach
         return written.replace("~", "/").replace("\\-", "\\")
 
     assert machine_paths(plain(text).encode()) == set(map(plain, paths))
+
+
+def test_a_backbone_is_the_same_wherever_its_encoder_was_loaded_from(
+    writing_backbone: Path, tmp_path: Path, machine_paths: Callable[[bytes], set[str]]
+) -> None:
+    """Issue 15: the bundled backbone's config held a path too, and the fingerprint counted it."""
+    written = BackboneFiles(writing_backbone).config
+    assert machine_paths(written.read_bytes()) == set(), "pretraining writes none"
+    moved = BackboneFiles(tmp_path / "moved")
+    moved.folder.mkdir()
+    for file in (written, *writing_backbone.glob("*.safetensors"), *writing_backbone.glob("*tokenizer*.json")):
+        shutil.copy(file, moved.folder)
+    config = json.loads(moved.config.read_text(encoding="utf-8"))
+    config["encoder"]["_name_or_path"] = "somewhere/else"
+    moved.config.write_text(json.dumps(config), encoding="utf-8")
+    assert fingerprint(moved.folder) == fingerprint(writing_backbone)
+    config["encoder"]["hidden_act"] = "relu"
+    moved.config.write_text(json.dumps(config), encoding="utf-8")
+    assert fingerprint(moved.folder) != fingerprint(writing_backbone)
 
 
 def test_a_backbone_is_called_by_its_recipe_or_its_folder(tmp_path: Path) -> None:
