@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,6 +66,27 @@ def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(folder))
         yield folder
+
+
+@pytest.fixture(scope="session")
+def machine_paths() -> Callable[[bytes], set[str]]:
+    """Absolute paths of somebody's machine in bytes of any kind: the first two folders of each. Placeholders are none."""
+    starts = [f"/{name}/".encode() for name in ("work", "home", "root", "tmp", "Users", "mnt", "workspace", "var/folders")]
+    starts += [f":{slash}Users{slash}".encode() for slash in ("\\", "\\\\")]
+    whole = re.compile(rb"(?:(?<![\w.}/-])/(?:var/)?\w+/|[A-Za-z]:\\+Users\\+)[\w.-]{2,}")
+    placeholders = {f"/home/{name}" for name in ("you", "user", "me")}
+
+    def find(content: bytes) -> set[str]:
+        found = set[str]()
+        for start in starts:
+            place = content.find(start)
+            while place >= 0:
+                if path := whole.match(content, place - (start[:1] == b":")):
+                    found.add(path[0].decode("ascii"))
+                place = content.find(start, place + 1)
+        return found - placeholders
+
+    return find
 
 
 @pytest.fixture(scope="session")

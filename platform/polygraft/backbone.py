@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
+
 from polygraft.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -38,6 +40,16 @@ class BackboneFiles:
     """Names every file of a backbone folder; nothing else joins these paths."""
 
     folder: Path
+
+    @property
+    def name(self) -> str:
+        """What the backbone is called wherever it may lie: `name` in the recipe it was made by, else its folder's name."""
+        try:
+            recipe = yaml.safe_load((self.folder / "recipe.yaml").read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            recipe = None
+        named = recipe.get("name") if isinstance(recipe, dict) else None
+        return str(named or self.folder.resolve().name)
 
     @property
     def config(self) -> Path:
@@ -115,7 +127,9 @@ def encoder_part(fingerprint: str) -> str:
 
 
 def _digest(config: dict[str, object], weights: Path, prefix: str, tokenizer: Path) -> str:
-    """Over the tensors whose names start with `prefix`, in order of name, whatever their type."""
+    """Over the tensors whose names start with `prefix`, in order of name, whatever their type; and over the config, without the
+    folder that transformers says it was loaded from."""
+    config = {key: value for key, value in config.items() if key != "_name_or_path"}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     digest.update(tokenizer.read_bytes())
     with weights.open("rb") as file:

@@ -11,24 +11,27 @@ from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import fsspec
 import numpy as np
 
 from polygraft.errors import DataError, RecipeError
 from polygraft.leaks import Leak, leaked_texts, settle
+from polygraft.lines import split_lines
 from polygraft.recipe import DataRecipe, LabelledText, One, Recipe, TextFile, expand, load_recipe
 from polygraft.shortcuts import given_away
 
 READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 COMPRESSED = {".gz", ".bz2", ".xz", ".zst"}
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class Split:
     """Texts and their labels, same length; `ids` is empty when the recipe names no id column. `others` are the fields of each
-    row that the recipe does not read, and its file; empty after `without`."""
+    row that the recipe does not read, and the file of its table: none of a row of text with one label, whose file says what
+    its label says. `others` may be empty, else it is as long as the texts."""
 
     texts: list[str]
     labels: list[str]
@@ -39,10 +42,12 @@ class Split:
         return len(self.texts)
 
     def without(self, drop: Container[int]) -> Split:
-        def keep(values: list[str]) -> list[str]:
+        """The rows whose places are not in `drop`, in their order."""
+
+        def keep(values: list[Value]) -> list[Value]:
             return [v for i, v in enumerate(values) if i not in drop]
 
-        return Split(keep(self.texts), keep(self.labels), keep(self.ids))
+        return Split(keep(self.texts), keep(self.labels), keep(self.ids), keep(self.others))
 
     def few(self, shots: int | None, seed: int) -> Split:
         """`shots` rows of every label, drawn with `seed`, in their order; all of a label that has fewer. None: every row."""
@@ -91,14 +96,15 @@ def read_lines(source: str, folder: Path) -> list[str]:
     variable."""
     with fsspec.open(expand(source, folder), "rb", compression="infer") as file:
         text: bytes = file.read()
-    return text.decode("utf-8").split("\n")
+    return split_lines(text.decode("utf-8"))
 
 
 def unreadable(source: str, error: Exception) -> str:
     """What to tell when reading `source` raised `error`: a `KeyError` is an unset variable in its path."""
     if isinstance(error, KeyError):
         return f"{source} needs the environment variable {error}; set it to the data's folder"
-    return f"{source} cannot be read: {str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}"
+    first_line = str(error).strip().split("\n")[0]
+    return f"{source} cannot be read: {first_line or type(error).__name__}"
 
 
 def thinned(rows: Sequence[Any], most: int | None) -> list[Any]:
@@ -218,11 +224,17 @@ def _read_split(
             out.labels.append(str(row[data.label]))
             if data.id:
                 out.ids.append(str(row[data.id]))
-            if isinstance(one, str):
-                out.others.append({"file": shown} | {k: str(v) for k, v in row.items() if k not in wanted})
+            out.others.append(_others(one, row, wanted))
             digest.update(f"{text}\0{row[data.label]}\n".encode())
         seen.append({"split": name, "source": shown, "rows": len(rows), "sha256": digest.hexdigest(), "licence": data.licence})
     return out
+
+
+def _others(one: One, row: dict[str, Any], wanted: Sequence[str]) -> dict[str, str]:
+    """What `Split.others` keeps of a row of the source `one`."""
+    if isinstance(one, LabelledText):
+        return {}
+    return {"file": one} | {name: str(value) for name, value in row.items() if name not in wanted}
 
 
 def _label_problems(labels: list[str], splits: dict[str, Split]) -> list[str]:
@@ -239,7 +251,7 @@ def _label_problems(labels: list[str], splits: dict[str, Split]) -> list[str]:
 
 
 def _shortcuts(train: Split) -> dict[str, float]:
-    shared = set.intersection(*map(set, train.others)) if len(train.others) == len(train) else set[str]()
+    shared = set.intersection(*map(set, train.others)) if train.others else set[str]()
     return given_away(train.texts, train.labels, {name: [row[name] for row in train.others] for name in sorted(shared)})
 
 

@@ -19,6 +19,7 @@ from rich.progress import Progress
 
 from polygraft.adapter import Manifest, load_manifest
 from polygraft.errors import DataError, PolygraftError
+from polygraft.lines import split_lines
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Layer, Row, Translated
 
@@ -68,7 +69,7 @@ def read(source: str) -> list[dict[str, Any]]:
         raise DataError(source, ["no such file; give a JSON Lines file, or - for standard input"])
     text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
     rows, problems = [], []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(split_lines(text), 1):
         if not line.strip():
             continue
         try:

@@ -1,6 +1,6 @@
 """The adapter recipes: the YAML file that says how an adapter is made.
 
-Fields are documented where they are declared (`polygraft recipe --schema` prints them). A bad recipe reports every
+Fields are documented where they are declared (`polygraft recipe` prints them). A bad recipe reports every
 problem at once, each with its path. Does not read data or touch the backbone.
 """
 
@@ -202,7 +202,7 @@ class BackTranslation(_Frozen):
     target side (Sennrich et al. 2016)."""
 
     file: str = Field(description="text, a sentence a line")
-    language: str
+    language: str = Field(description="of the text; the recipe must translate from it too, as with both_ways")
     lines: int = Field(2000, ge=1, description="so many lines at most, evenly spread")
     weight: float = Field(1.0, gt=0)
 
@@ -256,6 +256,23 @@ class TranslationRecipe(_AdapterRecipe):
         there = [(one.source, one.target) for one in self.data.dev]
         back = [(b, a) for a, b in there] if self.both_ways else []
         return list(dict.fromkeys(there + back))
+
+    @property
+    def back_direction(self) -> tuple[str, str] | None:
+        """The direction in which the text of `back_translation` is translated; None when there is no such text, or no such
+        direction."""
+        text = self.back_translation
+        return next((direction for direction in self.directions if text and direction[0] == text.language), None)
+
+    @model_validator(mode="after")
+    def _back_translation_has_a_direction(self) -> TranslationRecipe:
+        if self.back_translation and self.back_direction is None:
+            sources = ", ".join(dict.fromkeys(source for source, _ in self.directions))
+            raise ValueError(
+                f"back_translation.language: this recipe does not translate from {self.back_translation.language!r}, only from "
+                f"{sources}; give one of those, or set both_ways: true"
+            )
+        return self
 
     @model_validator(mode="after")
     def _languages_are_those_of_the_data(self) -> TranslationRecipe:

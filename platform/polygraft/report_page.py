@@ -70,11 +70,11 @@ def _answered(engine: Engine, manifest: Manifest, recipe: Path) -> dict[str, Any
 
 
 def _parts(held_out: Split, answered: Container[int]) -> dict[str, list[int]]:
-    """Answered rows by their language: of a column of that name, or, a file each, what stands before the first dot of its name.
-    Empty when there is but one."""
+    """Answered rows of tables by their language: of a column of that name, or, a file each, what stands before the first dot of
+    its name. Empty when there is but one. Rows of text with one label are left out: no macro-F1 can be had of them."""
     parts: dict[str, list[int]] = {}
     for i, row in enumerate(held_out.others):
-        if i in answered:
+        if i in answered and row:
             parts.setdefault(row.get("language") or Path(row["file"]).name.split(".")[0], []).append(i)
     return parts if len(parts) > 1 else {}
 

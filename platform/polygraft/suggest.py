@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.cluster import KMeans
 
+from polygraft.errors import AdapterError
 from polygraft.leaks import normalised
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Classified, Row
@@ -35,7 +36,8 @@ def suggest(
     engine: Engine, adapter: str | None, texts: Sequence[str], count: int, *, known: Sequence[str] = (), seed: int = 0
 ) -> list[Suggestion]:
     """At most `count` rows of `texts` worth a label, the most uncertain first. Texts that are equal to one in `known` or to one
-    before them are left out. Raises `UnknownAdapter`, or `InvalidRow` for a text the adapter cannot answer."""
+    before them are left out. Raises `UnknownAdapter`, `AdapterError` for an adapter that does not classify, or `InvalidRow` for
+    a text the adapter cannot answer."""
     seen, rows = {normalised(t) for t in known}, list[int]()
     for i, text in enumerate(texts):
         if text.strip() and (plain := normalised(text)) not in seen:
@@ -56,12 +58,18 @@ def suggest(
 
 
 def _guess(engine: Engine, adapter: str, texts: Sequence[str], rows: Sequence[int]) -> list[Suggestion]:
+    for manifest in engine.manifests():
+        if manifest.name == adapter and manifest.task != "classification":
+            raise AdapterError(
+                f"adapter {adapter!r} does not classify (its task is {manifest.task}), so it has no label to be unsure of; "
+                "give a classifier, or none to spread the rows out"
+            )
     answers = engine.answer([Row(adapter, texts[i], truncate=True) for i in rows], top_k=2)
     guesses = []
     for i, answer in zip(rows, answers, strict=True):
         if isinstance(answer, Exception):
             raise answer
-        assert isinstance(answer, Classified), f"{adapter} does not classify"
-        first, second = answer.labels
-        guesses.append(Suggestion(i, first.label, round(first.score - second.score, 4)))
+        if isinstance(answer, Classified):
+            first, second = answer.labels
+            guesses.append(Suggestion(i, first.label, round(first.score - second.score, 4)))
     return guesses

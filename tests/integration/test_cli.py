@@ -1,4 +1,5 @@
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,20 @@ def test_predict_keeps_the_row_and_adds_the_answer(tmp_path: Path) -> None:
     assert rows[0]["label"] in ("ham", "spam")
     assert 0.5 <= rows[0]["score"] <= 1
     assert [r["error"]["code"] for r in rows[1:]] == ["InvalidRow", "InvalidRow"]
+
+
+def test_predict_reads_what_it_wrote(tmp_path: Path) -> None:
+    """Issue 15, offline: rows with U+2028 or U+0085 were cut in two, though `predict` itself writes them as they are."""
+    texts = [f"WIN{mark}cash" for mark in "\u2028\u2029\x85"]
+    files = [tmp_path / f"{name}.jsonl" for name in ("given", "once", "twice")]
+    files[0].write_text("".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts), encoding="utf-8")
+    for source, target in pairwise(files):
+        result = runner.invoke(app, ["predict", "spam", "--input", str(source), "--output", str(target)])
+        assert result.exit_code == 0, result.output
+        rows = [json.loads(line) for line in target.read_text(encoding="utf-8").split("\n") if line]
+        assert [row["text"] for row in rows] == texts
+    piped = runner.invoke(app, ["predict", "spam"], input=files[0].read_text(encoding="utf-8"))
+    assert len(piped.stdout.rstrip("\n").split("\n")) == len(texts)
 
 
 def test_predict_through_pipes() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 from fastapi.testclient import TestClient
+from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
 from polygraft.adapter import LAYOUT, load_adapter, load_manifest
@@ -126,6 +127,13 @@ def test_it_reads_better_than_the_bare_backbone_and_is_peft(shelf: Path, writing
     assert load_manifest(shelf / "spam-yo").stack == [load_manifest(shelf / "lang-yo").named]
 
 
+def test_no_file_names_a_place_on_this_machine(shelf: Path, machine_paths: Callable[[bytes], set[str]]) -> None:
+    """Issue 15: `adapter_config.json` did."""
+    files = [folder / name for folder in shelf.iterdir() for name in LAYOUT.names() if (folder / name).is_file()]
+    assert len(files) == 5 + 5 + 6
+    assert {str(file): found for file in files if (found := machine_paths(file.read_bytes()))} == {}
+
+
 @pytest.mark.parametrize(
     ("stack", "language", "weight"),
     [
@@ -231,6 +239,22 @@ def test_recipes_that_cannot_be_trained(writing_backbone: Path, tmp_path: Path, 
     assert isinstance(task, Recipe)
     with pytest.raises(RecipeError, match="not a language adapter"):
         prepare_task(task.model_copy(update={"stack": ["spam-yo"]}), shelf / "spam-yo" / LAYOUT.recipe, writing_backbone)
+
+
+def test_a_run_from_another_version_of_its_parent_has_another_key(
+    writing_backbone: Path, shelf: Path, tmp_path: Path, edit_manifest: Callable[..., None]
+) -> None:
+    """Issue 15, defect 10: checkpoints that started from an older parent were taken up again."""
+    parent = Path(shutil.copytree(shelf / "lang-yo", tmp_path / "lang-yo"))
+    file = language(tmp_path / "child", parent="lang-yo")
+    recipe = load_recipe(file)
+    assert isinstance(recipe, LanguageRecipe)
+    keys = [prepare(recipe, file, writing_backbone).key for _ in range(2)]
+    newer = {name: value + 1 for name, value in load_file(parent / LAYOUT.weights).items()}
+    save_file(newer, parent / LAYOUT.weights)
+    edit_manifest(parent)
+    keys.append(prepare(recipe, file, writing_backbone).key)
+    assert keys[0] == keys[1] != keys[2]
 
 
 def test_the_results_table_lists_them(shelf: Path) -> None:

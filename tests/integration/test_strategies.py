@@ -152,6 +152,31 @@ def test_one_adapter_answers_several_tasks(backbone: Path, engine: Engine, tmp_p
 
 
 @pytest.mark.parametrize(
+    "user", [{"strategy": "mixed", "source": {"adapter": "other"}}, {"strategy": "multi-task", "tasks": ["other"]}]
+)
+def test_a_run_on_other_source_or_task_rows_has_another_key(backbone: Path, tmp_path: Path, user: dict[str, object]) -> None:
+    """Issue 15, defect 10: checkpoints were taken up again though the rows of `source` or `tasks` had changed."""
+    recipe(tmp_path / "other")
+    file = recipe(tmp_path / "user", **user)
+    keys = [job_of(file, backbone).key, job_of(file, backbone).key]
+    with (tmp_path / "other" / "train.jsonl").open("a", encoding="utf-8") as rows:
+        rows.write("\n" + json.dumps({"id": "new", "text": "hello cash", "label": "ham"}))
+    keys.append(job_of(file, backbone).key)
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_a_run_that_keeps_leaked_rows_has_another_key_than_one_that_drops_them(backbone: Path, tmp_path: Path) -> None:
+    """Issue 15, defect 10: `--allow-leak` changes the training rows, and no file."""
+    data = {"train": ["train.jsonl", "dev.jsonl"], "dev": "dev.jsonl", "on_leak": "drop"}
+    file = recipe(tmp_path / "leaky", data=data)
+    loaded = load_recipe(file)
+    assert isinstance(loaded, Recipe)
+    dropped, kept = (prepare(loaded, file, backbone, allow_leak=reason) for reason in (None, "it may"))
+    assert len(dropped.splits.train) < len(kept.splits.train)
+    assert dropped.key != kept.key
+
+
+@pytest.mark.parametrize(
     ("changes", "says"),
     [
         ({"strategy": "mixed"}, "needs source"),

@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 
 from polygraft.cli import app
 from polygraft.study import runs
+from polygraft.study.plan import load_study
+from polygraft.study.rows import read_side
 
 WORDS = {"spam": ["win", "free", "cash", "prize"], "ham": ["hello", "mum", "dinner", "soon"]}
 
@@ -53,6 +55,24 @@ def test_every_run_is_made_once(backbone: Path, tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(runs, "train_seed", trained_again)
     assert CliRunner().invoke(app, command).exit_code == 0
+
+
+def test_a_source_adapter_of_other_rows_is_not_used_again(backbone: Path, tmp_path: Path) -> None:
+    """Issue 15, defect 10, as it was in the study: its source adapters were found again by name alone."""
+    file = plan(tmp_path / "study")
+    (tmp_path / "work").mkdir()
+    made = []
+    for change in ("", "hello win"):
+        if change:
+            with (file.parent / "en.jsonl").open("a", encoding="utf-8") as rows:
+                rows.write("\n" + json.dumps({"text": change, "label": "ham"}))
+        study = load_study(file)
+        family = study.families[0]
+        source = read_side(family, family.source, file.parent)
+        bench = runs._Bench(study, family, file, backbone, tmp_path / "work", ["ham", "spam", "weather"], source)
+        made.append(bench._adapter(0))
+    assert made[0] != made[1]
+    assert bench._adapter(0) == made[1], "what is unchanged is found again"
 
 
 def test_a_plan_whose_data_is_missing_says_which(tmp_path: Path, backbone: Path) -> None:

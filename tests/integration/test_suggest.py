@@ -8,7 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from polygraft.cli import app
+from polygraft.errors import AdapterError
 from polygraft.runtime.engine import Engine
+from polygraft.runtime.rows import Row, Translated
 from polygraft.suggest import suggest
 
 TOPICS = ("free prize cash", "dinner tonight mum", "train late soon", "simu pesa call")
@@ -46,6 +48,24 @@ def test_with_an_adapter_the_unsure_come_first(engine: Engine) -> None:
     assert [s.margin for s in found] == sorted(s.margin for s in found if s.margin is not None)
     assert max(s.margin for s in found if s.margin is not None) <= sorted(m for m in margins if m is not None)[30]
     assert {s.label for s in found} <= {"ham", "spam"}
+
+
+def test_an_adapter_that_does_not_classify_is_refused_by_name(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issue 15: it was an assertion that failed, after every text had been translated."""
+    (manifest,) = engine.manifests()
+    writer = manifest.model_copy(update={"name": "en-yo", "task": "translation", "labels": [], "directions": [("en", "yo")]})
+    said = Translated("en-yo", writer.version, "en", "yo", ["dára"], [0.5], False, [])
+    asked: list[Row] = []
+
+    def translate(rows: list[Row], **_: object) -> list[Translated]:
+        asked.extend(rows)
+        return [said] * len(rows)
+
+    monkeypatch.setattr(engine, "manifests", lambda: [manifest, writer])
+    monkeypatch.setattr(engine, "answer", translate)
+    with pytest.raises(AdapterError, match="'en-yo' does not classify"):
+        suggest(engine, "en-yo", TEXTS, 3)
+    assert not asked
 
 
 def test_the_command_keeps_the_rows_and_adds_the_guess(

@@ -11,7 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from polygraft.adapter import HASHED, LAYOUT, load_adapter, load_manifest
-from polygraft.backbone import fingerprint, load_backbone
+from polygraft.backbone import BackboneFiles, fingerprint, load_backbone
 from polygraft.cli import app
 from polygraft.errors import DataError, RecipeError
 from polygraft.library import Library
@@ -73,6 +73,15 @@ def test_the_result_is_learnt_served_and_loaded_by_peft(parent: Path, backbone: 
     answers = engine.answer([Row("parent", "win free cash call"), Row("parent", "hello mum see you late")])
     assert [a.label for a in answers if isinstance(a, Classified)] == ["spam", "ham"]
     engine.close()
+
+
+def test_what_is_published_names_the_backbone_and_no_place_on_this_machine(
+    parent: Path, backbone: Path, machine_paths: Callable[[bytes], set[str]]
+) -> None:
+    """Issue 15: PEFT wrote the backbone's folder into `adapter_config.json`."""
+    config = json.loads((parent / LAYOUT.peft_config).read_text())
+    assert config["base_model_name_or_path"] == BackboneFiles(backbone).name == backbone.name
+    assert {name: found for name in LAYOUT.names() if (found := machine_paths((parent / name).read_bytes()))} == {}
 
 
 def test_the_card_shows_the_ladder_and_the_data(parent: Path) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import peft
 import pytest
 import yaml
+from rich.console import Console
+from safetensors.numpy import load_file, save_file
+from typer.testing import CliRunner
 
 from polygraft.adapter import LAYOUT, load_adapter, load_manifest
 from polygraft.backbone import BackboneFiles, fingerprint, load_seq2seq
+from polygraft.cli import app
 from polygraft.errors import DataError, GoldenMismatch, RecipeError, WrongBackbone
 from polygraft.library import Library
 from polygraft.pieces import Pieces
@@ -19,6 +25,7 @@ from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row, Translated
 from polygraft.runtime.search import Search
 from polygraft.text import load_encoder
+from polygraft.training.translation import train as training
 from polygraft.training.translation.greedy import translate
 from polygraft.training.translation.job import TranslationJob, prepare
 from polygraft.training.translation.train import train
@@ -68,7 +75,9 @@ def engine(writing_backbone: Path, parent: Path) -> Engine:
     return engine
 
 
-def test_an_adapter_that_writes_is_a_peft_folder_with_figures_and_goldens(parent: Path, writing_backbone: Path) -> None:
+def test_an_adapter_that_writes_is_a_peft_folder_with_figures_and_goldens(
+    parent: Path, writing_backbone: Path, machine_paths: Callable[[bytes], set[str]]
+) -> None:
     adapter = load_adapter(parent, backbone=fingerprint(writing_backbone))
     assert adapter.head is None
     assert adapter.manifest.directions == [("en", "yo"), ("yo", "en")]
@@ -80,6 +89,8 @@ def test_an_adapter_that_writes_is_a_peft_folder_with_figures_and_goldens(parent
     card = (parent / LAYOUT.card).read_text()
     assert "nw:2" in card
     assert "the source, copied" in card
+    paths = {name: machine_paths((parent / name).read_bytes()) for name in LAYOUT.names() if (parent / name).is_file()}
+    assert not any(paths.values()), paths
 
 
 def test_the_engine_writes_what_pytorch_writes(engine: Engine, parent: Path, writing_backbone: Path) -> None:
@@ -113,6 +124,39 @@ def test_a_child_starts_from_its_parent_and_every_rung_is_scored(parent: Path, w
     assert judged[0].endswith(f": {found['gain_from_parent']['verdict']} |")
 
 
+def test_a_run_from_another_parent_or_of_other_text_has_another_key(
+    parent: Path, writing_backbone: Path, tmp_path: Path, edit_manifest: Callable[..., None]
+) -> None:
+    """Issue 15, defect 10: checkpoints and back-translations of an older parent, or of other text, were used again."""
+    older = Path(shutil.copytree(parent, tmp_path / "en-yo"))
+    file = recipe(tmp_path / "child", parent="en-yo", back_translation={"file": "mono.txt", "language": "yo"})
+    text = file.parent / "mono.txt"
+    text.write_text("Ọjọ́ dára\nwin mum\n", encoding="utf-8")
+    keys = [ready(file, writing_backbone).key for _ in range(2)]
+    text.write_text("Ọjọ́ dára\nwin you\n", encoding="utf-8")
+    keys.append(ready(file, writing_backbone).key)
+    save_file({name: value + 1 for name, value in load_file(older / LAYOUT.weights).items()}, older / LAYOUT.weights)
+    edit_manifest(older)
+    keys.append(ready(file, writing_backbone).key)
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+
+
+def test_a_killed_run_keeps_its_back_translations(
+    writing_backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And text that a line reader would cut: a carriage return made one translation two, so that no run could go on."""
+    file = recipe(tmp_path / "killed", back_translation={"file": "mono.txt", "language": "yo"})
+    (file.parent / "mono.txt").write_text("Ọjọ́ dára\nwin mum\n", encoding="utf-8")
+    job, say = ready(file, writing_backbone), Console(quiet=True)
+    monkeypatch.setattr(training, "translate", lambda *_: ["good\rday\n", "win\u2028mum"])
+    first = training._with_back_translations(job, tmp_path, say)
+    monkeypatch.delattr(training, "translate")
+    again = training._with_back_translations(job, tmp_path, say)
+    assert first.pairs.train == again.pairs.train
+    assert [(p.source, p.target) for p in again.pairs.train[-2:]] == [("good\rday ", "Ọjọ́ dára"), ("win\u2028mum", "win mum")]
+
+
 def test_bad_recipes_and_data_are_refused_before_training(
     parent: Path, writing_backbone: Path, backbone: Path, tmp_path: Path
 ) -> None:
@@ -135,6 +179,48 @@ def test_bad_recipes_and_data_are_refused_before_training(
         load_recipe(recipe(tmp_path / "odd", languages=["en", "haw"]))
     with pytest.raises(WrongBackbone):
         load_adapter(parent, backbone=fingerprint(backbone))
+
+
+def test_what_back_translation_lacks_is_told_by_check(writing_backbone: Path, tmp_path: Path) -> None:
+    """Issue 15: a language the recipe does not translate from was a bare ValueError in the middle of a run, and a file that is
+    not there was not missed before."""
+    check = ["--check", "--backbone", str(writing_backbone)]
+    text = {"file": "mono.txt", "language": "yo"}
+    for name, changes, says in (
+        (
+            "odd",
+            {"back_translation": text | {"language": "haw"}},
+            "back_translation.language: this recipe does not translate from",
+        ),
+        (
+            "one-way",
+            {"back_translation": text, "both_ways": False},
+            "from 'yo', only from en; give one of those, or set both_ways",
+        ),
+        ("lost", {"back_translation": text}, "back_translation: mono.txt cannot be read"),
+    ):
+        told = CliRunner().invoke(app, ["train", str(recipe(tmp_path / name, **changes)), *check])
+        assert (told.exit_code, told.exception.__class__) == (1, SystemExit), name
+        assert says in " ".join(told.output.split())
+    empty = recipe(tmp_path / "empty", back_translation=text)
+    (empty.parent / "mono.txt").write_text("\n \n")
+    with pytest.raises(DataError, match=r"mono\.txt has no text"):
+        ready(empty, writing_backbone)
+    (empty.parent / "mono.txt").write_text("Ọjọ́ dára\n")
+    assert ready(empty, writing_backbone).monolingual == ["Ọjọ́ dára"]
+
+
+@pytest.mark.parametrize(("both_ways", "unknown"), [(True, "fr, zu"), (False, "zu")])
+def test_training_pairs_of_a_language_without_a_tag_are_told_by_check(
+    writing_backbone: Path, tmp_path: Path, both_ways: bool, unknown: str
+) -> None:
+    """Issue 15: pairs (a parent's, say) of a language the decoder has no tag for were a bare KeyError in the middle of a run.
+    Without `both_ways` their source is only read."""
+    pairs = [{"source": a, "target": b, "file": "train.tsv"} for a, b in (("en", "yo"), ("fr", "en"), ("en", "zu"))]
+    dev = [{"source": "en", "target": "yo", "file": "dev.tsv"}]
+    file = recipe(tmp_path / "mixed", data={"train": pairs, "dev": dev}, both_ways=both_ways)
+    with pytest.raises(RecipeError, match=rf"data\.train: the backbone's decoder has no tag for {unknown}; it has en, haw, yo"):
+        ready(file, writing_backbone)
 
 
 def test_an_adapter_whose_decoder_part_is_not_applied_is_refused(

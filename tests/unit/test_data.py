@@ -8,6 +8,7 @@ import pytest
 
 from polygraft.data import Split, check_parent, load_splits, read_source, read_split
 from polygraft.errors import DataError
+from polygraft.lines import split_lines
 from polygraft.recipe import Recipe
 
 TRAIN = [("win cash 55", "spam"), ("see you", "ham"), ("free prize", "spam"), ("dinner tonight", "ham")]
@@ -52,6 +53,20 @@ def test_text_files_with_one_label_each(folder: Path) -> None:
         load_splits(recipe(train=[{"file": "nowhere.txt", "label": "en"}, *train]), folder)
 
 
+def test_fields_stand_beside_their_own_row_when_text_with_one_label_comes_before_a_table(folder: Path) -> None:
+    """Issue 15, defect 9: `others` left such text out, so that the fields of a table moved up to the rows before it."""
+    (folder / "ham.txt").write_text("call mum\nsee the train\n")
+    table = [{"text": t, "label": y, "app": f"app {i}"} for i, (t, y) in enumerate(TRAIN)]
+    (folder / "table.jsonl").write_text("".join(json.dumps(row) + "\n" for row in table))
+    splits = load_splits(recipe(train=[{"file": "ham.txt", "label": "ham"}, "table.jsonl"]), folder)
+    fields = [{"file": "table.jsonl", "app": f"app {i}"} for i in range(len(TRAIN))]
+    assert list(zip(splits.train.texts[2:], splits.train.others[2:], strict=True)) == [
+        (text, field) for (text, _), field in zip(TRAIN, fields, strict=True)
+    ]
+    assert splits.train.others[:2] == [{}, {}]
+    assert splits.train.without({0, 2}).others == [{}, *fields[1:]]
+
+
 def test_splits_labels_and_hashes(folder: Path) -> None:
     splits = load_splits(recipe(), folder)
     assert (len(splits.train), len(splits.dev), splits.test) == (4, 2, None)
@@ -72,6 +87,24 @@ def test_every_format_reads_alike(tmp_path: Path, suffix: str) -> None:
     else:
         frame.to_csv(file, index=False, sep="\t" if suffix == ".tsv" else ",")
     assert [(r["text"], r["label"]) for r in read_source(str(file))] == TRAIN
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".jsonl.gz"])
+def test_a_text_may_hold_what_str_splitlines_cuts_at(tmp_path: Path, suffix: str) -> None:
+    rows = [{"text": f"win{mark}cash", "label": "spam"} for mark in "\u2028\u2029\x85\x0b\x0c\x1c\x1e"]
+    file = tmp_path / f"train{suffix}"
+    if ".jsonl" in suffix:
+        with gzip.open(file, "wt", encoding="utf-8") if suffix.endswith(".gz") else file.open("w", encoding="utf-8") as out:
+            out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    else:
+        pandas.DataFrame(rows).to_csv(file, index=False, sep="\t" if suffix == ".tsv" else ",")
+    assert read_source(str(file)) == rows
+
+
+@pytest.mark.parametrize(("text", "lines"), [("", []), ("a", ["a"]), ("a\n", ["a"]), ("\na\n\n", ["", "a", ""])])
+def test_lines(text: str, lines: list[str]) -> None:
+    assert split_lines(text) == lines
+    assert split_lines("a\u2028b\x85c\r\nd") == ["a\u2028b\x85c\r", "d"]
 
 
 def test_missing_label_column_names_the_columns_there_are(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """The project's shape: what must be importable, what must not be imported, what must not exist."""
 
+import ast
 import importlib
 import subprocess
 import sys
@@ -58,6 +59,19 @@ def test_every_error_is_in_the_drawn_tree_with_its_status() -> None:
 def test_platform_is_no_package(root: Path) -> None:
     assert not (root / "platform" / "__init__.py").exists()
     assert importlib.import_module("platform").system()
+
+
+def test_text_is_cut_into_lines_at_line_feeds_alone(root: Path) -> None:
+    """Issue 15, offline: `str.splitlines` cuts inside texts; `lines.split_lines` is what the package uses. The same goes for
+    httpx's `iter_lines`."""
+    files = sorted((root / "platform" / "polygraft").rglob("*.py"))
+    called = {
+        f"{file.relative_to(root)}:{node.lineno}"
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr in {"splitlines", "iter_lines", "aiter_lines"}
+    }
+    assert not called
 
 
 def test_the_wheel_holds_the_package_at_its_top(root: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from transformers import BertModel
 
 from polygraft.backbone import BackboneFiles
+from polygraft.lines import split_lines
 from polygraft.pretrain import alignment, corpus, vocabulary
 from polygraft.pretrain.corpus import Pair, Text
 from polygraft.pretrain.distill import distil
@@ -42,7 +43,7 @@ def make_encoder(
 def _make_tokenizer(recipe: PretrainRecipe, folder: Path, text: Text) -> None:
     if BackboneFiles(folder).tokenizer.exists():
         return
-    old = (teacher_folder() / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    old = split_lines((teacher_folder() / "vocab.txt").read_text(encoding="utf-8"))
     english = text.english[:: max(1, len(text.english) // 200_000)]
     new = vocabulary.learn_pieces(recipe.vocabulary, old, text.foreign, english, recipe.seed)
     vocabulary.save(vocabulary.wordpiece(old + new), folder, max_length=512)

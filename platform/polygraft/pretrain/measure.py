@@ -20,6 +20,7 @@ from rich.progress import track
 from tokenizers import Tokenizer
 
 from polygraft.backbone import BackboneFiles, fingerprint, load_backbone, load_seq2seq
+from polygraft.lines import split_lines
 from polygraft.pieces import Pieces
 from polygraft.pretrain import corpus
 from polygraft.pretrain.decoder_vocabulary import tokens_a_word
@@ -66,10 +67,10 @@ def measure(
         found["text"] = json.loads(text.read_text(encoding="utf-8"))
     logs = sorted(work.glob("*/log.jsonl"), key=lambda file: file.stat().st_mtime) if work else []
     if logs:
-        read = {file.parent.name: file.read_text(encoding="utf-8").splitlines() for file in logs}
+        read = {file.parent.name: split_lines(file.read_text(encoding="utf-8")) for file in logs}
         found["learning_curves"] = {phase: [json.loads(line) for line in lines] for phase, lines in read.items()}
     if ablations:
-        found["ablations"] = json.loads(ablations.read_text(encoding="utf-8").splitlines()[-1])
+        found["ablations"] = json.loads(split_lines(ablations.read_text(encoding="utf-8"))[-1])
     found["made_with"] = {
         "torch": torch.__version__, "transformers": transformers.__version__, "cpu": machine.machine(),
         "threads": torch.get_num_threads(),

@@ -20,6 +20,7 @@ from torch import nn
 from transformers import EncoderDecoderModel
 
 from polygraft.errors import BackboneError
+from polygraft.lines import split_lines
 from polygraft.pretrain.objectives import Ids, losses, weigh
 from polygraft.pretrain.pack import Packed
 from polygraft.pretrain.plan import Plan
@@ -147,7 +148,7 @@ def train_phase(
 
 def _so_far(log: Path, step: int) -> tuple[int, float]:
     """Tokens and seconds until `step`, as the log of the run that is taken up tells."""
-    lines = log.read_text(encoding="utf-8").splitlines() if step and log.exists() else []
+    lines = split_lines(log.read_text(encoding="utf-8")) if step and log.exists() else []
     records = [r for r in map(json.loads, lines) if r["step"] <= step]
     return (records[-1]["tokens"], records[-1]["seconds"]) if records else (0, 0.0)
 

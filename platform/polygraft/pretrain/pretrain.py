@@ -75,10 +75,12 @@ def _read(recipe: PretrainRecipe, folder: Path, data: Path) -> corpus.Text:
 
 
 def write_backbone(model: PreTrainedModel, folder: Path) -> None:
-    """Save config and float16 weights the way `from_pretrained` reads them."""
+    """Save config and float16 weights the way `from_pretrained` reads them. The config says nothing of where parts of the model
+    were loaded from."""
     model.config.architectures = [type(model).__name__]
     model.to(torch.float16).save_pretrained(folder, max_shard_size="10GB")
     (folder / "model.safetensors").chmod(0o644)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    config.pop("_name_or_path", None)
+    for part in (config, config.get("encoder", {}), config.get("decoder", {})):
+        part.pop("_name_or_path", None)
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")

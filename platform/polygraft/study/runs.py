@@ -149,11 +149,14 @@ class _Bench:
             return train_seed(job, seed, Path(folder))
 
     def _adapter(self, seed: int, under: Path | None = None) -> Path:
-        """The source's adapter of a seed, on top of a language adapter or by itself; trained when it is not there yet."""
-        folder = self.work / f"{self.family.name}-{self.family.source.language}-{under.name if under else 'bare'}-{seed}"
+        """The source's adapter of a seed, on top of a language adapter or by itself; trained when there is none of
+        the same rows, recipe and backbone yet."""
+        key = replace(self._job(self.source), under=(under,) if under else ()).key
+        name = f"{self.family.name}-{self.family.source.language}-{under.name if under else 'bare'}-{seed}-{key}"
+        folder = self.work / name
         if not (folder / "done").exists():
             folder.mkdir(parents=True, exist_ok=True)
-            model.save(self._train(self._job(self.source), seed, None, under).classifier, folder)
+            model.save(self._train(self._job(self.source), seed, None, under).classifier, folder, self.backbone)
             (folder / "done").touch()
         return folder
 

@@ -47,7 +47,7 @@ def combine(
     model.set_adapter(OWN)
     output.mkdir(parents=True, exist_ok=True)
     with staging(output) as made:
-        save_lora(model, made)
+        save_lora(model, made, backbone)
         shutil.copyfile(task / LAYOUT.head, made / LAYOUT.head)
         manifest = _manifest(model.eval(), found[0].head, output.name, task, plus, minus, backbone, made)
         (made / LAYOUT.manifest).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")

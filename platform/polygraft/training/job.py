@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,7 @@ import numpy as np
 from torch import nn
 from transformers import PreTrainedModel
 
-from polygraft.adapter import LAYOUT, load_adapter, load_manifest
+from polygraft.adapter import LAYOUT, load_adapter
 from polygraft.backbone import BackboneFiles, fingerprint, load_backbone
 from polygraft.data import Split, Splits, check_parent, load_splits, read_split
 from polygraft.errors import RecipeError
@@ -21,6 +20,7 @@ from polygraft.recipe import AnyRecipe, Recipe, load_recipe
 from polygraft.runtime.graph import load_card
 from polygraft.text import Encoded, TextEncoder, load_encoder, pad
 from polygraft.training import model
+from polygraft.training.key import run_key
 from polygraft.training.vectors import Vectors, sentence_vectors
 
 SCORING_BATCH = 64
@@ -65,10 +65,11 @@ class Job:
 
     @property
     def key(self) -> str:
-        """Hash of recipe, data, backbone and the adapters it builds on: checkpoints of one key belong to one training run."""
-        parts = [self.recipe.model_dump_json(), *(s["sha256"] for s in self.splits.sources), fingerprint(self.backbone)]
-        parts += [load_manifest(folder).named for folder in (*([self.parent] if self.parent else []), *self.under)]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+        """Hash of recipe, backbone, the adapters it builds on and every row: its own, the source's, the other tasks'."""
+        adapters = (*([self.parent] if self.parent else []), *self.under)
+        parts = [part for splits in (self.splits, *self.tasks.values()) for part in (splits.train, splits.dev, splits.test)]
+        rows = [[part.texts, part.labels, part.ids] if part else [] for part in (*parts, self.source_rows)]
+        return run_key(self.recipe, self.backbone, adapters, rows)
 
     @property
     def held_out(self) -> tuple[str, Split]:

@@ -17,7 +17,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from polygraft.adapter import LAYOUT
-from polygraft.backbone import linear_sites, load_backbone, load_seq2seq
+from polygraft.backbone import BackboneFiles, linear_sites, load_backbone, load_seq2seq
 from polygraft.errors import RecipeError
 from polygraft.recipe import LoraRecipe, Recipe
 from polygraft.training.speed import quick_attention
@@ -159,19 +159,20 @@ def put_under(adapted: peft.PeftModel, under: Sequence[Path], weights: Sequence[
             parameter.requires_grad = False
 
 
-def save(classifier: Classifier, folder: Path) -> None:
+def save(classifier: Classifier, folder: Path, backbone: Path) -> None:
     """Write PEFT's two files and the head into `folder`."""
-    save_lora(classifier.adapted, folder)
+    save_lora(classifier.adapted, folder, backbone)
     heads = {"": classifier.head} | {f"{n}.": h for n, h in zip(classifier.other_names, classifier.others, strict=True)}
     tensors = {f"{task}{n}": p.detach().float().cpu() for task, head in heads.items() for n, p in head.named_parameters()}
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / LAYOUT.head)
 
 
-def save_lora(adapted: peft.PeftModel, folder: Path) -> None:
-    """Write PEFT's two files, of the trained adapter alone."""
+def save_lora(adapted: peft.PeftModel, folder: Path, backbone: Path) -> None:
+    """Write PEFT's two files, of the trained adapter alone. The config names the backbone, not where it lies here."""
     config = adapted.peft_config[OWN]
-    config.inference_mode, config.base_model_name_or_path = True, None
-    adapted.save_pretrained(folder, safe_serialization=True, selected_adapters=[OWN])
+    config.inference_mode, config.base_model_name_or_path = True, BackboneFiles(backbone).name
+    # Left to itself, PEFT asks the Hub for a model of that name, to see whether the vocabulary has grown; ours never does.
+    adapted.save_pretrained(folder, safe_serialization=True, selected_adapters=[OWN], save_embedding_layers=False)
 
 
 @torch.no_grad()

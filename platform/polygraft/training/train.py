@@ -71,7 +71,7 @@ def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | N
     model.put_under(best.classifier.adapted, [])  # goldens are its own answers, whatever it lies on
     golden = choose_golden(best.classifier, job, encoder_of(job))
     manifest = finish(
-        output, job.file, lambda folder: model.save(best.classifier, folder),
+        output, job.file, lambda folder: model.save(best.classifier, folder, job.backbone),
         lambda folder: _manifest(job, folder, metrics, golden), lambda made, file: write_card(made, job.recipe, file),
     )  # fmt: skip
     shutil.rmtree(work.parent)

@@ -14,6 +14,7 @@ from polygraft.errors import DataError, RecipeError
 from polygraft.recipe import LanguageRecipe
 from polygraft.training import model
 from polygraft.training.job import check_lora, find_adapter, graph_sites
+from polygraft.training.key import run_key
 from polygraft.training.language.denoising import start_of
 
 
@@ -33,9 +34,8 @@ class LanguageJob:
 
     @property
     def key(self) -> str:
-        """Hash of recipe, data and backbone: checkpoints of one key belong to one training run."""
-        parts = [self.recipe.model_dump_json(), *(s["sha256"] for s in self.sources), fingerprint(self.backbone)]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+        """Hash of recipe, backbone, parent and text."""
+        return run_key(self.recipe, self.backbone, [self.parent] if self.parent else [], [self.train, self.dev])
 
 
 def prepare(recipe: LanguageRecipe, file: Path, backbone: Path) -> LanguageJob:

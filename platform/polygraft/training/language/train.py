@@ -82,7 +82,7 @@ def train(job: LanguageJob, output: Path, *, full_ladder: bool = False, say: Con
     metrics["made_with"] = made_with(started)
     golden = _goldens(job, reader)
     manifest = finish(
-        output, job.file, lambda folder: save_lora(reader.adapted, folder),
+        output, job.file, lambda folder: save_lora(reader.adapted, folder, job.backbone),
         lambda folder: _manifest(job, folder, metrics, golden), lambda made, file: write_card(made, job.recipe, file),
     )  # fmt: skip
     shutil.rmtree(work.parent)

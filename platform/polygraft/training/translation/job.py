@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +15,14 @@ from polygraft.recipe import TranslationRecipe
 from polygraft.text import TextEncoder, load_encoder
 from polygraft.training import model
 from polygraft.training.job import check_lora, decoder_graph_sites, find_adapter, graph_sites
-from polygraft.training.translation.pairs import Pair, PairSplits, load_pairs
+from polygraft.training.key import run_key
+from polygraft.training.translation.pairs import Pair, PairSplits, load_pairs, read_monolingual
 
 
 @dataclass(frozen=True)
 class TranslationJob:
-    """What `--check` builds and `train` runs. `sites`: every site that LoRA may sit on, by name in the whole model."""
+    """What `--check` builds and `train` runs. `sites`: every site that LoRA may sit on, by name in the whole model;
+    `monolingual`: the text to translate back, empty where the recipe asks for none."""
 
     recipe: TranslationRecipe
     file: Path
@@ -29,12 +30,14 @@ class TranslationJob:
     sites: list[str]
     pairs: PairSplits
     parent: Path | None
+    monolingual: list[str]
 
     @property
     def key(self) -> str:
-        """Hash of recipe, data and backbone: checkpoints of one key belong to one training run."""
-        parts = [self.recipe.model_dump_json(), *(s["sha256"] for s in self.pairs.sources), fingerprint(self.backbone)]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+        """Hash of recipe, backbone, parent, pairs and the text to translate back."""
+        pairs = [pair for part in (self.pairs.train, self.pairs.dev, self.pairs.test) for pair in (*part, None)]
+        rows = [[pair.source, pair.target, *pair.languages] if pair else [] for pair in pairs]
+        return run_key(self.recipe, self.backbone, [self.parent] if self.parent else [], [*rows, self.monolingual])
 
     @cached_property
     def texts(self) -> tuple[TextEncoder, Pieces]:
@@ -49,18 +52,30 @@ class TranslationJob:
         return {d: thinned([p for p in every if p.languages == d], most) for d in self.recipe.directions}
 
 
+def _languages_without_a_tag(recipe: TranslationRecipe, known: list[str]) -> list[str]:
+    """A problem for each part of the recipe with a language that the decoder, which has tags for those `known`, cannot write.
+
+    The training pairs may be of more languages than the adapter. Their target is written, and with `both_ways` their source.
+    """
+    written = {one.target for one in recipe.data.train}
+    if recipe.both_ways:
+        written |= {one.source for one in recipe.data.train}
+    used = {"languages": set(recipe.languages), "data.train": written - set(recipe.languages)}
+    return [
+        f"{field}: the backbone's decoder has no tag for {', '.join(sorted(unknown))}; it has {', '.join(known)}"
+        for field, languages in used.items()
+        if (unknown := languages - set(known))
+    ]
+
+
 def prepare(recipe: TranslationRecipe, file: Path, backbone: Path, *, allow_leak: str | None = None) -> TranslationJob:
     """Check everything that can be checked without training. Raises `RecipeError`, `DataError`, `BackboneError` or
     `AdapterError`."""
     folder = file.resolve().parent
     files = BackboneFiles(backbone)
     files.require(files.decoder_tokenizer)
-    known = Pieces(files.decoder_tokenizer).languages
-    unknown = sorted({language for direction in recipe.directions for language in direction} - set(known))
-    if unknown:
-        raise RecipeError(
-            str(file), [f"languages: the backbone's decoder has no tag for {', '.join(unknown)}; it has {', '.join(known)}"]
-        )
+    if problems := _languages_without_a_tag(recipe, Pieces(files.decoder_tokenizer).languages):
+        raise RecipeError(str(file), problems)
     sites = [*(f"encoder.{name}" for name in graph_sites(backbone)), *decoder_graph_sites(backbone)]
     parent = None
     if recipe.parent:
@@ -69,4 +84,5 @@ def prepare(recipe: TranslationRecipe, file: Path, backbone: Path, *, allow_leak
             raise RecipeError(str(file), [f"parent: {recipe.parent!r} does not translate"])
         check_lora(recipe, file, parent, sites)
     model.pick_sites(recipe.lora, sites)
-    return TranslationJob(recipe, file, backbone, sites, load_pairs(recipe, folder, allow_leak=allow_leak), parent)
+    pairs, monolingual = load_pairs(recipe, folder, allow_leak=allow_leak), read_monolingual(recipe, folder)
+    return TranslationJob(recipe, file, backbone, sites, pairs, parent, monolingual)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.progress import track
@@ -14,9 +14,7 @@ from polygraft import evaluate_text
 from polygraft.backbone import load_seq2seq
 from polygraft.training.translation.greedy import translate_passages
 from polygraft.training.translation.job import TranslationJob
-
-if TYPE_CHECKING:
-    from polygraft.training.translation.train import Run
+from polygraft.training.translation.run import Run
 
 EXAMPLES = 4
 

@@ -66,6 +66,21 @@ def load_pairs(recipe: TranslationRecipe, folder: Path, *, allow_leak: str | Non
     return PairSplits(kept, dev, test, sources, settled.record)
 
 
+def read_monolingual(recipe: TranslationRecipe, folder: Path) -> list[str]:
+    """The text that `recipe` says to translate back, thinned; none when it says nothing. Raises `DataError` when it cannot be
+    read or is empty."""
+    wanted = recipe.back_translation
+    if wanted is None:
+        return []
+    try:
+        lines = [line.strip() for line in read_lines(wanted.file, folder)]
+    except Exception as error:
+        raise DataError(f"data of {recipe.name}", [f"back_translation: {unreadable(wanted.file, error)}"]) from None
+    if not any(lines):
+        raise DataError(f"data of {recipe.name}", [f"back_translation: {wanted.file} has no text; give a sentence a line"])
+    return thinned([line for line in lines if line], wanted.lines)
+
+
 def _leaks(train: list[Pair], held_out: list[Pair]) -> dict[int, Leak]:
     """Training pairs of which a side is, or is nearly, a held-out text of the same language."""
     found: dict[int, Leak] = {}

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import copy
 import datetime
+import json
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from polygraft.adapter import LAYOUT, GoldenText, Manifest, load_manifest, sha256
 from polygraft.backbone import fingerprint, load_seq2seq
-from polygraft.data import read_lines, thinned
+from polygraft.data import thinned
 from polygraft.training.finish import finish, made_with
 from polygraft.training.model import save_lora
 from polygraft.training.progress import RichProgress
@@ -31,6 +32,7 @@ from polygraft.training.translation.card import write_card
 from polygraft.training.translation.greedy import translate
 from polygraft.training.translation.job import TranslationJob
 from polygraft.training.translation.pairs import Pair
+from polygraft.training.translation.run import Run
 
 GOLDENS, SHOWN, NOISE = 6, 2, 0.03
 FILES = (LAYOUT.peft_config, LAYOUT.weights)
@@ -62,18 +64,11 @@ def train(job: TranslationJob, output: Path, *, full_ladder: bool = False, say: 
     metrics["made_with"] = made_with(started)
     golden = _goldens(job, best)
     manifest = finish(
-        output, job.file, lambda folder: save_lora(best.translator.inner, folder),
+        output, job.file, lambda folder: save_lora(best.translator.inner, folder, job.backbone),
         lambda folder: _manifest(job, folder, metrics, golden), lambda made, file: write_card(made, job.recipe, file),
     )  # fmt: skip
     shutil.rmtree(work.parent)
     return manifest
-
-
-@dataclass(frozen=True)
-class Run:
-    seed: int
-    translator: model.Translator
-    dev_loss: float
 
 
 def _run(job: TranslationJob, seed: int, work: Path, start: str, say: Console) -> Run:
@@ -137,20 +132,18 @@ class _Samples(TrainerCallback):  # type: ignore[misc]
 
 def _with_back_translations(job: TranslationJob, work: Path, say: Console) -> TranslationJob:
     """The job with pairs made from target-language text, by the model the training starts from; kept in `work`."""
-    wanted = job.recipe.back_translation
-    if wanted is None:
+    wanted, there, lines = job.recipe.back_translation, job.recipe.back_direction, job.monolingual
+    if wanted is None or there is None:
         return job
-    there = next((d for d in job.recipe.directions if d[0] == wanted.language), None)
-    if there is None:
-        raise ValueError(f"back_translation.language {wanted.language!r} is not among the recipe's")
-    lines = thinned([x.strip() for x in read_lines(wanted.file, job.file.resolve().parent) if x.strip()], wanted.lines)
-    file = work / "back-translations.txt"
+    file = work / "back-translations.json"
     if not file.exists():
         say.print(f"back-translating {len(lines)} lines of {wanted.language} to {there[1]}")
         translator = model.build(job.recipe, job.backbone, job.sites, job.parent)
         written = translate(translator.inner.eval(), *job.texts, lines, there[1])
-        file.write_text("\n".join(w.replace("\n", " ") for w in written), encoding="utf-8")
-    made = file.read_text(encoding="utf-8").split("\n")
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps([w.replace("\n", " ") for w in written]), encoding="utf-8")
+        partial.replace(file)
+    made = json.loads(file.read_text(encoding="utf-8"))
     pairs = [Pair(m, line, (there[1], there[0]), wanted.weight) for m, line in zip(made, lines, strict=True) if m.strip()]
     return replace(job, pairs=replace(job.pairs, train=[*job.pairs.train, *pairs]))
 
