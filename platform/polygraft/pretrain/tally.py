@@ -29,10 +29,6 @@ class Tally:
             self._sums[int(direction)][0] += float(found.sum())
             self._sums[int(direction)][1] += len(found)
 
-    def pieces(self) -> int:
-        """How many pieces were written."""
-        return int(sum(count for _, count in self._sums.values()))
-
     def means(self) -> dict[str, float]:
         """Mean loss of a piece by direction (`en-yo`), in order of name."""
         size = len(self.languages)
