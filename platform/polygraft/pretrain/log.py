@@ -24,10 +24,11 @@ class Log:
 
     def __init__(self, file: Path, step: int, languages: Sequence[str]) -> None:
         """Takes up the log of a run that goes on after `step`, without lines beyond it."""
-        lines = file.read_text(encoding="utf-8").splitlines() if step and file.exists() else []
+        text = file.read_text(encoding="utf-8") if step and file.exists() else ""
+        lines = [line for line in text.split("\n") if line]
         kept = [line for line in lines if json.loads(line)["step"] <= step]
         last: dict[str, Any] = json.loads(kept[-1]) if kept else {"tokens": 0, "seconds": 0}
-        if len(kept) < len(lines) or not step:
+        if len(kept) < len(lines) or not step:  # the rest was not followed by a checkpoint
             file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
         self.file, self.directions = file, Tally(languages)
         self._tokens, self._written = last["tokens"], last.get("written", 0)
