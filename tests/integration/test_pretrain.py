@@ -7,14 +7,18 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import peft
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 from polygraft.backbone import BackboneFiles, encoder_part, fingerprint, linear_sites, load_backbone, load_seq2seq
 from polygraft.errors import BackboneError
 from polygraft.export.export import export_backbone
-from polygraft.pretrain import first_stage, mixed, teacher
+from polygraft.pieces import Pieces
+from polygraft.pretrain import checkpoint, first_stage, mixed, teacher
+from polygraft.pretrain.dev import Dev, load_pairs
 from polygraft.pretrain.measure import SIB_LANGUAGES, measure
 from polygraft.pretrain.pack import Packed
 from polygraft.pretrain.page import page
@@ -22,6 +26,7 @@ from polygraft.pretrain.pretrain import pretrain, pretrain_alone
 from polygraft.text import load_encoder
 
 NOUNS = {"mum": "màmá", "train": "ọkọ̀", "dinner": "oúnjẹ", "prize": "ẹ̀bùn", "cash": "owó"}
+LOGGED = {"step", "translate", "directions", "tokens", "written", "seconds"}
 WHEN = {"now": "báyìí", "soon": "láìpẹ́", "tonight": "lálẹ́", "late": "pẹ́"}
 
 
@@ -97,37 +102,173 @@ def test_the_encoder_is_exported_as_any_other(made: tuple[Path, Path], tmp_path:
     assert card.drift["decoder_fp32"] < 1e-4
 
 
+class Killed(BaseException):
+    pass
+
+
+def kill_at(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on a training dies in its `call`-th step."""
+    real, calls = mixed.losses, itertools.count()
+
+    def dies(*args: object) -> object:
+        if next(calls) == call:
+            raise Killed
+        return real(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(mixed, "losses", dies)
+
+
 def test_a_killed_run_ends_as_one_that_was_not(
     backbone: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, work = folder_of(tmp_path / "whole", 40), tmp_path / "whole-work"
-    pretrain(whole, data, work, start=backbone)
-
-    class Killed(BaseException):
-        pass
-
-    real, calls = mixed.losses, itertools.count()
-
-    def dies(*args: object) -> object:
-        if next(calls) == 37:
-            raise Killed
-        return real(*args)  # type: ignore[arg-type]
-
+    pretrain(whole, data, work, start=backbone, bf16=False)
     killed, work = folder_of(tmp_path / "killed", 40), tmp_path / "killed-work"
     shutil.copy(whole / "decoder_tokenizer.json", killed)  # learning one is not the same twice; one that is there is kept
     with monkeypatch.context() as patched:
-        patched.setattr(mixed, "losses", dies)
+        kill_at(37, patched)
         with pytest.raises(Killed):
-            pretrain(killed, data, work, start=backbone)
-    pretrain(killed, tmp_path / "no data any more", work, start=backbone)
+            pretrain(killed, data, work, start=backbone, bf16=False)
+    pretrain(killed, tmp_path / "no data any more", work, start=backbone, bf16=False)
     a, b = (load_seq2seq(f).state_dict() for f in (whole, killed))
     worst = max(float((a[name] - b[name]).abs().max()) for name in a)
-    assert worst < 2e-3, f"largest difference {worst:.2g}"
+    assert worst == 0, f"largest difference {worst:.2g}"
+
+
+@pytest.fixture(scope="module")
+def adapted(made: tuple[Path, Path], data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The decoder of `made` trained on together with an adapter; its dev pairs are sentences it has seen, not held out."""
+    base = tmp_path_factory.mktemp("adapted")
+    folder, work = adapter_folder(base / "folder", made[0]), base / "work"
+    pretrain(folder, data, work, start=made[0], bf16=False)
+    return folder, work
+
+
+def adapter_folder(root: Path, start: Path, steps: int = 40, **schedule: object) -> Path:
+    folder_of(root, steps)
+    recipe = yaml.safe_load((root / "recipe.yaml").read_text())
+    recipe["corpora"][0]["domain"] = "chat"
+    recipe["held_out"], recipe["evaluation"] = [], [recipe["corpora"][0]]
+    phase = recipe["seq2seq"]["phases"][1]
+    phase["objectives"] |= {"masked": 0, "distil": 0, "denoise": 0.1}
+    phase["schedule"] |= {"encoder_lr": 0, "dev_steps": 20, "score_steps": 40, "tokens": 200, "adapter_lr": 2e-2} | schedule
+    recipe["seq2seq"] |= {
+        "phases": [phase], "adapter": {"r": 4, "alpha": 4, "dropout": 0}, "dev_rows": 6, "domains": ["chat"], "pairs": None,
+    }  # fmt: skip
+    (root / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    return root
+
+
+def test_an_adapter_learns_beside_an_encoder_that_stays(adapted: tuple[Path, Path], made: tuple[Path, Path]) -> None:
+    folder, _ = adapted
+    before, after = fingerprint(made[0]), fingerprint(folder)
+    assert encoder_part(before) == encoder_part(after)
+    assert before != after, "the decoder is another"
+    encoder = load_backbone(folder)
+    theirs = load_backbone(made[0]).state_dict()
+    assert all(torch.equal(weight, theirs[name]) for name, weight in encoder.state_dict().items())
+    sites = list(linear_sites(encoder))
+    loaded = peft.PeftModel.from_pretrained(encoder, folder / "mt")
+    matrices = {n: p for n, p in loaded.named_parameters() if "lora_B" in n}
+    assert len(matrices) == len(sites)
+    assert all(p.abs().max() > 0 for p in matrices.values()), "each was trained"
+    assert sorted(f.name for f in (folder / "mt").iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
+    assert str(made[0].parent) not in (folder / "mt" / "adapter_config.json").read_text()
+
+
+def test_the_log_of_a_training_tells_directions_dev_loss_and_scores(adapted: tuple[Path, Path]) -> None:
+    """The last dev loss is that of what was written: decoder and adapter, both of them needed."""
+    folder, work = adapted
+    log = [json.loads(line) for line in (work / "two" / "log.jsonl").read_text().splitlines()]
+    assert [(r["step"], "dev" in r, "chrf++" in r) for r in log] == [(20, True, False), (40, True, True)]
+    for name in ("directions", "dev_directions"):
+        assert set(log[-1][name]) == {"en-yo", "yo-en"}
+    assert set(log[-1]["chrf++_directions"]) == {"en-yo", "yo-en"}
+    assert log[-1]["tokens"] > log[-1]["written"] > log[0]["written"] > 0
+    model, files = load_seq2seq(folder), BackboneFiles(folder)
+    dev = Dev(load_pairs(work / "dev.jsonl"), load_encoder(folder), Pieces(files.decoder_tokenizer), "cpu", bf16=False)
+    bare = dev.losses(model)
+    model.encoder = peft.PeftModel.from_pretrained(model.encoder, folder / "mt")
+    ours = dev.losses(model)
+    assert ours == pytest.approx(log[-1]["dev_directions"], abs=1e-3), "float16 moves it a little"
+    gaps = {direction: abs(bare[direction] - ours[direction]) for direction in ours}
+    assert min(gaps.values()) > 4e-3, gaps
+
+
+def test_a_killed_training_with_an_adapter_ends_as_one_that_was_not(
+    adapted: tuple[Path, Path], made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after a checkpoint and its dev figures, and once more by `hours`, where the corpora are not."""
+    whole, finished = adapted
+    folder, work = adapter_folder(tmp_path / "folder", made[0]), tmp_path / "work"
+    work.mkdir()
+    for name in ("packed.npz", "dev.jsonl"):
+        shutil.copy(finished / name, work)
+    with monkeypatch.context() as patched:
+        kill_at(33, patched)
+        with pytest.raises(Killed):
+            pretrain(folder, tmp_path / "no data", work, start=made[0], bf16=False)
+    taken = (work / "two" / "checkpoint.pt").stat().st_mtime_ns
+    pretrain(folder, tmp_path / "no data", work, start=made[0], bf16=False, hours=0)
+    assert (work / "two" / "checkpoint.pt").stat().st_mtime_ns == taken, "a look at what there is changes nothing"
+    pretrain(folder, tmp_path / "no data", work, start=made[0], bf16=False)
+    for file in ("model.safetensors", "mt/adapter_model.safetensors"):
+        assert (whole / file).read_bytes() == (folder / file).read_bytes(), file
+    ours, theirs = ((w / "two" / "log.jsonl").read_text().splitlines() for w in (work, finished))
+    assert [without_time(line) for line in ours] == [without_time(line) for line in theirs]
+
+
+def without_time(line: str) -> dict[str, object]:
+    return {name: value for name, value in json.loads(line).items() if name != "seconds"}
+
+
+def test_a_constant_rate_may_end_at_any_step_and_another_phase_take_it_to_zero(
+    adapted: tuple[Path, Path], made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """`steps` lowered to the one that was reached: the phase is over, and the next starts from what it left."""
+    _, finished = adapted
+    work = Path(shutil.copytree(finished, tmp_path / "work"))
+    folder = adapter_folder(tmp_path / "folder", made[0], steps=40)
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
+    (phase,) = recipe["seq2seq"]["phases"]
+    last = phase | {"name": "finish", "schedule": phase["schedule"] | {"steps": 20, "decay": 1}}
+    recipe["seq2seq"]["phases"] = [phase | {"schedule": phase["schedule"] | {"steps": 30, "decay": 0}}, last]
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    pretrain(folder, tmp_path / "no data", work, start=made[0], bf16=False)
+    before = json.loads((work / "two" / "log.jsonl").read_text().splitlines()[-1])
+    after = json.loads((work / "finish" / "log.jsonl").read_text().splitlines()[-1])
+    assert (before["step"], after["step"]) == (40, 20)
+    assert after["dev"] < before["dev"]
+    assert encoder_part(fingerprint(folder)) == encoder_part(fingerprint(made[0]))
+
+
+def test_a_carried_checkpoint_with_an_adapter_leaves_the_encoder_out(
+    adapted: tuple[Path, Path], made: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder, finished = adapted
+    work = Path(shutil.copytree(finished, tmp_path / "work"))
+    file = checkpoint.carry(work)
+    names = set(load_file(file))
+    assert any("lora_A" in name for name in names)
+    assert not any(name.startswith("encoder.") and "lora_" not in name for name in names)
+    (work / "two" / "checkpoint.pt").unlink()
+    there = adapter_folder(tmp_path / "there", made[0])
+    pretrain(there, tmp_path / "no data", work, start=made[0], bf16=False, hours=0)
+    gap = {
+        n: float((t - load_seq2seq(folder).state_dict()[n]).abs().max()) for n, t in load_seq2seq(there).state_dict().items()
+    }
+    assert max(gap.values()) < 0.2, "its weights, though not the averaged ones"
+    other = adapter_folder(tmp_path / "other", made[0])
+    recipe = yaml.safe_load((other / "recipe.yaml").read_text())
+    del recipe["seq2seq"]["adapter"]
+    (other / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    with pytest.raises(BackboneError, match="is of another model"):
+        pretrain(other, tmp_path / "no data", work, start=made[0], bf16=False)
 
 
 def test_a_carried_checkpoint_is_small_and_goes_on_at_its_step(made: tuple[Path, Path], tmp_path: Path, backbone: Path) -> None:
     folder, work = made
-    file = mixed.carry(work)
+    file = checkpoint.carry(work)
     assert file.stat().st_size < 0.25 * (work / "two" / "checkpoint.pt").stat().st_size
     there, elsewhere = folder_of(tmp_path / "there", 125), tmp_path / "elsewhere"
     (elsewhere / "two").mkdir(parents=True)
@@ -171,7 +312,7 @@ def test_a_model_of_one_pair_alone_is_a_backbone_to_compare_with(made: tuple[Pat
     assert alone == work / "alone" / "yo"
     ours, theirs = (load_seq2seq(f).state_dict() for f in (folder, alone))
     assert {n: t.shape for n, t in ours.items()} == {n: t.shape for n, t in theirs.items()}
-    assert json.loads((alone / "log.jsonl").read_text().splitlines()[-1]).keys() == {"step", "translate", "tokens", "seconds"}
+    assert json.loads((alone / "log.jsonl").read_text().splitlines()[-1]).keys() == LOGGED
     with pytest.raises(BackboneError, match="no pairs with fr; there are yo"):
         pretrain_alone(folder, "fr", 5, work)
 

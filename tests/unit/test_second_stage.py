@@ -1,5 +1,6 @@
 """Decoder vocabulary, packed text, the plan of batches and what they ask of the model."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,16 @@ from transformers.models.bert.modeling_bert import BertLMPredictionHead
 
 from polygraft import pieces
 from polygraft.errors import BackboneError
+from polygraft.pretrain.average import Average
 from polygraft.pretrain.corpus import Pair
 from polygraft.pretrain.decoder_vocabulary import learn_unigram
+from polygraft.pretrain.log import Log
 from polygraft.pretrain.mixed import blend, rate_at
+from polygraft.pretrain.objectives import Ids, _target
 from polygraft.pretrain.pack import Packed, describe, pack
-from polygraft.pretrain.plan import SEGMENT, Plan, exponent_at
-from polygraft.pretrain.recipe import DecoderRecipe, Objectives, Phase, Schedule
+from polygraft.pretrain.plan import SEGMENT, Batch, Plan, exponent_at
+from polygraft.pretrain.recipe import DecoderRecipe, Objectives, Phase, PretrainRecipe, Schedule
+from polygraft.pretrain.tally import Tally
 from polygraft.text import Encoded, load_encoder
 from polygraft.training.noise import cut_spans
 from polygraft.training.softmax import IGNORED, written_loss
@@ -118,6 +123,104 @@ def test_a_phase_may_keep_to_some_languages(packed: Packed) -> None:
     assert seen == {"en", "haw"}
     with pytest.raises(BackboneError, match="no pairs with sm; there are haw, yo"):
         Plan(packed, TRANSLATE.model_copy(update={"languages": ["haw", "sm"]}), seed=0)
+
+
+def test_monolingual_lines_alone_may_be_denoised(packed: Packed) -> None:
+    objectives = Objectives(translate=0, denoise=1, masked=0)
+    seen: list[set[int]] = []
+    for phase in (TRANSLATE, TRANSLATE.model_copy(update={"denoise_pairs": False})):
+        plan = Plan(packed, phase.model_copy(update={"objectives": objectives}), seed=0)
+        seen.append({int(s) for step in range(20) for s in plan[step].sources})
+    paired = set(packed.pairs.flatten().tolist())
+    assert seen[0] & paired
+    assert seen[1] == set(range(len(packed))) - paired
+
+
+@pytest.fixture(scope="module")
+def scripture(backbone: Path, decoder: Tokenizer) -> Packed:
+    pairs = [Pair("yo", TEXT["en"][0], TEXT["yo"][0], 3.0), Pair("yo", TEXT["en"][1], TEXT["yo"][1], 1.0, "scripture")]
+    return pack(pairs, {"yo": ["ọjọ́"]}, load_encoder(backbone), decoder, max_length=48, domains=["news", "scripture"])
+
+
+def test_a_sentence_has_the_domain_of_its_corpus(scripture: Packed, backbone: Path, decoder: Tokenizer, tmp_path: Path) -> None:
+    assert scripture.domain[scripture.pairs].tolist() == [[0, 0], [2, 2]]
+    assert scripture.domain.sum() == 4, "a line has none"
+    with pytest.raises(ValueError, match="not in "):
+        pack([Pair("yo", "a", "b", 1.0, "law")], {}, load_encoder(backbone), decoder, max_length=48)
+    old = {f: getattr(scripture, f) for f in ("languages", "source", "cases", "target", "language", "pairs", "weight")}
+    np.savez(tmp_path / "old.npz", **old)
+    with pytest.raises(BackboneError, match="lacks domain, source_at, target_at: an older version packed it"):
+        Packed.load(tmp_path / "old.npz")
+
+
+@pytest.mark.parametrize(("dropout", "tagged"), [(0.0, True), (1.0, False)])
+def test_a_domain_is_told_to_the_decoder_but_never_asked_of_it(scripture: Packed, dropout: float, tagged: bool) -> None:
+    ids = Ids(0, 0, tags=[11, 12], domains=[21, 22], domain_dropout=dropout)
+    english, other = scripture.pairs.T.astype(np.int64)
+    batch = Batch("translate", english, other, english)
+    given, wanted = _target(batch, scripture, ids, np.random.default_rng(0), "cpu")
+    plain, verse = (scripture.written(s).tolist() for s in other)
+    longest = given.shape[1]
+
+    def padded(row: list[int], filler: int) -> list[int]:
+        return row + [filler] * (longest - len(row))
+
+    start = [12, 22] if tagged else [12]
+    assert given.tolist() == [padded([12, *plain], pieces.PAD_ID), padded([*start, *verse], pieces.PAD_ID)]
+    unasked = [IGNORED] * (len(start) - 1)
+    end = pieces.END_ID
+    assert wanted.tolist() == [padded([*plain, end], IGNORED), padded([*unasked, *verse, end], IGNORED)]
+
+
+def test_domains_must_be_declared_and_an_adapter_needs_an_encoder_that_stays() -> None:
+    corpus = {"path": "x", "layout": "pairs", "languages": ["yo"], "domain": "scripture"}
+    with pytest.raises(ValueError, match=r"domain scripture is not one of seq2seq\.domains \(none\)"):
+        PretrainRecipe.model_validate({"name": "x", "corpora": [corpus], "seq2seq": {}})
+    with pytest.raises(ValueError, match=r"schedule\.encoder_lr of mixed is above 0"):
+        PretrainRecipe.model_validate({"name": "x", "corpora": [], "seq2seq": {"adapter": {"r": 4}}})
+
+
+def test_a_tally_gives_means_of_pieces_by_direction() -> None:
+    rng = np.random.default_rng(0)
+    languages, sources, targets = ["en", "haw", "yo"], np.array([0, 2, 0, 1], np.uint8), np.array([2, 0, 2, 0], np.uint8)
+    tally, by_hand = Tally(languages), dict[str, list[float]]()
+    for _ in range(3):
+        rows, values = rng.integers(0, 4, 50), rng.normal(size=50).astype(np.float32)
+        tally.add(torch.from_numpy(values), torch.from_numpy(rows), sources, targets)
+        for row, value in zip(rows, values, strict=True):
+            by_hand.setdefault(f"{languages[sources[row]]}-{languages[targets[row]]}", []).append(float(value))
+    assert tally.means() == pytest.approx({name: np.mean(values) for name, values in by_hand.items()}, abs=1e-4)
+    assert list(tally.means()) == ["en-yo", "haw-en", "yo-en"]
+    tally.clear()
+    assert tally.means() == {}
+
+
+def test_averaged_weights_are_lent_and_taken_back() -> None:
+    model = torch.nn.Linear(3, 3)
+    average = Average(model, decay=0.9)
+    first = model.weight.detach().clone()
+    with torch.no_grad():
+        model.weight += 0.1
+    average.update(model)
+    own, mean = model.weight.detach().clone(), average.values["weight"].clone()
+    assert first.mean() < mean.mean() < own.mean()
+    with average.used_by(model):
+        assert torch.equal(model.weight, mean)
+    assert torch.equal(model.weight, own)
+    assert torch.equal(average.values["weight"], mean)
+
+
+def test_a_log_forgets_what_came_after_the_checkpoint(tmp_path: Path) -> None:
+    file = tmp_path / "log.jsonl"
+    file.write_text("".join(f'{{"step": {s}, "tokens": {10 * s}, "written": {s}, "seconds": 5}}\n' for s in (20, 40, 60)))
+    log = Log(file, 40, ["en"])
+    log.add({"translate": torch.tensor(2.0)}, read=4, written=3)
+    log.write(41, {"dev": 1.5})
+    records = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [r["step"] for r in records] == [20, 40, 41]
+    assert (records[-1]["tokens"], records[-1]["written"], records[-1]["translate"], records[-1]["dev"]) == (407, 43, 2.0, 1.5)
+    Log(file, 0, ["en"])
+    assert file.read_text() == "", "a run from the start has a log of its own"
 
 
 def test_drawn_negatives_stand_for_all_pieces() -> None:

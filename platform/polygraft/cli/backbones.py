@@ -63,11 +63,12 @@ def pretrain(
     start: Annotated[Path | None, typer.Option(help="Backbone folder to start the second stage from.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     bf16: Annotated[bool | None, typer.Option("--bf16/--fp32", help="Default: the faster one, measured.")] = None,
+    recipe: Annotated[Path | None, typer.Option(help="Default: FOLDER/recipe.yaml.")] = None,
 ) -> None:
     """Make a multilingual backbone from the English teacher, as the folder's recipe says."""
     from polygraft.pretrain.pretrain import pretrain as run
 
-    run(folder, data, work, device=device, hours=hours, start=start, bf16=bf16)
+    run(folder, data, work, device=device, hours=hours, start=start, bf16=bf16, recipe_file=recipe)
 
 
 @app.command()
@@ -99,7 +100,7 @@ def carry(
     Take it (in its folder), packed.npz, the backbone folder and the backbone it started from there, and run the same
     `polygraft pretrain`. The phases before it are not run again.
     """
-    from polygraft.pretrain.mixed import carry as run
+    from polygraft.pretrain.checkpoint import carry as run
 
     out.print(f"wrote {run(work)}")
 

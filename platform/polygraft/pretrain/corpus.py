@@ -27,12 +27,13 @@ MAX_CHARACTERS = 400
 
 @dataclass(frozen=True)
 class Pair:
-    """One translation: `english` and `text` say the same; `weight` is its corpus's sampling weight."""
+    """One translation: `english` and `text` say the same; `weight` is its corpus's sampling weight, `domain` its corpus's."""
 
     language: str
     english: str
     text: str
     weight: float
+    domain: str | None = None
 
 
 def read_lines(path: Path) -> list[str]:
@@ -75,7 +76,7 @@ def read_corpus(corpus: Corpus, root: Path) -> list[Pair]:
                 splits = read_lines(root / corpus.split_file)
                 sides = [s for s, split in zip(sides, splits, strict=True) if split == corpus.split]
         pairs += [
-            Pair(language.split("_")[0], e, t, corpus.weight)
+            Pair(language.split("_")[0], e, t, corpus.weight, corpus.domain)
             for e, t in sides
             if e and t and len(e) <= MAX_CHARACTERS and len(t) <= MAX_CHARACTERS
         ]

@@ -17,27 +17,32 @@ from polygraft.pieces import END_ID, PAD_ID
 from polygraft.pretrain.pack import Packed
 from polygraft.pretrain.plan import Batch
 from polygraft.pretrain.recipe import Objectives
+from polygraft.pretrain.tally import Tally
 from polygraft.pretrain.teacher import towards
 from polygraft.text import Encoded, pad
 from polygraft.training.noise import MaskedHead, cut_spans, mask_tokens, masked_loss
-from polygraft.training.softmax import IGNORED, written_loss
+from polygraft.training.softmax import IGNORED, piece_losses
 from polygraft.training.vectors import mean_pool
 
 
 @dataclass(frozen=True)
 class Ids:
-    """Token ids the objectives need: the encoder's mask and closing tokens, and each language's tag in the decoder."""
+    """Token ids the objectives need: the encoder's mask and closing tokens, each language's tag in the decoder, and each
+    domain's. `domain_dropout`: the share of a domain's sentences that are written without its tag."""
 
     mask: int
     closing: int
     tags: Sequence[int]
+    domains: Sequence[int] = ()
+    domain_dropout: float = 0.0
 
 
 def losses(
     batch: Batch, packed: Packed, model: EncoderDecoderModel, anchor: BertModel, head: MaskedHead,
-    objectives: Objectives, ids: Ids, rng: np.random.Generator, device: str,
+    objectives: Objectives, ids: Ids, rng: np.random.Generator, device: str, tally: Tally | None = None,
 ) -> dict[str, torch.Tensor]:  # fmt: skip
-    """Loss terms of one batch; their weighted sum is what is trained (`weigh`)."""
+    """Loss terms of one batch; their weighted sum is what is trained (`weigh`). `tally` gets those of translations, by
+    direction."""
     if batch.kind == "masked":
         return {"masked": _masked(batch, packed, model.encoder, head, ids, rng, device)}
     sources = [_read(packed, s) for s in batch.sources]
@@ -47,17 +52,21 @@ def losses(
     states = model.encoder(**inputs).last_hidden_state
     if batch.kind == "align":
         return _towards_english(states, inputs["attention_mask"], batch, packed, anchor, device)
-    given, wanted = _target(batch, packed, ids, device)
+    given, wanted = _target(batch, packed, ids, rng, device)
     out = model.decoder.bert(
         input_ids=given, attention_mask=(given != PAD_ID).long(), encoder_hidden_states=states,
         encoder_attention_mask=inputs["attention_mask"],
     )  # fmt: skip
-    loss = written_loss(
+    each = piece_losses(
         model.decoder.cls.predictions, out.last_hidden_state, wanted, rng,
         negatives=objectives.negatives, smoothing=objectives.label_smoothing,
     )  # fmt: skip
+    loss = each.mean()
     if batch.kind == "denoise":
         return {"denoise": loss}
+    if tally is not None:
+        rows = (wanted != IGNORED).nonzero()[:, 0]
+        tally.add(each, rows, packed.language[batch.sources], packed.language[batch.targets])
     if not objectives.distil:
         return {"translate": loss}
     return {"translate": loss} | _towards_english(states, inputs["attention_mask"], batch, packed, anchor, device)
@@ -89,15 +98,23 @@ def _tensors(batch: dict[str, NDArray[np.int64]], device: str) -> dict[str, torc
     return {name: torch.from_numpy(array).to(device) for name, array in batch.items()}
 
 
-def _target(batch: Batch, packed: Packed, ids: Ids, device: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Decoder inputs (tag, pieces) and labels (pieces, end), int64 [rows, longest]."""
+def _target(batch: Batch, packed: Packed, ids: Ids, rng: np.random.Generator, device: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Decoder inputs (tag, domain's tag, pieces) and labels (pieces, end), int64 [rows, longest].
+
+    A domain's tag is given, never asked for: after the language's tag alone comes general text.
+    """
+    starts = [[ids.tags[packed.language[s]]] for s in batch.targets]
+    domains = packed.domain[batch.targets]
+    if domains.any():
+        tagged = (domains > 0) & (rng.random(len(domains)) >= ids.domain_dropout)
+        for i in np.flatnonzero(tagged):
+            starts[i].append(ids.domains[domains[i] - 1])
     rows = [packed.written(int(s)).tolist() for s in batch.targets]
-    tags = [ids.tags[packed.language[s]] for s in batch.targets]
-    longest = 1 + max(map(len, rows))
+    longest = max(len(start) + len(row) for start, row in zip(starts, rows, strict=True))
     given, wanted = torch.full((len(rows), longest), PAD_ID), torch.full((len(rows), longest), IGNORED)
-    for i, (row, tag) in enumerate(zip(rows, tags, strict=True)):
-        given[i, : len(row) + 1] = torch.tensor([tag, *row])
-        wanted[i, : len(row) + 1] = torch.tensor([*row, END_ID])
+    for r, (start, row) in enumerate(zip(starts, rows, strict=True)):
+        given[r, : len(start) + len(row)] = torch.tensor([*start, *row])
+        wanted[r, len(start) - 1 : len(start) + len(row)] = torch.tensor([*row, END_ID])
     return given.to(device), wanted.to(device)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from polygraft.errors import BackboneError
 from polygraft.pretrain.corpus import Pair
 from polygraft.text import TextEncoder
 
@@ -27,8 +28,9 @@ class Packed:
     """Flat token arrays with offsets.
 
     `source`, `target` uint16 [tokens], `cases` uint8 [tokens of source]; `source_at`, `target_at` int64
-    [sentences + 1]; `language` uint8 [sentences], an index into `languages`; `pairs` int32 [pairs, 2]: English
-    sentence, other sentence; `weight` float32 [pairs].
+    [sentences + 1]; `language` uint8 [sentences], an index into `languages`; `domain` uint8 [sentences], 0 for general text,
+    else one more than an index into the recipe's domains; `pairs` int32 [pairs, 2]: English sentence, other sentence;
+    `weight` float32 [pairs].
     """
 
     languages: list[str]
@@ -38,6 +40,7 @@ class Packed:
     source_at: NDArray[np.int64]
     target_at: NDArray[np.int64]
     language: NDArray[np.uint8]
+    domain: NDArray[np.uint8]
     pairs: NDArray[np.int32]
     weight: NDArray[np.float32]
 
@@ -71,17 +74,30 @@ class Packed:
     @classmethod
     def load(cls, file: Path) -> Packed:
         with np.load(file) as arrays:
+            if missing := {f.name for f in fields(cls)} - set(arrays.files):
+                raise BackboneError(
+                    f"{file} lacks {', '.join(sorted(missing))}: an older version packed it; delete it and run again where the "
+                    "corpora are"
+                )
             return cls(**{k: arrays[k].tolist() if k == "languages" else arrays[k] for k in arrays.files})
 
 
 def pack(
-    pairs: Sequence[Pair], lines: dict[str, list[str]], encoder: TextEncoder, decoder: Tokenizer, *, max_length: int
-) -> Packed:
-    """Tokenize `pairs` and monolingual `lines` by language. Rows with a side over `max_length` tokens are left out."""
+    pairs: Sequence[Pair], lines: dict[str, list[str]], encoder: TextEncoder, decoder: Tokenizer, *, max_length: int,
+    domains: Sequence[str] = (),
+) -> Packed:  # fmt: skip
+    """Tokenize `pairs` and monolingual `lines` by language. Rows with a side over `max_length` tokens are left out.
+
+    A sentence's domain is that of the first pair it is in; lines are general text. Raises `ValueError` for a pair whose domain
+    is not one of `domains`.
+    """
     place: dict[tuple[str, str], int] = {}
+    domain: list[int] = []
     for pair in pairs:
-        place.setdefault((ENGLISH, pair.english), len(place))
-        place.setdefault((pair.language, pair.text), len(place))
+        number = domains.index(pair.domain) + 1 if pair.domain else 0
+        for side in ((ENGLISH, pair.english), (pair.language, pair.text)):
+            if place.setdefault(side, len(place)) == len(domain):
+                domain.append(number)
     for language, texts in lines.items():
         for text in texts:
             place.setdefault((language, text), len(place))
@@ -104,6 +120,7 @@ def pack(
         np.cumsum([0, *(len(read[i]) for i in kept)]),
         np.cumsum([0, *(len(written[i]) for i in kept)]),
         np.array([languages.index(names[i]) for i in kept], np.uint8),
+        np.array([*domain, *[0] * (len(texts) - len(domain))], np.uint8)[kept],
         np.array([x[:2] for x in usable], np.int32).reshape(-1, 2),
         np.array([x[2] for x in usable], np.float32),
     )  # fmt: skip

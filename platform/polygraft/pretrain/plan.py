@@ -51,6 +51,8 @@ class Plan:
         self._pair_chance = [_chances(packed.weight[rows]) for rows in self._pair_rows]
         self._pair_mass = np.array([packed.weight[rows].sum() for rows in self._pair_rows], float)
         self._rows = _by_language(packed.language, len(packed.languages))
+        if not phase.denoise_pairs:
+            self._rows = [np.setdiff1d(rows, packed.pairs) for rows in self._rows]
         self._mass = np.array([packed.source_lengths[rows].sum() for rows in self._rows], float)
         if phase.languages is not None:
             having = {name for name, mass in zip(packed.languages, self._pair_mass, strict=True) if mass}

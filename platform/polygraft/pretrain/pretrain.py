@@ -15,15 +15,16 @@ from polygraft.backbone import BackboneFiles
 from polygraft.errors import BackboneError
 from polygraft.pretrain import corpus, hygiene
 from polygraft.pretrain.first_stage import make_encoder
+from polygraft.pretrain.measure import evaluation_sets
 from polygraft.pretrain.recipe import PretrainRecipe
 from polygraft.pretrain.second_stage import add_decoder, train_alone
 
 
 def pretrain(
     folder: Path, data: Path, work: Path, *, device: str = "cpu", hours: float | None = None,
-    start: Path | None = None, bf16: bool | None = None,
+    start: Path | None = None, bf16: bool | None = None, recipe_file: Path | None = None,
 ) -> None:  # fmt: skip
-    """Make the backbone that `folder/recipe.yaml` describes and write it into `folder`.
+    """Make the backbone that `folder/recipe.yaml` describes, or `recipe_file`, and write it into `folder`.
 
     `data` is the corpora's root, `work` holds caches and checkpoints. First stage: the encoder, by distillation; `start`,
     a backbone folder, takes its place. Second stage, when the recipe has `seq2seq`: a decoder beside it, on mixed
@@ -32,8 +33,9 @@ def pretrain(
     `decoder_tokenizer.json`; `hygiene.json` when the recipe names held-out text.
     """
     say = Console(stderr=True).print
-    recipe = PretrainRecipe.load(folder / "recipe.yaml")
+    recipe = PretrainRecipe.load(recipe_file or folder / "recipe.yaml")
     stage = recipe.seq2seq
+    folder.mkdir(parents=True, exist_ok=True)
     work.mkdir(parents=True, exist_ok=True)
     text = functools.cache(lambda: _read(recipe, folder, data))
     encoder = start or (work / "encoder" if stage else folder)
@@ -45,7 +47,10 @@ def pretrain(
         write_backbone(student, encoder)
         say(f"wrote the encoder to {encoder}")
     if stage:
-        model = add_decoder(stage, folder, encoder, text, work, seed=recipe.seed, device=device, hours=hours, bf16=bf16)
+        dev = (lambda: _dev_pairs(recipe, data, stage.dev_rows)) if stage.dev_rows else None
+        model = add_decoder(
+            stage, folder, encoder, text, work, seed=recipe.seed, device=device, hours=hours, bf16=bf16, dev=dev
+        )  # fmt: skip
         write_backbone(model, folder)
         say(f"wrote {folder}")
 
@@ -61,6 +66,10 @@ def pretrain_alone(folder: Path, language: str, steps: int, work: Path, *, devic
     BackboneFiles(folder).copy_tokenizers(own)
     write_backbone(model, own)
     return own
+
+
+def _dev_pairs(recipe: PretrainRecipe, data: Path, rows: int) -> list[corpus.Pair]:
+    return [pair for pairs in evaluation_sets(recipe, data, rows).values() for pair in pairs]
 
 
 def _read(recipe: PretrainRecipe, folder: Path, data: Path) -> corpus.Text:

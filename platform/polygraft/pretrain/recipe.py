@@ -8,7 +8,7 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from polygraft.recipe import check_softmax
+from polygraft.recipe import LoraRecipe, check_softmax
 
 
 class _Frozen(BaseModel):
@@ -26,6 +26,7 @@ class Corpus(_Frozen):
     split_file: str | None = Field(None, description="aligned: file of train/dev/... a line")
     split: str = Field("train", description="aligned with a split file: the lines to read")
     reverse: bool = Field(False, description="pairs: the English side is the second column")
+    domain: str | None = Field(None, description="a domain of `seq2seq.domains`; left out: general text, never tagged")
 
 
 class Monolingual(_Frozen):
@@ -98,13 +99,16 @@ class Schedule(_Frozen):
     tokens: int = Field(4096, ge=64, description="source plus target tokens a batch at most, padding included")
     decoder_lr: float = Field(1e-3, gt=0, description="decoder and cross-attention")
     encoder_lr: float = Field(1e-4, ge=0, description="encoder body; 0: the encoder stays as it is, its embedding too")
+    adapter_lr: float = Field(1e-3, gt=0, description="LoRA on the encoder, where `seq2seq.adapter` is given")
     rows_lr: float = Field(3e-4, gt=0, description="encoder embedding rows")
     warmup: float = Field(0.03, ge=0, lt=1, description="share of steps")
     decay: float = Field(0.3, ge=0, le=1, description="share of steps, at the end")
     ema: float = Field(0.999, ge=0, lt=1, description="decay of the averaged weights; 0: off")
     first_exponent: float = Field(0.7, gt=0, le=1, description="language sampling exponent at the start ...")
     last_exponent: float = Field(0.3, gt=0, le=1, description="... and from two thirds on, when small languages count most")
-    checkpoint_steps: int = Field(200, ge=1)
+    checkpoint_steps: int = Field(200, ge=1, description="a checkpoint and a line of the log every so many steps")
+    dev_steps: int = Field(500, ge=1, description="loss on the dev pairs every so many steps, of those that are checkpoints")
+    score_steps: int = Field(2500, ge=1, description="chrF++ on the dev pairs every so many, of those that have a dev loss")
 
 
 class Phase(_Frozen):
@@ -114,6 +118,7 @@ class Phase(_Frozen):
     objectives: Objectives = Objectives()
     schedule: Schedule = Schedule()
     languages: list[str] | None = Field(None, description="only pairs and lines of these, and English; left out: of all")
+    denoise_pairs: bool = Field(True, description="denoise sentences of pairs too; false: monolingual lines alone")
     keep: float = Field(
         0.0, ge=0, lt=1, description="share of the starting encoder in the weights it leaves (Wortsman et al. 2022, WiSE-FT)"
     )
@@ -135,8 +140,30 @@ class Seq2SeqRecipe(_Frozen):
     decoder: DecoderRecipe = DecoderRecipe()
     phases: list[Phase] = Field([Phase(name="mixed")], min_length=1)
     max_length: int = Field(64, ge=8, description="tokens a sentence at most, on either side; longer pairs are left out")
-    pairs: int = Field(700_000, description="pairs packed at most")
-    lines: int = Field(150_000, description="monolingual lines packed at most")
+    pairs: int | None = Field(700_000, description="pairs packed at most; null: all")
+    lines: int | None = Field(150_000, description="monolingual lines packed at most; null: all")
+    domains: list[str] = Field(
+        [],
+        description="domains of text that the decoder tells apart: the n-th one's sentences are written after the language's "
+        "tag and `<spareN>`, so that a text written after the language's tag alone does not sound like them",
+    )
+    domain_dropout: float = Field(0.3, ge=0, le=1, description="share of those sentences that are written without it")
+    adapter: LoraRecipe | None = Field(
+        None,
+        description="LoRA on the encoder, trained together with the decoder while the encoder stays as it is; written to "
+        "FOLDER/mt in PEFT's format",
+    )
+    dev_rows: int = Field(0, ge=0, description="pairs of each language of `evaluation` that follow the training; 0: none")
+
+    @model_validator(mode="after")
+    def _adapter_needs_an_encoder_that_stays(self) -> Seq2SeqRecipe:
+        moving = [phase.name for phase in self.phases if phase.schedule.encoder_lr > 0]
+        if self.adapter and moving:
+            raise ValueError(
+                f"adapter: it is trained on an encoder that stays as it is, but schedule.encoder_lr of {', '.join(moving)} is "
+                "above 0: set it to 0"
+            )
+        return self
 
 
 class PretrainRecipe(_Frozen):
@@ -153,6 +180,16 @@ class PretrainRecipe(_Frozen):
     alignment: Alignment = Alignment()
     distillation: Distillation = Distillation()
     seq2seq: Seq2SeqRecipe | None = Field(None, description="left out: the backbone is an encoder only")
+
+    @model_validator(mode="after")
+    def _domains_are_declared(self) -> PretrainRecipe:
+        declared = self.seq2seq.domains if self.seq2seq else []
+        if unknown := sorted({c.domain for c in self.corpora if c.domain} - set(declared)):
+            raise ValueError(
+                f"corpora: domain {', '.join(unknown)} is not one of seq2seq.domains ({', '.join(declared) or 'none'}): "
+                "add it there"
+            )
+        return self
 
     @classmethod
     def load(cls, path: Path) -> PretrainRecipe:

@@ -13,9 +13,11 @@ from tokenizers import Tokenizer
 from transformers import EncoderDecoderModel
 
 from polygraft.backbone import BackboneFiles, load_backbone, load_seq2seq, untrained_seq2seq
+from polygraft.errors import BackboneError
 from polygraft.pieces import Pieces
-from polygraft.pretrain import corpus, decoder_vocabulary, seq2seq
-from polygraft.pretrain.corpus import Text
+from polygraft.pretrain import corpus, decoder_vocabulary, encoder_adapter, seq2seq
+from polygraft.pretrain.corpus import Pair, Text
+from polygraft.pretrain.dev import Dev, load_pairs, save_pairs
 from polygraft.pretrain.mixed import train_phase
 from polygraft.pretrain.objectives import Ids
 from polygraft.pretrain.pack import ENGLISH, Packed, describe, pack
@@ -23,16 +25,18 @@ from polygraft.pretrain.recipe import Phase, Seq2SeqRecipe
 from polygraft.text import load_encoder
 from polygraft.training.speed import bf16_wanted
 
+ADAPTER = "mt"  # the folder in a backbone's that the encoder's adapter is written to
+
 
 def add_decoder(
     stage: Seq2SeqRecipe, folder: Path, start: Path, text: Callable[[], Text], work: Path, *,
-    seed: int, device: str, hours: float | None, bf16: bool | None,
+    seed: int, device: str, hours: float | None, bf16: bool | None, dev: Callable[[], list[Pair]] | None = None,
 ) -> EncoderDecoderModel:  # fmt: skip
     """Train the whole from the encoder in `start`, or, when that has a decoder, go on with both. `text` is only called when
-    `work/packed.npz` is not there yet.
+    `work/packed.npz` is not there yet, `dev`, the pairs to follow it by, when `work/dev.jsonl` is not.
 
-    Writes the encoder's and the decoder's tokenizers and `text.json` (sentences, tokens and pairs a language) into `folder`.
-    `hours` stops the training early, as it stands.
+    Writes the encoder's and the decoder's tokenizers and `text.json` (sentences, tokens and pairs a language) into `folder`,
+    and where the stage has an adapter, that into `folder/mt`. `hours` stops the training early, as it stands.
     """
     there = BackboneFiles(start)
     whole = there.decoder_tokenizer.is_file()
@@ -43,13 +47,28 @@ def add_decoder(
     packed = Packed.load(file)
     (folder / "text.json").write_text(json.dumps(describe(packed), indent=1) + "\n", encoding="utf-8")
     model = load_seq2seq(start).requires_grad_(True) if whole else _with_decoder(stage, folder, start, seed)
-    ids, bf16 = _ids(folder, packed), bf16_wanted(bf16, lambda: _short_texts(model))
+    adapted = encoder_adapter.put_on(model, stage.adapter, seed) if stage.adapter else None
+    ids, bf16 = _ids(folder, packed, stage), bf16_wanted(bf16, lambda: _short_texts(model))
+    followed = _dev(dev, folder, start, work, device, bf16) if dev else None
     end = None if hours is None else time.monotonic() + hours * 3600
     for phase in _left(stage.phases, work):
-        model, done = train_phase(model, packed, phase, ids, work / phase.name, seed=seed, device=device, bf16=bf16, end=end)
+        model, done = train_phase(
+            model, packed, phase, ids, work / phase.name, seed=seed, device=device, bf16=bf16, end=end,
+            dev=followed and followed.of(phase.languages),
+        )  # fmt: skip
         if not done:
             break
+    if adapted is not None:
+        encoder_adapter.take_off(adapted, folder / ADAPTER, folder)
     return model
+
+
+def _dev(pairs: Callable[[], list[Pair]], folder: Path, start: Path, work: Path, device: str, bf16: bool) -> Dev:
+    file = work / "dev.jsonl"
+    if not file.exists():
+        save_pairs(pairs(), file)
+    encoder, pieces = load_encoder(start, max_length=128), Pieces(BackboneFiles(folder).decoder_tokenizer)
+    return Dev(load_pairs(file), encoder, pieces, device, bf16)
 
 
 def _left(phases: list[Phase], work: Path) -> list[Phase]:
@@ -74,7 +93,7 @@ def train_alone(
     phase = Phase(name="alone", objectives=objectives, schedule=schedule, languages=[language])
     torch.manual_seed(seed)
     model = untrained_seq2seq(folder)
-    ids, own = _ids(folder, packed), work / "alone" / language
+    ids, own = _ids(folder, packed, stage), work / "alone" / language
     bf16 = bf16_wanted(None, lambda: _short_texts(model))
     model, _ = train_phase(model, packed, phase, ids, own, seed=seed, device=device, bf16=bf16)
     return model
@@ -92,10 +111,15 @@ def _with_decoder(stage: Seq2SeqRecipe, folder: Path, start: Path, seed: int) ->
     return seq2seq.build(body, rows, stage.decoder, max_length=2 * stage.max_length, seed=seed)
 
 
-def _ids(folder: Path, packed: Packed) -> Ids:
+def _ids(folder: Path, packed: Packed, stage: Seq2SeqRecipe) -> Ids:
     files = BackboneFiles(folder)
     known, pieces = Tokenizer.from_file(str(files.tokenizer)).get_vocab(), Pieces(files.decoder_tokenizer)
-    return Ids(known["[MASK]"], known["[SEP]"], [pieces.start(language) for language in packed.languages])
+    spare = pieces.tokenizer.get_vocab()
+    if missing := [domain for i, domain in enumerate(stage.domains) if f"<spare{i}>" not in spare]:
+        raise BackboneError(f"{files.decoder_tokenizer} has no spare tag left for the domains {', '.join(missing)}")
+    tags = [pieces.start(language) for language in packed.languages]
+    domains = [spare[f"<spare{i}>"] for i in range(len(stage.domains))]
+    return Ids(known["[MASK]"], known["[SEP]"], tags, domains, stage.domain_dropout)
 
 
 def pack_text(stage: Seq2SeqRecipe, folder: Path, start: Path, text: Text, seed: int) -> Packed:
@@ -104,11 +128,21 @@ def pack_text(stage: Seq2SeqRecipe, folder: Path, start: Path, text: Text, seed:
     if not file.exists():
         learnt = decoder_vocabulary.learn_unigram(stage.decoder, text.foreign | {ENGLISH: text.english}, seed)
         learnt.save(str(file))
-    plan = corpus.plan(text.pairs, draws=stage.pairs, exponent=stage.phases[0].schedule.first_exponent, seed=seed)
-    each = max(1, stage.lines // max(1, len(text.lines)))
-    some = {language: lines[:: max(1, len(lines) // each)] for language, lines in text.lines.items()}
-    longest = stage.max_length
     return pack(
-        [text.pairs[i] for i in np.unique(plan)], some, load_encoder(start, max_length=longest),
-        Tokenizer.from_file(str(file)), max_length=longest,
+        _some_pairs(stage, text, seed), _some_lines(stage, text), load_encoder(start, max_length=stage.max_length),
+        Tokenizer.from_file(str(file)), max_length=stage.max_length, domains=stage.domains,
     )  # fmt: skip
+
+
+def _some_pairs(stage: Seq2SeqRecipe, text: Text, seed: int) -> list[Pair]:
+    if stage.pairs is None:
+        return text.pairs
+    exponent = stage.phases[0].schedule.first_exponent
+    return [text.pairs[i] for i in np.unique(corpus.plan(text.pairs, draws=stage.pairs, exponent=exponent, seed=seed))]
+
+
+def _some_lines(stage: Seq2SeqRecipe, text: Text) -> dict[str, list[str]]:
+    if stage.lines is None:
+        return text.lines
+    each = max(1, stage.lines // max(1, len(text.lines)))
+    return {language: lines[:: max(1, len(lines) // each)] for language, lines in text.lines.items()}

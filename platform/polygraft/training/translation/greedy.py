@@ -38,10 +38,10 @@ def write(model: PreTrainedModel, encoder: TextEncoder, texts: Sequence[str], st
     room = model.config.decoder.max_position_embeddings - 1
     for first in range(0, len(order), BATCH):
         picked = order[first : first + BATCH]
-        inputs = {k: torch.from_numpy(v) for k, v in pad([rows[i] for i in picked], encoder.pad_id).items()}
+        inputs = {k: torch.from_numpy(v).to(model.device) for k, v in pad([rows[i] for i in picked], encoder.pad_id).items()}
         longest = int(inputs["input_ids"].shape[1])
         written = model.generate(
-            **inputs, decoder_input_ids=torch.full((len(picked), 1), start), do_sample=False, num_beams=1,
+            **inputs, decoder_input_ids=torch.full((len(picked), 1), start, device=model.device), do_sample=False, num_beams=1,
             max_new_tokens=min(room, bound(longest)), eos_token_id=END_ID, pad_token_id=PAD_ID,
             decoder_start_token_id=start,
         )  # fmt: skip

@@ -1,0 +1,50 @@
+"""LoRA on the encoder of a model whose decoder is trained with it: put there, left in place by every phase, taken off again.
+
+The encoder itself never changes, so other adapters, trained on it alone, stay valid.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import peft
+import torch
+from peft.tuners.lora import LoraLayer
+from torch import nn
+from transformers import EncoderDecoderModel
+
+from polygraft.adapter import LAYOUT
+from polygraft.backbone import linear_sites
+from polygraft.recipe import LoraRecipe
+from polygraft.training.model import adapt, save_lora
+
+
+def put_on(model: EncoderDecoderModel, lora: LoraRecipe, seed: int) -> peft.PeftModel:
+    """Freeze the encoder of `model` and put untrained LoRA (an update of zero) on the sites that `lora` names, in place.
+
+    Returns what `take_off` needs. The model keeps its encoder: generation asks that for the names of its inputs, which PEFT's
+    wrapper hides.
+    """
+    torch.manual_seed(seed)
+    return adapt(model.encoder, lora, list(linear_sites(model.encoder)), None)
+
+
+def carries(model: EncoderDecoderModel) -> bool:
+    """Whether its encoder has LoRA on it."""
+    return any(isinstance(module, LoraLayer) for module in model.encoder.modules())
+
+
+def adapter_weights(model: EncoderDecoderModel) -> list[nn.Parameter]:
+    """The LoRA matrices that are trained; none without an adapter."""
+    return [p for n, p in model.encoder.named_parameters() if "lora_" in n]
+
+
+def take_off(adapted: peft.PeftModel, folder: Path, backbone: Path) -> None:
+    """Write the LoRA into `folder`, in PEFT's format, for the encoder of `backbone` alone, and take it off the model, in
+    place."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_lora(adapted, folder, backbone)
+    (folder / "README.md").unlink(missing_ok=True)  # PEFT's template of a card, empty
+    for file in (LAYOUT.peft_config, LAYOUT.weights):
+        (folder / file).chmod(0o644)
+    adapted.unload()

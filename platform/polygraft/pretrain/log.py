@@ -1,0 +1,55 @@
+"""`log.jsonl` of a phase: a line a checkpoint, nothing after the last checkpoint that a killed run goes on from."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from polygraft.pretrain.tally import Tally
+
+
+class Log:
+    """Means since the line before, and totals since the phase's first step.
+
+    A line: `step`; each loss; `directions`, the translation loss of a piece by direction; `tokens` read and written, of them
+    `written`; `seconds`; and what else it is given.
+    """
+
+    def __init__(self, file: Path, step: int, languages: Sequence[str]) -> None:
+        """Takes up the log of a run that goes on after `step`, without lines beyond it."""
+        text = file.read_text(encoding="utf-8") if step and file.exists() else ""
+        lines = [line for line in text.split("\n") if line]
+        kept = [line for line in lines if json.loads(line)["step"] <= step]
+        last: dict[str, Any] = json.loads(kept[-1]) if kept else {"tokens": 0, "seconds": 0}
+        if len(kept) < len(lines) or not step:  # the rest was not followed by a checkpoint
+            file.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        self.file, self.directions = file, Tally(languages)
+        self._tokens, self._written = last["tokens"], last.get("written", 0)
+        self._started = time.monotonic() - last["seconds"]
+        self._sums = defaultdict[str, list[float]](list)
+
+    def add(self, terms: dict[str, torch.Tensor], read: int, written: int) -> None:
+        """A step: its losses, and the tokens it read and wrote."""
+        self._tokens += read + written
+        self._written += written
+        for name, value in terms.items():
+            self._sums[name].append(value.item())
+
+    def latest(self) -> str:
+        return " ".join(f"{name} {values[-1]:.2f}" for name, values in self._sums.items())
+
+    def write(self, step: int, more: dict[str, Any]) -> None:
+        means = {name: round(float(np.mean(values)), 4) for name, values in self._sums.items()}
+        directions = {"directions": found} if (found := self.directions.means()) else {}
+        totals = {"tokens": self._tokens, "written": self._written, "seconds": round(time.monotonic() - self._started)}
+        with self.file.open("a", encoding="utf-8") as log:
+            log.write(json.dumps({"step": step, **means, **directions, **totals, **more}) + "\n")
+        self._sums.clear()
+        self.directions.clear()
