@@ -1,9 +1,8 @@
 """The constants by which a backbone's normalised activations are quantised, found on the texts of `calibration.txt`.
 
-Only what a normalising layer has written is measured: an adapter can move it, but the layer's own weights bound it. A
-channel counts by its root mean square, and the scale is the smallest at which no value seen is clipped. On 216 rows in nine
-languages (the largest value of each channel; percentiles; the clip of least squared error): every clip cost more truth than
-its finer steps gave, for a channel's rare large values carry meaning. Figures: the backbone's README.
+Only what a normalising layer has written is measured: an adapter can move it, but the layer's own weights bound it. The
+largest value of a channel counts, not a percentile: every clip that was tried cost more truth than its finer steps gave,
+for a channel's rare large values carry meaning. Figures: the backbone's README.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from transformers import PreTrainedModel
 
 from polygraft.backbone import BackboneFiles
 from polygraft.export.decoder import Step
-from polygraft.export.quantise import Bounds
+from polygraft.export.quantise import Spread
 from polygraft.pieces import END_ID, PAD_ID, Pieces
 from polygraft.text import Encoded, load_encoder, pad
 
@@ -34,16 +33,16 @@ def calibration_texts() -> list[str]:
 
 
 @torch.no_grad()
-def calibrate_encoder(model: PreTrainedModel, backbone: Path, prefix: str) -> dict[str, Bounds]:
-    """`Bounds` by the name that a normalising layer's weight has in a graph whose encoder is called `prefix`."""
+def calibrate_encoder(model: PreTrainedModel, backbone: Path, prefix: str) -> dict[str, Spread]:
+    """What is seen, by the name that a normalising layer's weight has in a graph whose encoder is called `prefix`."""
     with _watched(model, prefix) as seen:
         for row in load_encoder(backbone).encode(calibration_texts()):
             model(**_one(row))
-    return {name: one.bounds() for name, one in seen.items()}
+    return {name: one.spread() for name, one in seen.items()}
 
 
 @torch.no_grad()
-def calibrate_decoder(model: PreTrainedModel, backbone: Path) -> dict[str, Bounds]:
+def calibrate_decoder(model: PreTrainedModel, backbone: Path) -> dict[str, Spread]:
     """The same for the names in `step`, and for `states`, which `cross` reads: on what the bare decoder writes greedily, each
     text in one of its languages."""
     encoder, pieces, states = load_encoder(backbone), Pieces(BackboneFiles(backbone).decoder_tokenizer), _Seen()
@@ -60,7 +59,7 @@ def calibrate_decoder(model: PreTrainedModel, backbone: Path) -> dict[str, Bound
             read = model.get_encoder()(**_one(row)).last_hidden_state
             states.add(read)
             model.decoder(input_ids=torch.tensor([ids[:length]]), encoder_hidden_states=read)
-    return {name: one.bounds() for name, one in seen.items()} | {"states": states.bounds()}
+    return {name: one.spread() for name, one in seen.items()} | {"states": states.spread()}
 
 
 class _Seen:
@@ -77,10 +76,8 @@ class _Seen:
         self.largest = np.maximum(self.largest, np.abs(found).max(axis=0))
         self.count += len(found)
 
-    def bounds(self) -> Bounds:
-        channels = np.sqrt(self.squares / self.count)
-        channels = np.maximum(channels, 1e-3 * channels.mean() + 1e-12)  # one that never moves
-        return Bounds(channels.astype(np.float32), float((self.largest / channels).max() / 127))
+    def spread(self) -> Spread:
+        return Spread(np.sqrt(self.squares / self.count), self.largest)
 
 
 @contextmanager

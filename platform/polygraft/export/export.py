@@ -92,9 +92,9 @@ def _decoder_graphs(
     for write, file in zip((cross_to_onnx, step_to_onnx), made["fp32"], strict=True):
         write(model, card, file)
     if "int8" in made:
-        bounds = calibrate_decoder(model, backbone)
+        spreads = calibrate_decoder(model, backbone)
         for whole, small in zip(made["fp32"], made["int8"], strict=True):
-            to_int8(whole, small, bounds)
+            to_int8(whole, small, spreads)
     return card, made
 
 
@@ -102,11 +102,11 @@ def _graphs(backbone: Path, sites: list[Site], precisions: Sequence[str], folder
     """The graph in each precision, the first of which is fp32."""
     core = [s for s in sites if s.core]
     kinds = {"full": sites} if core == sites else {"full": sites, "core": core}
-    bounds = calibrate_encoder(load_backbone(backbone), backbone, ENCODER) if "int8" in precisions else {}
+    spreads = calibrate_encoder(load_backbone(backbone), backbone, ENCODER) if "int8" in precisions else {}
     for kind, carried in kinds.items():
         to_onnx(load_backbone(backbone), carried, folder / f"{kind}.fp32.onnx")
         if "int8" in precisions:
-            to_int8(folder / f"{kind}.fp32.onnx", folder / f"{kind}.int8.onnx", bounds)
+            to_int8(folder / f"{kind}.fp32.onnx", folder / f"{kind}.int8.onnx", spreads)
     if core == sites:
         return {p: folder / f"full.{p}.onnx" for p in precisions}
     made = {p: folder / f"either.{p}.onnx" for p in precisions}

@@ -5,10 +5,9 @@ row's answer depends on the rows beside it: of 105,213 rows 2% got another label
 weights moved its neighbours' scores by 0.39. Here every product of a weight takes its activations, as uint8, in one of three
 ways, told by what made them:
 
-- a LayerNormalization, or what `bounded` knows: each channel is divided by its own constant and all by one scale, both
-  found on text (`calibrate`). The channels' constants are multiplied into the weight (SmoothQuant, Xiao et al. 2023,
-  section 4, with a migration strength of 1): a channel of the bundled encoder is 40 times the others, and one scale for all
-  would leave those a few steps.
+- a LayerNormalization, or what `spreads` knows: each channel is divided by its own constant and all by one scale, both
+  found on text (`calibrate`). The channels' constants are multiplied into the weight (SmoothQuant, Xiao et al. 2023, section
+  4): one channel of the bundled encoder is 20 times the others, and one scale for all would leave those a few steps.
 - a Gelu: the token vector's own scale. The values end at -0.17, so zero stands at 32 of 255 and the rest is for positives.
 - anything else (what attention read): the token vector's own scale, zero at 128.
 
@@ -19,7 +18,7 @@ it. LoRA's two products have no weight as input and stay float32. Figures: the b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,24 +31,52 @@ from onnx import TensorProto, helper, numpy_helper
 MICROSOFT = "com.microsoft"
 NORMALISING = ("LayerNormalization", "RMSNormalization")
 GELU_LEAST = 0.17  # below zero: Gelu(-0.7518) = -0.16997
+STRENGTHS = tuple(round(0.1 * k, 1) for k in range(11))
 SMALLEST = 1e-6  # of a token vector's largest value: one of zeros only is not divided by zero
 
 
 @dataclass(frozen=True)
-class Bounds:
-    """How the values of a tensor are quantised by constants: x[..., c] is about `scale` * `channels[c]` * an integer within
-    ±127. `channels` float32 [inputs]."""
+class Spread:
+    """What was seen of a tensor [.., inputs], by channel: root mean square and largest absolute value, float64 [inputs]."""
+
+    rms: NDArray[np.float64]
+    largest: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Evened:
+    """Constants of a tensor: x[.., c] is about `scale` * `channels[c]` * an integer within ±127; `channels` is float32
+    [inputs]."""
 
     channels: NDArray[np.float32]
     scale: float
 
 
-def to_int8(source: Path, target: Path, bounded: Mapping[str, Bounds]) -> None:
-    """Write the float32 graph of `source` in int8. `bounded`: constants by the name of the LayerNormalization's weight, or of
-    the graph input, that a product reads; a product that reads neither gets a scale a token vector. Word embeddings
-    become int8 too, with a scale a word: 19 MB less in the bundled backbone's file."""
+def even_out(spread: Spread, weights: Sequence[NDArray[np.float32]]) -> Evened:
+    """Constants that clip nothing that was seen: channels = largest ** strength, with the strength (0: one scale for all; 1:
+    every channel fills the range) at which the products with `weights` [inputs, outputs] are expected to err least. What
+    evens the activations out makes the weights uneven, and both are rounded: a rounded value is off by its step / sqrt(12)."""
+    largest = np.maximum(spread.largest, 1e-3 * spread.largest.mean() + 1e-12)  # a channel may never move
+    found = []
+    for strength in STRENGTHS:
+        channels = largest**strength
+        channels /= np.exp(np.log(channels).mean())
+        scale = float((largest / channels).max() / 127)
+        error = 0.0
+        for weight in weights:
+            steps = np.abs(weight * channels[:, None]).max(axis=0) / 127  # [outputs]
+            error += float(((scale * channels) ** 2) @ (weight**2).sum(axis=1))
+            error += float((steps**2).sum() * ((spread.rms / channels) ** 2).sum())
+        found.append((error, Evened(channels.astype(np.float32), scale)))
+    return min(found, key=lambda pair: pair[0])[1]
+
+
+def to_int8(source: Path, target: Path, spreads: Mapping[str, Spread]) -> None:
+    """Write the float32 graph of `source` in int8. `spreads`: by the name of the LayerNormalization's weight, or of the graph
+    input, that a product reads; a product that reads neither gets a scale a token vector. Word embeddings become int8 too,
+    with a scale a word: 19 MB less in the bundled backbone's file."""
     model = onnx.load(source)
-    _Quantiser(model.graph, bounded).run()
+    _Quantiser(model.graph, spreads).run()
     _int8_embeddings(model.graph)
     if not any(o.domain == MICROSOFT for o in model.opset_import):
         model.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
@@ -74,7 +101,7 @@ class _Quantiser:
     """Replaces each MatMul of `graph` whose second input is a weight, and the bias added to it."""
 
     graph: Any
-    bounded: Mapping[str, Bounds]
+    spreads: Mapping[str, Spread]
     nodes: list[Any] = field(default_factory=list)
     done: dict[str, _Quantised] = field(default_factory=dict)
 
@@ -136,23 +163,23 @@ class _Quantiser:
 
     def _quantise(self, name: str) -> _Quantised:
         maker = self.makers.get(name)
-        kind = "" if maker is None else maker.op_type
-        bounds = self.bounded.get(maker.input[1] if kind in NORMALISING else name)
-        if bounds is not None:
-            return self._by_constants(name, bounds)
+        kind = maker.op_type if maker else ""
+        spread = self.spreads.get(maker.input[1] if maker and kind in NORMALISING else name)
+        if spread is not None:
+            return self._by_constants(name, even_out(spread, self._multiplied_by(name)))
         return self._by_vector(name, levels=223, zero=32) if kind == "Gelu" else self._by_vector(name, levels=127, zero=128)
 
-    def _by_constants(self, name: str, bounds: Bounds) -> _Quantised:
-        inverse = self._constant(f"{name}_channels", (1 / bounds.channels).astype(np.float32))
-        scale = self._constant(f"{name}_scale", np.array(bounds.scale, np.float32))
+    def _by_constants(self, name: str, evened: Evened) -> _Quantised:
+        inverse = self._constant(f"{name}_channels", (1 / evened.channels).astype(np.float32))
+        scale = self._constant(f"{name}_scale", np.array(evened.scale, np.float32))
         zero = self._constant("zero_128", np.array(128, np.uint8))
         self._add("Mul", [name, inverse], f"{name}_even")
         self._add("QuantizeLinear", [f"{name}_even", scale, zero], f"{name}_int8")
-        return _Quantised(f"{name}_int8", zero, scale, channels=bounds.channels)
+        return _Quantised(f"{name}_int8", zero, scale, channels=evened.channels)
 
     def _by_vector(self, name: str, levels: int, zero: int) -> _Quantised:
         """Scales of the token vectors' own [.., 1], by blocks as long as the vector; the product applies a scale of 1."""
-        inputs = self._inputs_of(name)
+        inputs = len(self._multiplied_by(name)[0])
         last = self._constant("last_axis", np.array([-1], np.int64))
         largest, least = name, max(SMALLEST, GELU_LEAST * levels / zero) if zero < 128 else SMALLEST
         if zero == 128:
@@ -169,10 +196,10 @@ class _Quantiser:
         self._add("QuantizeLinear", [name, scales, points], f"{name}_int8", axis=-1, block_size=inputs)
         return _Quantised(f"{name}_int8", point, self._constant("one", np.array(1, np.float32)), by_vector=scales)
 
-    def _inputs_of(self, name: str) -> int:
-        """The width of a tensor: that of the weights that products multiply it with."""
+    def _multiplied_by(self, name: str) -> list[NDArray[np.float32]]:
+        """The weights [inputs, outputs] of the products that read a tensor."""
         products = [n for n in self.readers[name] if n.op_type == "MatMul" and n.input[1] in self.weights]
-        return int(self.weights[products[0].input[1]].dims[0])
+        return [numpy_helper.to_array(self.weights[n.input[1]]) for n in products]
 
     def _add(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
