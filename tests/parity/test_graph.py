@@ -111,7 +111,7 @@ def test_int8_quantises_weights_only(backbone: Path) -> None:
     for branch, carried in (("then_branch", sites), ("else_branch", [s for s in sites if s.core])):
         products = len({s.reads for s in carried}) + len(carried)
         assert len([n for n in branches[branch] if n.op_type == "MatMul"]) == products, "one A a group, one B a site"
-        assert len([n for n in branches[branch] if n.op_type == "MatMulInteger"]) == len(sites)
+        assert len([n for n in branches[branch] if n.op_type == "MatMulIntegerToFloat"]) == len(sites)
 
 
 def test_weights_stand_in_the_file_once(backbone: Path, tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ class Joined(nn.Module):
         self.first = carried[0] if carried else ""
 
     def forward(self, x: torch.Tensor, mix: torch.Tensor, banks: Banks) -> list[torch.Tensor]:
-        outs = list((x @ self.weight + self.bias).split(self.sizes, dim=-1))
+        whole = x @ self.weight + self.bias
+        outs = list(whole.split(self.sizes, dim=-1)) if len(self.sizes) > 1 else [whole]
         if self.members:
             down, width = x @ banks[f"{self.first}.A"], mix.shape[-1]
             for place, (i, name) in self.members.items():

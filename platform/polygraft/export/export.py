@@ -15,10 +15,12 @@ from onnx import compose, helper, numpy_helper
 from polygraft.adapter import load_adapter
 from polygraft.backbone import BackboneFiles, fingerprint, linear_sites, load_backbone, load_seq2seq
 from polygraft.errors import ExportError
+from polygraft.export.calibrate import calibrate_decoder, calibrate_encoder
 from polygraft.export.decoder import cross_to_onnx, describe_decoder, readers, step_to_onnx
 from polygraft.export.decoder_parity import decoder_drift
-from polygraft.export.graph import describe_sites, either, to_int8, to_onnx
+from polygraft.export.graph import ENCODER, describe_sites, either, to_onnx
 from polygraft.export.parity import drift
+from polygraft.export.quantise import to_int8
 from polygraft.recipe import LoraRecipe
 from polygraft.runtime.graph import DecoderCard, GraphCard, Site
 from polygraft.training.model import pick_sites
@@ -90,8 +92,9 @@ def _decoder_graphs(
     for write, file in zip((cross_to_onnx, step_to_onnx), made["fp32"], strict=True):
         write(model, card, file)
     if "int8" in made:
+        spreads = calibrate_decoder(model, backbone)
         for whole, small in zip(made["fp32"], made["int8"], strict=True):
-            to_int8(whole, small)
+            to_int8(whole, small, spreads)
     return card, made
 
 
@@ -99,10 +102,11 @@ def _graphs(backbone: Path, sites: list[Site], precisions: Sequence[str], folder
     """The graph in each precision, the first of which is fp32."""
     core = [s for s in sites if s.core]
     kinds = {"full": sites} if core == sites else {"full": sites, "core": core}
+    spreads = calibrate_encoder(load_backbone(backbone), backbone, ENCODER) if "int8" in precisions else {}
     for kind, carried in kinds.items():
         to_onnx(load_backbone(backbone), carried, folder / f"{kind}.fp32.onnx")
         if "int8" in precisions:
-            to_int8(folder / f"{kind}.fp32.onnx", folder / f"{kind}.int8.onnx")
+            to_int8(folder / f"{kind}.fp32.onnx", folder / f"{kind}.int8.onnx", spreads)
     if core == sites:
         return {p: folder / f"full.{p}.onnx" for p in precisions}
     made = {p: folder / f"either.{p}.onnx" for p in precisions}
@@ -125,7 +129,7 @@ def export_merged(adapter: Path, backbone: Path, output: Path, *, precision: str
         body, small = Path(name) / "body.onnx", Path(name) / "int8.onnx"
         to_onnx(merged, [], body)
         if precision == "int8":
-            to_int8(body, small)
+            to_int8(body, small, calibrate_encoder(merged, backbone, ENCODER))
             body = small
         model = _with_head(onnx.load(body), loaded.head.weight, loaded.head.bias)
         helper.set_model_props(model, {"labels": ",".join(loaded.manifest.labels), "adapter": loaded.name})

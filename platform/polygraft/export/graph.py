@@ -15,11 +15,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnx import TensorProto, helper
 from torch import nn
 from torch.export import Dim
 from transformers import PreTrainedModel
@@ -30,6 +28,7 @@ from polygraft.training.model import pool
 
 OPSET = 23
 EXAMPLE_RANK = 4
+ENCODER = "model."  # before the names of the encoder's weights in the graph
 
 
 class BankLinear(nn.Module):
@@ -211,46 +210,9 @@ class _Bare(nn.Module):
         return pool(states, attention_mask), states
 
 
-def to_int8(source: Path, target: Path) -> None:
-    """Quantise the MatMuls whose second input is a weight, per channel; LoRA's two stay float32 (quantised, it drifts
-    and loses its inputs). Word embeddings become int8 too, with a scale a row: 19 MB less in the bundled backbone's file."""
-    with _quiet():
-        quantize_dynamic(
-            source, target, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul"], per_channel=True,
-            extra_options={"MatMulConstBOnly": True},
-        )  # fmt: skip
-    model = onnx.load(target)
-    _int8_embeddings(model)
-    onnx.checker.check_model(model)
-    onnx.save(model, target)
-
-
-def _int8_embeddings(model: onnx.ModelProto, least: int = 1_000_000) -> None:
-    """Gather of a large float table -> Gather of int8 rows and of their scales, and the product of the two."""
-    graph = model.graph
-    large = {t.name: t for t in graph.initializer if len(t.dims) == 2 and t.dims[0] * t.dims[1] >= least}
-    for i, node in reversed(list(enumerate(graph.node))):
-        tensor = large.get(node.input[0]) if node.op_type == "Gather" else None
-        if tensor is None or tensor.data_type != TensorProto.FLOAT:
-            continue
-        table = numpy_helper.to_array(tensor)
-        scale = (np.abs(table).max(axis=1, keepdims=True) / 127).astype(np.float32)
-        scale[scale == 0] = 1
-        name, ids, out = tensor.name, node.input[1], node.output[0]
-        tensor.CopyFrom(numpy_helper.from_array(np.rint(table / scale).astype(np.int8), name))
-        graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
-        node.output[0] = f"{out}_int8"
-        for k, extra in enumerate((
-            helper.make_node("Cast", [f"{out}_int8"], [f"{out}_whole"], to=TensorProto.FLOAT),
-            helper.make_node("Gather", [f"{name}_scale", ids], [f"{out}_scale"]),
-            helper.make_node("Mul", [f"{out}_whole", f"{out}_scale"], [out]),
-        )):  # fmt: skip
-            graph.node.insert(i + 1 + k, extra)
-
-
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter and the quantiser talk; errors still raise."""
+    """The exporter talks; errors still raise."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

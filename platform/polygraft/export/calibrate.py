@@ -1,0 +1,102 @@
+"""The constants by which a backbone's normalised activations are quantised, found on the texts of `calibration.txt`.
+
+Only what a normalising layer has written is measured: an adapter can move it, but the layer's own weights bound it. The
+largest value of a channel counts, not a percentile: every clip that was tried cost more truth than its finer steps gave,
+for a channel's rare large values carry meaning. Figures: the backbone's README.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from polygraft.backbone import BackboneFiles
+from polygraft.export.decoder import Step
+from polygraft.export.quantise import Spread
+from polygraft.pieces import END_ID, PAD_ID, Pieces
+from polygraft.text import Encoded, load_encoder, pad
+
+WRITTEN = 24  # tokens of a text
+
+
+def calibration_texts() -> list[str]:
+    """Short messages, sentences and odd ones in the languages of the bundled backbone, some of them from the Universal
+    Declaration of Human Rights."""
+    return resources.files("polygraft.export").joinpath("calibration.txt").read_text(encoding="utf-8").splitlines()
+
+
+@torch.no_grad()
+def calibrate_encoder(model: PreTrainedModel, backbone: Path, prefix: str) -> dict[str, Spread]:
+    """What is seen, by the name that a normalising layer's weight has in a graph whose encoder is called `prefix`."""
+    with _watched(model, prefix) as seen:
+        for row in load_encoder(backbone).encode(calibration_texts()):
+            model(**_one(row))
+    return {name: one.spread() for name, one in seen.items()}
+
+
+@torch.no_grad()
+def calibrate_decoder(model: PreTrainedModel, backbone: Path) -> dict[str, Spread]:
+    """The same for the names in `step`, and for `states`, which `cross` reads: on what the bare decoder writes greedily, each
+    text in one of its languages."""
+    encoder, pieces, states = load_encoder(backbone), Pieces(BackboneFiles(backbone).decoder_tokenizer), _Seen()
+    rows = encoder.encode(calibration_texts())
+    starts = [pieces.start(pieces.languages[i % len(pieces.languages)]) for i in range(len(rows))]
+    inputs = {name: torch.from_numpy(array) for name, array in pad(rows, encoder.pad_id).items()}
+    written = model.generate(
+        **inputs, decoder_input_ids=torch.tensor(starts)[:, None], do_sample=False, num_beams=1, max_new_tokens=WRITTEN,
+        eos_token_id=END_ID, pad_token_id=PAD_ID, decoder_start_token_id=starts[0],
+    )  # fmt: skip
+    with _watched(Step(model, [], []), "") as seen:
+        for row, ids in zip(rows, written.tolist(), strict=True):
+            length = ids.index(END_ID) if END_ID in ids else len(ids)
+            read = model.get_encoder()(**_one(row)).last_hidden_state
+            states.add(read)
+            model.decoder(input_ids=torch.tensor([ids[:length]]), encoder_hidden_states=read)
+    return {name: one.spread() for name, one in seen.items()} | {"states": states.spread()}
+
+
+class _Seen:
+    """What passed through one tensor, by channel."""
+
+    def __init__(self) -> None:
+        self.squares, self.largest, self.count = np.zeros(0), np.zeros(0), 0
+
+    def add(self, values: torch.Tensor) -> None:
+        found = values.detach().flatten(0, -2).double().numpy()
+        if not self.count:
+            self.squares, self.largest = np.zeros(found.shape[1]), np.zeros(found.shape[1])
+        self.squares += (found**2).sum(axis=0)
+        self.largest = np.maximum(self.largest, np.abs(found).max(axis=0))
+        self.count += len(found)
+
+    def spread(self) -> Spread:
+        return Spread(np.sqrt(self.squares / self.count), self.largest)
+
+
+@contextmanager
+def _watched(module: nn.Module, prefix: str) -> Iterator[dict[str, _Seen]]:
+    """What the normalising layers of `module` write meanwhile, by the names of their weights."""
+    seen: dict[str, _Seen] = {}
+    hooks = []
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.LayerNorm | nn.RMSNorm):
+            one = seen.setdefault(f"{prefix}{name}.weight", _Seen())
+            hooks.append(layer.register_forward_hook(lambda _layer, _args, out, one=one: one.add(out)))
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _one(row: Encoded) -> dict[str, torch.Tensor]:
+    """The encoder's inputs for one text."""
+    ids = torch.tensor([row.ids])
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.tensor([row.cases])}
