@@ -23,8 +23,7 @@ from typing import Any
 import aiohttp
 
 sys.path.insert(0, str(Path(__file__).parent))
-from mixed import texts
-from server import running
+from server import messages, running
 
 from polygraft.backbone import default_backbone
 from polygraft.library import BUNDLED
@@ -37,8 +36,7 @@ SECONDS = 3.0
 
 def requests_of(size: int) -> list[list[Row]]:
     """Forty requests of `size` rows each, the same for both."""
-    _, sample = texts()
-    rows = [Row(ADAPTERS[i % len(ADAPTERS)], text) for i, text in enumerate(sample * 10)]
+    rows = [Row(ADAPTERS[i % len(ADAPTERS)], text) for i, text in enumerate(messages() * 10)]
     return [rows[i * size : (i + 1) * size] for i in range(40) if len(rows) >= (i + 1) * size]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import json
 import os
 import socket
 import subprocess
@@ -12,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+
+from polygraft.library import BUNDLED
 
 
 @contextlib.contextmanager
@@ -35,6 +39,14 @@ def running(**environment: str) -> Iterator[tuple[str, int]]:
     finally:
         server.terminate()
         server.wait(timeout=60)
+
+
+def messages() -> list[str]:
+    """SMS messages: the English training rows when POLYGRAFT_DATA is set, else the sample that comes with the project."""
+    data = os.environ.get("POLYGRAFT_DATA")
+    file = Path(data) / "spam" / "en.train.jsonl.gz" if data else BUNDLED / "spam-sample" / "train.jsonl"
+    with gzip.open(file, "rt", encoding="utf-8") if data else file.open(encoding="utf-8") as lines:
+        return [json.loads(line)["text"] for line in lines]
 
 
 def resident_mib(pid: int) -> float:

@@ -37,13 +37,17 @@ class Admission:
         """Units taken in and not yet given back."""
         return self._under_way
 
+    def check(self, units: int) -> None:
+        """Raise `Overloaded` when there is no room for so much work now."""
+        if self.capacity is not None and 0 < self._under_way > self.capacity - units:
+            raise Overloaded(self._under_way, self._wait())
+
     def take(self, units: int) -> None:
         """Take work in; `give_back` the same number when it has ended. Raises `Overloaded` when there is no room for it."""
         with self._lock:
+            self.check(units)
             if self._under_way == 0:
                 self._busy_since, self._done = time.monotonic(), 0
-            elif self.capacity is not None and self._under_way + units > self.capacity:
-                raise Overloaded(self._under_way, self._wait())
             self._under_way += units
 
     def give_back(self, units: int) -> None:

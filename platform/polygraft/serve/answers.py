@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 
-from fastapi.concurrency import run_in_threadpool
 from prometheus_client import Counter
 
 from polygraft.errors import DeadlineExceeded, PolygraftError, TooManyRows
@@ -18,6 +18,8 @@ from polygraft.serve.schemas import RowOut, row_out
 
 SMALL = 8  # units of text that are tokenised on the event loop: handing them to a thread would take longer
 ROWS = Counter("polygraft_rows_total", "Rows answered", ["adapter", "outcome"])
+# As many as can run at once: with one for each request, the event loop waited up to 0.5 s for its turn under load.
+_TOKENISERS = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="polygraft-tokenise")
 Answered = Answer | PolygraftError
 
 
@@ -38,10 +40,12 @@ class Submission:
 
     async def submit(self, top_k: int | None = None, listener: Callable[[str], None] | None = None) -> None:
         """Queue the rows. Raises `Overloaded`."""
-        if units(row.text for row in self.rows) <= SMALL:
+        size = units(row.text for row in self.rows)
+        self.engine.admission.check(size)
+        if size <= SMALL:
             self._submit(top_k, listener)
         else:
-            await run_in_threadpool(self._submit, top_k, listener)
+            await asyncio.get_running_loop().run_in_executor(_TOKENISERS, self._submit, top_k, listener)
 
     def _submit(self, top_k: int | None, listener: Callable[[str], None] | None) -> None:
         self.futures = self.engine.submit(self.rows, top_k, listener)

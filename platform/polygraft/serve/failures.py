@@ -17,6 +17,7 @@ from polygraft.errors import Overloaded, PolygraftError
 from polygraft.serve.schemas import problems
 
 log = logging.getLogger(__name__)
+LIBRETRANSLATE = ("/translate", "/detect", "/languages")
 CODES = {404: "NotFound", 405: "MethodNotAllowed", 413: "TooLarge"}
 
 
@@ -28,9 +29,13 @@ class SafeJSONResponse(JSONResponse):
         return text.encode("utf-8", "backslashreplace")
 
 
-def headers_of(error: PolygraftError) -> dict[str, str]:
-    """`Retry-After` when it says when to come again."""
-    return {"Retry-After": str(error.retry_after)} if isinstance(error, Overloaded) else {}
+def refusal(error: PolygraftError, path: str) -> JSONResponse:
+    """The answer that tells an error of ours, with `Retry-After` when it says when to come again. LibreTranslate's clients
+    know a text alone, and 400 for what is wrong with a request."""
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Overloaded) else None
+    if path in LIBRETRANSLATE:
+        return SafeJSONResponse({"error": str(error)}, 400 if error.status == 422 else error.status, headers)
+    return SafeJSONResponse({"error": error.payload()}, error.status, headers)
 
 
 def failure(code: str, message: str, status: int, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -43,7 +48,7 @@ def tell_errors(app: FastAPI) -> None:
 
     @app.exception_handler(PolygraftError)
     async def on_error(request: Request, error: PolygraftError) -> JSONResponse:
-        return SafeJSONResponse({"error": error.payload()}, error.status, headers_of(error))
+        return refusal(error, request.url.path)
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -58,6 +63,8 @@ def tell_errors(app: FastAPI) -> None:
         """What FastAPI itself refuses: an unknown path or method, a body that is too large or cannot be parsed."""
         phrase = HTTPStatus(error.status_code).phrase
         code = CODES.get(error.status_code, "MalformedJSON" if error.status_code == 400 else phrase.replace(" ", ""))
+        if request.url.path in LIBRETRANSLATE:
+            return SafeJSONResponse({"error": str(error.detail)}, error.status_code, dict(error.headers or {}))
         told = str(error.detail) if error.detail != phrase else f"{phrase.lower()}; GET /docs lists what there is"
         return failure(code, told, error.status_code, dict(error.headers or {}))
 

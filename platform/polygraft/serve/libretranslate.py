@@ -6,21 +6,20 @@ JSON or form bodies; errors are `{"error": "message"}`. Unlike LibreTranslate, e
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from langcodes import Language
 from pydantic import BaseModel, Field
-from starlette.exceptions import HTTPException
 
 from polygraft.errors import InvalidRow, PolygraftError
 from polygraft.runtime.rows import Translated
 from polygraft.runtime.search import MAX_BEAM, Search
 from polygraft.serve import languages
 from polygraft.serve.answers import answer, check_count
-from polygraft.serve.failures import SafeJSONResponse, headers_of
+from polygraft.serve.failures import SafeJSONResponse
 from polygraft.serve.host import Host
 from polygraft.text import not_unicode
 
@@ -82,12 +81,12 @@ def router(host: Callable[[], Host]) -> APIRouter:
     @routes.post("/translate", response_model=TranslateOut, responses=FAILURES, openapi_extra=_body(TranslateIn))
     async def translate(request: Request) -> JSONResponse:
         """`q` (text or texts), `source` (a code or "auto"), `target`, `alternatives`?"""
-        return await _told(request, lambda body: _translate(host(), body))
+        return SafeJSONResponse(await _translate(host(), await _read(request)))
 
     @routes.post("/detect", response_model=list[DetectedOut], responses=FAILURES, openapi_extra=_body(DetectIn))
     async def detect(request: Request) -> JSONResponse:
         """`q`, one text -> likely languages with confidence 0 to 100."""
-        return await _told(request, lambda body: _detect(host(), body))
+        return SafeJSONResponse(await _detect(host(), await _read(request)))
 
     @routes.get("/languages")
     async def list_languages() -> list[LanguageOut]:
@@ -157,25 +156,15 @@ def _texts(host: Host, body: Body) -> tuple[list[str], bool]:
     return texts, isinstance(q, list)
 
 
-async def _told(request: Request, work: Callable[[Body], Awaitable[Any]]) -> JSONResponse:
-    """The answer to a JSON or form body, or the error in LibreTranslate's shape."""
-    try:
-        body = await _read(request)
-        if not isinstance(body, dict):
-            raise InvalidRow("send one JSON object, or a form")
-        return SafeJSONResponse(await work(body))
-    except PolygraftError as error:
-        status = 400 if error.status == 422 else error.status
-        return SafeJSONResponse({"error": str(error)}, status, headers_of(error))
-    except HTTPException as error:  # a body that is too large, or a broken form
-        return SafeJSONResponse({"error": str(error.detail)}, error.status_code)
-
-
-async def _read(request: Request) -> Any:
+async def _read(request: Request) -> Body:
     """The JSON or form of a request's body. Raises `InvalidRow`."""
     try:
         if "json" in request.headers.get("content-type", ""):
-            return json.loads(await request.body())
-        return dict(await request.form())
+            body = json.loads(await request.body())
+        else:
+            body = dict(await request.form())
     except (ValueError, RecursionError):
-        raise InvalidRow("the body is not valid JSON; send one JSON object, or a form") from None
+        body = None
+    if not isinstance(body, dict):
+        raise InvalidRow("the body is not valid JSON; send one JSON object, or a form")
+    return body
