@@ -43,21 +43,22 @@ Listener = Callable[[str], None]
 
 class Engine:
     """One backbone and its resident adapters. Every method may be called from any thread. `queue` bounds the work under way,
-    in the units of `admission`."""
+    in the units of `admission`; `niceness` is added to the threads that compute."""
 
     def __init__(
         self, backbone: Path, *, precision: str = "int8", slots: int = 128, batch_tokens: int = 2048,
-        threads: int = 0, queue: int | None = None,
+        threads: int = 0, queue: int | None = None, niceness: int = 0,
     ) -> None:  # fmt: skip
         files = BackboneFiles(backbone)
         self.card = load_card(backbone)
         files.require(files.model(precision))
         self.encoder = load_encoder(backbone)
-        self.session = GraphSession(files.model(precision), threads)
+        self.session = GraphSession(files.model(precision), threads, niceness)
         self.bank = Bank(self.card.sites, slots)
         self.bank.require(self.session.inputs, files.model(precision))
         decoder = self.card.decoder
-        self.writer = Writer(files, decoder, precision, slots, threads or os.cpu_count() or 1) if decoder else None
+        lanes = threads or os.cpu_count() or 1
+        self.writer = Writer(files, decoder, precision, slots, lanes, niceness) if decoder else None
         self._residents = Residents(self.bank, self.writer.bank if self.writer else None, self._prove)
         self._scheduler: Scheduler[Floats] = Scheduler(self._run, budget=batch_tokens)
         self.admission = Admission(queue)

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from polygraft.backbone import BackboneFiles
 from polygraft.errors import BackboneError
+from polygraft.runtime.niceness import add_niceness
 
 Floats = NDArray[np.float32]
 
@@ -136,11 +137,13 @@ class GraphSession:
     slower still: 26 ms instead of 11 ms for 4 short rows.)
     """
 
-    def __init__(self, model: Path, threads: int = 0) -> None:
+    def __init__(self, model: Path, threads: int = 0, niceness: int = 0) -> None:
         self._session = open_session(model)
         self.inputs = {i.name for i in self._session.get_inputs()}
         self.threads = threads or os.cpu_count() or 1
-        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="polygraft-graph")
+        self._pool = ThreadPoolExecutor(
+            self.threads, thread_name_prefix="polygraft-graph", initializer=add_niceness, initargs=(niceness,)
+        )
 
     def run(self, batch: Batch, bank: Feeds | None = None) -> Floats:
         """Run one batch against the bank that its `slots` point into; returns the pooled vectors [rows, hidden]."""

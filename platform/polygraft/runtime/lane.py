@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.decode import DecoderBatch, DecoderSession, Text
 from polygraft.runtime.futures import fail, settle
+from polygraft.runtime.niceness import add_niceness
 from polygraft.runtime.search import Hypothesis
 
 log = logging.getLogger(__name__)
@@ -39,8 +40,10 @@ class _Waiting:
 class Lanes:
     """`submit` may be called from any thread."""
 
-    def __init__(self, session: DecoderSession, bank: Bank, end: int, count: int, max_rows: int = MAX_ROWS) -> None:
-        self._lanes = [_Lane(lambda: DecoderBatch(session, bank, end), max_rows, i) for i in range(count)]
+    def __init__(
+        self, session: DecoderSession, bank: Bank, end: int, count: int, max_rows: int = MAX_ROWS, niceness: int = 0
+    ) -> None:
+        self._lanes = [_Lane(lambda: DecoderBatch(session, bank, end), max_rows, i, niceness) for i in range(count)]
 
     def submit(self, text: Text, listener: Listener | None = None) -> Future[list[Hypothesis]]:
         """Queue a text with the lane that has the least to do, or, where the difference is small, one that writes with the same
@@ -58,7 +61,8 @@ class Lanes:
 
 
 class _Lane:
-    def __init__(self, new_batch: Callable[[], DecoderBatch], max_rows: int, number: int) -> None:
+    def __init__(self, new_batch: Callable[[], DecoderBatch], max_rows: int, number: int, niceness: int = 0) -> None:
+        self._niceness = niceness
         self._new_batch, self._batch, self._max_rows = new_batch, new_batch(), max_rows
         self._queue: OrderedDict[int, _Waiting] = OrderedDict()
         self._suspects: deque[_Waiting] = deque()  # of a batch that failed: written one by one
@@ -106,6 +110,7 @@ class _Lane:
             self._queue.pop(id(waiting), None)
 
     def _loop(self) -> None:
+        add_niceness(self._niceness)
         while True:
             with self._wake:
                 while not (self._queue or self._suspects or self._open or self._closed):

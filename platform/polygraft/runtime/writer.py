@@ -18,13 +18,15 @@ from polygraft.runtime.search import Hypothesis, Search
 class Writer:
     """`threads` lanes over one bank of `slots` adapters."""
 
-    def __init__(self, files: BackboneFiles, card: DecoderCard, precision: str, slots: int, threads: int) -> None:
+    def __init__(
+        self, files: BackboneFiles, card: DecoderCard, precision: str, slots: int, threads: int, niceness: int = 0
+    ) -> None:
         cross, step = files.cross(precision), files.step(precision)
         files.require(cross, step, files.decoder_tokenizer)
         self.pieces, self.bank, self.positions = Pieces(files.decoder_tokenizer), Bank(card.sites, slots), card.positions
         session = DecoderSession(cross, step, card)
         self.bank.require(session.inputs, step)
-        self._lanes = Lanes(session, self.bank, END_ID, threads)
+        self._lanes = Lanes(session, self.bank, END_ID, threads, niceness=niceness)
 
     def write(
         self, states: Future[Floats], stack: Stack, language: str, search: Search, listener: Callable[[str], None] | None = None

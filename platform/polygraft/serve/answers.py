@@ -13,6 +13,7 @@ from polygraft.errors import DeadlineExceeded, PolygraftError, TooManyRows
 from polygraft.runtime.admission import units
 from polygraft.runtime.futures import when_all
 from polygraft.runtime.rows import Answer, Row
+from polygraft.serve import door
 from polygraft.serve.host import Host
 from polygraft.serve.schemas import RowOut, row_out
 
@@ -46,6 +47,7 @@ class Submission:
             self._submit(top_k, listener)
         else:
             await asyncio.get_running_loop().run_in_executor(_TOKENISERS, self._submit, top_k, listener)
+        door.queued()
 
     def _submit(self, top_k: int | None, listener: Callable[[str], None] | None) -> None:
         self.futures = self.engine.submit(self.rows, top_k, listener)

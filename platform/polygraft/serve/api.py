@@ -22,8 +22,8 @@ from polygraft.serve import auth, libretranslate, pages, translate
 from polygraft.serve.answers import answer, check_count, results
 from polygraft.serve.body_limit import BodyLimit
 from polygraft.serve.disconnect import CancelOnDisconnect
+from polygraft.serve.door import Door
 from polygraft.serve.failures import LastResort, SafeJSONResponse, tell_errors
-from polygraft.serve.full import RefuseWhenFull
 from polygraft.serve.host import Host
 from polygraft.serve.metrics import RequestMetrics
 from polygraft.serve.schemas import (
@@ -108,7 +108,7 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
     app.add_middleware(LastResort)
     app.add_middleware(BodyLimit, largest=lambda: host().settings.max_body_mib * 2**20, by_path={"/v1/adapters": MAX_UPLOAD})
     app.add_middleware(CancelOnDisconnect)
-    app.add_middleware(RefuseWhenFull, admission=lambda: host().engine.admission, spared="/v1/adapters")
+    app.add_middleware(Door, admission=lambda: host().engine.admission, spared="/v1/adapters")
     app.add_middleware(RequestMetrics)
     return app
 

@@ -15,6 +15,7 @@ from polygraft.runtime.engine import Engine
 from polygraft.serve.settings import Settings
 
 log = logging.getLogger(__name__)
+NICENESS = 5  # of the threads that compute, so that the one that answers is never kept waiting
 
 
 class Host:
@@ -48,6 +49,7 @@ class Host:
             slots=settings.slots,
             threads=settings.threads,
             queue=settings.queue,
+            niceness=NICENESS,
         )
         return cls(engine, Library(settings.library), settings)
 
