@@ -1,6 +1,6 @@
 """Target tokens per second when texts are written with adapters mixed in one batch, against three other ways.
 
-    python tests/bench/decode.py [--backbone DIR] [--rounds 5] [--threads 2]
+    python tests/bench/decode.py [--backbone DIR] [--against DIR] [--rounds 5] [--threads 2]
 
 All in one process and interleaved, so that a noisy neighbour hits every contender alike; the median round counts. Every
 text is written to exactly 24 tokens, encoding included; the sources are like sentences of 20 to 30 tokens.
@@ -13,6 +13,7 @@ text is written to exactly 24 tokens, encoding included; the sources are like se
 | peft | transformers `generate` with PEFT, float32, one adapter |
 | peft16 | the same, 16 adapters mixed by PEFT's `adapter_names` |
 | ct2 | CTranslate2, int8: an equal-sized model that it takes |
+| before | bare, one and mixed16 by the graphs of another copy of the backbone, with `--against`: usually the version before |
 
 CTranslate2 has no converter for this architecture. Its model here is post-norm with learned positions and GELU, the same
 layers, widths and two vocabularies, random weights; without the dense layer before the vocabulary, case feature and LoRA.
@@ -204,6 +205,7 @@ def resident_mib() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--backbone", type=Path, default=default_backbone())
+    parser.add_argument("--against", type=Path, help="another copy of the backbone, whose int8 graphs run too")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 2)
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
@@ -230,6 +232,9 @@ def main() -> None:
         "peft16": (made["peft16"], lambda n: [1 + i % MIXED for i in range(n)]),
         "ct2": (made["ct2"], lambda n: [0] * n),
     }
+    if options.against:
+        before = Ours(options.against, options.threads)
+        contenders |= {f"before_{name}": (before, contenders[name][1]) for name in ("bare", "one", "mixed16")}
     rng, results = np.random.default_rng(1), dict[str, dict[str, float]]()
     for texts, beam in CASES:
         seconds: dict[str, list[float]] = {name: [] for name in contenders}
@@ -247,6 +252,8 @@ def main() -> None:
         case = f"batch {texts}, beam {beam}"
         results[case] = {n: round(texts * repeats * LENGTH / statistics.median(t), 1) for n, t in seconds.items()}
         pairs = [*(("mixed16", base) for base in ("one", "bare", "peft", "peft16", "ct2")), ("bare", "ct2")]
+        if options.against:
+            pairs += [(name, f"before_{name}") for name in ("bare", "one", "mixed16")]
         for name, base in pairs:
             ratio = statistics.median(b / a for a, b in zip(seconds[name], seconds[base], strict=True))
             results[case][f"{name}_over_{base}"] = round(ratio, 3)

@@ -1,6 +1,6 @@
 """Rows per second with adapters mixed in one batch, against the bare graph and three other ways to serve them.
 
-    python tests/bench/mixed.py [--backbone DIR] [--rounds 15] [--threads 2]
+    python tests/bench/mixed.py [--backbone DIR] [--against DIR] [--rounds 15] [--threads 2]
 
 All in one process and interleaved, so that a noisy neighbour hits every contender alike; the median round counts.
 
@@ -14,6 +14,7 @@ All in one process and interleaved, so that a noisy neighbour hits every contend
 | peft | PyTorch + peft, float32, the 16 adapters of mixed16 through `adapter_names=` |
 | peft_all | the same with those of all16 |
 | merged | an int8 session an adapter (16 copies of the bare graph stand in for them), rows grouped by adapter |
+| before | mixed16 and all16 by the int8 graph of another copy of the backbone, with `--against`: usually the version before |
 
 Lengths: those of the SMS training rows when POLYGRAFT_DATA is set, else of the sample set. A batch is drawn from rows of
 similar length, as the scheduler would. Memory is the growth of resident memory when a fresh process builds the contender.
@@ -41,7 +42,9 @@ import torch
 
 from polygraft.backbone import default_backbone, load_backbone
 from polygraft.data import read_source
-from polygraft.export.graph import to_int8, to_onnx
+from polygraft.export.calibrate import calibrate_encoder
+from polygraft.export.graph import ENCODER, to_onnx
+from polygraft.export.quantise import to_int8
 from polygraft.library import BUNDLED
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.graph import GraphSession, Stack, load_card, mixture
@@ -140,6 +143,7 @@ def batches_of(rows: list[Encoded], size: int, count: int, rng) -> list[list[Enc
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--backbone", type=Path, default=default_backbone())
+    parser.add_argument("--against", type=Path, help="another copy of the backbone, whose int8 graph runs too")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 2)
     parser.add_argument("--bare-file", type=Path, help="the int8 graph without sites; left out: exported first")
@@ -149,8 +153,10 @@ def main() -> None:
     if options.bare_file is None:
         folder = tempfile.TemporaryDirectory()
         options.bare_file = Path(folder.name) / "bare.onnx"
-        to_onnx(load_backbone(options.backbone), [], Path(folder.name) / "full.onnx")
-        to_int8(Path(folder.name) / "full.onnx", options.bare_file)
+        body = load_backbone(options.backbone)
+        spreads = calibrate_encoder(body, options.backbone, ENCODER)
+        to_onnx(body, [], Path(folder.name) / "full.onnx")
+        to_int8(Path(folder.name) / "full.onnx", options.bare_file, spreads)
     built = Contenders(options.backbone, options.bare_file, options.threads)
     if options.memory_of:
         before = resident_mib()
@@ -190,6 +196,12 @@ def main() -> None:
         "peft_all": lambda b, c: run_peft(model_all, b, c),
         "merged": run_merged,
     }
+    if options.against:
+        before = GraphSession(options.against / "onnx" / "model.int8.onnx", options.threads)
+        contenders |= {
+            "before_mixed16": lambda b, c: before.run(pad(b, 0) | mixture([[(slot, 1.0)] for slot in c]), bank),
+            "before_all16": lambda b, c: before.run(pad(b, 0) | mixture([[(slot, 1.0)] for slot in c]), bank_all),
+        }
     results: dict[str, dict[str, float]] = {}
     for size in BATCHES:
         seconds: dict[str, list[float]] = {name: [] for name in contenders}
@@ -211,6 +223,9 @@ def main() -> None:
             for name, taken in seconds.items()
         }
         results[str(size)] |= {f"{name}_over_bare": ratio for name, ratio in ratios.items() if name != "bare"}
+        for name in ("mixed16", "all16") if options.against else ():
+            pairs = zip(seconds[f"before_{name}"], seconds[name], strict=True)
+            results[str(size)][f"{name}_over_before"] = round(statistics.median(b / t for b, t in pairs), 3)
         results[str(size)]["mixed16_over_peft"] = round(ratios["mixed16"] / ratios["peft"], 2)
         results[str(size)]["all16_over_peft_all"] = round(ratios["all16"] / ratios["peft_all"], 2)
         print(f"batch {size:2d}: " + "  ".join(f"{k} {v}" for k, v in results[str(size)].items()))

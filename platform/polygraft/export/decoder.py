@@ -22,6 +22,7 @@ from torch.export import Dim
 from transformers import EncoderDecoderModel
 
 from polygraft.export.graph import EXAMPLE_RANK, export_program
+from polygraft.export.steady import steady
 from polygraft.runtime.graph import DecoderCard, Site, groups
 
 Banks = Mapping[str, torch.Tensor]
@@ -186,6 +187,9 @@ def cross_to_onnx(model: EncoderDecoderModel, card: DecoderCard, file: Path) -> 
         Cross(model, names, [s.name for s in sites]), example, ({0: rows, 1: seq}, {0: rows, 1: width}, tuple(shapes)),
         ["states", "mix", *names], card.cache(""), file,
     )  # fmt: skip
+    made = onnx.load(file)
+    steady(made, sequences=True)
+    onnx.save(made, file)
 
 
 def step_to_onnx(model: EncoderDecoderModel, card: DecoderCard, file: Path) -> None:
@@ -211,6 +215,7 @@ def step_to_onnx(model: EncoderDecoderModel, card: DecoderCard, file: Path) -> N
     del made.graph.value_info[:]  # they name the shapes of the two that the example asked for
     for output in made.graph.output[:2]:
         output.type.tensor_type.shape.dim[1].dim_param = "best"
+    steady(made, sequences=False)
     onnx.save(made, file)
 
 
