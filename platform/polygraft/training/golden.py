@@ -5,6 +5,8 @@ At load the engine replays them; an adapter that is not really applied answers l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,8 +21,9 @@ MAX_CHARACTERS = 120
 
 
 def choose_golden(classifier: model.Classifier, job: Job, encoder: TextEncoder) -> list[Golden]:
-    """Beginnings of dev rows, spread over the labels, with float32 logits computed by PyTorch and peft."""
-    texts = list(dict.fromkeys(text[:MAX_CHARACTERS].strip() for text in job.splits.dev.texts))
+    """Beginnings of dev rows (of training rows too, where those are few), spread over the labels, with float32 logits computed
+    by PyTorch and peft."""
+    texts = beginnings(job.splits.dev.texts, job.splits.train.texts)
     whole = [(text, row) for text, row in zip(texts, encoder.encode(texts), strict=True) if not row.truncated][:CANDIDATES]
     texts = [text for text, _ in whole]
     batches = batches_of([row for _, row in whole], encoder.pad_id)
@@ -35,6 +38,14 @@ def choose_golden(classifier: model.Classifier, job: Job, encoder: TextEncoder) 
     while len(chosen) < min(COUNT, len(texts)):
         chosen += [queue.pop(0) for queue in ranked if queue]
     return [Golden(text=texts[i], logits=rounded(logits[i]), bare=rounded(bare[i])) for i in chosen[:COUNT]]
+
+
+def beginnings(dev: Sequence[str], train: Sequence[str]) -> list[str]:
+    """Different beginnings of dev texts; where they are fewer than goldens are wanted, training texts follow."""
+    found = dict.fromkeys(text[:MAX_CHARACTERS].strip() for text in dev)
+    if len(found) < COUNT:
+        found |= dict.fromkeys(text[:MAX_CHARACTERS].strip() for text in train[:CANDIDATES])
+    return list(found)
 
 
 def rounded(values: NDArray[np.floating]) -> list[float]:

@@ -23,7 +23,7 @@ from polygraft.backbone import BackboneFiles, encoder_part, fingerprint
 from polygraft.pieces import Pieces
 from polygraft.text import load_encoder
 from polygraft.training.finish import finish, made_with
-from polygraft.training.golden import rounded
+from polygraft.training.golden import beginnings, rounded
 from polygraft.training.language import model
 from polygraft.training.language.batches import Noisy, rows_of, scoring_groups, training_groups
 from polygraft.training.language.card import write_card
@@ -34,7 +34,7 @@ from polygraft.training.progress import RichProgress
 from polygraft.training.speed import bf16_wanted
 from polygraft.training.vectors import sentence_vectors
 
-GOLDENS, CANDIDATES, MAX_CHARACTERS = 4, 200, 120
+GOLDENS, CANDIDATES = 4, 200
 FILES = (LAYOUT.peft_config, LAYOUT.weights)
 
 
@@ -90,8 +90,8 @@ def train(job: LanguageJob, output: Path, *, full_ladder: bool = False, say: Con
 
 
 def _goldens(job: LanguageJob, reader: model.Reader) -> list[GoldenVector]:
-    """Beginnings of dev texts whose vectors the adapter moves most."""
-    encoder, texts = load_encoder(job.backbone), [t[:MAX_CHARACTERS] for t in job.dev[:CANDIDATES]]
+    """Beginnings of dev texts (of training texts too, where those are few) whose vectors the adapter moves most."""
+    encoder, texts = load_encoder(job.backbone), beginnings(job.dev, job.train)[:CANDIDATES]
     ours = sentence_vectors(reader.adapted, encoder, texts)
     with reader.adapted.disable_adapter():
         bare = sentence_vectors(reader.adapted, encoder, texts)

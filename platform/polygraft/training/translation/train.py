@@ -148,13 +148,19 @@ def _with_back_translations(job: TranslationJob, work: Path, say: Console) -> Tr
     return replace(job, pairs=replace(job.pairs, train=[*job.pairs.train, *pairs]))
 
 
+def _golden_pairs(job: TranslationJob) -> dict[tuple[str, str], list[Pair]]:
+    """Dev rows by direction; training rows after them where a direction has few."""
+    train = job.rows("train")
+    return {d: pairs if len(pairs) >= GOLDENS else [*pairs, *train.get(d, [])] for d, pairs in job.rows("dev").items()}
+
+
 def _goldens(job: TranslationJob, run: Run) -> list[GoldenText]:
     """Short dev rows whose translation the adapter changes much and int8 little; noise on the weights stands in for int8."""
     from polygraft.runtime.prove import likeness
 
     adapted = run.translator.inner
     models, found = (adapted, load_seq2seq(job.backbone), _shaken(adapted)), list[tuple[float, GoldenText]]()
-    for (_, target), pairs in job.rows("dev").items():
+    for (_, target), pairs in _golden_pairs(job).items():
         texts = [p.source for p in pairs if len(p.source) <= 120][:40]
         for text, written, bare, near in zip(texts, *(translate(m, *job.texts, texts, target) for m in models), strict=True):
             if written:
