@@ -28,6 +28,11 @@ BENTOML = [sys.executable, "-m", "bentoml", "serve", "polygraft.serve.service:Po
 Start = Callable[..., subprocess.Popen[str]]
 
 
+def interruptible() -> None:
+    """As in a terminal: what a shell runs in the background is started with interrupts ignored, and hands that on."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module")
 def library(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two adapters, so that a server is there in seconds."""
@@ -49,8 +54,9 @@ def start(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
             monkeypatch.setenv(f"POLYGRAFT_{name}", value)
         with (tmp_path / "log").open("w") as log:
             process = subprocess.Popen(
-                [*command, "--port", str(port)], stdout=log, stderr=subprocess.STDOUT, text=True, process_group=0
-            )
+                [*command, "--port", str(port)], stdout=log, stderr=subprocess.STDOUT, text=True, process_group=0,
+                preexec_fn=interruptible,
+            )  # fmt: skip
         started.append(process)
         return process
 
