@@ -33,7 +33,12 @@ class CountingBatch:
     def rows(self) -> int:
         return sum(text.search.beam for text, _ in self.open.values())
 
+    @property
+    def may_join(self) -> bool:
+        return self.steps % 4 == 0 or not self.open
+
     def add(self, texts: Sequence[Text]) -> None:
+        assert self.may_join
         self.open |= {id(text): (text, []) for text in texts}
 
     def drop(self, texts: Container[int]) -> None:

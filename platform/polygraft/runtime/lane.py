@@ -1,7 +1,7 @@
 """Lanes: threads that write texts, one a core, each with its own batch of unfinished texts.
 
-A lane takes new texts in between two steps, as long as its batch has rows free, so a short text never waits for a long one.
-A text whose future is cancelled leaves before the next step. When a step fails, each text of the batch is written again by
+A lane takes new texts in between two steps, at every fourth (see `DecoderBatch.may_join`), as long as its batch has rows
+free, so a short text never waits for a long one. A text whose future is cancelled leaves before the next step. When a step fails, each text of the batch is written again by
 itself, so that only those that fail alone have failed. Does not: encode, choose adapters (see `engine`), or bound its
 queue (see `admission`).
 """
@@ -132,6 +132,8 @@ class _Lane:
         """Texts whose rows still fit; a lone text always does, and a suspect is alone."""
         if self._suspects:
             return [] if self._open else [self._suspects.popleft()]
+        if not self._batch.may_join:
+            return []
         joining: list[_Waiting] = []
         rows = self._batch.rows
         while self._queue:
