@@ -29,7 +29,7 @@ import httpx
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from polygraft.adapter import HASHED, LAYOUT, load_manifest, sha256
+from polygraft.adapter import HASHED, LAYOUT, Manifest, load_manifest, sha256
 from polygraft.backbone import default_backbone
 from polygraft.errors import PolygraftError
 from polygraft.library import BUNDLED, Library, pack
@@ -85,7 +85,8 @@ class Soak:
     def __init__(self, host: Host, versions: Mapping[str, Sequence[Path]], rows: int, clients: int, seed: int = 0) -> None:
         self.host, self.rows, self.clients, self.seed = host, rows, clients, seed
         self.archives = {name: [pack(folder) for folder in folders] for name, folders in versions.items()}
-        self.tasks = {m.name: m.task for m in host.engine.manifests() if m.task != "language"}
+        self.manifests = {m.name: m for m in host.engine.manifests() if m.task != "language"}
+        self.tasks = {name: manifest.task for name, manifest in self.manifests.items()}
         self.seen, self.sent, self.changes, self.refused = Seen(), 0, Counter[str](), list[str]()
 
     async def run(self, app: Any) -> None:
@@ -105,8 +106,8 @@ class Soak:
                 name = draw.choice(names)
                 if self.tasks[name] == "translation" and draw.random() < 0.7:  # these cost ten times as much
                     name = draw.choice([n for n in names if self.tasks[n] != "translation"])
-                texts = TEXTS["translation" if self.tasks[name] == "translation" else "classification"]
-                rows.append({"adapter": name, "text": draw.choice(texts)})
+                row = {"adapter": name, "text": draw.choice(TEXTS[self.tasks[name]])}
+                rows.append(row | from_english(self.manifests[name]))
             response = await http.post("/v1/batch", json={"rows": rows})
             if response.status_code != 200:
                 raise AssertionError(f"{response.status_code}: {response.text[:500]}")
@@ -132,12 +133,18 @@ class Soak:
             await asyncio.sleep(draw.random() * 0.1)
 
 
+def from_english(manifest: Manifest) -> dict[str, str]:
+    """What a row says of its languages: an adapter with several directions wants to be told which."""
+    target = next((target for source, target in manifest.directions if source == "en"), None)
+    return {} if target is None else {"language": "en", "target": target}
+
+
 def alone(engine: Engine, folder: Path, texts: Sequence[str]) -> dict[str, Answer]:
     """What the version in `folder` gives to each text by itself, in an engine with nothing else to do."""
     manifest = engine.add(folder)
     found: dict[str, Answer] = {}
     for text in texts:
-        (answer,) = engine.answer([Row(manifest.name, text)])
+        (answer,) = engine.answer([Row(manifest.name, text, **from_english(manifest))])
         if isinstance(answer, PolygraftError):
             raise answer
         found[text] = answer

@@ -1,9 +1,9 @@
 """Lanes: threads that write texts, one a core, each with its own batch of unfinished texts.
 
 A lane takes new texts in between two steps, at every fourth (see `DecoderBatch.may_join`), as long as its batch has rows
-free, so a short text never waits for a long one. A text whose future is cancelled leaves before the next step. When a step fails, each text of the batch is written again by
-itself, so that only those that fail alone have failed. Does not: encode, choose adapters (see `engine`), or bound its
-queue (see `admission`).
+free, so a short text never waits for a long one. A text whose future is cancelled leaves before the next step. When a step
+fails, each text of the batch is written again by itself, so that only those that fail alone have failed. Does not: encode,
+choose adapters (see `engine`), or bound its queue (see `admission`).
 """
 
 from __future__ import annotations
