@@ -9,6 +9,7 @@ Errors of the server are raised as `ServerError`, with its own message; errors o
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ class _Call:
     """What both clients share: how a call is written and how its answer is read."""
 
     def __init__(self, url: str, key: str | None, timeout: float) -> None:
+        url = url if "://" in url else f"http://{url}"
         self.options: dict[str, Any] = {"base_url": url, "timeout": timeout}
         self.url, self.key = url, key
 
@@ -39,12 +41,12 @@ class _Call:
     def classify(adapter: str | Sequence[str], texts: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
         who = "adapter" if isinstance(adapter, str) else "stack"
         body = {who: adapter, "texts": list(texts), **options}
-        return {"method": "POST", "url": "/v1/classify", "json": {k: v for k, v in body.items() if v is not None}}
+        return {"method": "POST", "url": "/v1/classify"} | _json({k: v for k, v in body.items() if v is not None})
 
     @staticmethod
     def rows(rows: Sequence[Mapping[str, Any]], top_k: int | None) -> dict[str, Any]:
         body: dict[str, Any] = {"rows": [dict(r) for r in rows]}
-        return {"method": "POST", "url": "/v1/classify", "json": body | ({"top_k": top_k} if top_k else {})}
+        return {"method": "POST", "url": "/v1/classify"} | _json(body | ({"top_k": top_k} if top_k else {}))
 
     @staticmethod
     def batch(rows: Sequence[Mapping[str, Any]], top_k: int | None) -> dict[str, Any]:
@@ -53,7 +55,7 @@ class _Call:
     @staticmethod
     def translate(texts: Sequence[str], target: str, options: Mapping[str, Any]) -> dict[str, Any]:
         body = {"texts": list(texts), "target": target, **{k: v for k, v in options.items() if v is not None}}
-        return {"method": "POST", "url": "/v1/translate", "json": body}
+        return {"method": "POST", "url": "/v1/translate"} | _json(body)
 
     def add(self, folder: Path) -> dict[str, Any]:
         headers = self._admin() | {"content-type": b"application/zip"}
@@ -82,6 +84,11 @@ class _Call:
 
     def unreachable(self, error: httpx.TransportError) -> ServerError:
         return ServerError(f"{self.url} does not answer ({error or type(error).__name__}); is the server running?")
+
+
+def _json(body: Mapping[str, Any]) -> dict[str, Any]:
+    """In ASCII: half of a UTF-16 pair in one text would keep httpx from writing the others."""
+    return {"content": json.dumps(body).encode(), "headers": {"content-type": "application/json"}}
 
 
 def _is_this_machine(host: str) -> bool:

@@ -5,6 +5,7 @@ Each row `{"text": ..., ...}` comes back with `label` (or `translation`) and `sc
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -24,6 +25,7 @@ from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Layer, Row, Translated
 
 CHUNK = 256
+ESCAPED = "backslashreplace"  # a lone surrogate, which UTF-8 has no bytes for, goes out as it came in: "\\ud800"
 
 
 def load(engine: Engine, folder: Path) -> Manifest:
@@ -67,7 +69,10 @@ def read(source: str) -> list[dict[str, Any]]:
     """The objects of a JSON Lines file ("-" is stdin). Raises `DataError` for a line that is not an object with "text"."""
     if source != "-" and not Path(source).is_file():
         raise DataError(source, ["no such file; give a JSON Lines file, or - for standard input"])
-    text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
+    try:
+        text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(source, [f"byte {error.start + 1} is not UTF-8; save the file in that encoding"]) from None
     rows, problems = [], []
     for number, line in enumerate(split_lines(text), 1):
         if not line.strip():
@@ -95,6 +100,8 @@ def _chunks(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 def write(target: str) -> Iterator[TextIO]:
     """A file that is written beside its place and moved there when complete; "-" is stdout. Raises `DataError`."""
     if target == "-":
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors=ESCAPED)
         yield sys.stdout
         return
     folder = Path(target).resolve().parent
@@ -102,7 +109,7 @@ def write(target: str) -> Iterator[TextIO]:
         raise DataError(target, [f"folder {folder} does not exist; make it first"])
     handle, name = tempfile.mkstemp(dir=folder, prefix=".predict-")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
+        with os.fdopen(handle, "w", encoding="utf-8", errors=ESCAPED) as out:
             yield out
         os.replace(name, target)
     except BaseException:

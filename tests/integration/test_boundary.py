@@ -336,3 +336,22 @@ def test_what_nobody_foresaw_is_told_without_a_traceback(
     response = client.get("/v1/adapters")
     assert (response.status_code, code_of(response)) == (500, "InternalError")
     assert "secret" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "told"),
+    [
+        ('{"adapter": "spam", "text": "x"}', {"content-type": "text/plain"}, "content-type: application/json"),
+        ('{"rows": [5]}', {}, "a row is an object"),
+        ('{"rows": [{"adapter": "spam", "text": "\\ud800"}]}', {}, "text: the text is not valid Unicode"),
+        ('{"adapter": "spam", "text": "x", "head": "nope"}', {}, "has no head 'nope'"),
+    ],
+)
+def test_what_is_wrong_is_said_as_to_a_user(client: TestClient, body: str, headers: dict[str, str], told: str) -> None:
+    """Found by a new user."""
+    response = client.post("/v1/classify", content=body, headers={"content-type": "application/json"} | headers)
+    assert told in response.text
+
+
+def test_a_method_that_is_not_there_names_those_that_are(client: TestClient) -> None:
+    assert "it takes POST" in client.get("/v1/classify").text

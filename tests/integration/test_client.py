@@ -65,3 +65,12 @@ def test_async(url: str, library: Path) -> None:
 def test_no_server_is_one_clear_error() -> None:
     with Client("http://127.0.0.1:9") as client, pytest.raises(ServerError, match="is the server running"):
         client.adapters()
+
+
+def test_one_text_that_cannot_be_sent_costs_the_others_nothing(url: str) -> None:
+    """Found by a new user: half of a UTF-16 pair in one text was a bare UnicodeEncodeError for all of them."""
+    with Client(url.removeprefix("http://")) as client:
+        first, second = client.classify("spam", ["\ud800", "see you soon"])
+    assert first.error is not None
+    assert "not valid Unicode" in first.error.message
+    assert second.label in ("ham", "spam")

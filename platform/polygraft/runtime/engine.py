@@ -160,7 +160,9 @@ class Engine:
                 work = RowWork(row, lease, [p.text for p in pieces if not p.kept], direction, pieces)
             else:
                 if row.target is not None:
-                    raise InvalidRow(f"adapter {row.adapter!r} does not translate; leave the target out")
+                    raise InvalidRow(
+                        f"adapter {row.adapter!r} does not translate, it has labels; classify with it, or leave the target out"
+                    )
                 _head_of(lease.resident.adapter, row.head)
                 work = RowWork(row, lease, [row.text[:MAX_CHARACTERS]])
             undo.pop_all()

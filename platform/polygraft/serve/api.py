@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
+from fastapi.security import HTTPBearer
 from prometheus_client import Gauge
 
 from polygraft import __version__
@@ -40,6 +41,8 @@ from polygraft.serve.schemas import (
 )
 
 RESIDENT = Gauge("polygraft_resident_adapters", "Adapters in the bank")
+# For the document, so that /docs has a place for the key; `auth.authorise` is what lets a request in.
+ADMIN = [Depends(HTTPBearer(auto_error=False, description="the admin key: `polygraft key` prints it"))]
 FAILURES = {status: {"model": ErrorResponse} for status in (400, 403, 404, 409, 413, 422, 500, 503, 504, 507)}
 
 
@@ -88,7 +91,7 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
 
     upload = {"requestBody": {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}}
 
-    @app.post("/v1/adapters", tags=["adapters"], status_code=201, openapi_extra=upload)
+    @app.post("/v1/adapters", tags=["adapters"], status_code=201, openapi_extra=upload, dependencies=ADMIN)
     async def add_adapter(request: Request) -> AdapterOut:
         """Serve a new adapter, or a new version of one, without a restart. Body: the adapter folder as a zip."""
         auth.authorise(request.headers)
@@ -96,7 +99,7 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
         RESIDENT.set(len(host().engine.manifests()))
         return _adapter_out(manifest)
 
-    @app.delete("/v1/adapters/{name}", tags=["adapters"])
+    @app.delete("/v1/adapters/{name}", tags=["adapters"], dependencies=ADMIN)
     def remove_adapter(name: str, request: Request, purge: bool = False) -> AdapterOut:
         """Stop serving an adapter. `purge=true` deletes it from the library too; otherwise a restart brings it back."""
         auth.authorise(request.headers)

@@ -56,6 +56,8 @@ def tell_errors(app: FastAPI) -> None:
         if any(p["type"] == "json_invalid" for p in found):
             reason = found[0].get("ctx", {}).get("error", "")
             return failure("MalformedJSON", f"the body is not valid JSON ({reason}); send one JSON object", 400)
+        if "json" not in request.headers.get("content-type", ""):
+            return failure("InvalidRequest", "send one JSON object, with the header content-type: application/json", 422)
         return failure("InvalidRequest", problems(found, "body", skip=1), 422)
 
     @app.exception_handler(HTTPException)
@@ -66,6 +68,8 @@ def tell_errors(app: FastAPI) -> None:
         if request.url.path in LIBRETRANSLATE:
             return SafeJSONResponse({"error": str(error.detail)}, error.status_code, dict(error.headers or {}))
         told = str(error.detail) if error.detail != phrase else f"{phrase.lower()}; GET /docs lists what there is"
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            told = f"{request.method} is not for {request.url.path}; it takes {(error.headers or {}).get('Allow', 'another')}"
         return failure(code, told, error.status_code, dict(error.headers or {}))
 
 

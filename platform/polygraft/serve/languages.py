@@ -75,11 +75,12 @@ def problem_of(text: object) -> InvalidRow | None:
 
 def route(
     engine: Engine, texts: Sequence[object], known: Sequence[str | PolygraftError | None], target: str, search: Search,
-    adapter: str | None = None,
+    adapter: str | None = None, detected: bool = False,
 ) -> list[Row | PolygraftError]:  # fmt: skip
     """A row for each text in the language `known` for it, with the adapter that translates that; or the text's error.
 
-    A text already in the target language is an error of its own: to translate it would be to make something up.
+    `detected`: the languages are guesses, and errors say so. A text already in the target language is an error of its own:
+    to translate it would be to make something up.
     """
     there = directions(engine)
     found: list[Row | PolygraftError] = []
@@ -91,12 +92,15 @@ def route(
         elif name := adapter or there.get((language or "", target)):
             found.append(Row(name, str(text), language, target=target, search=search))
         else:
-            found.append(_no_way(language, target, list(there)))
+            found.append(_no_way(language, target, list(there), detected))
     return found
 
 
-def _no_way(source: str | None, target: str, there: list[tuple[str, str]]) -> UnknownLanguage:
+def _no_way(source: str | None, target: str, there: list[tuple[str, str]], detected: bool) -> UnknownLanguage:
+    guess = (
+        "; the language was detected, and short texts are often taken for another: send it as the source" if detected else ""
+    )
     if source == target:
         return UnknownLanguage(f"the text is in {shortened(target)} already; if it is not, send its language as the source")
     ways = ", ".join(f"{a} to {b}" for a, b in sorted(there)) or "none yet"
-    return UnknownLanguage(f"no adapter translates {shortened(source or '')} to {shortened(target)}; there are: {ways}")
+    return UnknownLanguage(f"no adapter translates {shortened(source or '')} to {shortened(target)}; there are: {ways}{guess}")

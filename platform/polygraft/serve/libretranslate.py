@@ -119,7 +119,7 @@ async def _translate(host: Host, body: Body) -> Body:
     search = Search(beam=max(4, more + 1), n_best=more + 1) if more else Search()
     told = await languages.detect(host, texts) if source == "auto" else []
     known = [t if isinstance(t, PolygraftError) else t[0].language for t in told] or [source] * len(texts)
-    rows = languages.route(host.engine, texts, known, target, search)
+    rows = languages.route(host.engine, texts, known, target, search, detected=bool(told))
     answers = await answer(host, rows)
     for one in answers:
         if isinstance(one, PolygraftError):

@@ -111,6 +111,7 @@ class ClassifyRequest(_Strict):
     text: UncheckedText | None = Field(None, description="one text")
     texts: list[UncheckedText] | None = Field(None, description="several texts")
     language: Name | None = None
+    head: Name | None = Field(None, description="the task, for an adapter with several heads")
     truncate: bool = False
     rows: list[UncheckedRow] | None = None
     top_k: int | None = Field(None, ge=1, description="labels a row at most; left out: all")
@@ -221,12 +222,14 @@ def read_rows(request: ClassifyRequest, check_count: Callable[[int], None]) -> l
         raise InvalidRow("adapter is missing: name the adapter that should answer, GET /v1/adapters lists them")
     texts: list[Any] = [request.text] if request.texts is None else request.texts
     check_count(len(texts))
-    common = who | {"language": request.language, "truncate": request.truncate}
+    common = who | {"language": request.language, "truncate": request.truncate, "head": request.head}
     return [read_row(common | {"text": text}) for text in texts]
 
 
 def read_row(raw: Any) -> Row | PolygraftError:
     """One row of a request, or its error."""
+    if not isinstance(raw, dict):
+        return InvalidRow('a row is an object: {"adapter": "spam-en", "text": "hello"}')
     try:
         row = RowIn.model_validate(raw)
         if (row.adapter is None) == (row.stack is None):
@@ -246,8 +249,14 @@ def read_row(raw: Any) -> Row | PolygraftError:
 
 def problems(found: Sequence[Any], subject: str, skip: int = 0) -> str:
     """Pydantic's errors in one line: where, without the first `skip` parts of the place, and what; `TOLD` of them at most."""
-    lines = [f"{'.'.join(map(str, e['loc'][skip:]))[:LONGEST_NAME] or subject}: {e['msg'].lower()}" for e in found[:TOLD]]
+    lines = [f"{'.'.join(map(str, e['loc'][skip:]))[:LONGEST_NAME] or subject}: {_said(e['msg'])}" for e in found[:TOLD]]
     return "; ".join(lines) + (f"; and {len(found) - TOLD} more problems" if len(found) > TOLD else "")
+
+
+def _said(message: str) -> str:
+    """Pydantic's message as the end of a sentence."""
+    message = message.removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
 
 
 def row_out(answer: Answer | PolygraftError, adapter: str | None) -> RowOut:

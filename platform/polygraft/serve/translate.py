@@ -59,7 +59,9 @@ def router(host: Callable[[], Host]) -> APIRouter:
         if request.stream and request.texts is not None:
             raise InvalidRow("a stream is for one text; send text, or leave stream out")
         known = [request.source] * len(texts) if request.adapter else await languages.sources(host(), texts, request.source)
-        rows = languages.route(host().engine, texts, known, request.target, request.search(), request.adapter)
+        rows = languages.route(
+            host().engine, texts, known, request.target, request.search(), request.adapter, request.source is None
+        )
         if request.texts is None and isinstance(rows[0], PolygraftError):
             raise rows[0]
         if request.stream and isinstance(rows[0], Row):
