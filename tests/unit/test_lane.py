@@ -116,7 +116,17 @@ def test_a_cancelled_text_leaves_before_the_next_step(gate: threading.Event) -> 
     with pytest.raises(CancelledError):
         endless.future.result(timeout=10)
     assert writer.load == 0
-    writer.close()  # ends: nothing endless is left
+    writer.close()
+
+
+def test_closing_drops_what_is_not_written() -> None:
+    """Found by a hostile outsider: a server that was stopped wrote on for minutes what nobody waited for."""
+    writer = lane(max_rows=2)
+    endless = [_Waiting(text(most=10**9), None) for _ in range(10)]
+    for one in endless:
+        writer.submit(one)
+    writer.close()
+    assert all(one.future.cancelled() for one in endless)
 
 
 def test_a_listener_that_raises_is_heard_no_more_and_its_text_is_written() -> None:

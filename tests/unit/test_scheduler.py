@@ -180,6 +180,14 @@ def test_a_row_cancelled_while_it_is_computed_harms_nobody() -> None:
     scheduler.close()
 
 
+def test_closing_drops_what_waits(gate: threading.Event) -> None:
+    scheduler = behind(gate)
+    futures = scheduler.submit([(i, 5) for i in range(100)])
+    threading.Timer(0.1, gate.set).start()
+    scheduler.close()
+    assert all(future.cancelled() for future in futures)
+
+
 def test_too_few_results_are_an_error_of_the_rows_not_a_hang() -> None:
     scheduler: Scheduler[object] = Scheduler(lambda payloads: [])
     (future,) = scheduler.submit([("x", 1)])

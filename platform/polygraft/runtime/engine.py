@@ -123,6 +123,7 @@ class Engine:
         return self._residents.leases
 
     def close(self) -> None:
+        """Stop; rows that are not answered by now are dropped, and their futures are cancelled."""
         self._scheduler.close()
         if self.writer:
             self.writer.close()

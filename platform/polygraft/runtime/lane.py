@@ -55,7 +55,7 @@ class Lanes:
         return waiting.future
 
     def close(self) -> None:
-        """Finish what is queued, then stop."""
+        """Drop what is written and what waits, and stop."""
         for lane in self._lanes:
             lane.close()
 
@@ -95,7 +95,10 @@ class _Lane:
     def close(self) -> None:
         with self._wake:
             self._closed = True
+            left = [*self._queue.values(), *self._suspects, *self._open.values()]
             self._wake.notify()
+        for waiting in left:
+            waiting.future.cancel()
         self._thread.join()
 
     def _count(self, waiting: _Waiting, sign: int) -> None:
@@ -118,11 +121,11 @@ class _Lane:
                 if not (self._queue or self._suspects or self._open):
                     return
                 joining = self._admit()
+                self._open |= {id(w.text): w for w in joining}
             try:
                 self._drop_cancelled()
-                if joining:
-                    self._open |= {id(w.text): w for w in joining}
-                    self._batch.add([w.text for w in joining])
+                if new := [w.text for w in joining if id(w.text) in self._open]:
+                    self._batch.add(new)
                 if self._open:
                     self._step()
             except Exception as error:

@@ -57,6 +57,9 @@ class LengthQueue(Generic[Result]):
             if not same:
                 del self._by_length[row.length]
 
+    def all(self) -> list[Queued[Result]]:
+        return list(self._by_age.values())
+
     def take(self, budget: int, max_rows: int) -> list[Queued[Result]]:
         """The next batch, by length: the oldest row and those nearest to it in length, the older of equals first; padded
         tokens within `budget` unless the oldest alone is longer."""
@@ -105,10 +108,13 @@ class Scheduler(Generic[Result]):
         return len(self._waiting)
 
     def close(self) -> None:
-        """Finish what is queued, then stop."""
+        """Finish the batch that runs, drop what waits, and stop."""
         with self._wake:
             self._closed = True
+            waiting = self._waiting.all()
             self._wake.notify()
+        for row in waiting:
+            row.future.cancel()
         self._thread.join()
 
     def _drop(self, row: Queued[Result], done: Future[Result]) -> None:
