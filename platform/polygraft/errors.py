@@ -13,6 +13,7 @@
     │   └── UnknownLanguage        422   no adapter translates that way, or the language cannot be told
     ├── TooManyRows                413
     ├── TooLarge                   413   a body or an upload beyond the bound
+    ├── SlowBody                   408   a body that did not arrive in time
     ├── Overloaded                 503   no room in the queue; says when to come again
     ├── DeadlineExceeded           504   a row was not answered in time; it is computed no further
     ├── RowFailed                  500   the server failed on one row
@@ -119,6 +120,10 @@ class TooManyRows(PolygraftError):
 
 class TooLarge(PolygraftError):
     status = 413
+
+
+class SlowBody(PolygraftError):
+    status = 408
 
 
 class Overloaded(PolygraftError):

@@ -1,7 +1,7 @@
 """Admission: how much work may be under way, and what is said to those for whom there is no room.
 
-Work is counted in units of `UNIT` characters of a row's text, at least one a row, since that is known before anything is
-computed: a short message is one unit, a page of text to translate is ten or more.
+Work is counted in units of `UNIT` characters of a row's text, at least one a row, times its beam, since that is known before
+anything is computed: a short message is one unit, a page of text to translate is ten or more.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Iterable
 
-from polygraft.errors import Overloaded
+from polygraft.errors import Overloaded, TooLarge
+from polygraft.runtime.rows import Row
 
 UNIT = 200
 SHORTEST_WAIT, LONGEST_WAIT = 1, 60
 
 
-def units(texts: Iterable[object]) -> int:
-    """What rows with these texts count."""
-    return sum(max(1, -(-len(text) // UNIT)) if isinstance(text, str) else 1 for text in texts)
+def units(row: Row) -> int:
+    """What a row counts."""
+    return max(1, -(-len(row.text) // UNIT)) * row.search.beam if isinstance(row.text, str) else 1
 
 
 class Admission:
-    """`capacity` units at most are under way; None: no bound. An idle engine takes work of any size. Thread-safe."""
+    """`capacity` units at most are under way; None: no bound. Thread-safe."""
 
     def __init__(self, capacity: int | None) -> None:
         self.capacity = capacity
@@ -38,12 +38,19 @@ class Admission:
         return self._under_way
 
     def check(self, units: int) -> None:
-        """Raise `Overloaded` when there is no room for so much work now."""
-        if self.capacity is not None and 0 < self._under_way > self.capacity - units:
+        """Raise `Overloaded` when there is no room for so much work now, `TooLarge` when there never is."""
+        if self.capacity is None:
+            return
+        if units > self.capacity:
+            raise TooLarge(
+                f"the request holds {units:,} units of work ({UNIT} characters of a row's text, times its beam), at most "
+                f"{self.capacity:,} are taken; send several requests"
+            )
+        if self._under_way + units > self.capacity:
             raise Overloaded(self._under_way, self._wait())
 
     def take(self, units: int) -> None:
-        """Take work in; `give_back` the same number when it has ended. Raises `Overloaded` when there is no room for it."""
+        """Take work in; `give_back` the same number when it has ended. Raises as `check` does."""
         with self._lock:
             self.check(units)
             if self._under_way == 0:

@@ -211,7 +211,7 @@ class DecoderBatch:
         own = np.zeros((len(stacks), len(self._slots)), np.float32)
         for i, stack in enumerate(stacks):
             for slot, weight in stack:
-                own[i, self._slots.index(slot)] = weight
+                own[i, self._slots.index(slot)] += weight
         return np.repeat(own, self._rank, axis=1)
 
     def _fix(self) -> None:

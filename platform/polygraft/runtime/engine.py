@@ -24,7 +24,7 @@ from polygraft.runtime import passage, prove
 from polygraft.runtime.admission import Admission, units
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.futures import when_all
-from polygraft.runtime.graph import Floats, GraphSession, Stack, load_card, mixture
+from polygraft.runtime.graph import Floats, GraphSession, Stack, by_depth, load_card, mixture
 from polygraft.runtime.residents import Lease, Resident, Residents
 from polygraft.runtime.row_work import RowWork, ended
 from polygraft.runtime.rows import Answer, Classified, Row, Translated
@@ -33,7 +33,7 @@ from polygraft.runtime.search import Hypothesis, Search
 from polygraft.runtime.writer import Writer
 from polygraft.tasks.classification import Head, ranked
 from polygraft.tasks.translation import direction_of
-from polygraft.text import Encoded, load_encoder, not_unicode, pad
+from polygraft.text import Encoded, load_encoder, not_unicode, pad, too_many_marks
 
 log = logging.getLogger(__name__)
 MAX_CHARACTERS = 20_000
@@ -86,11 +86,11 @@ class Engine:
         self, rows: Sequence[Row], top_k: int | None = None, listener: Listener | None = None
     ) -> list[Future[Answer | PolygraftError]]:
         """Queue rows of any task. Each future gives its row's answer or its error and never raises; cancel it when nobody
-        waits for it any more. Raises `Overloaded`, with nothing queued, when there is no room.
+        waits for it any more. Raises `Overloaded` or `TooLarge`, with nothing queued, when there is no room.
 
         `top_k`: labels a classified row at most. `listener` hears each sentence's translation as it grows, from another thread.
         """
-        sizes = [units([row.text]) for row in rows]
+        sizes = [units(row) for row in rows]
         self.admission.take(sum(sizes))
         answers: list[Future[Answer | PolygraftError]] = []
         begun: list[RowWork] = []
@@ -145,7 +145,7 @@ class Engine:
         """The row's adapters, leased, and the texts to encode. Raises the row's error."""
         if not isinstance(row.text, str) or not row.text.strip():
             raise InvalidRow("the text is empty; send at least one character that is not white space")
-        if problem := not_unicode(row.text):
+        if problem := not_unicode(row.text) or too_many_marks(row.text):
             raise InvalidRow(problem)
         with ExitStack() as undo:
             lease = undo.enter_context(self._residents.acquire(row))
@@ -251,6 +251,12 @@ class Engine:
     def _run(self, payloads: list[object]) -> list[Floats]:
         """Payloads are (text, stack, whether its states are wanted); results [hidden], or states [seq, hidden]."""
         rows: list[tuple[Encoded, Stack, bool]] = payloads  # type: ignore[assignment]
+        found: dict[int, Floats] = {}
+        for places in by_depth([len(stack) for _, stack, _ in rows]):
+            found |= zip(places, self._run_together([rows[i] for i in places]), strict=True)
+        return [found[i] for i in range(len(rows))]
+
+    def _run_together(self, rows: Sequence[tuple[Encoded, Stack, bool]]) -> list[Floats]:
         batch = pad([e for e, _, _ in rows], self.encoder.pad_id) | mixture([stack for _, stack, _ in rows])
         if not any(wanted for _, _, wanted in rows):
             return list(self.session.run(batch, self.bank))

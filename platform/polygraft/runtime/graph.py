@@ -53,6 +53,7 @@ def groups(sites: Iterable[Site]) -> dict[str, list[Site]]:
 
 Stack = Sequence[tuple[int, float]]
 Batch = Mapping[str, NDArray[Any]]
+DEPTHS, MOST_GATHERED = (1, 5, 16, 64), 320  # slots a row; rows times slots of one run
 TOKENS = ("input_ids", "attention_mask", "token_type_ids")
 
 
@@ -64,6 +65,17 @@ def mixture(stacks: Sequence[Stack]) -> dict[str, NDArray[Any]]:
         for j, (slot, weight) in enumerate(stack):
             slots[i, j], weights[i, j] = slot, weight
     return {"slots": slots, "weights": weights}
+
+
+def by_depth(depths: Sequence[int]) -> list[list[int]]:
+    """Places of rows that are run together, given how many slots each uses. The graph fills every row up to the deepest, so
+    deep stacks run apart from shallow ones, and few at a time: beside 8 rows of 28 slots the other 248 of a request took 9
+    times as long, and 2 GB."""
+    classes: dict[int, list[int]] = {}
+    for place, depth in enumerate(depths):
+        classes.setdefault(next((d for d in DEPTHS if depth <= d), depth), []).append(place)
+    sizes = {deepest: max(1, MOST_GATHERED // max(1, deepest)) for deepest in classes}
+    return [places[i : i + sizes[d]] for d, places in classes.items() for i in range(0, len(places), sizes[d])]
 
 
 class Feeds(Protocol):

@@ -17,6 +17,7 @@ from polygraft.serve import door
 from polygraft.serve.host import Host
 from polygraft.serve.schemas import RowOut, row_out
 
+MOST_LABELS = 50_000  # of all rows of a request together
 SMALL = 8  # units of text that are tokenised on the event loop: handing them to a thread would take longer
 ROWS = Counter("polygraft_rows_total", "Rows answered", ["adapter", "outcome"])
 # As many as can run at once: with one for each request, the event loop waited up to 0.5 s for its turn under load.
@@ -41,7 +42,7 @@ class Submission:
 
     async def submit(self, top_k: int | None = None, listener: Callable[[str], None] | None = None) -> None:
         """Queue the rows. Raises `Overloaded`."""
-        size = units(row.text for row in self.rows)
+        size = sum(map(units, self.rows))
         self.engine.admission.check(size)
         if size <= SMALL:
             self._submit(top_k, listener)
@@ -50,6 +51,8 @@ class Submission:
         door.queued()
 
     def _submit(self, top_k: int | None, listener: Callable[[str], None] | None) -> None:
+        if self._abandoned:
+            return
         self.futures = self.engine.submit(self.rows, top_k, listener)
         if self._abandoned:  # the client left while this thread was tokenising
             self.abandon()
@@ -92,6 +95,8 @@ async def answer_rows(host: Host, rows: Sequence[Row], top_k: int | None = None)
 
 async def answer(host: Host, rows: Sequence[Row | PolygraftError], top_k: int | None = None) -> list[Answered]:
     """`answer_rows`, counted in the metrics; a row that is an error already stays one."""
+    most = max(1, MOST_LABELS // max(1, len(rows)))
+    top_k = min(top_k or most, most)
     answered = iter(await answer_rows(host, [row for row in rows if isinstance(row, Row)], top_k))
     answers = [row if isinstance(row, PolygraftError) else next(answered) for row in rows]
     count(answers)

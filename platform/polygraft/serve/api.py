@@ -43,7 +43,7 @@ from polygraft.serve.schemas import (
 RESIDENT = Gauge("polygraft_resident_adapters", "Adapters in the bank")
 # For the document, so that /docs has a place for the key; `auth.authorise` is what lets a request in.
 ADMIN = [Depends(HTTPBearer(auto_error=False, description="the admin key: `polygraft key` prints it"))]
-FAILURES = {status: {"model": ErrorResponse} for status in (400, 403, 404, 409, 413, 422, 500, 503, 504, 507)}
+FAILURES = {status: {"model": ErrorResponse} for status in (400, 403, 404, 408, 409, 413, 422, 500, 503, 504, 507)}
 
 
 def create_app(host: Callable[[], Host]) -> FastAPI:
@@ -108,10 +108,11 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
         return _adapter_out(manifest)
 
     tell_errors(app)
+    # From the inside out: what a request passes last stands first.
     app.add_middleware(LastResort)
+    app.add_middleware(Door, admission=lambda: host().engine.admission, spared="/v1/adapters")
     app.add_middleware(BodyLimit, largest=lambda: host().settings.max_body_mib * 2**20, by_path={"/v1/adapters": MAX_UPLOAD})
     app.add_middleware(CancelOnDisconnect)
-    app.add_middleware(Door, admission=lambda: host().engine.admission, spared="/v1/adapters")
     app.add_middleware(RequestMetrics)
     return app
 

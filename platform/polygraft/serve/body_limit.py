@@ -7,12 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from starlette.datastructures import Headers
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from polygraft.errors import TooLarge
 
 
 class BodyLimit:
-    """ASGI middleware. `largest()` bytes, or what `by_path` says: beyond it reading the body raises 413."""
+    """ASGI middleware. `largest()` bytes, or what `by_path` says: beyond it reading the body raises `TooLarge`."""
 
     def __init__(self, app: ASGIApp, largest: Callable[[], int], by_path: Mapping[str, int]) -> None:
         self.app, self.largest, self.by_path = app, largest, by_path
@@ -31,7 +32,7 @@ class BodyLimit:
             message: Message = {"type": "http.request"} if size > largest else await receive()
             read += len(message.get("body", b""))
             if max(size, read) > largest:
-                raise HTTPException(413, f"the body is larger than {largest / 2**20:g} MiB; send several requests")
+                raise TooLarge(f"the body is larger than {largest / 2**20:g} MiB; send several requests")
             return message
 
         await self.app(scope, receive_within, send)

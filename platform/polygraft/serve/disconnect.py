@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CLIENT_CLOSED_REQUEST = 499  # as nginx writes it into its log; nobody reads it
@@ -49,7 +50,7 @@ class CancelOnDisconnect:
         handler = asyncio.ensure_future(self.app(scope, receive_or_gone, send_and_note))
         try:
             await handler
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ClientDisconnect):
             if not gone.is_set():
                 raise
             if not started:  # servers and middlewares outside of this one wait for an answer

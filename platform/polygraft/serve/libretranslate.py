@@ -65,7 +65,7 @@ class Failure(BaseModel):
     error: str
 
 
-FAILURES: dict[int | str, dict[str, Any]] = {status: {"model": Failure} for status in (400, 404, 413, 422, 500, 503, 504)}
+FAILURES: dict[int | str, dict[str, Any]] = {status: {"model": Failure} for status in (400, 404, 408, 413, 422, 500, 503, 504)}
 FORMS = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
 
 

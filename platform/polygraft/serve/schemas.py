@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SkipValidation, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SkipValidation,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 from pydantic.config import JsonDict
 
 from polygraft.errors import InvalidRow, PolygraftError
@@ -16,7 +25,7 @@ from polygraft.runtime.rows import Answer, Layer, Row, Translated
 from polygraft.runtime.search import MAX_BEAM, MAX_NO_REPEAT, MAX_PENALTY, MAX_TEMPERATURE, Search
 from polygraft.text import not_unicode
 
-LONGEST_NAME, TOLD = 128, 10
+LONGEST_NAME, TOLD, MOST_FIELDS = 128, 10, 64
 
 
 def _valid_unicode(text: str) -> str:
@@ -31,6 +40,14 @@ Text = Annotated[str, AfterValidator(_valid_unicode)]
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_few_fields(cls, given: Any) -> Any:
+        """Each unknown field is an error of its own, and 400,000 of them took seconds."""
+        if isinstance(given, dict) and len(given) > MOST_FIELDS:
+            raise ValueError(f"{len(given):,} fields, at most {MOST_FIELDS} are read")
+        return given
 
 
 def _within(low: float, high: float) -> JsonDict:
@@ -114,7 +131,7 @@ class ClassifyRequest(_Strict):
     head: Name | None = Field(None, description="the task, for an adapter with several heads")
     truncate: bool = False
     rows: list[UncheckedRow] | None = None
-    top_k: int | None = Field(None, ge=1, description="labels a row at most; left out: all")
+    top_k: int | None = Field(None, ge=1, description="labels a row at most; left out: all, up to 50,000 of all rows")
 
 
 class BatchRequest(_Strict):
@@ -133,7 +150,9 @@ class BatchRequest(_Strict):
         }
     )
     rows: list[UncheckedRow]
-    top_k: int | None = Field(None, ge=1, description="labels a classified row at most; left out: all")
+    top_k: int | None = Field(
+        None, ge=1, description="labels a classified row at most; left out: all, of all rows together up to 50,000"
+    )
 
 
 class ErrorBody(BaseModel):

@@ -92,7 +92,11 @@ class EventStream(StreamingResponse):
             stream._newest = text
             loop.call_soon_threadsafe(grown.set)
 
-        await stream._submission.submit(listener=heard)
+        try:
+            await stream._submission.submit(listener=heard)
+        except BaseException:  # the client may leave while the text is being tokenised
+            stream._submission.abandon()
+            raise
         stream._submission.futures[0].add_done_callback(lambda _: loop.call_soon_threadsafe(grown.set))
         return stream
 
