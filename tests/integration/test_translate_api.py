@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 
 import httpx
@@ -28,6 +29,7 @@ from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row, Translated
 from polygraft.serve.api import create_app
 from polygraft.serve.host import Host
+from polygraft.serve.translate import EventStream
 from polygraft.text import load_encoder
 from polygraft.training.translation.greedy import translate
 
@@ -234,6 +236,35 @@ def test_a_client_that_leaves_a_stream_ends_its_writing(url: str, host: Host) ->
     while host.engine.leases and time.monotonic() < until:
         time.sleep(0.01)
     assert (host.engine.leases, host.engine.admission.under_way) == (0, 0)
+
+
+def test_a_client_that_leaves_while_its_text_is_tokenised_ends_it(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by a hostile outsider: such a stream was written to its end, whatever its length, past every deadline."""
+    submit, begun = host.engine.submit, threading.Event()
+
+    def slowly(*given: Any) -> Any:
+        begun.set()
+        time.sleep(0.3)
+        return submit(*given)
+
+    monkeypatch.setattr(host.engine, "submit", slowly)
+    row = Row("en-yo", "hello mum. see you soon. " * 300, target="yo")
+
+    async def leave() -> None:
+        stream = asyncio.create_task(EventStream.begin(host, row))
+        while not begun.is_set():
+            await asyncio.sleep(0.005)
+        stream.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stream
+
+    asyncio.run(leave())
+    until = time.monotonic() + 10
+    time.sleep(0.5)
+    while (host.engine.leases or host.engine.admission.under_way) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert (host.engine.leases, host.engine.admission.under_way) == (0, 0)
+    assert time.monotonic() < until - 5, "it was dropped, not written"
 
 
 def test_a_translator_does_not_classify(api: TestClient) -> None:

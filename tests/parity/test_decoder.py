@@ -118,11 +118,27 @@ def test_beam_search_finds_what_generate_finds(models: tuple[list[PreTrainedMode
     assert sum(a == b for a, b in zip(got, wanted, strict=True)) >= len(batch) - 1, (got, wanted)
 
 
-def test_a_batch_that_was_cleared_starts_afresh(models: tuple[list[PreTrainedModel], Bank], session: DecoderSession) -> None:
+def test_a_batch_that_lost_its_texts_starts_afresh(models: tuple[list[PreTrainedModel], Bank], session: DecoderSession) -> None:
     _, bank = models
     batch, first = DecoderBatch(session, bank, END_ID), texts(Search())
     batch.add(first[:4])
     batch.step()
-    batch.clear()
+    batch.drop({id(text) for text in first})
     assert batch.rows == 0
     assert written(batch, first) == written(DecoderBatch(session, bank, END_ID), first)
+
+
+def test_texts_that_leave_change_nothing_for_those_that_stay(
+    models: tuple[list[PreTrainedModel], Bank], session: DecoderSession
+) -> None:
+    _, bank = models
+    batch, some = DecoderBatch(session, bank, END_ID), texts(Search(beam=2))
+    wanted = dict(zip(map(id, some), written(DecoderBatch(session, bank, END_ID), some), strict=True))
+    batch.add(some)
+    found = {id(text): hypotheses[0].tokens for _ in range(3) for text, hypotheses in batch.step()}
+    gone = {id(text) for text in some[::2]}
+    batch.drop(gone)
+    while batch.rows:
+        found |= {id(text): hypotheses[0].tokens for text, hypotheses in batch.step()}
+    assert found.keys() >= wanted.keys() - gone
+    assert all(found[key] == wanted[key] for key in wanted.keys() - gone)

@@ -219,7 +219,7 @@ def test_other_precisions_are_read(folder: Path, edit_manifest: Edit, kind: type
 @pytest.mark.parametrize(
     ("tensors", "wanted"),
     [
-        ({"weight": np.ones(2), "bias": np.ones(2)}, "'weight' [2], 'bias' [2]"),
+        ({"weight": np.ones(2), "bias": np.ones(2)}, "'bias' [2], 'weight' [2]"),
         ({"weight": np.ones((2, 32)), "bias": np.ones((2, 1))}, "does not fit its 2 labels"),
         ({"weight": np.ones((3, 32)), "bias": np.ones(3)}, "does not fit its 2 labels"),
         ({"weight": np.ones((2, 0)), "bias": np.ones(2)}, "does not fit its 2 labels"),

@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 from polygraft.backbone import BackboneFiles
 from polygraft.export.decoder import Step
 from polygraft.export.quantise import Spread
+from polygraft.lines import split_lines
 from polygraft.pieces import END_ID, PAD_ID, Pieces
 from polygraft.text import Encoded, load_encoder, pad
 
@@ -29,7 +30,7 @@ WRITTEN = 24  # tokens of a text
 def calibration_texts() -> list[str]:
     """Short messages, sentences and odd ones in the languages of the bundled backbone, some of them from the Universal
     Declaration of Human Rights."""
-    return resources.files("polygraft.export").joinpath("calibration.txt").read_text(encoding="utf-8").splitlines()
+    return split_lines(resources.files("polygraft.export").joinpath("calibration.txt").read_text(encoding="utf-8"))
 
 
 @torch.no_grad()
