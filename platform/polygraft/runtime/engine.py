@@ -190,12 +190,11 @@ class Engine:
                 queued += [((e, work.lease.stack, work.direction is not None), len(e)) for e in mine if e]
         try:
             futures = iter(self._scheduler.submit(queued))
-        except Exception:
+            for work in fit:
+                self._go_on(work, [next(futures) for _ in work.texts], top_k, listener)
+        except Exception:  # the engine is closing
             for work in fit:
                 work.end(_failed(work.row))
-            return
-        for work in fit:
-            self._go_on(work, [next(futures) for _ in work.texts], top_k, listener)
 
     def _encoded(self, texts: list[str]) -> list[Encoded | None]:
         """The texts as tokens, None for one that the tokenizer fails on."""
