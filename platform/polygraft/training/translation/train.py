@@ -150,8 +150,11 @@ def _with_back_translations(job: TranslationJob, work: Path, say: Console) -> Tr
 
 def _golden_pairs(job: TranslationJob) -> dict[tuple[str, str], list[Pair]]:
     """Dev rows by direction; training rows after them where a direction has few."""
-    train = job.rows("train")
-    return {d: pairs if len(pairs) >= GOLDENS else [*pairs, *train.get(d, [])] for d, pairs in job.rows("dev").items()}
+    found = {}
+    for direction, pairs in job.rows("dev").items():
+        train = [p for p in job.pairs.train if p.languages == direction] if len(pairs) < GOLDENS else []
+        found[direction] = [*pairs, *train]
+    return found
 
 
 def _goldens(job: TranslationJob, run: Run) -> list[GoldenText]:
