@@ -85,7 +85,8 @@ def over_http(url: str, requests: list[list[Row]], clients: int) -> tuple[float,
             await asyncio.gather(*(ask(http, client, started + SECONDS) for client in range(clients)))
         return time.perf_counter() - started
 
-    return rows_done / asyncio.run(everyone()), times
+    seconds = asyncio.run(everyone())
+    return rows_done / seconds, times
 
 
 JSON = {"content-type": "application/json"}

@@ -1,6 +1,6 @@
 """Rows of every kind while adapters are replaced and removed: is each answer what its version gives alone, and is none lost?
 
-    python tests/bench/soak.py [--rows 100000] [--clients 8] [--backbone DIR] [--library DIR]
+    python tests/bench/soak.py [--rows 100000] [--seconds 3600] [--clients 8] [--backbone DIR] [--library DIR]
 
 Clients send requests of mixed rows through the HTTP app; a changer adds another version of an adapter, puts the first one
 back, or takes it out. At the end every version is loaded again by itself, and each answer is compared with what the version
@@ -82,8 +82,9 @@ def another_version(folder: Path, target: Path, factor: float) -> Path:
 class Soak:
     """`versions`: for each adapter that changes, the folders of its versions, the first of which the host serves."""
 
-    def __init__(self, host: Host, versions: Mapping[str, Sequence[Path]], rows: int, clients: int, seed: int = 0) -> None:
-        self.host, self.rows, self.clients, self.seed = host, rows, clients, seed
+    def __init__(self, host: Host, versions: Mapping[str, Sequence[Path]], rows: int, clients: int, seconds: float) -> None:
+        self.host, self.rows, self.clients, self.seed = host, rows, clients, 0
+        self.until = time.perf_counter() + seconds
         self.archives = {name: [pack(folder) for folder in folders] for name, folders in versions.items()}
         self.manifests = {m.name: m for m in host.engine.manifests() if m.task != "language"}
         self.tasks = {name: manifest.task for name, manifest in self.manifests.items()}
@@ -98,7 +99,7 @@ class Soak:
 
     async def _client(self, http: httpx.AsyncClient, draw: random.Random) -> None:
         names = sorted(self.tasks)
-        while self.sent < self.rows:
+        while self.sent < self.rows and time.perf_counter() < self.until:
             count = draw.choice((1, 2, 8, 32, 64))
             self.sent += count
             rows = []
@@ -163,7 +164,14 @@ def wrong(given: Mapping[str, Any], expected: Answer) -> float | None:
 
 
 def soak(
-    backbone: Path, library: Path, versions: Mapping[str, Sequence[Path]], *, rows: int, clients: int, precision: str = "int8"
+    backbone: Path,
+    library: Path,
+    versions: Mapping[str, Sequence[Path]],
+    *,
+    rows: int,
+    clients: int,
+    seconds: float = 3600,
+    precision: str = "int8",
 ) -> dict[str, Any]:
     """`library` is changed. `versions`: see `Soak`."""
     started = time.perf_counter()
@@ -173,7 +181,7 @@ def soak(
             raise AssertionError(f"refused: {host.refused}")
         others = {m.name: library / m.name for m in engine.manifests() if m.name not in versions}
         kept = {name: Path(shutil.copytree(folder, Path(library).parent / "kept" / name)) for name, folder in others.items()}
-        run = Soak(host, versions, rows, clients)
+        run = Soak(host, versions, rows, clients, seconds)
         asyncio.run(run.run(create_app(lambda: host)))
         seconds = time.perf_counter() - started
         while engine.leases or engine.admission.under_way:
@@ -216,6 +224,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--seconds", type=float, default=3600, help="send no more after so long")
     parser.add_argument("--backbone", type=Path, default=default_backbone())
     parser.add_argument("--library", type=Path, default=BUNDLED)
     options = parser.parse_args()
@@ -229,7 +238,7 @@ def main() -> None:
             ]
             for adapter in ("spam-en", "spam-sw", "topic")
         }
-        result = soak(options.backbone, copy, versions, rows=options.rows, clients=options.clients)
+        result = soak(options.backbone, copy, versions, rows=options.rows, clients=options.clients, seconds=options.seconds)
     print(json.dumps(result))
     sys.exit(bool(result["wrong"] or result["lost"] or result["refused"] or not result["slots_given_back"]))
 
