@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from polygraft.errors import AdapterError, listed, shortened
+from polygraft.errors import AdapterError, listed, problems_of, shortened
 from polygraft.layout import LAYOUT
 from polygraft.tasks.classification import Head
 
@@ -51,7 +51,7 @@ def peft_config(content: bytes, name: str) -> PeftConfig:
         config = PeftConfig.model_validate_json(content)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        problems = listed([f"{'.'.join(str(p)[:80] for p in e['loc']) or 'content'}: {e['msg']}" for e in found])
+        problems = listed(problems_of(found))
         raise AdapterError(
             f"adapter {name!r}: {LAYOUT.peft_config} is not PEFT's configuration of LoRA ({problems}); save the adapter again"
         ) from None

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 SHOWN, LISTED = 80, 50
 
@@ -48,6 +48,11 @@ def listed(problems: Sequence[str], most: int = 5) -> str:
     first = [p if len(p) <= 300 else f"{p[:300]}..." for p in problems[:most]]
     more = [f"and {len(problems) - most:,} more"] if len(problems) > most else []
     return "; ".join([*first, *more])
+
+
+def problems_of(found: Iterable[Any]) -> list[str]:
+    """Pydantic's errors in a file, each with its place."""
+    return [f"{'.'.join(str(part)[:80] for part in e['loc']) or 'content'}: {e['msg']}" for e in found]
 
 
 class PolygraftError(Exception):

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import langcodes
 from pydantic import BaseModel, ConfigDict, FailFast, Field, FiniteFloat, ValidationError, model_validator
 
-from polygraft.errors import AdapterError, listed, shortened
+from polygraft.errors import AdapterError, listed, problems_of, shortened
 from polygraft.layout import HASHED, LAYOUT, largest
 from polygraft.recipe import NAME
 
@@ -116,8 +116,7 @@ def read(content: bytes) -> Manifest:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
-        problems = [f"{'.'.join(str(p)[:80] for p in e['loc']) or 'content'}: {e['msg']}" for e in found]
-        raise _unreadable(problems) from None
+        raise _unreadable(problems_of(found)) from None
     if problems := list(_problems(manifest)):
         raise _unreadable(problems)
     return manifest

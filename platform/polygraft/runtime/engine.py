@@ -23,10 +23,10 @@ from polygraft.errors import AdapterError, InvalidRow, PolygraftError, RowFailed
 from polygraft.runtime import passage, prove
 from polygraft.runtime.admission import Admission, units
 from polygraft.runtime.bank import Bank
-from polygraft.runtime.futures import when_all
+from polygraft.runtime.futures import finished, when_all
 from polygraft.runtime.graph import Floats, GraphSession, Stack, by_depth, load_card, mixture
 from polygraft.runtime.residents import Lease, Resident, Residents
-from polygraft.runtime.row_work import RowWork, ended
+from polygraft.runtime.row_work import RowWork
 from polygraft.runtime.rows import Answer, Classified, Row, Translated
 from polygraft.runtime.scheduler import Scheduler
 from polygraft.runtime.search import Hypothesis, Search
@@ -96,7 +96,7 @@ class Engine:
         begun: list[RowWork] = []
         for row in rows:
             one = self._begun(row)
-            answers.append(one.answer if isinstance(one, RowWork) else ended(one))
+            answers.append(one.answer if isinstance(one, RowWork) else finished(one))
             begun += [one] if isinstance(one, RowWork) else []
         for answer, size in zip(answers, sizes, strict=True):
             answer.add_done_callback(partial(self._give_back, size))
@@ -289,9 +289,7 @@ class Engine:
         lease, greedy, written = Lease(resident), Search(), list[Future[list[Hypothesis]]]()
         states = self._run([(encoded, lease.stack, True) for encoded in self.encoder.encode(texts)])
         for one, target in zip(states, targets, strict=True):
-            encoded: Future[Floats] = Future()
-            encoded.set_result(one)
-            written.append(self.writer.write(encoded, lease.decoder_stack, target, greedy))
+            written.append(self.writer.write(finished(one), lease.decoder_stack, target, greedy))
         return [self.writer.text(found.result()[0]) for found in written]
 
 

@@ -15,6 +15,13 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 
+def finished(result: Result) -> Future[Result]:
+    """A future that has its result."""
+    future: Future[Result] = Future()
+    future.set_result(result)
+    return future
+
+
 def settle(future: Future[Result], result: Result) -> None:
     """Give `future` its result, unless it was cancelled or has one."""
     with suppress(InvalidStateError):

@@ -47,10 +47,3 @@ class RowWork:
         for part in self._parts:
             part.cancel()
         self.lease.release()
-
-
-def ended(error: PolygraftError) -> Future[Answer | PolygraftError]:
-    """The answer of a row that cannot be begun."""
-    answer: Future[Answer | PolygraftError] = Future()
-    answer.set_result(error)
-    return answer

@@ -12,7 +12,6 @@ from functools import partial
 from fastapi import Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPBearer
-from prometheus_client import Gauge
 
 from polygraft import __version__
 from polygraft.adapter import Manifest
@@ -40,7 +39,6 @@ from polygraft.serve.schemas import (
     read_rows,
 )
 
-RESIDENT = Gauge("polygraft_resident_adapters", "Adapters in the bank")
 # For the document, so that /docs has a place for the key; `auth.authorise` is what lets a request in.
 ADMIN = [Depends(HTTPBearer(auto_error=False, description="the admin key: `polygraft key` prints it"))]
 FAILURES = {status: {"model": ErrorResponse} for status in (400, 403, 404, 408, 409, 413, 422, 500, 503, 504, 507)}
@@ -96,7 +94,6 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
         """Serve a new adapter, or a new version of one, without a restart. Body: the adapter folder as a zip."""
         auth.authorise(request.headers)
         manifest = await run_in_threadpool(host().add, await request.body())
-        RESIDENT.set(len(host().engine.manifests()))
         return _adapter_out(manifest)
 
     @app.delete("/v1/adapters/{name}", tags=["adapters"], dependencies=ADMIN)
@@ -104,7 +101,6 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
         """Stop serving an adapter. `purge=true` deletes it from the library too; otherwise a restart brings it back."""
         auth.authorise(request.headers)
         manifest = host().remove(name, purge=purge)
-        RESIDENT.set(len(host().engine.manifests()))
         return _adapter_out(manifest)
 
     tell_errors(app)

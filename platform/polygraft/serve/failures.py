@@ -19,7 +19,7 @@ from polygraft.serve.schemas import problems
 
 log = logging.getLogger(__name__)
 LIBRETRANSLATE = ("/translate", "/detect", "/languages")
-CODES = {404: "NotFound", 405: "MethodNotAllowed", 413: "TooLarge"}
+CODES = {404: "NotFound", 405: "MethodNotAllowed"}
 
 
 class SafeJSONResponse(JSONResponse):
@@ -63,7 +63,7 @@ def tell_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> JSONResponse:
-        """What FastAPI itself refuses: an unknown path or method, a body that is too large or cannot be parsed."""
+        """What FastAPI itself refuses: an unknown path or method, a body that cannot be parsed."""
         phrase = HTTPStatus(error.status_code).phrase
         code = CODES.get(error.status_code, "MalformedJSON" if error.status_code == 400 else phrase.replace(" ", ""))
         if request.url.path in LIBRETRANSLATE:

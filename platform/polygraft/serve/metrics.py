@@ -12,15 +12,17 @@ from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, ge
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from polygraft.serve.disconnect import CLIENT_CLOSED_REQUEST
+
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER = "other"
-GONE = 499  # the client hung up before it was answered, as nginx writes it
 
 REQUESTS = Counter("polygraft_requests_total", "Requests answered", ["route", "method", "status"])
 SECONDS = Histogram(
     "polygraft_request_seconds", "Time from a request's arrival to the last byte of its answer", ["route", "method"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
 )  # fmt: skip
+RESIDENT = Gauge("polygraft_resident_adapters", "Adapters in the bank")
 IN_PROGRESS = Gauge("polygraft_requests_in_progress", "Requests being answered")
 WAITING = Gauge("polygraft_queue_units", "Units of work under way: waiting or being computed")
 CAPACITY = Gauge("polygraft_queue_capacity", "Units of work that may be under way before requests are refused")
@@ -37,7 +39,7 @@ class RequestMetrics:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         outside = scope.get("route")  # what mounts this app, when something does
-        started, status = time.perf_counter(), GONE
+        started, status = time.perf_counter(), CLIENT_CLOSED_REQUEST
 
         async def watch(message: Message) -> None:
             nonlocal status

@@ -22,9 +22,9 @@ from polygraft.serve.settings import Settings
 # the next server to start empties. Read when prometheus_client is first imported, which the modules below do.
 os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 
-from polygraft.serve.api import RESIDENT, create_app
+from polygraft.serve.api import create_app
 from polygraft.serve.host import Host
-from polygraft.serve.metrics import CAPACITY, WAITING
+from polygraft.serve.metrics import CAPACITY, RESIDENT, WAITING
 
 log = logging.getLogger(__name__)
 _hosts: list[Host] = []
@@ -83,7 +83,7 @@ class Polygraft:
             log.debug("the engine could not be started", exc_info=True)
             process.give_up(f"the engine could not be started: {type(error).__name__}: {' '.join(str(error).split())}")
         _hosts[:] = [self.host]
-        RESIDENT.set(len(self.host.engine.manifests()))
+        RESIDENT.set_function(lambda: len(self.host.engine.manifests()))
         WAITING.set_function(lambda: self.host.engine.admission.under_way)
         CAPACITY.set(self.host.settings.queue)
         for name, refused in self.host.refused.items():

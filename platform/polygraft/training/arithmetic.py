@@ -18,9 +18,9 @@ import torch
 from polygraft.adapter import HASHED, LAYOUT, Golden, Manifest, load_adapter, load_manifest, sha256
 from polygraft.backbone import encoder_part, fingerprint, load_backbone
 from polygraft.errors import AdapterError
-from polygraft.publishing import publish, staging
 from polygraft.tasks.classification import Head
 from polygraft.text import load_encoder
+from polygraft.training.finish import finish
 from polygraft.training.golden import rounded
 from polygraft.training.model import OWN, save_lora
 from polygraft.training.vectors import sentence_vectors
@@ -46,15 +46,21 @@ def combine(
     model.add_weighted_adapter(names, weights, OWN, **options)
     model.set_adapter(OWN)
     output.mkdir(parents=True, exist_ok=True)
-    with staging(output) as made:
+    head = found[0].head
+
+    def save(made: Path) -> None:
         save_lora(model, made, backbone)
         shutil.copyfile(task / LAYOUT.head, made / LAYOUT.head)
-        manifest = _manifest(model.eval(), found[0].head, output.name, task, plus, minus, backbone, made)
-        (made / LAYOUT.manifest).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        (made / LAYOUT.card).write_text(f"# {manifest.name}\n\n{manifest.description}\n", encoding="utf-8")
-        load_adapter(made, backbone=manifest.backbone)
-        publish(made, output)
-    return manifest
+
+    return finish(
+        output, None, save,
+        lambda made: _manifest(model.eval(), head, output.name, task, plus, minus, backbone, made),
+        _write_card,
+    )  # fmt: skip
+
+
+def _write_card(manifest: Manifest, file: Path) -> None:
+    file.write_text(f"# {manifest.name}\n\n{manifest.description}\n", encoding="utf-8")
 
 
 def _manifest(

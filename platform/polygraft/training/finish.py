@@ -24,14 +24,16 @@ def made_with(started: float) -> dict[str, Any]:
 
 
 def finish(
-    output: Path, recipe: Path, save: Callable[[Path], None], describe: Callable[[Path], Manifest],
+    output: Path, recipe: Path | None, save: Callable[[Path], None], describe: Callable[[Path], Manifest],
     write_card: Callable[[Manifest, Path], None],
 ) -> Manifest:  # fmt: skip
-    """`save` writes the weights into a folder, `describe` gives the manifest of what lies there, `write_card` the card. Returns
-    the manifest. Raises `AdapterError` when the result cannot be loaded; `output` has not changed then."""
+    """`recipe` is the file it was made by, if there is one; `save` writes the weights into a folder, `describe` gives the
+    manifest of what lies there, `write_card` the card. Returns the manifest. Raises `AdapterError` when the result cannot be
+    loaded; `output` has not changed then."""
     with staging(output) as made:
         save(made)
-        shutil.copyfile(recipe, made / LAYOUT.recipe)
+        if recipe is not None:
+            shutil.copyfile(recipe, made / LAYOUT.recipe)
         manifest = describe(made)
         (made / LAYOUT.manifest).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
         write_card(manifest, made / LAYOUT.card)
