@@ -1,5 +1,7 @@
+import gc
 import shutil
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -34,6 +36,26 @@ def test_mixed_rows_are_those_of_each_adapter_alone(engine: Engine) -> None:
         assert answer.label == alone.label
         np.testing.assert_allclose([x.score for x in answer.labels], [x.score for x in alone.labels], atol=1e-5)
     assert [len(a.labels) for a in mixed if isinstance(a, Classified)] == [2, 3, 7, 2]
+
+
+def test_answered_rows_leave_nothing_to_the_garbage_collector(engine: Engine) -> None:
+    """A row and its future held each other; with thousands waiting, looking for such circles stopped every thread."""
+    engine.answer(ROWS)
+    gc.collect()
+    gc.disable()
+    try:
+        rows = [Row("spam", f"call {i}") for i in range(8)]
+        left = [weakref.ref(row) for row in rows]
+        engine.answer(rows)
+        waiting = engine.submit([Row("mood", f"see {i}") for i in range(8)])
+        left += [weakref.ref(future) for future in waiting]
+        for future in waiting:
+            future.cancel()
+        engine.answer(ROWS)  # the batch that ran is over
+        del rows, waiting, future
+        assert [one() for one in left if one() is not None] == []
+    finally:
+        gc.enable()
 
 
 def test_scores_sum_to_one_and_top_k_cuts(engine: Engine) -> None:

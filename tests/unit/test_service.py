@@ -1,5 +1,7 @@
 """The BentoML service answers nothing in the app's place."""
 
+import pytest
+
 from polygraft.serve.process import LaunchHeader
 from polygraft.serve.service import Polygraft
 
@@ -9,3 +11,12 @@ def test_bentoml_neither_limits_nor_counts_requests() -> None:
     stack = [m.cls.__name__ for m in Polygraft.to_asgi().user_middleware]
     assert LaunchHeader.__name__ in stack
     assert not {"TimeoutMiddleware", "MaxConcurrencyMiddleware", "RunnerTrafficMetricsMiddleware"} & set(stack)
+
+
+@pytest.mark.parametrize("exporter", [None, "in_memory"])
+def test_requests_are_traced_where_there_is_an_exporter(exporter: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tracing took a fifth of a refusal's time with nowhere to send the traces."""
+    if exporter:
+        monkeypatch.setenv("BENTOML_CONFIG_OPTIONS", f"services.tracing.exporter_type={exporter}")
+    stack = [m.cls.__name__ for m in Polygraft.to_asgi().user_middleware]
+    assert ("OpenTelemetryMiddleware" in stack) is (exporter is not None)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.decode import DecoderBatch, DecoderSession, Text
-from polygraft.runtime.futures import fail, settle
+from polygraft.runtime.futures import Promise, fail, settle
 from polygraft.runtime.niceness import add_niceness
 from polygraft.runtime.search import Hypothesis
 
@@ -30,7 +30,7 @@ Listener = Callable[[list[int]], None]
 class _Waiting:
     text: Text
     listener: Listener | None
-    future: Future[list[Hypothesis]] = field(default_factory=Future)
+    future: Future[list[Hypothesis]] = field(default_factory=Promise)
 
     @property
     def slots(self) -> set[int]:

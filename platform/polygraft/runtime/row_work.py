@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from polygraft.errors import PolygraftError
-from polygraft.runtime.futures import settle
+from polygraft.runtime.futures import Promise, settle
 from polygraft.runtime.passage import Piece
 from polygraft.runtime.residents import Lease
 from polygraft.runtime.rows import Answer, Row
@@ -27,7 +27,7 @@ class RowWork:
     texts: list[str]
     direction: tuple[str, str] | None = None
     pieces: list[Piece] = field(default_factory=list)
-    answer: Future[Answer | PolygraftError] = field(default_factory=Future)
+    answer: Future[Answer | PolygraftError] = field(default_factory=Promise)
     _parts: list[Future[Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:

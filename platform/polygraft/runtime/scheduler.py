@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, TypeVar
 
-from polygraft.runtime.futures import fail, settle
+from polygraft.runtime.futures import Promise, fail, settle
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -31,7 +31,7 @@ class Queued(Generic[Result]):
 
     payload: object
     length: int
-    future: Future[Result] = field(default_factory=Future)
+    future: Future[Result] = field(default_factory=Promise)
 
 
 class LengthQueue(Generic[Result]):

@@ -9,7 +9,7 @@ from polygraft.backbone import BackboneFiles
 from polygraft.pieces import END_ID, Pieces, bound
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.decode import DecoderSession, Text
-from polygraft.runtime.futures import fail, settle
+from polygraft.runtime.futures import Promise, fail, settle
 from polygraft.runtime.graph import DecoderCard, Floats, Stack
 from polygraft.runtime.lane import Lanes
 from polygraft.runtime.search import Hypothesis, Search
@@ -34,7 +34,7 @@ class Writer:
         """The hypotheses for a text whose encoder states [seq, hidden] are on their way, by the decoder's slots in `stack`; at
         most as many tokens as `pieces.bound` allows. `listener` hears the text so far, from another thread. Cancel the future
         to write no further."""
-        written: Future[list[Hypothesis]] = Future()
+        written: Future[list[Hypothesis]] = Promise()
         heard = None if listener is None else (lambda tokens: listener(self.pieces.decode(tokens)))
 
         def encoded(done: Future[Floats]) -> None:

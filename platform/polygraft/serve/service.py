@@ -1,7 +1,8 @@
 """The BentoML service: process, health, readiness and builds. The endpoints are in `api`, the pages in `pages`.
 
 BentoML's own limits, series and pages are out of the way. Its limits answer 429 and 504 in a shape of their own and know no
-rows; its series have one label value a path; its pages load scripts from elsewhere. The app limits, counts and shows.
+rows; its series have one label value a path; its pages load scripts from elsewhere. The app limits, counts and shows. Requests
+are traced where BentoML's configuration names an exporter (`services.tracing.exporter_type`), not to be thrown away.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import logging
 import os
 
 import bentoml
+from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.server.http.traffic import MaxConcurrencyMiddleware, TimeoutMiddleware
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
@@ -47,8 +50,10 @@ class _WithoutLimits(bentoml.Service):
 
     def to_asgi(self, is_main: bool = True) -> Starlette:
         app: Starlette = super().to_asgi(is_main)
-        limits = (TimeoutMiddleware, MaxConcurrencyMiddleware)
-        app.user_middleware = [m for m in app.user_middleware if m.cls not in limits]
+        unwanted: list[object] = [TimeoutMiddleware, MaxConcurrencyMiddleware]
+        if BentoMLContainer.tracing.exporter_type.get() is None:
+            unwanted.append(OpenTelemetryMiddleware)
+        app.user_middleware = [m for m in app.user_middleware if m.cls not in unwanted]
         return app
 
 
@@ -88,6 +93,7 @@ class Polygraft:
         CAPACITY.set(self.host.settings.queue)
         for name, refused in self.host.refused.items():
             log.error("adapter %s is not served: %s", name, refused)
+        process.collect_garbage_seldom()
 
     async def __is_ready__(self) -> bool:
         return bool(_hosts)
