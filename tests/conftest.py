@@ -16,16 +16,17 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 from transformers import BertConfig, BertModel
 
-from polygraft.adapter import HASHED, LAYOUT, Golden, Manifest, sha256
-from polygraft.backbone import encoder_part, fingerprint, load_backbone
+from polygraft.adapters.format import HASHED, LAYOUT, Golden, Manifest, sha256
+from polygraft.architectures.folder import encoder_part, fingerprint
+from polygraft.architectures.loading import load_backbone
+from polygraft.architectures.text import load_encoder, pad
 from polygraft.export.export import export_backbone
 from polygraft.pretrain import seq2seq, vocabulary
 from polygraft.pretrain.decoder_vocabulary import learn_unigram
 from polygraft.pretrain.pretrain import write_backbone
 from polygraft.pretrain.recipe import DecoderRecipe
 from polygraft.runtime.graph import load_card
-from polygraft.text import load_encoder, pad
-from polygraft.training.model import pool
+from polygraft.training.vectors import pool
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS = [

@@ -20,8 +20,8 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel
 
+from polygraft.adapters.library import pack
 from polygraft.errors import ServerError
-from polygraft.library import pack
 from polygraft.serve import auth
 from polygraft.serve.schemas import AdapterOut, AdaptersResponse, ClassifyResponse, RowOut
 

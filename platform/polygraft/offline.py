@@ -18,9 +18,9 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.progress import Progress
 
-from polygraft.adapter import Manifest, load_manifest
+from polygraft.adapters.format import Manifest, load_manifest
+from polygraft.data.lines import split_lines
 from polygraft.errors import DataError, PolygraftError
-from polygraft.lines import split_lines
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Layer, Row, Translated
 

@@ -45,13 +45,14 @@ import peft
 import torch
 from ctranslate2.specs import common_spec, transformer_spec
 
-from polygraft.backbone import BackboneFiles, default_backbone, load_seq2seq
+from polygraft.architectures.folder import BackboneFiles, default_backbone
+from polygraft.architectures.loading import load_seq2seq
+from polygraft.architectures.text import Encoded, load_encoder, pad
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.decode import DecoderSession, Text
 from polygraft.runtime.graph import GraphSession, load_card, mixture
 from polygraft.runtime.lane import Lanes
 from polygraft.runtime.search import Hypothesis, Search
-from polygraft.text import Encoded, load_encoder, pad
 
 MIXED, RANK, LENGTH, NEVER = 16, 8, 24, 10**9
 CASES = ((1, 1), (8, 1), (32, 1), (1, 4), (8, 4))  # texts, beam

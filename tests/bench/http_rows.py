@@ -25,8 +25,8 @@ import aiohttp
 sys.path.insert(0, str(Path(__file__).parent))
 from server import messages, running
 
-from polygraft.backbone import default_backbone
-from polygraft.library import BUNDLED
+from polygraft.adapters.library import BUNDLED
+from polygraft.architectures.folder import default_backbone
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
 

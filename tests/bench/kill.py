@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from polygraft.adapter import HASHED, LAYOUT, Golden, Manifest, load_adapter, sha256
+from polygraft.adapters.format import HASHED, LAYOUT, Golden, Manifest, load_adapter, sha256
+from polygraft.adapters.library import Library, pack
 from polygraft.errors import AdapterError
-from polygraft.library import Library, pack
 
 LONGEST = 0.08  # seconds; a round of the child takes about half of it
 COMING, STAYING = "coming", "staying"

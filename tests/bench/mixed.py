@@ -40,15 +40,16 @@ import onnxruntime
 import peft
 import torch
 
-from polygraft.backbone import default_backbone, load_backbone
-from polygraft.data import read_source
+from polygraft.adapters.library import BUNDLED
+from polygraft.architectures.folder import default_backbone
+from polygraft.architectures.loading import load_backbone
+from polygraft.architectures.text import Encoded, load_encoder, pad
+from polygraft.data.reading import read_source
 from polygraft.export.calibrate import calibrate_encoder
 from polygraft.export.graph import ENCODER, to_onnx
 from polygraft.export.quantise import to_int8
-from polygraft.library import BUNDLED
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.graph import GraphSession, Stack, load_card, mixture
-from polygraft.text import Encoded, load_encoder, pad
 
 RESIDENT, MIXED, RANK = 64, 16, 8
 BATCHES = (1, 8, 32)

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import torch
 
-from polygraft.backbone import BackboneFiles, default_backbone, load_backbone, untrained_seq2seq
+from polygraft.architectures.folder import BackboneFiles, default_backbone
+from polygraft.architectures.loading import load_backbone, untrained_seq2seq
 from polygraft.pretrain.corpus import Text
 from polygraft.pretrain.measure import evaluation_sets, measure_retrieval, measure_translation
 from polygraft.pretrain.pretrain import write_backbone

@@ -22,22 +22,24 @@ import onnxruntime
 import peft
 import torch
 
-from polygraft.adapter import LAYOUT, Adapter, load_adapter
-from polygraft.backbone import BackboneFiles, default_backbone, fingerprint, load_seq2seq
-from polygraft.data import thinned
-from polygraft.evaluate_text import scores
+from polygraft.adapters.format import LAYOUT, Adapter, load_adapter
+from polygraft.architectures.folder import BackboneFiles, default_backbone, fingerprint
+from polygraft.architectures.loading import load_seq2seq
+from polygraft.architectures.target_tokenizer import Pieces
+from polygraft.architectures.text import TextEncoder, load_encoder, pad
+from polygraft.data.reading import thinned
 from polygraft.export.export import export_backbone
-from polygraft.pieces import Pieces
-from polygraft.recipe import TranslationRecipe, load_recipe
 from polygraft.runtime import passage
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.graph import GraphSession, load_card, mixture
 from polygraft.runtime.search import Search
 from polygraft.runtime.writer import Writer
-from polygraft.text import TextEncoder, load_encoder, pad
-from polygraft.training.translation.greedy import write
-from polygraft.training.translation.job import prepare
-from polygraft.training.translation.pairs import Pair
+from polygraft.tasks.recipe import load_recipe
+from polygraft.tasks.translation.data import Pair
+from polygraft.tasks.translation.greedy import write
+from polygraft.tasks.translation.job import prepare
+from polygraft.tasks.translation.metrics import scores
+from polygraft.tasks.translation.recipe import TranslationRecipe
 
 BATCH = 16
 

@@ -24,22 +24,24 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from polygraft.adapter import LAYOUT, Adapter, load_adapter
-from polygraft.backbone import BackboneFiles, default_backbone
-from polygraft.data import read_split, thinned
-from polygraft.evaluate import macro_f1
-from polygraft.evaluate_text import scores
-from polygraft.library import BUNDLED
-from polygraft.pieces import END_ID, Pieces, bound
-from polygraft.recipe import TranslationRecipe, load_recipe
+from polygraft.adapters.format import LAYOUT, Adapter, load_adapter
+from polygraft.adapters.library import BUNDLED
+from polygraft.architectures.folder import BackboneFiles, default_backbone
+from polygraft.architectures.target_tokenizer import END_ID, Pieces, bound
+from polygraft.architectures.text import Encoded, load_encoder, pad
+from polygraft.data.reading import thinned
 from polygraft.runtime import passage
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.decode import DecoderBatch, DecoderSession, Text
 from polygraft.runtime.graph import GraphSession, Stack, load_card, mixture
 from polygraft.runtime.search import Search
-from polygraft.tasks.classification import softmax
-from polygraft.text import Encoded, load_encoder, pad
-from polygraft.training.translation.pairs import Pair, load_pairs
+from polygraft.tasks.classification.data import read_split
+from polygraft.tasks.classification.metrics import macro_f1
+from polygraft.tasks.classification.serving import softmax
+from polygraft.tasks.recipe import load_recipe
+from polygraft.tasks.translation.data import Pair, load_pairs
+from polygraft.tasks.translation.metrics import scores
+from polygraft.tasks.translation.recipe import TranslationRecipe
 
 HOSTILE = "hostile"
 BATCH, TRANSLATED_SHARE, MOST_TOKENS = 32, 0.1, 60

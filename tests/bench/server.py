@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 
-from polygraft.library import BUNDLED
+from polygraft.adapters.library import BUNDLED
 
 
 @contextlib.contextmanager

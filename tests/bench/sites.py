@@ -17,10 +17,10 @@ from typing import Any
 
 import torch
 
-from polygraft.backbone import default_backbone
-from polygraft.recipe import Recipe
-from polygraft.training.job import Job, prepare
-from polygraft.training.train import train_seed
+from polygraft.architectures.folder import default_backbone
+from polygraft.tasks.classification.job import Job, prepare
+from polygraft.tasks.classification.recipe import ClassificationRecipe
+from polygraft.tasks.classification.train import train_seed
 
 CHOICES = {
     "query+value r8": {"sites": ["query", "value"], "r": 8},
@@ -44,7 +44,7 @@ def job_of(folder: Path, backbone: Path, task: str, lora: dict[str, Any], seeds:
         "name": task, "languages": ["en"], "data": data | {"on_leak": "drop"}, "lora": lora,
         "training": training | {"seeds": list(range(seeds))},
     }  # fmt: skip
-    return prepare(Recipe.model_validate(recipe), folder / "recipe.yaml", backbone)
+    return prepare(ClassificationRecipe.model_validate(recipe), folder / "recipe.yaml", backbone)
 
 
 def main() -> None:

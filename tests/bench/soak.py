@@ -29,10 +29,10 @@ import httpx
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from polygraft.adapter import HASHED, LAYOUT, Manifest, load_manifest, sha256
-from polygraft.backbone import default_backbone
+from polygraft.adapters.format import HASHED, LAYOUT, Manifest, load_manifest, sha256
+from polygraft.adapters.library import BUNDLED, Library, pack
+from polygraft.architectures.folder import default_backbone
 from polygraft.errors import PolygraftError
-from polygraft.library import BUNDLED, Library, pack
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Answer, Classified, Row, Translated
 from polygraft.serve.api import create_app

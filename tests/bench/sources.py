@@ -19,13 +19,13 @@ from pathlib import Path
 
 import yaml
 
-from polygraft.backbone import default_backbone
-from polygraft.library import Library
-from polygraft.recipe import Recipe
-from polygraft.training import sources
-from polygraft.training.job import Job, prepare
-from polygraft.training.sources import Candidate
-from polygraft.training.train import train
+from polygraft.adapters.library import Library
+from polygraft.architectures.folder import default_backbone
+from polygraft.tasks.classification.job import Job, prepare
+from polygraft.tasks.classification.recipe import ClassificationRecipe
+from polygraft.tasks.classification.train import train
+from polygraft.transfer import sources
+from polygraft.transfer.sources import Candidate
 
 EVERY = ["ace", "ban", "bbc", "bjn", "bug", "en", "id", "jv", "mad", "nij", "su"]
 RULES: dict[str, Callable[[Candidate], float]] = {
@@ -46,7 +46,7 @@ def job_of(folder: Path, language: str, backbone: Path, *, target: bool) -> Job:
     }  # fmt: skip
     file = folder / "recipe.yaml"
     file.write_text(yaml.safe_dump(recipe))
-    return prepare(Recipe.model_validate(recipe), file, backbone)
+    return prepare(ClassificationRecipe.model_validate(recipe), file, backbone)
 
 
 def main() -> None:

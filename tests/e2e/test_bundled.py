@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from polygraft import Client
-from polygraft.adapter import load_adapter
-from polygraft.backbone import BUNDLED, fingerprint
+from polygraft.adapters.format import load_adapter
+from polygraft.architectures.folder import BUNDLED, fingerprint
 from polygraft.runtime.graph import load_card
 
 LANGUAGES = [f"lang-{code}" for code in ("en", "yo", "sd", "haw", "ha", "sw", "hi", "id")]

@@ -20,7 +20,7 @@ import httpx
 import psutil
 import pytest
 
-from polygraft.backbone import BUNDLED
+from polygraft.architectures.folder import BUNDLED
 from polygraft.serve import auth, launch
 
 SERVE = [sys.executable, "-m", "polygraft.cli", "serve"]

@@ -12,12 +12,12 @@ import pytest
 from fastapi.testclient import TestClient
 from safetensors.numpy import load_file, save_file
 
-from polygraft import guard
-from polygraft.adapter import LAYOUT, load_manifest
-from polygraft.library import Library, pack
+from polygraft.adapters.format import LAYOUT, load_manifest
+from polygraft.adapters.library import Library, pack
 from polygraft.runtime.engine import Engine
 from polygraft.serve import api, auth
 from polygraft.serve.host import Host
+from polygraft.transfer import guard
 
 GOOD = {"adapter": "spam", "text": "WIN a free prize"}
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from polygraft.adapter import load_adapter
+from polygraft.adapters.format import load_adapter
 from polygraft.errors import AdapterError
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Classified, Layer, Row
-from polygraft.training.arithmetic import combine
+from polygraft.transfer.arithmetic import combine
 
 TEXT = "win a free prize now"
 

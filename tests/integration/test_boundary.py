@@ -20,8 +20,9 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from polygraft.adapters.library import Library
+from polygraft.architectures.text import too_many_marks
 from polygraft.errors import AdapterError, InvalidRow, Overloaded, RowFailed, TooLarge
-from polygraft.library import Library
 from polygraft.runtime import engine as engine_module
 from polygraft.runtime.admission import units
 from polygraft.runtime.engine import Engine
@@ -31,7 +32,6 @@ from polygraft.runtime.search import Search
 from polygraft.serve import answers as answers_module
 from polygraft.serve import api, door
 from polygraft.serve.host import Host
-from polygraft.text import too_many_marks
 
 GOOD = {"adapter": "spam", "text": "WIN a free prize"}
 CAPACITY = 600

@@ -11,8 +11,8 @@ import pytest
 import uvicorn
 
 from polygraft import AsyncClient, Client
+from polygraft.adapters.library import Library
 from polygraft.errors import ServerError
-from polygraft.library import Library
 from polygraft.runtime.engine import Engine
 from polygraft.serve import auth
 from polygraft.serve.api import create_app

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from polygraft.adapter import LAYOUT
+from polygraft.adapters.format import LAYOUT
 from polygraft.errors import BackboneError, BankFull, GoldenMismatch, InvalidRow, UnknownAdapter, WrongBackbone
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Classified, Row

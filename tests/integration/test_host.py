@@ -20,12 +20,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
-from polygraft import publishing
-from polygraft.adapter import HASHED, LAYOUT, load_adapter
-from polygraft.archive import pack
-from polygraft.backbone import BUNDLED
+from polygraft.adapters import publishing
+from polygraft.adapters.archive import pack
+from polygraft.adapters.format import HASHED, LAYOUT, load_adapter
+from polygraft.adapters.library import Library
+from polygraft.architectures.folder import BUNDLED
 from polygraft.errors import AdapterError, BankFull, GoldenMismatch, LibraryError, UnknownAdapter
-from polygraft.library import Library
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Classified, Row
 from polygraft.serve.host import Host

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from polygraft.backbone import default_backbone
-from polygraft.data import read_source
+from polygraft.architectures.folder import default_backbone
+from polygraft.data.reading import read_source
 from polygraft.errors import DataError
-from polygraft.recipe import Recipe, TranslationRecipe, load_recipe
-from polygraft.training import parallel
-from polygraft.training.job import prepare
-from polygraft.training.translation.pairs import load_pairs
+from polygraft.tasks.classification.job import prepare
+from polygraft.tasks.classification.recipe import ClassificationRecipe
+from polygraft.tasks.recipe import load_recipe
+from polygraft.tasks.translation.data import load_pairs
+from polygraft.tasks.translation.recipe import TranslationRecipe
+from polygraft.transfer import parallel
 
 DATA = Path(os.environ.get("POLYGRAFT_DATA", "nowhere"))
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="POLYGRAFT_DATA names no folder with the public data")
@@ -57,6 +59,6 @@ def test_nusax_split_again_leaks_translations(tmp_path: Path, with_ids: bool) ->
         (tmp_path / content["name"]).mkdir()
         (tmp_path / content["name"] / "recipe.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     recipe = load_recipe(tmp_path / "jv" / "recipe.yaml")
-    assert isinstance(recipe, Recipe)
+    assert isinstance(recipe, ClassificationRecipe)
     with pytest.raises(DataError, match="are translations of rows" if with_ids else "look like translations"):
         parallel.check(prepare(recipe, tmp_path / "jv" / "recipe.yaml", default_backbone()))

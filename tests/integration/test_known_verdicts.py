@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from polygraft import guard
-from polygraft.backbone import default_backbone
+from polygraft.architectures.folder import default_backbone
 from polygraft.errors import NegativeTransfer
-from polygraft.recipe import Recipe, load_recipe
-from polygraft.training.job import prepare
-from polygraft.training.train import train
+from polygraft.tasks.classification.job import prepare
+from polygraft.tasks.classification.recipe import ClassificationRecipe
+from polygraft.tasks.classification.train import train
+from polygraft.tasks.recipe import load_recipe
+from polygraft.transfer import guard
 
 DATA = Path(os.environ.get("POLYGRAFT_DATA", "nowhere"))
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="POLYGRAFT_DATA names no folder with the public data")
@@ -38,7 +39,7 @@ def test_a_real_verdict(tmp_path: Path, target: str, shots: int | None, verdict:
         (tmp_path / language).mkdir()
         (tmp_path / language / "recipe.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     recipe = load_recipe(tmp_path / target / "recipe.yaml")
-    assert isinstance(recipe, Recipe)
+    assert isinstance(recipe, ClassificationRecipe)
     job = prepare(recipe, tmp_path / target / "recipe.yaml", default_backbone())
     manifest = train(job, tmp_path / target, full_ladder=True)
     gain = manifest.metrics["gain_from_transfer"]

@@ -16,26 +16,28 @@ from fastapi.testclient import TestClient
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
-from polygraft.adapter import LAYOUT, load_adapter, load_manifest
-from polygraft.backbone import load_backbone
+from polygraft.adapters.format import LAYOUT, load_adapter, load_manifest
+from polygraft.adapters.library import Library
+from polygraft.architectures.loading import load_backbone
+from polygraft.architectures.text import load_encoder, pad
 from polygraft.cli import app
 from polygraft.errors import DataError, InvalidRow, PolygraftError, RecipeError, UnknownAdapter
-from polygraft.evaluate import macro_f1
-from polygraft.library import Library
-from polygraft.recipe import LanguageRecipe, Recipe, load_recipe
-from polygraft.report import results_table
-from polygraft.report_page import gather, page
+from polygraft.reporting.page import gather, page
+from polygraft.reporting.results import results_table
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Classified, Layer, Row
 from polygraft.serve.api import create_app
 from polygraft.serve.host import Host
-from polygraft.tasks.classification import softmax
-from polygraft.text import load_encoder, pad
-from polygraft.training.job import prepare as prepare_task
-from polygraft.training.language.job import prepare
-from polygraft.training.language.train import train
-from polygraft.training.model import pool
-from polygraft.training.train import train as train_task
+from polygraft.tasks.classification.job import prepare as prepare_task
+from polygraft.tasks.classification.metrics import macro_f1
+from polygraft.tasks.classification.recipe import ClassificationRecipe
+from polygraft.tasks.classification.serving import softmax
+from polygraft.tasks.classification.train import train as train_task
+from polygraft.tasks.language.job import prepare
+from polygraft.tasks.language.recipe import LanguageRecipe
+from polygraft.tasks.language.train import train
+from polygraft.tasks.recipe import load_recipe
+from polygraft.training.vectors import pool
 
 WORDS = ["win", "free", "cash", "prize", "call", "now", "text", "hello", "mum", "dinner", "train", "late", "see", "you", "soon"]
 TEXT = "win a free cash prize now"
@@ -84,7 +86,7 @@ def shelf(writing_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     }  # fmt: skip
     (folder / "recipe.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     recipe = load_recipe(folder / "recipe.yaml")
-    assert isinstance(recipe, Recipe)
+    assert isinstance(recipe, ClassificationRecipe)
     train_task(prepare_task(recipe, folder / "recipe.yaml", writing_backbone), folder)
     return root
 
@@ -236,7 +238,7 @@ def test_recipes_that_cannot_be_trained(writing_backbone: Path, tmp_path: Path, 
         with pytest.raises(error, match=says):
             prepare(recipe, file, writing_backbone)
     task = load_recipe(shelf / "spam-yo" / LAYOUT.recipe)
-    assert isinstance(task, Recipe)
+    assert isinstance(task, ClassificationRecipe)
     with pytest.raises(RecipeError, match="not a language adapter"):
         prepare_task(task.model_copy(update={"stack": ["spam-yo"]}), shelf / "spam-yo" / LAYOUT.recipe, writing_backbone)
 
@@ -291,7 +293,7 @@ def test_zero_shot_is_scored_with_the_language_exchanged(writing_backbone: Path,
     content["data"]["test"] = "dev.jsonl"
     (folder / LAYOUT.recipe).write_text(yaml.safe_dump(content), encoding="utf-8")
     recipe = load_recipe(folder / LAYOUT.recipe)
-    assert isinstance(recipe, Recipe)
+    assert isinstance(recipe, ClassificationRecipe)
     metrics = train_task(prepare_task(recipe, folder / LAYOUT.recipe, writing_backbone), folder, full_ladder=True).metrics
     assert "target_only" not in metrics["ladder"]
     assert metrics["gain_from_exchange"]["verdict"] in ("helps", "harms", "no evidence")

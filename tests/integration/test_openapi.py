@@ -21,7 +21,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from polygraft.library import Library
+from polygraft.adapters.library import Library
 from polygraft.runtime.engine import Engine
 from polygraft.serve import auth
 from polygraft.serve.api import create_app

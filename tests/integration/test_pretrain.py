@@ -13,17 +13,18 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from polygraft.backbone import BackboneFiles, encoder_part, fingerprint, linear_sites, load_backbone, load_seq2seq
+from polygraft.architectures.folder import BackboneFiles, encoder_part, fingerprint
+from polygraft.architectures.loading import linear_sites, load_backbone, load_seq2seq
+from polygraft.architectures.target_tokenizer import Pieces
+from polygraft.architectures.text import load_encoder
 from polygraft.errors import BackboneError
 from polygraft.export.export import export_backbone
-from polygraft.pieces import Pieces
 from polygraft.pretrain import checkpoint, first_stage, mixed, teacher
 from polygraft.pretrain.dev import Dev, load_pairs
 from polygraft.pretrain.measure import SIB_LANGUAGES, measure
 from polygraft.pretrain.pack import Packed
 from polygraft.pretrain.page import page
 from polygraft.pretrain.pretrain import pretrain, pretrain_alone
-from polygraft.text import load_encoder
 
 NOUNS = {"mum": "màmá", "train": "ọkọ̀", "dinner": "oúnjẹ", "prize": "ẹ̀bùn", "cash": "owó"}
 LOGGED = {"step", "translate", "directions", "tokens", "written", "seconds"}

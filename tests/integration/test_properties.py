@@ -13,8 +13,8 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from polygraft.adapters.library import Library
 from polygraft.errors import PolygraftError
-from polygraft.library import Library
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Classified, Row
 from polygraft.serve.api import create_app

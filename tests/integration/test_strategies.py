@@ -11,18 +11,19 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from polygraft.adapter import load_adapter, load_manifest
+from polygraft.adapters.format import load_adapter, load_manifest
 from polygraft.cli import app
-from polygraft.data import Split
+from polygraft.data.splits import Split
 from polygraft.errors import DataError, InvalidRow, RecipeError
-from polygraft.recipe import Recipe, load_recipe
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Classified, Row
-from polygraft.training import mixing
-from polygraft.training.advise import rules
-from polygraft.training.head import fit_head
-from polygraft.training.job import Job, prepare
-from polygraft.training.train import train
+from polygraft.tasks.classification.head import fit_head
+from polygraft.tasks.classification.job import Job, prepare
+from polygraft.tasks.classification.recipe import ClassificationRecipe
+from polygraft.tasks.classification.train import train
+from polygraft.tasks.recipe import load_recipe
+from polygraft.transfer import mixing
+from polygraft.transfer.advise import rules
 
 SPAM = [f"{a} {b} {c}" for a in ("win", "claim") for b in ("free", "cash", "prize") for c in ("now", "call", "text")]
 HAM = [f"{a} {b} {c}" for a in ("hello", "see") for b in ("mum", "dinner", "you") for c in ("soon", "tonight", "late")]
@@ -44,7 +45,7 @@ def recipe(folder: Path, **changes: object) -> Path:
 
 def job_of(file: Path, backbone: Path) -> Job:
     loaded = load_recipe(file)
-    assert isinstance(loaded, Recipe)
+    assert isinstance(loaded, ClassificationRecipe)
     return prepare(loaded, file, backbone)
 
 
@@ -170,7 +171,7 @@ def test_a_run_that_keeps_leaked_rows_has_another_key_than_one_that_drops_them(b
     data = {"train": ["train.jsonl", "dev.jsonl"], "dev": "dev.jsonl", "on_leak": "drop"}
     file = recipe(tmp_path / "leaky", data=data)
     loaded = load_recipe(file)
-    assert isinstance(loaded, Recipe)
+    assert isinstance(loaded, ClassificationRecipe)
     dropped, kept = (prepare(loaded, file, backbone, allow_leak=reason) for reason in (None, "it may"))
     assert len(dropped.splits.train) < len(kept.splits.train)
     assert dropped.key != kept.key

@@ -10,9 +10,9 @@ import yaml
 from typer.testing import CliRunner
 
 from polygraft.cli import app
-from polygraft.study import runs
-from polygraft.study.plan import load_study
-from polygraft.study.rows import read_side
+from polygraft.transfer.study import runs
+from polygraft.transfer.study.plan import load_study
+from polygraft.transfer.study.rows import read_side
 
 WORDS = {"spam": ["win", "free", "cash", "prize"], "ham": ["hello", "mum", "dinner", "soon"]}
 

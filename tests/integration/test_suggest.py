@@ -11,7 +11,7 @@ from polygraft.cli import app
 from polygraft.errors import AdapterError
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row, Translated
-from polygraft.suggest import suggest
+from polygraft.transfer.suggest import suggest
 
 TOPICS = ("free prize cash", "dinner tonight mum", "train late soon", "simu pesa call")
 TEXTS = [f"{topic} {extra}" for topic in TOPICS for extra in ("now", "text", "see you", "hello", "win", "claim")]

@@ -10,19 +10,21 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from polygraft.adapter import HASHED, LAYOUT, load_adapter, load_manifest
-from polygraft.backbone import BackboneFiles, fingerprint, load_backbone
+from polygraft.adapters.format import HASHED, LAYOUT, load_adapter, load_manifest
+from polygraft.adapters.library import Library
+from polygraft.architectures.folder import BackboneFiles, fingerprint
+from polygraft.architectures.loading import load_backbone
 from polygraft.cli import app
 from polygraft.errors import DataError, RecipeError
-from polygraft.library import Library
-from polygraft.recipe import Recipe, load_recipe
-from polygraft.report_page import gather, page
+from polygraft.reporting.page import gather, page
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Classified, Row
-from polygraft.training import train as training
-from polygraft.training.job import Job, prepare
+from polygraft.tasks.classification import train as training
+from polygraft.tasks.classification.job import Job, prepare
+from polygraft.tasks.classification.recipe import ClassificationRecipe
+from polygraft.tasks.classification.train import train
+from polygraft.tasks.recipe import load_recipe
 from polygraft.training.rebuild import outdated
-from polygraft.training.train import train
 
 SPAM = [
     f"{a} {b} {c}" for a in ("win", "claim") for b in ("free cash", "free prize", "cash prize") for c in ("now", "call", "text")
@@ -32,7 +34,7 @@ HAM = [f"{a} {b} {c}" for a in ("hello", "see you") for b in ("mum", "dinner", "
 
 def ready(file: Path, backbone: Path) -> Job:
     adapter_recipe = load_recipe(file)
-    assert isinstance(adapter_recipe, Recipe)
+    assert isinstance(adapter_recipe, ClassificationRecipe)
     return prepare(adapter_recipe, file, backbone)
 
 

@@ -21,17 +21,18 @@ from fastapi.testclient import TestClient
 from libretranslatepy import LibreTranslateAPI
 
 from polygraft import AsyncClient, Client
-from polygraft.adapter import LAYOUT, GoldenText, Manifest, sha256
-from polygraft.backbone import BackboneFiles, fingerprint, load_seq2seq
-from polygraft.library import Library
-from polygraft.pieces import Pieces
+from polygraft.adapters.format import LAYOUT, GoldenText, Manifest, sha256
+from polygraft.adapters.library import Library
+from polygraft.architectures.folder import BackboneFiles, fingerprint
+from polygraft.architectures.loading import load_seq2seq
+from polygraft.architectures.target_tokenizer import Pieces
+from polygraft.architectures.text import load_encoder
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row, Translated
 from polygraft.serve.api import create_app
 from polygraft.serve.host import Host
 from polygraft.serve.translate import EventStream
-from polygraft.text import load_encoder
-from polygraft.training.translation.greedy import translate
+from polygraft.tasks.translation.greedy import translate
 
 
 def make_translator(folder: Path, home: Path, directions: list[tuple[str, str]], seed: int) -> None:

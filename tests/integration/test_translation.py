@@ -13,22 +13,24 @@ from rich.console import Console
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
-from polygraft.adapter import LAYOUT, load_adapter, load_manifest
-from polygraft.backbone import BackboneFiles, fingerprint, load_seq2seq
+from polygraft.adapters.format import LAYOUT, load_adapter, load_manifest
+from polygraft.adapters.library import Library
+from polygraft.architectures.folder import BackboneFiles, fingerprint
+from polygraft.architectures.loading import load_seq2seq
+from polygraft.architectures.target_tokenizer import Pieces
+from polygraft.architectures.text import load_encoder
 from polygraft.cli import app
 from polygraft.errors import DataError, GoldenMismatch, RecipeError, WrongBackbone
-from polygraft.library import Library
-from polygraft.pieces import Pieces
-from polygraft.recipe import TranslationRecipe, load_recipe
-from polygraft.report import results_table
+from polygraft.reporting.results import results_table
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row, Translated
 from polygraft.runtime.search import Search
-from polygraft.text import load_encoder
-from polygraft.training.translation import train as training
-from polygraft.training.translation.greedy import translate
-from polygraft.training.translation.job import TranslationJob, prepare
-from polygraft.training.translation.train import train
+from polygraft.tasks.recipe import load_recipe
+from polygraft.tasks.translation import train as training
+from polygraft.tasks.translation.greedy import translate
+from polygraft.tasks.translation.job import TranslationJob, prepare
+from polygraft.tasks.translation.recipe import TranslationRecipe
+from polygraft.tasks.translation.train import train
 
 PAIRS = {
     "hello mum": "Ọjọ́ dára mum", "see you soon": "dára soon", "the train is late": "train Ọjọ́ late", "call now": "pe now",

@@ -10,10 +10,11 @@ import torch
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
-from polygraft.backbone import BackboneFiles, load_seq2seq
+from polygraft.architectures.folder import BackboneFiles
+from polygraft.architectures.loading import load_seq2seq
+from polygraft.architectures.target_tokenizer import END_ID, PAD_ID
 from polygraft.export.decoder import readers
 from polygraft.export.parity import random_adapters
-from polygraft.pieces import END_ID, PAD_ID
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.decode import DecoderBatch, DecoderSession, Text
 from polygraft.runtime.graph import DecoderCard, load_card

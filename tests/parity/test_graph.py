@@ -10,14 +10,15 @@ import peft
 import pytest
 import torch
 
-from polygraft.adapter import load_adapter
-from polygraft.backbone import BackboneFiles, load_backbone
+from polygraft.adapters.format import load_adapter
+from polygraft.architectures.folder import BackboneFiles
+from polygraft.architectures.loading import load_backbone
+from polygraft.architectures.text import load_encoder, pad
 from polygraft.errors import ExportError
 from polygraft.export import export as exporting
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.graph import GraphSession, Stack, load_card, mixture
-from polygraft.text import load_encoder, pad
-from polygraft.training.model import pool
+from polygraft.training.vectors import pool
 
 TEXTS = ["WIN a free prize", "see you soon", "call mum now", "dinner tonight?", "ọjọ́ dára", "hello", "text CLAIM to 80082", "x"]
 NAMES = ["spam", "mood", "topic"]

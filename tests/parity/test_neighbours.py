@@ -12,16 +12,16 @@ import numpy as np
 import onnx
 import pytest
 
-from polygraft.adapter import load_adapter
-from polygraft.backbone import BackboneFiles, default_backbone
+from polygraft.adapters.format import load_adapter
+from polygraft.adapters.library import BUNDLED
+from polygraft.architectures.folder import BackboneFiles, default_backbone
+from polygraft.architectures.target_tokenizer import END_ID
+from polygraft.architectures.text import Encoded, load_encoder, pad
 from polygraft.export.quantise import Spread, even_out
-from polygraft.library import BUNDLED
-from polygraft.pieces import END_ID
 from polygraft.runtime.bank import Bank, Lora
 from polygraft.runtime.decode import DecoderBatch, DecoderSession, Text
 from polygraft.runtime.graph import GraphSession, Site, Stack, load_card, mixture
 from polygraft.runtime.search import Search
-from polygraft.text import Encoded, load_encoder, pad
 
 TEXTS = [
     "WIN a free prize", "see you soon", "x", "call mum now, dinner tonight? the train is late and so am I, see you soon, mum",

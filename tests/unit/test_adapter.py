@@ -9,8 +9,9 @@ import peft
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from polygraft.adapter import LAYOUT, load_adapter
-from polygraft.backbone import fingerprint, load_backbone
+from polygraft.adapters.format import LAYOUT, load_adapter
+from polygraft.architectures.folder import fingerprint
+from polygraft.architectures.loading import load_backbone
 from polygraft.errors import AdapterError, WrongBackbone
 
 Edit = Callable[..., None]

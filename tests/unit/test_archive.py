@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from polygraft import archive
-from polygraft.adapter import LAYOUT
+from polygraft.adapters import archive
+from polygraft.adapters.format import LAYOUT
+from polygraft.adapters.library import Library
 from polygraft.errors import AdapterError
-from polygraft.library import Library
 
 
 @pytest.fixture(scope="module")

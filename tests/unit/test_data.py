@@ -6,10 +6,12 @@ from pathlib import Path
 import pandas
 import pytest
 
-from polygraft.data import Split, check_parent, load_splits, read_source, read_split
+from polygraft.data.lines import split_lines
+from polygraft.data.reading import read_source
+from polygraft.data.splits import Split
 from polygraft.errors import DataError
-from polygraft.lines import split_lines
-from polygraft.recipe import Recipe
+from polygraft.tasks.classification.data import check_parent, load_splits, read_split
+from polygraft.tasks.classification.recipe import ClassificationRecipe
 
 TRAIN = [("win cash 55", "spam"), ("see you", "ham"), ("free prize", "spam"), ("dinner tonight", "ham")]
 DEV = [("claim now", "spam"), ("running late", "ham")]
@@ -20,8 +22,8 @@ def write(folder: Path, name: str, rows: list[tuple[str, str]], ids: list[str] |
     (folder / name).write_text("".join(json.dumps(r) + "\n" for r in records), encoding="utf-8")
 
 
-def recipe(**data: object) -> Recipe:
-    return Recipe.model_validate(
+def recipe(**data: object) -> ClassificationRecipe:
+    return ClassificationRecipe.model_validate(
         {"name": "x", "languages": ["en"], "data": {"train": "train.jsonl", "dev": "dev.jsonl"} | data}
     )
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import typer
 
-from polygraft.adapter import LAYOUT, load_manifest
-from polygraft.backbone import BUNDLED, BackboneFiles
+from polygraft.adapters.format import LAYOUT, load_manifest
+from polygraft.adapters.library import Library
+from polygraft.architectures.folder import BUNDLED, BackboneFiles
 from polygraft.cli import app
-from polygraft.library import Library
 
 SPANS = re.compile(r"`polygraft ([^`]*)`|^\s*(?:\$ )?polygraft ([^\n]*)$", re.MULTILINE)
 COMMANDS = typer.main.get_command(app)

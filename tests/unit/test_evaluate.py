@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from polygraft import evaluate
-from polygraft.data import Split
-from polygraft.evaluate import Interval, recall
+from polygraft.data.splits import Split
+from polygraft.reporting.intervals import Interval, bootstrap, paired_difference
+from polygraft.tasks.classification.metrics import macro_f1, recall
+from polygraft.tasks.classification.tfidf import majority, tfidf
 
 GOLD = ["a", "b"] * 100
 
@@ -12,23 +13,23 @@ GOLD = ["a", "b"] * 100
 def test_macro_f1_agrees_with_the_definition() -> None:
     predicted = ["a"] * 150 + ["b"] * 50
     by_hand = np.mean([2 * 75 / (150 + 100), 2 * 25 / (50 + 100)]) * 100
-    assert evaluate.macro_f1(np.array(GOLD), np.array(predicted)) == pytest.approx(by_hand)
+    assert macro_f1(np.array(GOLD), np.array(predicted)) == pytest.approx(by_hand)
     assert by_hand == pytest.approx(100 * f1_score(GOLD, predicted, average="macro"))
 
 
 def test_bootstrap_brackets_the_figure_and_narrows_with_rows() -> None:
     wrong = [g if i % 7 else "a" for i, g in enumerate(GOLD)]
-    small = evaluate.bootstrap(GOLD[:40], [wrong[:40]], evaluate.macro_f1)
-    large = evaluate.bootstrap(GOLD, [wrong], evaluate.macro_f1)
+    small = bootstrap(GOLD[:40], [wrong[:40]], macro_f1)
+    large = bootstrap(GOLD, [wrong], macro_f1)
     assert small.low <= small.value <= small.high
     assert large.high - large.low < small.high - small.low
 
 
 def test_the_same_predictions_differ_by_nothing_and_better_ones_exclude_zero() -> None:
     poor = ["a"] * len(GOLD)
-    same = evaluate.paired_difference(GOLD, [poor], [poor], evaluate.macro_f1)
+    same = paired_difference(GOLD, [poor], [poor], macro_f1)
     assert (same.value, same.low, same.high) == (0, 0, 0)
-    better = evaluate.paired_difference(GOLD, [GOLD], [poor], evaluate.macro_f1)
+    better = paired_difference(GOLD, [GOLD], [poor], macro_f1)
     assert better.low > 0
 
 
@@ -44,5 +45,5 @@ def test_recall_is_the_share_of_each_labels_rows() -> None:
 def test_baselines() -> None:
     train = Split(["win cash now", "free cash prize", "see you soon", "dinner at mum", "late train"] * 4,
                   ["spam", "spam", "ham", "ham", "ham"] * 4, [])  # fmt: skip
-    assert evaluate.majority(train, ["x", "y"]) == ["ham", "ham"]
-    assert evaluate.tfidf(train, ["cash prize", "dinner soon"]) == ["spam", "ham"]
+    assert majority(train, ["x", "y"]) == ["ham", "ham"]
+    assert tfidf(train, ["cash prize", "dinner soon"]) == ["spam", "ham"]

@@ -1,7 +1,8 @@
 """Goldens are found even where dev rows are few: an adapter with fewer than three is not served."""
 
-from polygraft.manifest import LEAST_GOLDENS
-from polygraft.training.golden import CANDIDATES, COUNT, MAX_CHARACTERS, beginnings
+from polygraft.adapters.manifest import LEAST_GOLDENS
+from polygraft.tasks.classification.golden import CANDIDATES
+from polygraft.training.goldens import COUNT, MAX_CHARACTERS, beginnings
 
 
 def test_training_rows_follow_where_dev_rows_are_few() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from polygraft import guard
-from polygraft.adapter import LAYOUT, load_manifest
+from polygraft.adapters.format import LAYOUT, load_manifest
 from polygraft.errors import AdapterError, NegativeTransfer
+from polygraft.transfer import guard
 
 GAIN = {"value": -4.0, "low": -7.0, "high": -1.0, "verdict": "harms", "over": "tfidf"}
 

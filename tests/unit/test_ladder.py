@@ -1,4 +1,4 @@
-from polygraft.training.ladder import changed
+from polygraft.tasks.classification.baselines import changed
 
 
 def test_a_row_is_fixed_when_most_seeds_say_so() -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from polygraft.leaks import NEAR, Settled, leaked_texts, normalised, sentence, settle
+from polygraft.data.leaks import NEAR, Settled, leaked_texts, normalised, sentence, settle
 
 SCAM = "Habari, mimi ni wakala wa freemason, piga namba hii 0754888666 upate utajiri na mali nyingi sana leo"
 

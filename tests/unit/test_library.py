@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from polygraft.adapter import LAYOUT
+from polygraft.adapters.format import LAYOUT
+from polygraft.adapters.library import Library, pack
 from polygraft.errors import AdapterError
-from polygraft.library import Library, pack
 
 
 @pytest.mark.parametrize("name", ["../spam", "a/b", "/etc/passwd", "", ".hidden", "UPPER", "a" * 65, "spam\n"])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from polygraft.adapter import LAYOUT, load_adapter, load_manifest
+from polygraft.adapters.format import LAYOUT, load_adapter, load_manifest
 from polygraft.errors import AdapterError
 
 Edit = Callable[..., None]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from polygraft.data import Split
-from polygraft.training import mixing
+from polygraft.data.splits import Split
 from polygraft.training.vectors import unit
+from polygraft.transfer import mixing
 
 
 @pytest.mark.parametrize(("kind", "low", "high"), [("agrees", 0.3, 1), ("contradicts", 0, 0.01), ("translations", 0, 0.01)])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from polygraft.backbone import BackboneFiles, fingerprint
+from polygraft.architectures.folder import BackboneFiles, fingerprint
 
 
 def test_no_committed_file_holds_a_path_of_a_machine(root: Path, machine_paths: Callable[[bytes], set[str]]) -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from polygraft.data import Split, Splits
+from polygraft.data.splits import Split, Splits
 from polygraft.errors import DataError
-from polygraft.recipe import Recipe
-from polygraft.training import parallel
-from polygraft.training.job import Job
+from polygraft.tasks.classification.job import Job
+from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.training.vectors import unit
+from polygraft.transfer import parallel
 
 RNG = np.random.default_rng(0)
 KIND = RNG.normal(size=64)  # what all rows share
@@ -28,7 +28,9 @@ def test_noisy_copies_are_found_and_other_rows_of_the_same_kind_are_not() -> Non
 
 
 def job(splits: Splits, parent_rows: Split | None, allow_leak: str | None = None) -> Job:
-    recipe = Recipe.model_validate({"name": "child", "languages": ["yo"], "parent": "mother", "data": {"train": "", "dev": ""}})
+    recipe = ClassificationRecipe.model_validate(
+        {"name": "child", "languages": ["yo"], "parent": "mother", "data": {"train": "", "dev": ""}}
+    )
     return Job(recipe, Path(), Path(), [], splits, None, None, parent_rows, allow_leak)
 
 

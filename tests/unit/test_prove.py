@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from polygraft.adapter import Golden, GoldenText, GoldenVector
+from polygraft.adapters.format import Golden, GoldenText, GoldenVector
 from polygraft.errors import AdapterError, GoldenMismatch
 from polygraft.runtime import prove
-from polygraft.tasks.classification import Head
+from polygraft.tasks.classification.serving import Head
 
 GOLDEN = [
     GoldenText(text="a", target="yo", written="the children are at school today", bare="my people have gone to a far place"),

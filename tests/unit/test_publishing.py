@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from polygraft import publishing
-from polygraft.adapter import LAYOUT, load_adapter, load_manifest
-from polygraft.library import Library
+from polygraft.adapters import publishing
+from polygraft.adapters.format import LAYOUT, load_adapter, load_manifest
+from polygraft.adapters.library import Library
 
 
 class Killed(BaseException):

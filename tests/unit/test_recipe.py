@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from polygraft.errors import RecipeError
-from polygraft.recipe import expand, load_recipe
+from polygraft.tasks.recipe import expand, load_recipe
 
 FIVE_MISTAKES = """
 name: Spam EN

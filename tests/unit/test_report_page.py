@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import yaml
 
-from polygraft.adapter import LAYOUT
-from polygraft.evaluate import macro_f1
-from polygraft.report_page import gather
+from polygraft.adapters.format import LAYOUT
+from polygraft.reporting.page import gather
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Classified, Row
+from polygraft.tasks.classification.metrics import macro_f1
 
 TEXTS = {
     "en": ["win a free prize", "see you soon", "claim cash now", "dinner tonight", "call mum", "text late"],

@@ -10,7 +10,8 @@ from tokenizers import Tokenizer
 from transformers import BertConfig
 from transformers.models.bert.modeling_bert import BertLMPredictionHead
 
-from polygraft import pieces
+from polygraft.architectures import target_tokenizer as pieces
+from polygraft.architectures.text import Encoded, load_encoder
 from polygraft.errors import BackboneError
 from polygraft.pretrain.average import Average
 from polygraft.pretrain.corpus import Pair
@@ -22,7 +23,6 @@ from polygraft.pretrain.pack import Packed, describe, pack
 from polygraft.pretrain.plan import SEGMENT, Batch, Plan, exponent_at
 from polygraft.pretrain.recipe import DecoderRecipe, Objectives, Phase, PretrainRecipe, Schedule
 from polygraft.pretrain.tally import Tally
-from polygraft.text import Encoded, load_encoder
 from polygraft.training.noise import cut_spans
 from polygraft.training.softmax import IGNORED, written_loss
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from polygraft.data import load_splits
+from polygraft.data.leaks import sentence
+from polygraft.data.shortcuts import given_away
 from polygraft.errors import DataError
-from polygraft.leaks import sentence
-from polygraft.recipe import Recipe
-from polygraft.shortcuts import given_away
+from polygraft.tasks.classification.data import load_splits
+from polygraft.tasks.classification.recipe import ClassificationRecipe
 
 
 def rows(long_spam: bool, seed: int = 0) -> list[tuple[str, str]]:
@@ -57,7 +57,7 @@ def test_a_recipe_whose_files_hold_a_label_each_is_refused_unless_someone_says_w
     write(tmp_path, "spam.jsonl", [r for r in made if r[1] == "spam"], source="b")
     write(tmp_path, "dev.jsonl", rows(long_spam=False, seed=1))
     data = {"train": ["ham.jsonl", "spam.jsonl"], "dev": "dev.jsonl", "on_leak": "drop"}
-    recipe = Recipe.model_validate({"name": "x", "languages": ["en"], "data": data})
+    recipe = ClassificationRecipe.model_validate({"name": "x", "languages": ["en"], "data": data})
     with pytest.raises(DataError, match=r"given away by file \(100.0%.*, source \(100.0%.*--allow-leak") as caught:
         load_splits(recipe, tmp_path)
     assert "length (" not in str(caught.value)

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from polygraft import evaluate
-from polygraft.data import Split
+from polygraft.data.splits import Split
 from polygraft.errors import DataError, RecipeError
-from polygraft.study.figures import counted_f1, figures_of
-from polygraft.study.plan import Family, Study, load_study
-from polygraft.study.rows import check, read_side
-from polygraft.study.write import page, write_results
+from polygraft.tasks.classification.metrics import macro_f1
+from polygraft.transfer.study.figures import counted_f1, figures_of
+from polygraft.transfer.study.plan import Family, Study, load_study
+from polygraft.transfer.study.rows import check, read_side
+from polygraft.transfer.study.write import page, write_results
 
 RNG = np.random.default_rng(0)
 GOLD = RNG.integers(0, 3, 300)
@@ -41,7 +41,7 @@ def test_the_quick_macro_f1_is_sklearns() -> None:
     for seed in range(5):
         rng = np.random.default_rng(seed)
         gold, said = rng.integers(0, 3, 40), rng.integers(0, 4, 40)
-        assert counted_f1(4)(gold, said) == pytest.approx(evaluate.macro_f1(gold.astype(str), said.astype(str)))
+        assert counted_f1(4)(gold, said) == pytest.approx(macro_f1(gold.astype(str), said.astype(str)))
 
 
 def test_verdicts_over_the_best_of_what_had_the_target_alone() -> None:

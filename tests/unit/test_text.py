@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from polygraft.text import LOWER, TITLE, UPPER, Encoded, case_of, load_encoder, pad
+from polygraft.architectures.text import LOWER, TITLE, UPPER, Encoded, case_of, load_encoder, pad
 
 
 @pytest.mark.parametrize(

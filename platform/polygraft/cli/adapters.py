@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from polygraft.backbone import default_backbone
+from polygraft.architectures.folder import default_backbone
 from polygraft.cli.app import AsJson, Backbone, app, err, out, told
 
 
@@ -44,8 +44,8 @@ def train(
     if recipe is not None:
         _train(recipe, home, output or recipe.resolve().parent, check, full_ladder, allow_leak, as_json)
         return
-    from polygraft.backbone import fingerprint
-    from polygraft.library import Library, default_library
+    from polygraft.adapters.library import Library, default_library
+    from polygraft.architectures.folder import fingerprint
     from polygraft.training.rebuild import outdated
 
     due = outdated(Library(default_library()), fingerprint(home))
@@ -57,7 +57,7 @@ def train(
 def _train(
     recipe: Path, backbone: Path, target: Path, check: bool, full_ladder: bool, allow_leak: str | None, as_json: bool
 ) -> None:
-    from polygraft.leaks import sentence
+    from polygraft.data.leaks import sentence
     from polygraft.training.start import start
 
     begun = start(recipe, backbone, allow_leak=allow_leak)
@@ -102,14 +102,15 @@ def sources(
 
     from rich.table import Table
 
+    from polygraft.adapters.library import Library, default_library
     from polygraft.errors import RecipeError
-    from polygraft.library import Library, default_library
-    from polygraft.recipe import Recipe, load_recipe
-    from polygraft.training import sources as choosing
-    from polygraft.training.job import prepare
+    from polygraft.tasks.classification.job import prepare
+    from polygraft.tasks.classification.recipe import ClassificationRecipe
+    from polygraft.tasks.recipe import load_recipe
+    from polygraft.transfer import sources as choosing
 
     content = load_recipe(recipe)
-    if not isinstance(content, Recipe):
+    if not isinstance(content, ClassificationRecipe):
         raise RecipeError(str(recipe), ["sources are compared for classifiers only"])
     home, shelf = backbone or default_backbone(), Library(library or default_library())
     job = prepare(content.model_copy(update={"parent": None}), recipe, home)
@@ -144,15 +145,15 @@ def report(
 
     Examples: `polygraft report adapters/spam-sw --output spam-sw.html`, `polygraft report > adapters/README.md`
     """
-    from polygraft.library import Library, default_library
-    from polygraft.report import results_table
+    from polygraft.adapters.library import Library, default_library
+    from polygraft.reporting.results import results_table
 
     if not adapters:
         print(results_table(Library(library or default_library())), end="")
         return
     import json
 
-    from polygraft import report_page
+    from polygraft.reporting import page as report_page
     from polygraft.runtime.engine import Engine
 
     with closing(Engine(backbone or default_backbone())) as engine:
@@ -168,6 +169,6 @@ def show_schema() -> None:
     """Print the recipe's fields, defaults and meanings as JSON Schema, for either task."""
     from pydantic import TypeAdapter
 
-    from polygraft.recipe import AnyRecipe
+    from polygraft.tasks.recipe import AdapterRecipe
 
-    out.print_json(data=TypeAdapter(AnyRecipe).json_schema())
+    out.print_json(data=TypeAdapter(AdapterRecipe).json_schema())

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from polygraft.backbone import default_backbone
+from polygraft.architectures.folder import default_backbone
 from polygraft.cli.app import AsJson, Backbone, app, out, told
 
 

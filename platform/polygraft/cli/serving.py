@@ -14,7 +14,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from polygraft.backbone import default_backbone
+from polygraft.architectures.folder import default_backbone
 from polygraft.cli.app import AsJson, Backbone, Key, Server, adapters_app, app, err, out, told
 from polygraft.errors import SettingsError
 
@@ -123,8 +123,8 @@ def suggest(
     Example: `polygraft suggest --input messages.jsonl --adapter spam-sw --count 50 --output to-label.jsonl`
     """
     from polygraft import offline
-    from polygraft import suggest as suggesting
     from polygraft.runtime.engine import Engine
+    from polygraft.transfer import suggest as suggesting
 
     rows, known = offline.read(input), offline.read(str(labelled)) if labelled else []
     with closing(Engine(backbone or default_backbone())) as engine:
@@ -140,8 +140,8 @@ def suggest(
 
 def _folder(adapter: str) -> Path:
     """Of an adapter, by name in the library or as a folder. Raises `UnknownAdapter`."""
+    from polygraft.adapters.library import Library, default_library
     from polygraft.errors import UnknownAdapter
-    from polygraft.library import Library, default_library
 
     if Path(adapter).is_dir():
         return Path(adapter)
@@ -185,8 +185,8 @@ def add_adapter(
 
     One that was shown to be worse for its parent (verdict `harms`) is refused unless it is forced, with a reason.
     """
-    from polygraft import guard
     from polygraft.client import Client
+    from polygraft.transfer import guard
 
     if force is not None:
         guard.force(folder, force)

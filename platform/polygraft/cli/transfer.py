@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from polygraft.backbone import default_backbone
+from polygraft.architectures.folder import default_backbone
 from polygraft.cli.app import AsJson, Backbone, app, err, out, told
 
 
@@ -20,14 +20,15 @@ def advise(
     as_json: AsJson = False,
 ) -> None:
     """Which strategy suits a recipe's data, with the figures that say so; takes a minute and trains no LoRA."""
+    from polygraft.adapters.library import Library, default_library
     from polygraft.errors import RecipeError
-    from polygraft.library import Library, default_library
-    from polygraft.recipe import Recipe, load_recipe
-    from polygraft.training.advise import advise as ask
-    from polygraft.training.job import prepare
+    from polygraft.tasks.classification.job import prepare
+    from polygraft.tasks.classification.recipe import ClassificationRecipe
+    from polygraft.tasks.recipe import load_recipe
+    from polygraft.transfer.advise import advise as ask
 
     content = load_recipe(recipe)
-    if not isinstance(content, Recipe):
+    if not isinstance(content, ClassificationRecipe):
         raise RecipeError(str(recipe), ["advice is given for classifiers only"])
     alone = content.model_copy(update={"parent": None, "strategy": None, "source": None, "tasks": [], "stack": []})
     found = ask(prepare(alone, recipe, backbone or default_backbone()), Library(library or default_library()))
@@ -55,7 +56,7 @@ def combine(
 
     Example: `polygraft combine adapters/topic adapters/topic-sd --plus adapters/lang-sd --minus adapters/lang-en`
     """
-    from polygraft.training.arithmetic import combine as add
+    from polygraft.transfer.arithmetic import combine as add
 
     made = add(task, plus or [], minus or [], output, backbone or default_backbone(), rank=rank)
     err.print(f"{made.named} is in {output}: {made.description}", highlight=False)
@@ -74,9 +75,9 @@ def study(
     What each run answered is kept in NAME.json beside the plan, so that a killed study goes on where it stopped. `study.json`,
     `study.html` and `README.md` hold the figures of all families that were run so far.
     """
-    from polygraft.study.plan import load_study
-    from polygraft.study.runs import run_family
-    from polygraft.study.write import write_results
+    from polygraft.transfer.study.plan import load_study
+    from polygraft.transfer.study.runs import run_family
+    from polygraft.transfer.study.write import write_results
 
     content = load_study(plan)
     work.mkdir(parents=True, exist_ok=True)

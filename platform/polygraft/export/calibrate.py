@@ -17,12 +17,12 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from polygraft.backbone import BackboneFiles
+from polygraft.architectures.folder import BackboneFiles
+from polygraft.architectures.target_tokenizer import END_ID, PAD_ID, Pieces
+from polygraft.architectures.text import Encoded, load_encoder, pad
+from polygraft.data.lines import split_lines
 from polygraft.export.decoder import Step
 from polygraft.export.quantise import Spread
-from polygraft.lines import split_lines
-from polygraft.pieces import END_ID, PAD_ID, Pieces
-from polygraft.text import Encoded, load_encoder, pad
 
 WRITTEN = 24  # tokens of a text
 

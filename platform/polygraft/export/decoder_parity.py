@@ -8,14 +8,15 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from polygraft.backbone import BackboneFiles, load_seq2seq
+from polygraft.architectures.folder import BackboneFiles
+from polygraft.architectures.loading import load_seq2seq
+from polygraft.architectures.target_tokenizer import END_ID, Pieces
+from polygraft.architectures.text import load_encoder
 from polygraft.export.parity import TEXTS, random_adapters
-from polygraft.pieces import END_ID, Pieces
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.decode import DecoderBatch, DecoderSession, Text
 from polygraft.runtime.graph import DecoderCard, Stack
 from polygraft.runtime.search import Hypothesis, Search
-from polygraft.text import load_encoder
 
 MOST = 12
 

@@ -12,8 +12,9 @@ import peft
 import torch
 from onnx import compose, helper, numpy_helper
 
-from polygraft.adapter import load_adapter
-from polygraft.backbone import BackboneFiles, fingerprint, linear_sites, load_backbone, load_seq2seq
+from polygraft.adapters.format import load_adapter
+from polygraft.architectures.folder import BackboneFiles, fingerprint
+from polygraft.architectures.loading import linear_sites, load_backbone, load_seq2seq
 from polygraft.errors import ExportError
 from polygraft.export.calibrate import calibrate_decoder, calibrate_encoder
 from polygraft.export.decoder import cross_to_onnx, describe_decoder, readers, step_to_onnx
@@ -21,9 +22,9 @@ from polygraft.export.decoder_parity import decoder_drift
 from polygraft.export.graph import ENCODER, describe_sites, either, to_onnx
 from polygraft.export.parity import drift
 from polygraft.export.quantise import to_int8
-from polygraft.recipe import LoraRecipe
 from polygraft.runtime.graph import DecoderCard, GraphCard, Site
-from polygraft.training.model import pick_sites
+from polygraft.tasks.recipe import LoraRecipe
+from polygraft.training.sites import pick_sites
 
 PRECISIONS = ("fp32", "int8")
 ALLOWED = {"fp32": 1e-3, "int8": 0.01}

@@ -22,9 +22,9 @@ from torch import nn
 from torch.export import Dim
 from transformers import PreTrainedModel
 
-from polygraft.backbone import linear_sites
+from polygraft.architectures.loading import linear_sites
 from polygraft.runtime.graph import Site, groups
-from polygraft.training.model import pool
+from polygraft.training.vectors import pool
 
 OPSET = 23
 EXAMPLE_RANK = 4

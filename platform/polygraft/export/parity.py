@@ -12,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-from polygraft.adapter import Lora, lora_arrays
-from polygraft.backbone import load_backbone
+from polygraft.adapters.format import Lora, lora_arrays
+from polygraft.architectures.loading import load_backbone
+from polygraft.architectures.text import load_encoder, pad
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.graph import GraphSession, Site, Stack, mixture
-from polygraft.text import load_encoder, pad
-from polygraft.training.model import pool
+from polygraft.training.vectors import pool
 
 TEXTS = (
     "The committee published its budget on Tuesday.",

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from polygraft.pieces import END, PAD, UNKNOWN, UNKNOWN_ID, tag
+from polygraft.architectures.target_tokenizer import END, PAD, UNKNOWN, UNKNOWN_ID, tag
 from polygraft.pretrain.recipe import DecoderRecipe
 from polygraft.pretrain.vocabulary import sample_text
 

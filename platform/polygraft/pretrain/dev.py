@@ -16,18 +16,18 @@ import numpy as np
 import torch
 from transformers import EncoderDecoderModel
 
-from polygraft.evaluate_text import chrf_plus_plus
-from polygraft.pieces import Pieces
+from polygraft.architectures.target_tokenizer import Pieces
+from polygraft.architectures.text import TextEncoder
 from polygraft.pretrain.corpus import Pair
 from polygraft.pretrain.objectives import Ids, losses
 from polygraft.pretrain.pack import ENGLISH, Packed, pack
 from polygraft.pretrain.plan import Batch
 from polygraft.pretrain.recipe import Objectives, Schedule
 from polygraft.pretrain.tally import Tally
-from polygraft.text import TextEncoder
+from polygraft.tasks.translation.greedy import translate
+from polygraft.tasks.translation.metrics import chrf_plus_plus
 from polygraft.training.batches import cut
 from polygraft.training.noise import MaskedHead
-from polygraft.training.translation.greedy import translate
 
 TOKENS = 3072
 TRANSLATE = Objectives(denoise=0, masked=0, distil=0, label_smoothing=0)

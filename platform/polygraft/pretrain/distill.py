@@ -19,10 +19,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import nn
 from transformers import BertModel
 
+from polygraft.architectures.text import Encoded, TextEncoder, pad
 from polygraft.pretrain.corpus import Pair
 from polygraft.pretrain.recipe import Distillation
 from polygraft.pretrain.teacher import towards
-from polygraft.text import Encoded, TextEncoder, pad
 from polygraft.training.batches import cut
 from polygraft.training.vectors import mean_pool
 

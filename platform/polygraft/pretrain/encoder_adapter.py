@@ -13,10 +13,10 @@ from peft.tuners.lora import LoraLayer
 from torch import nn
 from transformers import EncoderDecoderModel
 
-from polygraft.adapter import LAYOUT
-from polygraft.backbone import linear_sites
-from polygraft.recipe import LoraRecipe
-from polygraft.training.model import adapt, save_lora
+from polygraft.adapters.format import LAYOUT
+from polygraft.architectures.loading import linear_sites
+from polygraft.tasks.recipe import LoraRecipe
+from polygraft.training.lora import adapt, save_lora
 
 
 def put_on(model: EncoderDecoderModel, lora: LoraRecipe, seed: int) -> peft.PeftModel:

@@ -9,14 +9,14 @@ import torch
 from numpy.typing import NDArray
 from transformers import BertModel
 
-from polygraft.backbone import BackboneFiles
-from polygraft.lines import split_lines
+from polygraft.architectures.folder import BackboneFiles
+from polygraft.architectures.text import CASE_IDS, TextEncoder
+from polygraft.data.lines import split_lines
 from polygraft.pretrain import alignment, corpus, vocabulary
 from polygraft.pretrain.corpus import Pair, Text
 from polygraft.pretrain.distill import distil
 from polygraft.pretrain.recipe import PretrainRecipe
 from polygraft.pretrain.teacher import load_teacher, teacher_folder, teacher_vectors
-from polygraft.text import CASE_IDS, TextEncoder
 
 
 def make_encoder(

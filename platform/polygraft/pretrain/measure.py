@@ -19,16 +19,17 @@ import transformers
 from rich.progress import track
 from tokenizers import Tokenizer
 
-from polygraft.backbone import BackboneFiles, fingerprint, load_backbone, load_seq2seq
-from polygraft.lines import split_lines
-from polygraft.pieces import Pieces
+from polygraft.architectures.folder import BackboneFiles, fingerprint
+from polygraft.architectures.loading import load_backbone, load_seq2seq
+from polygraft.architectures.target_tokenizer import Pieces
+from polygraft.architectures.text import load_encoder
+from polygraft.data.lines import split_lines
 from polygraft.pretrain import corpus
 from polygraft.pretrain.decoder_vocabulary import tokens_a_word
 from polygraft.pretrain.pack import ENGLISH
 from polygraft.pretrain.probe import probe_sib200
 from polygraft.pretrain.recipe import PretrainRecipe
 from polygraft.pretrain.retrieval import accuracy
-from polygraft.text import load_encoder
 from polygraft.training.vectors import sentence_vectors
 
 SIB_LANGUAGES = (
@@ -100,8 +101,8 @@ def measure_retrieval(folder: Path, sets: dict[str, list[corpus.Pair]]) -> dict[
 
 def measure_translation(folder: Path, sets: dict[str, list[corpus.Pair]]) -> dict[str, Any]:
     """Scores and first examples of both directions, for the languages that the decoder has a tag for."""
-    from polygraft.evaluate_text import scores
-    from polygraft.training.translation.greedy import translate_passages
+    from polygraft.tasks.translation.greedy import translate_passages
+    from polygraft.tasks.translation.metrics import scores
 
     model, encoder = load_seq2seq(folder), load_encoder(folder, max_length=128)
     pieces = Pieces(BackboneFiles(folder).decoder_tokenizer)

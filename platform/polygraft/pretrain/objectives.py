@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 from transformers import BertModel, EncoderDecoderModel
 
-from polygraft.pieces import END_ID, PAD_ID
+from polygraft.architectures.target_tokenizer import END_ID, PAD_ID
+from polygraft.architectures.text import Encoded, pad
 from polygraft.pretrain.pack import Packed
 from polygraft.pretrain.plan import Batch
 from polygraft.pretrain.recipe import Objectives
 from polygraft.pretrain.tally import Tally
 from polygraft.pretrain.teacher import towards
-from polygraft.text import Encoded, pad
 from polygraft.training.noise import MaskedHead, cut_spans, mask_tokens, masked_loss
 from polygraft.training.softmax import IGNORED, piece_losses
 from polygraft.training.vectors import mean_pool

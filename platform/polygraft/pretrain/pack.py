@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from polygraft.architectures.text import TextEncoder
 from polygraft.errors import BackboneError
 from polygraft.pretrain.corpus import Pair
-from polygraft.text import TextEncoder
 
 ENGLISH = "en"
 

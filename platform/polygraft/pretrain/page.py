@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from polygraft.plots import bars, document, lines, table, text
+from polygraft.reporting.plots import bars, document, lines, table, text
 
 
 def page(found: dict[str, Any], beside: dict[str, Any] | None = None) -> str:

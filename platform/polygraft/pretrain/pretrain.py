@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from transformers import PreTrainedModel
 
-from polygraft.backbone import BackboneFiles
+from polygraft.architectures.folder import BackboneFiles
 from polygraft.errors import BackboneError
 from polygraft.pretrain import corpus, hygiene
 from polygraft.pretrain.first_stage import make_encoder

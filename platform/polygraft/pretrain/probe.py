@@ -17,9 +17,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedKFold
 
-from polygraft.backbone import load_backbone
+from polygraft.architectures.loading import load_backbone
+from polygraft.architectures.text import load_encoder
 from polygraft.pretrain.corpus import read_lines
-from polygraft.text import load_encoder
 from polygraft.training.vectors import Vectors, sentence_vectors
 
 

@@ -8,7 +8,8 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from polygraft.recipe import LoraRecipe, check_softmax
+from polygraft.tasks.recipe import LoraRecipe
+from polygraft.tasks.translation.recipe import check_softmax
 
 
 class _Frozen(BaseModel):

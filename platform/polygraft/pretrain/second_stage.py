@@ -12,9 +12,11 @@ import torch
 from tokenizers import Tokenizer
 from transformers import EncoderDecoderModel
 
-from polygraft.backbone import BackboneFiles, load_backbone, load_seq2seq, untrained_seq2seq
+from polygraft.architectures.folder import BackboneFiles
+from polygraft.architectures.loading import load_backbone, load_seq2seq, untrained_seq2seq
+from polygraft.architectures.target_tokenizer import Pieces
+from polygraft.architectures.text import load_encoder
 from polygraft.errors import BackboneError
-from polygraft.pieces import Pieces
 from polygraft.pretrain import corpus, decoder_vocabulary, encoder_adapter, seq2seq
 from polygraft.pretrain.corpus import Pair, Text
 from polygraft.pretrain.dev import Dev, load_pairs, save_pairs
@@ -22,7 +24,6 @@ from polygraft.pretrain.mixed import train_phase
 from polygraft.pretrain.objectives import Ids
 from polygraft.pretrain.pack import ENGLISH, Packed, describe, pack
 from polygraft.pretrain.recipe import Phase, Seq2SeqRecipe
-from polygraft.text import load_encoder
 from polygraft.training.speed import bf16_wanted
 
 ADAPTER = "mt"  # the folder in a backbone's that the encoder's adapter is written to

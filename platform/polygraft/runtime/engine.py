@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from polygraft.adapter import Adapter, Manifest
-from polygraft.backbone import BackboneFiles
+from polygraft.adapters.format import Adapter, Manifest
+from polygraft.architectures.folder import BackboneFiles
+from polygraft.architectures.text import Encoded, load_encoder, not_unicode, pad, too_many_marks
 from polygraft.errors import AdapterError, InvalidRow, PolygraftError, RowFailed, shortened
 from polygraft.runtime import passage, prove
 from polygraft.runtime.admission import Admission, units
@@ -31,9 +32,8 @@ from polygraft.runtime.rows import Answer, Classified, Row, Translated
 from polygraft.runtime.scheduler import Scheduler
 from polygraft.runtime.search import Hypothesis, Search
 from polygraft.runtime.writer import Writer
-from polygraft.tasks.classification import Head, ranked
-from polygraft.tasks.translation import direction_of
-from polygraft.text import Encoded, load_encoder, not_unicode, pad, too_many_marks
+from polygraft.tasks.classification.serving import Head, ranked
+from polygraft.tasks.translation.serving import direction_of
 
 log = logging.getLogger(__name__)
 MAX_CHARACTERS = 20_000

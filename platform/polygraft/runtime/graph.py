@@ -21,7 +21,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from polygraft.backbone import BackboneFiles
+from polygraft.architectures.folder import BackboneFiles
 from polygraft.errors import BackboneError
 from polygraft.runtime.niceness import add_niceness
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import sentencex
 
-from polygraft.text import TextEncoder
+from polygraft.architectures.text import TextEncoder
 
 SENTENCE_TOKENS = 60
 _MARKS = re.compile(r"(?<=[,;:،؛—–)])\s+")

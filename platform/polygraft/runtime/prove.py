@@ -13,7 +13,7 @@ from difflib import SequenceMatcher
 
 import numpy as np
 
-from polygraft.adapter import Golden, GoldenText, GoldenVector
+from polygraft.adapters.format import Golden, GoldenText, GoldenVector
 from polygraft.errors import AdapterError, GoldenMismatch
 from polygraft.runtime.graph import Floats
 from polygraft.runtime.residents import Resident

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from polygraft.adapter import Adapter, Manifest, load_adapter
+from polygraft.adapters.format import Adapter, Manifest, load_adapter
 from polygraft.errors import AdapterError, InvalidRow, PolygraftError, UnknownAdapter
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.graph import Stack

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from polygraft.errors import InvalidRow
 from polygraft.runtime.search import Search
-from polygraft.tasks.classification import LabelScore
+from polygraft.tasks.classification.serving import LabelScore
 
 MOST_WEIGHT = 4
 

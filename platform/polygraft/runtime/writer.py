@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from polygraft.backbone import BackboneFiles
-from polygraft.pieces import END_ID, Pieces, bound
+from polygraft.architectures.folder import BackboneFiles
+from polygraft.architectures.target_tokenizer import END_ID, Pieces, bound
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.decode import DecoderSession, Text
 from polygraft.runtime.futures import Promise, fail, settle

@@ -14,9 +14,9 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.security import HTTPBearer
 
 from polygraft import __version__
-from polygraft.adapter import Manifest
+from polygraft.adapters.format import Manifest
+from polygraft.adapters.library import MAX_UPLOAD
 from polygraft.errors import InvalidRow, PolygraftError, UnknownAdapter
-from polygraft.library import MAX_UPLOAD
 from polygraft.runtime.rows import Row
 from polygraft.serve import auth, libretranslate, pages, translate
 from polygraft.serve.answers import answer, check_count, results

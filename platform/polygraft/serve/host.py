@@ -6,13 +6,13 @@ import logging
 import threading
 from pathlib import Path
 
-from polygraft import guard
-from polygraft.adapter import Manifest, load_adapter, load_manifest
+from polygraft.adapters.format import Manifest, load_adapter, load_manifest
+from polygraft.adapters.library import Library
+from polygraft.adapters.manifest import unreadable
 from polygraft.errors import AdapterError, PolygraftError, UnknownAdapter
-from polygraft.library import Library
-from polygraft.manifest import unreadable
 from polygraft.runtime.engine import Engine
 from polygraft.serve.settings import Settings
+from polygraft.transfer import guard
 
 log = logging.getLogger(__name__)
 NICENESS = 5  # of the threads that compute, so that the one that answers is never kept waiting

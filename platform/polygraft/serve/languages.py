@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from polygraft.architectures.text import not_unicode
 from polygraft.errors import InvalidRow, PolygraftError, UnknownAdapter, UnknownLanguage, shortened
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Classified, Row
 from polygraft.runtime.search import Search
 from polygraft.serve.answers import answer_rows
 from polygraft.serve.host import Host
-from polygraft.text import not_unicode
 
 
 @dataclass(frozen=True)

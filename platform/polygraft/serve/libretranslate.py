@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from langcodes import Language
 from pydantic import BaseModel, Field
 
+from polygraft.architectures.text import not_unicode
 from polygraft.errors import InvalidRow, PolygraftError
 from polygraft.runtime.rows import Translated
 from polygraft.runtime.search import MAX_BEAM, Search
@@ -21,7 +22,6 @@ from polygraft.serve import languages
 from polygraft.serve.answers import answer, check_count
 from polygraft.serve.failures import SafeJSONResponse
 from polygraft.serve.host import Host
-from polygraft.text import not_unicode
 
 Body = dict[str, Any]
 

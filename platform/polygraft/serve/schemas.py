@@ -20,10 +20,10 @@ from pydantic import (
 )
 from pydantic.config import JsonDict
 
+from polygraft.architectures.text import not_unicode
 from polygraft.errors import InvalidRow, PolygraftError
 from polygraft.runtime.rows import Answer, Layer, Row, Translated
 from polygraft.runtime.search import MAX_BEAM, MAX_NO_REPEAT, MAX_PENALTY, MAX_TEMPERATURE, Search
-from polygraft.text import not_unicode
 
 LONGEST_NAME, TOLD, MOST_FIELDS = 128, 10, 64
 

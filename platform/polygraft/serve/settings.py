@@ -15,11 +15,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
-from polygraft.backbone import BUNDLED as BUNDLED_BACKBONE
-from polygraft.backbone import BackboneFiles
+from polygraft.adapters.layout import NAME
+from polygraft.adapters.library import BUNDLED as BUNDLED_LIBRARY
+from polygraft.architectures.folder import BUNDLED as BUNDLED_BACKBONE
+from polygraft.architectures.folder import BackboneFiles
 from polygraft.errors import SettingsError
-from polygraft.library import BUNDLED as BUNDLED_LIBRARY
-from polygraft.recipe import NAME
 
 PREFIX = "POLYGRAFT_"
 MAX_TIMEOUT = 600

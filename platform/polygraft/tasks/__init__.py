@@ -1,1 +1,1 @@
-"""One small file a task: what its head is, and how scores become an answer. numpy only."""
+"""One folder a task, found in `registry`: recipe, data, model, metrics and card (training), `serving` (numpy only)."""

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 import transformers
 
-from polygraft.adapter import LAYOUT, Manifest, load_adapter
-from polygraft.publishing import publish, staging
+from polygraft.adapters.format import LAYOUT, Manifest, load_adapter
+from polygraft.adapters.publishing import publish, staging
 
 
 def made_with(started: float) -> dict[str, Any]:

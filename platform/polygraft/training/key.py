@@ -7,12 +7,12 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from polygraft.adapter import load_manifest
-from polygraft.backbone import fingerprint
-from polygraft.recipe import AnyRecipe
+from polygraft.adapters.format import load_manifest
+from polygraft.architectures.folder import fingerprint
+from polygraft.tasks.recipe import AdapterRecipe
 
 
-def run_key(recipe: AnyRecipe, backbone: Path, adapters: Iterable[Path], rows: Iterable[Sequence[object]]) -> str:
+def run_key(recipe: AdapterRecipe, backbone: Path, adapters: Iterable[Path], rows: Iterable[Sequence[object]]) -> str:
     """12 hex digits of SHA-256 over all that a run depends on: the recipe, the backbone, the versions of the adapters in the
     folders `adapters` (parent, stack), and every row it reads, as JSON can write it.
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from polygraft.text import Encoded
+from polygraft.architectures.text import Encoded
 from polygraft.training.softmax import IGNORED
 
 MASK_RATE, SPAN_RATE, SPAN_LENGTH = 0.15, 0.3, 3

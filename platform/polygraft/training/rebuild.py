@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from polygraft.adapter import LAYOUT, load_manifest
-from polygraft.backbone import fits
+from polygraft.adapters.format import LAYOUT, load_manifest
+from polygraft.adapters.library import Library
+from polygraft.architectures.folder import fits
 from polygraft.errors import RecipeError
-from polygraft.library import Library
-from polygraft.recipe import load_recipe
+from polygraft.tasks.recipe import load_recipe
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from polygraft.adapter import Manifest
-from polygraft.recipe import LanguageRecipe, TranslationRecipe, load_recipe
-from polygraft.training import card, job, train
-from polygraft.training.language import card as language_card
-from polygraft.training.language import job as language_job
-from polygraft.training.language import train as language_train
-from polygraft.training.translation import card as translation_card
-from polygraft.training.translation import job as translation_job
-from polygraft.training.translation import train as translation_train
+from polygraft.adapters.format import Manifest
+from polygraft.tasks.classification import card, job, train
+from polygraft.tasks.language import card as language_card
+from polygraft.tasks.language import job as language_job
+from polygraft.tasks.language import train as language_train
+from polygraft.tasks.language.recipe import LanguageRecipe
+from polygraft.tasks.recipe import load_recipe
+from polygraft.tasks.translation import card as translation_card
+from polygraft.tasks.translation import job as translation_job
+from polygraft.tasks.translation import train as translation_train
+from polygraft.tasks.translation.recipe import TranslationRecipe
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,15 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 from transformers import PreTrainedModel
 
-from polygraft.text import TextEncoder, pad
-from polygraft.training.model import pool
+from polygraft.architectures.text import TextEncoder, pad
 
 Vectors = NDArray[np.float32]
+
+
+def pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean over unmasked tokens: [rows, seq, hidden], [rows, seq] -> [rows, hidden]."""
+    weights = mask.unsqueeze(-1).to(states.dtype)
+    return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
 def mean_pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,174 @@
+"""The adapter on disk: PEFT's own two files, plus head, manifest, card and recipe.
+
+    adapter_config.json  adapter_model.safetensors     PEFT's format: `PeftModel.from_pretrained(backbone, folder)`
+    head.safetensors     weight [labels, hidden], bias [labels]; none for translation and languages
+    manifest.json        fingerprint, task, labels, parent, data, metrics, golden, SHA-256 of every file (see `manifest`)
+    README.md            the card
+    recipe.yaml          how it was made
+
+Only safetensors is ever opened, and only these files by these names; nothing that can run code is loaded. Whatever is wrong
+with a folder is an `AdapterError` that says so without the folder's path. Runs without torch. Does not: put adapters into
+memory slots (see `runtime.bank`), find them by name (see `library`), or put them in their place (see `publishing`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from polygraft.adapters.arrays import PEFT_PREFIX, Floats, Lora, head, lora_arrays, peft_config, tensors
+from polygraft.adapters.layout import HASHED, LAYOUT, Layout, largest
+from polygraft.adapters.manifest import Golden, GoldenText, GoldenVector, Manifest, Task, read
+from polygraft.adapters.publishing import reading
+from polygraft.architectures.folder import fits
+from polygraft.errors import AdapterError, WrongBackbone, shortened
+from polygraft.tasks.classification.serving import Head
+
+__all__ = [
+    "HASHED", "LAYOUT", "PEFT_PREFIX", "Adapter", "Golden", "GoldenText", "GoldenVector", "Layout", "Lora", "Manifest", "Task",
+    "by_part", "load_adapter", "load_manifest", "lora_arrays", "sha256",
+]  # fmt: skip
+PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter in memory. `lora[site] = (A [in, r], B [r, out])`, alpha/r folded into B: of the encoder's sites, and of the
+    decoder's when it writes text. Only one that classifies has a head."""
+
+    manifest: Manifest
+    lora: Lora
+    head: Head | None
+    decoder_lora: Lora = field(default_factory=dict)
+    heads: dict[str, Head] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """Read and check `manifest.json`. Raises `AdapterError`."""
+    with _opened(folder) as home:
+        return _manifest(home, folder)
+
+
+def load_adapter(folder: Path, *, backbone: str | None = None) -> Adapter:
+    """Load and check an adapter folder.
+
+    `backbone` is the fingerprint of the backbone it must fit. Raises `WrongBackbone`, or `AdapterError` for missing, truncated
+    or changed files, pickles, shapes that disagree, and weights that are not finite or absurdly large.
+    """
+    with _opened(folder) as home:
+        manifest = _manifest(home, folder)
+        name = manifest.name
+        if backbone is not None and not fits(manifest.backbone, backbone):
+            raise WrongBackbone(
+                f"adapter {name!r} was trained on backbone {manifest.backbone}, this one is {backbone}; "
+                "train it again on this backbone, or serve the one it was made for"
+            )
+        content = _weight_files(home, manifest)
+    config = peft_config(content[LAYOUT.peft_config], name)
+    lora = lora_arrays(tensors(content[LAYOUT.weights], LAYOUT.weights, name), config.lora_alpha, name)
+    other = sorted({a.shape[1] for a, _ in lora.values()} - {config.r})
+    if other:
+        raise AdapterError(
+            f"adapter {name!r} has LoRA of rank {other[0]}, its {LAYOUT.peft_config} says {config.r}; save it again"
+        )
+    if manifest.task == "translation":
+        inside, outside = by_part(lora)
+        return Adapter(manifest, inside, None, outside)
+    if manifest.task == "language":
+        return Adapter(manifest, lora, None)
+    own, further = _heads(tensors(content[LAYOUT.head], LAYOUT.head, name), manifest)
+    return Adapter(manifest, lora, own, heads=further)
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[Path]:
+    """Where the adapter's files are to be read. Whatever the disk says against it is an `AdapterError`."""
+    try:
+        if not folder.is_dir():
+            raise AdapterError(
+                f"{shortened(folder.name)} is not an adapter: no such folder; give the folder that `polygraft train` wrote"
+            )
+        with reading(folder) as home:
+            yield home
+    except OSError as error:
+        raise AdapterError(
+            f"{shortened(folder.name)} cannot be read ({error.strerror or type(error).__name__}); check the folder, and who "
+            "may read it"
+        ) from None
+
+
+def _manifest(home: Path, folder: Path) -> Manifest:
+    file = home / LAYOUT.manifest
+    if not file.is_file():
+        raise AdapterError(
+            f"{shortened(folder.name)} is not an adapter yet: no {LAYOUT.manifest}; run `polygraft train` on its recipe"
+        )
+    return read(_content(file))
+
+
+def _content(file: Path) -> bytes:
+    """A file's bytes, no more than it may have."""
+    with file.open("rb") as opened:
+        content = opened.read(largest(file.name) + 1)
+    if len(content) > largest(file.name):
+        raise AdapterError(f"{file.name} has more than {largest(file.name):,} bytes; that is not an adapter's")
+    return content
+
+
+def _weight_files(home: Path, manifest: Manifest) -> dict[str, bytes]:
+    """The content of the files that the manifest names, which is what it says."""
+    name = manifest.name
+    pickles = sorted(f.name for f in home.iterdir() if f.suffix in PICKLES)
+    if pickles and not (home / LAYOUT.weights).exists():
+        raise AdapterError(
+            f"adapter {name!r} holds {', '.join(map(shortened, pickles[:3]))} instead of {LAYOUT.weights}: pickles can run "
+            "code and are never loaded; save it again with safe_serialization=True"
+        )
+    found: dict[str, bytes] = {}
+    for file, digest in sorted(manifest.files.items()):
+        if not (home / file).is_file():
+            raise AdapterError(f"adapter {name!r} is incomplete: {file} is missing; copy the whole folder again")
+        found[file] = _content(home / file)
+        if hashlib.sha256(found[file]).hexdigest() != digest:
+            raise AdapterError(
+                f"adapter {name!r}: {file} is not the file its manifest names (truncated or changed); copy it again"
+            )
+    unnamed = [file for file in HASHED if file not in found and (home / file).exists()]
+    if unnamed:
+        raise AdapterError(
+            f"adapter {name!r} holds {unnamed[0]}, which its manifest does not name; delete that file, or train it again"
+        )
+    return found
+
+
+def _heads(found: dict[str, Floats], manifest: Manifest) -> tuple[Head, dict[str, Head]]:
+    """Its own head, and those of further tasks by name."""
+    own = head(found, "", len(manifest.labels), manifest.name)
+    further = {task: head(found, f"{task}.", len(labels), manifest.name) for task, labels in manifest.heads.items()}
+    widths = {one.weight.shape[1] for one in (own, *further.values())}
+    if len(widths) > 1:
+        raise AdapterError(
+            f"adapter {manifest.name!r}: its heads read {sorted(widths)} values; all read the backbone's hidden size"
+        )
+    return own, further
+
+
+def by_part(lora: Lora) -> tuple[Lora, Lora]:
+    """LoRA of a whole encoder-decoder: the encoder's sites, under the names they have in the encoder alone; the decoder's."""
+    inside = {name.removeprefix("encoder."): pair for name, pair in lora.items() if name.startswith("encoder.")}
+    return inside, {name: pair for name, pair in lora.items() if not name.startswith("encoder.")}

@@ -1,0 +1,34 @@
+"""The files of an adapter folder, and the names that publishing keeps for itself."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names every file of an adapter; nothing else does."""
+
+    peft_config: str = "adapter_config.json"
+    weights: str = "adapter_model.safetensors"
+    head: str = "head.safetensors"
+    manifest: str = "manifest.json"
+    card: str = "README.md"
+    recipe: str = "recipe.yaml"
+
+    def names(self) -> list[str]:
+        return [getattr(self, f.name) for f in fields(self)]
+
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+LAYOUT = Layout()
+HASHED = (LAYOUT.peft_config, LAYOUT.weights, LAYOUT.head)
+MiB = 2**20
+LARGEST = {LAYOUT.weights: 512 * MiB, LAYOUT.head: 64 * MiB, LAYOUT.manifest: 16 * MiB}  # bytes; others: `OTHER_LARGEST`
+OTHER_LARGEST = MiB
+
+
+def largest(name: str) -> int:
+    """How many bytes the file `name` of an adapter may have. What is larger is refused before it is read."""
+    return LARGEST.get(name, OTHER_LARGEST)

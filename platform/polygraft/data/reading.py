@@ -1,0 +1,70 @@
+"""Files, URLs and Hub data sets as rows and lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from polygraft.data.lines import split_lines
+from polygraft.tasks.recipe import TextFile, expand
+
+READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
+COMPRESSED = {".gz", ".bz2", ".xz", ".zst"}
+
+
+def read_source(source: str) -> list[dict[str, Any]]:
+    """All rows of one file, URL or `hub:` id as dicts. Raises whatever `datasets` raises."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    if source.startswith("hub:"):
+        name, config, split = [*source.removeprefix("hub:").split(":"), "", ""][:3]
+        return [dict(r) for r in datasets.load_dataset(name, config or None, split=split or "train")]
+    suffixes = [s for s in Path(source.split("?")[0]).suffixes if s not in COMPRESSED]
+    reader = READERS.get(suffixes[-1] if suffixes else "")
+    if reader is None:
+        raise ValueError(f"unknown kind of file; one of {', '.join(READERS)} (compressed or not) is read")
+    options = {"sep": "\t"} if suffixes[-1] == ".tsv" else {}
+    rows = datasets.load_dataset(reader, data_files=source, split="train", **options)
+    return [dict(r) for r in rows]
+
+
+def read_lines(source: str, folder: Path) -> list[str]:
+    """Lines of a text file or URL, compressed or not. Raises `OSError`, `UnicodeDecodeError`, or `KeyError` for an unset
+    variable."""
+    with fsspec.open(expand(source, folder), "rb", compression="infer") as file:
+        text: bytes = file.read()
+    return split_lines(text.decode("utf-8"))
+
+
+def unreadable(source: str, error: Exception) -> str:
+    """What to tell when reading `source` raised `error`: a `KeyError` is an unset variable in its path."""
+    if isinstance(error, KeyError):
+        return f"{source} needs the environment variable {error}; set it to the data's folder"
+    first_line = str(error).strip().split("\n")[0]
+    return f"{source} cannot be read: {first_line or type(error).__name__}"
+
+
+def thinned(rows: Sequence[Any], most: int | None) -> list[Any]:
+    """At most `most` rows, evenly spread."""
+    if most is None or len(rows) <= most:
+        return list(rows)
+    return [rows[i * len(rows) // most] for i in range(most)]
+
+
+def read_texts(one: TextFile, folder: Path) -> list[str]:
+    """Its texts that are short enough, as many as it says. Raises what reading raises, or `ValueError` for a missing column."""
+    return thinned([t for t in map(str.strip, _texts(one, folder)) if t and len(t) <= one.most_characters], one.limit)
+
+
+def _texts(one: TextFile, folder: Path) -> list[str]:
+    if isinstance(one.column, str):
+        rows = read_source(expand(one.file, folder))
+        if rows and one.column not in rows[0]:
+            raise ValueError(f"it lacks column {one.column}; it has {', '.join(rows[0])}")
+        return [str(row[one.column] or "") for row in rows]
+    lines, at = read_lines(one.file, folder), one.column
+    return lines if at is None else [(x.split("\t") + [""] * at)[at] for x in lines]

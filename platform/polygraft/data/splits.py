@@ -1,0 +1,59 @@
+"""Labelled rows and the three splits that a recipe has."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Texts and their labels, same length; `ids` is empty when the recipe names no id column. `others` are the fields of each
+    row that the recipe does not read, and the file of its table: none of a row of text with one label, whose file says what
+    its label says. `others` may be empty, else it is as long as the texts."""
+
+    texts: list[str]
+    labels: list[str]
+    ids: list[str]
+    others: list[dict[str, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def without(self, drop: Container[int]) -> Split:
+        """The rows whose places are not in `drop`, in their order."""
+
+        def keep(values: list[Value]) -> list[Value]:
+            return [v for i, v in enumerate(values) if i not in drop]
+
+        return Split(keep(self.texts), keep(self.labels), keep(self.ids), keep(self.others))
+
+    def few(self, shots: int | None, seed: int) -> Split:
+        """`shots` rows of every label, drawn with `seed`, in their order; all of a label that has fewer. None: every row."""
+        if shots is None:
+            return self
+        order, taken, kept = np.random.default_rng(seed).permutation(len(self)), Counter[str](), set[int]()
+        for i in order.tolist():
+            if taken[self.labels[i]] < shots:
+                taken[self.labels[i]] += 1
+                kept.add(i)
+        return self.without(set(range(len(self))) - kept)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """`test` is None when the recipe has none. `sources` lists file, rows, SHA-256 and licence, `leaks` how many training rows
+    of each kind leaked and what was done about it, for the manifest."""
+
+    train: Split
+    dev: Split
+    test: Split | None
+    labels: list[str]
+    sources: list[dict[str, Any]]
+    leaks: dict[str, Any]

@@ -1,0 +1,1 @@
+"""Figures with intervals, tables, plots and pages."""

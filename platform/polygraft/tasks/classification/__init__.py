@@ -1,0 +1,1 @@
+"""Text classification: a linear head on the mean of the token states."""

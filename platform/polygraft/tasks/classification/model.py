@@ -1,0 +1,112 @@
+"""The model that is trained: frozen backbone, LoRA by peft, a linear head on the mean of the token states."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import peft
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from polygraft.adapters.format import LAYOUT
+from polygraft.architectures.loading import load_backbone
+from polygraft.tasks.classification.recipe import ClassificationRecipe
+from polygraft.training.lora import TrainedOnly, adapt, put_under, save_lora
+from polygraft.training.speed import quick_attention
+from polygraft.training.vectors import pool
+
+
+class Classifier(TrainedOnly):
+    """LoRA on a backbone and a head. `forward` takes int64 [rows, seq] tensors and returns `loss` and `logits`."""
+
+    def __init__(self, adapted: peft.PeftModel, labels: int, class_weights: Sequence[float] | None) -> None:
+        super().__init__()
+        self.adapted = adapted
+        self.head, self.class_weights = _fresh_head(adapted, labels), _or_ones(class_weights, labels)
+        self.others, self.other_weights, self.other_names = nn.ModuleList(), list[torch.Tensor](), list[str]()
+
+    def add_head(self, name: str, labels: int, class_weights: Sequence[float] | None) -> None:
+        """A head for another task, whose rows have `task` 1 for the first one added, 2 for the next ..."""
+        self.others.append(_fresh_head(self.adapted, labels))
+        self.other_names.append(name)
+        self.other_weights.append(_or_ones(class_weights, labels))
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor,
+        labels: torch.Tensor | None = None, weights: torch.Tensor | None = None, task: torch.Tensor | None = None,
+    ) -> dict[str, torch.Tensor]:  # fmt: skip
+        """`weights` float [rows]: of each row in the loss; `task` int64 [rows]: which head it is for (0: this adapter's own).
+        The logits are its own head's."""
+        states = self.adapted(
+            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
+        ).last_hidden_state
+        pooled = pool(states.float(), attention_mask)
+        logits = self.head(pooled)
+        if labels is None:
+            return {"logits": logits}
+        counts = torch.ones(len(labels), device=labels.device) if weights is None else weights
+        task = torch.zeros_like(labels) if task is None else task
+        loss, total = pooled.new_zeros(()), pooled.new_zeros(())
+        heads = [(self.head, self.class_weights), *zip(self.others, self.other_weights, strict=True)]
+        for number, (head, class_weights) in enumerate(heads):
+            mine = task == number
+            of_row = counts[mine] * class_weights.to(labels.device)[labels[mine]]
+            losses = nn.functional.cross_entropy(head(pooled[mine]), labels[mine], reduction="none")
+            loss, total = loss + (of_row * losses).sum(), total + of_row.sum()
+        return {"loss": loss / total, "logits": logits}
+
+
+def _fresh_head(adapted: peft.PeftModel, labels: int) -> nn.Linear:
+    head = nn.Linear(adapted.config.hidden_size, labels)
+    nn.init.normal_(head.weight, std=0.02)
+    nn.init.zeros_(head.bias)
+    return head
+
+
+def _or_ones(class_weights: Sequence[float] | None, labels: int) -> torch.Tensor:
+    return torch.ones(labels) if class_weights is None else torch.tensor(class_weights)
+
+
+def build(
+    recipe: ClassificationRecipe, backbone: Path, sites: Sequence[str], labels: Sequence[str],
+    class_weights: Sequence[float] | None, parent: Path | None, parent_labels: Sequence[str] | None,
+    under: Sequence[Path] = (),
+) -> Classifier:  # fmt: skip
+    """A fresh classifier, or one that starts from `parent`'s LoRA (and head, when the labels are the same), on top of the
+    frozen adapters `under`."""
+    model = quick_attention(load_backbone(backbone))
+    adapted = adapt(model, recipe.lora, sites, parent)
+    put_under(adapted, under)
+    classifier = Classifier(adapted, len(labels), class_weights)
+    if parent is not None and list(parent_labels or []) == list(labels):
+        theirs = load_file(parent / LAYOUT.head)
+        classifier.head.load_state_dict({name: theirs[name] for name in ("weight", "bias")})
+    return classifier
+
+
+def save(classifier: Classifier, folder: Path, backbone: Path) -> None:
+    """Write PEFT's two files and the head into `folder`."""
+    save_lora(classifier.adapted, folder, backbone)
+    heads = {"": classifier.head} | {f"{n}.": h for n, h in zip(classifier.other_names, classifier.others, strict=True)}
+    tensors = {f"{task}{n}": p.detach().float().cpu() for task, head in heads.items() for n, p in head.named_parameters()}
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / LAYOUT.head)
+
+
+@torch.no_grad()
+def logits_of(
+    classifier: Classifier, batches: Sequence[dict[str, Any]], *, bare: bool = False, head: nn.Module | None = None
+) -> np.ndarray:
+    """Logits [rows, labels] of padded numpy batches, of its own head or of `head`; `bare` switches the LoRA off."""
+    classifier.eval()
+    out = []
+    for batch in batches:
+        inputs = {name: torch.from_numpy(value) for name, value in batch.items()}
+        with classifier.adapted.disable_adapter() if bare else contextlib.nullcontext():
+            states = classifier.adapted(**inputs).last_hidden_state
+        out.append((head or classifier.head)(pool(states, inputs["attention_mask"])))
+    return torch.cat(out).float().numpy()

@@ -1,0 +1,1 @@
+"""Translation: LoRA on encoder and decoder; the backbone's own vocabulary is the head."""

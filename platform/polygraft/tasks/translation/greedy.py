@@ -1,0 +1,50 @@
+"""Greedy translation in PyTorch, by a backbone with or without an adapter: the reference for the ONNX graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from transformers import PreTrainedModel
+
+from polygraft.architectures.target_tokenizer import END_ID, PAD_ID, Pieces, bound
+from polygraft.architectures.text import TextEncoder, pad
+from polygraft.runtime import passage
+from polygraft.tasks.translation.serving import Direction
+
+BATCH = 48
+
+
+def translate(model: PreTrainedModel, encoder: TextEncoder, pieces: Pieces, texts: Sequence[str], language: str) -> list[str]:
+    """Greedy translations into `language`, in order. Raises `KeyError` when the decoder has no tag for the language."""
+    return [pieces.decode(ids).strip() for ids in write(model, encoder, texts, pieces.start(language))]
+
+
+def translate_passages(
+    model: PreTrainedModel, encoder: TextEncoder, pieces: Pieces, texts: Sequence[str], direction: Direction
+) -> list[str]:
+    """The same as the service does it: sentence by sentence, long ones cut, put together again."""
+    cut = [passage.split(text, direction[0], passage.fits(encoder)) for text in texts]
+    new = iter(translate(model, encoder, pieces, [p.text for each in cut for p in each if not p.kept], direction[1]))
+    return [passage.join(each, [p.text if p.kept else next(new) for p in each]) for each in cut]
+
+
+@torch.no_grad()
+def write(model: PreTrainedModel, encoder: TextEncoder, texts: Sequence[str], start: int) -> list[list[int]]:
+    """Greedy piece ids after the tag `start`, in order; each at most `pieces.bound`, without tag and end."""
+    rows = encoder.encode(texts)
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    out: list[list[int]] = [[] for _ in rows]
+    room = model.config.decoder.max_position_embeddings - 1
+    for first in range(0, len(order), BATCH):
+        picked = order[first : first + BATCH]
+        inputs = {k: torch.from_numpy(v).to(model.device) for k, v in pad([rows[i] for i in picked], encoder.pad_id).items()}
+        longest = int(inputs["input_ids"].shape[1])
+        written = model.generate(
+            **inputs, decoder_input_ids=torch.full((len(picked), 1), start, device=model.device), do_sample=False, num_beams=1,
+            max_new_tokens=min(room, bound(longest)), eos_token_id=END_ID, pad_token_id=PAD_ID,
+            decoder_start_token_id=start,
+        )  # fmt: skip
+        for i, ids in zip(picked, written[:, 1:].tolist(), strict=True):
+            out[i] = [t for t in ids[: bound(len(rows[i]))] if t not in (END_ID, PAD_ID)]
+    return out

@@ -1,0 +1,16 @@
+"""What one seed of a translation recipe comes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from polygraft.tasks.translation.model import Translator
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained translator and its loss on dev, in nats a piece."""
+
+    seed: int
+    translator: Translator
+    dev_loss: float

@@ -1,0 +1,62 @@
+"""LoRA by peft: put on a frozen model, stacked on frozen adapters, saved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import peft
+from peft.tuners.lora import LoraLayer
+from torch import nn
+from transformers import PreTrainedModel
+
+from polygraft.architectures.folder import BackboneFiles
+from polygraft.tasks.recipe import LoraRecipe
+from polygraft.training.sites import pick_sites
+
+OWN = "default"  # PEFT's name for the adapter that is trained
+
+
+class TrainedOnly(nn.Module):
+    """A module whose checkpoints hold what is trained and do not repeat the backbone."""
+
+    _keys_to_ignore_on_save = None  # the Trainer asks for it when it reloads the best checkpoint
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        trained = {name for name, p in self.named_parameters() if p.requires_grad}
+        return {k: v for k, v in super().state_dict(*args, **kwargs).items() if k in trained}
+
+
+def adapt(model: PreTrainedModel, lora: LoraRecipe, sites: Sequence[str], parent: Path | None) -> peft.PeftModel:
+    """`model` with LoRA to be trained: fresh, on those of the sites that the recipe means, or the parent's."""
+    if parent is not None:
+        return peft.PeftModel.from_pretrained(model, parent, is_trainable=True)
+    config = peft.LoraConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=pick_sites(lora, sites))
+    return peft.get_peft_model(model, config)
+
+
+def put_under(adapted: peft.PeftModel, under: Sequence[Path], weights: Sequence[float] | None = None) -> None:
+    """Let the adapters in these folders count too, in place of any before, frozen, each with its weight (1 when left out).
+    None: only its own counts."""
+    for name in [name for name in adapted.peft_config if name != OWN]:
+        adapted.delete_adapter(name)
+    names = [f"under_{i}" for i in range(len(under))]
+    for name, folder in zip(names, under, strict=True):
+        adapted.load_adapter(folder, adapter_name=name)
+    adapted.base_model.set_adapter([*names, OWN])
+    for layer in adapted.modules():
+        if isinstance(layer, LoraLayer):
+            for name, weight in zip(names, weights or [], strict=False):
+                layer.set_scale(name, weight)
+    for name, parameter in adapted.named_parameters():
+        if any(f".{other}." in name for other in names):
+            parameter.requires_grad = False
+
+
+def save_lora(adapted: peft.PeftModel, folder: Path, backbone: Path) -> None:
+    """Write PEFT's two files, of the trained adapter alone. The config names the backbone, not where it lies here."""
+    config = adapted.peft_config[OWN]
+    config.inference_mode, config.base_model_name_or_path = True, BackboneFiles(backbone).name
+    # Left to itself, PEFT asks the Hub for a model of that name, to see whether the vocabulary has grown; ours never does.
+    adapted.save_pretrained(folder, safe_serialization=True, selected_adapters=[OWN], save_embedding_layers=False)

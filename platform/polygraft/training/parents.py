@@ -1,0 +1,48 @@
+"""The trained adapters that a recipe builds on: its parent, and what it is stacked on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from polygraft.adapters.format import LAYOUT, load_adapter
+from polygraft.architectures.folder import fingerprint
+from polygraft.errors import RecipeError
+from polygraft.tasks.recipe import AdapterRecipe
+from polygraft.training.sites import pick_sites
+
+
+def check_lora(recipe: AdapterRecipe, file: Path, parent: Path, sites: list[str]) -> None:
+    """A child keeps the shape of its parent's LoRA."""
+    config = json.loads((parent / LAYOUT.peft_config).read_text(encoding="utf-8"))
+    ours, theirs = (recipe.lora.r, recipe.lora.alpha), (config["r"], config["lora_alpha"])
+    problems = []
+    if ours != theirs:
+        problems.append(
+            f"lora: r={ours[0]}, alpha={ours[1]:g}, but parent {recipe.parent} has r={theirs[0]}, alpha={theirs[1]:g}; "
+            "a child keeps its parent's"
+        )
+    if "sites" in recipe.lora.model_fields_set and set(pick_sites(recipe.lora, sites)) != set(config["target_modules"]):
+        problems.append(f"lora.sites: not those of parent {recipe.parent}; leave them out, a child keeps its parent's")
+    if problems:
+        raise RecipeError(str(file), problems)
+
+
+def find_adapter(name: str, folder: Path, field: str) -> Path:
+    """The trained adapter that a recipe in `folder` names in `field`: beside it, or a path. Raises `RecipeError`."""
+    for candidate in (folder.parent / name, folder / name):
+        if (candidate / LAYOUT.manifest).is_file():
+            return candidate
+    raise RecipeError(
+        str(folder / LAYOUT.recipe), [f"{field}: no trained adapter {name!r} in {folder.parent}; train that one first"]
+    )
+
+
+def find_under(name: str, folder: Path, backbone: Path) -> Path:
+    """The language adapter `name` beside the recipe's folder, or in it."""
+    found = find_adapter(name, folder, "stack")
+    if load_adapter(found, backbone=fingerprint(backbone)).manifest.task != "language":
+        raise RecipeError(
+            str(folder / LAYOUT.recipe), [f"stack: {name!r} is not a language adapter; parent starts from one that answers"]
+        )
+    return found

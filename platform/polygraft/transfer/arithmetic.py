@@ -1,0 +1,93 @@
+"""Task arithmetic: an adapter that is a task's plus some others and minus some (Ilharco et al. 2023, section 2; for languages,
+task + target language - source language, Chronopoulou et al. 2024).
+
+Ranks side by side, so the sum is exact; a smaller rank is the best approximation of it. Does not: train, or say that it helped.
+"""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import peft
+import torch
+
+from polygraft.adapters.format import HASHED, LAYOUT, Golden, Manifest, load_adapter, load_manifest, sha256
+from polygraft.architectures.folder import encoder_part, fingerprint
+from polygraft.architectures.loading import load_backbone
+from polygraft.architectures.text import load_encoder
+from polygraft.errors import AdapterError
+from polygraft.tasks.classification.serving import Head
+from polygraft.training.finish import finish
+from polygraft.training.goldens import rounded
+from polygraft.training.lora import OWN, save_lora
+from polygraft.training.vectors import sentence_vectors
+
+
+def combine(
+    task: Path, plus: Sequence[Path], minus: Sequence[Path], output: Path, backbone: Path, *, rank: int | None = None
+) -> Manifest:
+    """Write the sum to `output`, whose name is the new adapter's; returns its manifest. Raises `AdapterError` for adapters that
+    do not fit, or a task that does not classify."""
+    others = [*plus, *minus]
+    found = [load_adapter(folder, backbone=fingerprint(backbone)) for folder in (task, *others)]
+    if found[0].head is None:
+        raise AdapterError(f"adapter {found[0].name!r} has no head; the first one must be a classifier")
+    writers = [adapter.name for adapter in found if adapter.manifest.directions]
+    if writers:
+        raise AdapterError(f"adapter {writers[0]!r} translates; only what sits on the encoder alone can be added")
+    names, weights = [f"part_{i}" for i in range(len(found))], [1.0] * (1 + len(plus)) + [-1.0] * len(minus)
+    model = peft.PeftModel.from_pretrained(load_backbone(backbone), task, adapter_name=names[0])
+    for name, folder in zip(names[1:], others, strict=True):
+        model.load_adapter(folder, adapter_name=name)
+    options = {"combination_type": "cat"} if rank is None else {"combination_type": "svd", "svd_rank": rank}
+    model.add_weighted_adapter(names, weights, OWN, **options)
+    model.set_adapter(OWN)
+    output.mkdir(parents=True, exist_ok=True)
+    head = found[0].head
+
+    def save(made: Path) -> None:
+        save_lora(model, made, backbone)
+        shutil.copyfile(task / LAYOUT.head, made / LAYOUT.head)
+
+    return finish(
+        output, None, save,
+        lambda made: _manifest(model.eval(), head, output.name, task, plus, minus, backbone, made),
+        _write_card,
+    )  # fmt: skip
+
+
+def _write_card(manifest: Manifest, file: Path) -> None:
+    file.write_text(f"# {manifest.name}\n\n{manifest.description}\n", encoding="utf-8")
+
+
+def _manifest(
+    model: peft.PeftModel, head: Head, name: str, task: Path, plus: Sequence[Path], minus: Sequence[Path], backbone: Path,
+    made: Path,
+) -> Manifest:  # fmt: skip
+    first, added, taken = load_manifest(task), [load_manifest(f) for f in plus], [load_manifest(f) for f in minus]
+    terms = " ".join([first.named, *(f"+ {m.named}" for m in added), *(f"- {m.named}" for m in taken)])
+    return Manifest(
+        format=1, name=name, backbone=encoder_part(fingerprint(backbone)),
+        languages=list(dict.fromkeys(x for m in added or [first] for x in m.languages)), labels=first.labels,
+        heads=first.heads, description=f"Task arithmetic, not trained and not scored: {terms}.", parent=first.named,
+        created=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        data=[source for m in (first, *added, *taken) for source in m.data], metrics={},
+        golden=_goldens(model, head, backbone, [g.text for g in first.golden]), files={n: sha256(made / n) for n in HASHED},
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def _goldens(model: peft.PeftModel, head: Head, backbone: Path, texts: list[str]) -> list[Golden]:
+    encoder = load_encoder(backbone)
+
+    def logits() -> np.ndarray:
+        return head.logits(sentence_vectors(model, encoder, texts, unit=False))
+
+    ours = logits()
+    with model.disable_adapter():
+        bare = logits()
+    return [Golden(text=t, logits=rounded(a), bare=rounded(b)) for t, a, b in zip(texts, ours, bare, strict=True)]

@@ -1,0 +1,61 @@
+"""The guard: an adapter that transfer harmed is not served, unless someone says why it is all the same.
+
+The verdict is that of training (`gain_from_transfer`, for each direction `gain_from_parent`): the 95% interval of the gain lies
+below zero. Runs without the training libraries. Does not: measure anything.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from polygraft.adapters.format import LAYOUT, Manifest, load_manifest
+from polygraft.adapters.publishing import rewrite
+from polygraft.errors import AdapterError, NegativeTransfer, listed
+from polygraft.reporting.results import NAMES, directions, show
+
+HARMS = "harms"
+
+
+def harms(manifest: Manifest) -> list[str]:
+    """What transfer made worse, with figures; empty when nothing is shown to be. Raises `AdapterError` for gains that are not
+    written as training writes them."""
+    try:
+        return _harms(manifest.metrics)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise AdapterError(
+            f"adapter {manifest.name!r}: its metrics hold a gain that cannot be read ({type(error).__name__}: "
+            f"{str(error)[:100]}), so nothing says that transfer did no harm; train it again"
+        ) from None
+
+
+def _harms(metrics: dict[str, Any]) -> list[str]:
+    gains: dict[str, dict[str, Any]] = {}
+    if gain := metrics.get("gain_from_transfer"):
+        gains[f"macro-F1 against {NAMES[gain.get('over', 'target_only')]}"] = gain
+    for split, direction, found in directions(metrics):
+        if gain := found.get("gain_from_parent"):
+            gains[f"chrF++ {direction}, {split}"] = gain
+    return [f"{what} {show(gain)}" for what, gain in gains.items() if gain["verdict"] == HARMS]
+
+
+def check(manifest: Manifest) -> None:
+    """Raises `NegativeTransfer` for an adapter that transfer harmed and nobody has forced."""
+    if manifest.forced is None and (found := harms(manifest)):
+        raise NegativeTransfer(
+            f"adapter {manifest.name!r} is worse than what does without transfer ({listed(found)}); use that, try another "
+            "source, or serve it all the same with `polygraft adapters add FOLDER --force REASON`"
+        )
+
+
+def force(folder: Path, reason: str) -> Manifest:
+    """Keep in the manifest of the adapter in `folder` why it is served although transfer harmed it. Raises `AdapterError`
+    when it did not, or for an empty reason."""
+    manifest = load_manifest(folder)
+    if not harms(manifest):
+        raise AdapterError(f"adapter {manifest.name!r} needs no forcing: transfer is not shown to have harmed it")
+    if not reason.strip():
+        raise AdapterError("the reason is empty; say why the adapter is to be served, it is kept in its manifest")
+    forced = manifest.model_copy(update={"forced": reason.strip()})
+    rewrite(folder, LAYOUT.manifest, (forced.model_dump_json(indent=1) + "\n").encode())
+    return forced
