@@ -22,7 +22,8 @@ from polygraft.adapters.format import Manifest, load_manifest
 from polygraft.data.lines import split_lines
 from polygraft.errors import DataError, PolygraftError
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.rows import Layer, Row, Translated
+from polygraft.runtime.rows import Layer, Row
+from polygraft.tasks.translation.serving import Translated
 
 CHUNK = 256
 ESCAPED = "backslashreplace"  # a lone surrogate, which UTF-8 has no bytes for, goes out as it came in: "\\ud800"

@@ -50,8 +50,8 @@ from polygraft.architectures.loading import load_seq2seq
 from polygraft.architectures.text import Encoded, load_encoder, pad
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.decode import DecoderSession, Text
+from polygraft.runtime.decode_worker import DecodeWorkers
 from polygraft.runtime.graph import GraphSession, load_card, mixture
-from polygraft.runtime.lane import Lanes
 from polygraft.runtime.search import Hypothesis, Search
 
 MIXED, RANK, LENGTH, NEVER = 16, 8, 24, 10**9
@@ -74,7 +74,7 @@ class Ours:
                     str(number),
                 )
         session = DecoderSession(files.cross("int8"), files.step("int8"), self.card.decoder)
-        self.lanes = Lanes(session, self.decoder_bank, NEVER, threads, max_rows=128)
+        self.lanes = DecodeWorkers(session, self.decoder_bank, NEVER, threads, max_rows=128)
 
     def __call__(self, rows: Sequence[Encoded], slots: Sequence[int], beam: int) -> None:
         _, states = self.session.run_both(pad(rows, 0) | mixture([[(slot, 1.0)] for slot in slots]), self.bank)

@@ -24,9 +24,10 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from polygraft.adapters.format import HASHED, LAYOUT, Golden, Manifest, load_adapter, sha256
+from polygraft.adapters.format import HASHED, LAYOUT, Manifest, load_adapter, sha256
 from polygraft.adapters.library import Library, pack
 from polygraft.errors import AdapterError
+from polygraft.tasks.classification.manifest import GoldenLogits
 
 LONGEST = 0.08  # seconds; a round of the child takes about half of it
 COMING, STAYING = "coming", "staying"
@@ -46,7 +47,7 @@ def write_adapter(folder: Path, seed: int) -> Path:
         (folder / LAYOUT.recipe).write_text(f"seed: {seed}\n")
     manifest = Manifest(
         format=1, name=folder.name, backbone="0" * 16, languages=["en"], labels=["ham", "spam"], created="2026-01-01", data=[],
-        metrics={}, golden=[Golden(text=t, logits=[0, 1], bare=[1, 0]) for t in "abc"],
+        metrics={}, golden=[GoldenLogits(text=t, logits=[0, 1], bare=[1, 0]) for t in "abc"],
         files={name: sha256(folder / name) for name in HASHED},
     )  # fmt: skip
     (folder / LAYOUT.manifest).write_text(manifest.model_dump_json())

@@ -25,7 +25,7 @@ import torch
 from polygraft.adapters.format import LAYOUT, Adapter, load_adapter
 from polygraft.architectures.folder import BackboneFiles, default_backbone, fingerprint
 from polygraft.architectures.loading import load_seq2seq
-from polygraft.architectures.target_tokenizer import Pieces
+from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import TextEncoder, load_encoder, pad
 from polygraft.data.reading import thinned
 from polygraft.export.export import export_backbone
@@ -82,7 +82,7 @@ def cut_until(
     return passages, sources, references
 
 
-def joined(passages: Sequence[list[passage.Piece]], ids: Sequence[list[int]], pieces: Pieces) -> list[str]:
+def joined(passages: Sequence[list[passage.Piece]], ids: Sequence[list[int]], pieces: TargetTokenizer) -> list[str]:
     new = iter(pieces.decode(one).strip() for one in ids)
     return [passage.join(cut, [p.text if p.kept else next(new) for p in cut]) for cut in passages]
 
@@ -91,7 +91,10 @@ def compare(folder: Path, backbone: Path, exact: Path, most: int, threads: int) 
     recipe = load_recipe(folder / LAYOUT.recipe)
     assert isinstance(recipe, TranslationRecipe), f"{folder} does not translate"
     job, encoder = prepare(recipe, folder / LAYOUT.recipe, backbone), load_encoder(backbone)
-    adapter, pieces = load_adapter(folder, backbone=fingerprint(backbone)), Pieces(BackboneFiles(backbone).decoder_tokenizer)
+    adapter, pieces = (
+        load_adapter(folder, backbone=fingerprint(backbone)),
+        TargetTokenizer(BackboneFiles(backbone).decoder_tokenizer),
+    )
     model = peft.PeftModel.from_pretrained(load_seq2seq(backbone), folder).eval()
     found: dict[str, dict[str, object]] = {}
     for direction in recipe.directions:

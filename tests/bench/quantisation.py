@@ -27,7 +27,7 @@ import onnxruntime
 from polygraft.adapters.format import LAYOUT, Adapter, load_adapter
 from polygraft.adapters.library import BUNDLED
 from polygraft.architectures.folder import BackboneFiles, default_backbone
-from polygraft.architectures.target_tokenizer import END_ID, Pieces, bound
+from polygraft.architectures.target_tokenizer import END_ID, TargetTokenizer, bound
 from polygraft.architectures.text import Encoded, load_encoder, pad
 from polygraft.data.reading import thinned
 from polygraft.runtime import passage
@@ -71,7 +71,7 @@ class Served:
         assert self.card.decoder, "the backbone has no decoder"
         self.session, self.bank = GraphSession(files.model("int8"), threads), Bank(self.card.sites, 128)
         self.decoder = DecoderSession(files.cross("int8"), files.step("int8"), self.card.decoder)
-        self.decoder_bank, self.pieces = Bank(self.card.decoder.sites, 128), Pieces(files.decoder_tokenizer)
+        self.decoder_bank, self.pieces = Bank(self.card.decoder.sites, 128), TargetTokenizer(files.decoder_tokenizer)
         self.adapters: dict[str, Adapter] = {}
         self.stacks: dict[str, Stack] = {}
         self.decoder_stacks: dict[str, Stack] = {}

@@ -34,9 +34,11 @@ from polygraft.adapters.library import BUNDLED, Library, pack
 from polygraft.architectures.folder import default_backbone
 from polygraft.errors import PolygraftError
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.rows import Answer, Classified, Row, Translated
+from polygraft.runtime.rows import Answer, Row
 from polygraft.serve.api import create_app
 from polygraft.serve.host import Host
+from polygraft.tasks.classification.serving import Classified
+from polygraft.tasks.translation.serving import Translated
 
 TOLERANCE = 1e-3
 TEXTS = {

@@ -11,7 +11,8 @@ import pytest
 from polygraft.adapters.format import load_adapter
 from polygraft.errors import AdapterError
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.rows import Classified, Layer, Row
+from polygraft.runtime.rows import Layer, Row
+from polygraft.tasks.classification.serving import Classified
 from polygraft.transfer.arithmetic import combine
 
 TEXT = "win a free prize now"

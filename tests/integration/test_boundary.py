@@ -27,11 +27,12 @@ from polygraft.runtime import engine as engine_module
 from polygraft.runtime.admission import units
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.graph import by_depth
-from polygraft.runtime.rows import Classified, Layer, Row
+from polygraft.runtime.rows import Layer, Row
 from polygraft.runtime.search import Search
 from polygraft.serve import answers as answers_module
 from polygraft.serve import api, door
 from polygraft.serve.host import Host
+from polygraft.tasks.classification.serving import Classified
 
 GOOD = {"adapter": "spam", "text": "WIN a free prize"}
 CAPACITY = 600

@@ -12,7 +12,8 @@ from safetensors.numpy import load_file, save_file
 from polygraft.adapters.format import LAYOUT
 from polygraft.errors import BackboneError, BankFull, GoldenMismatch, InvalidRow, UnknownAdapter, WrongBackbone
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.rows import Classified, Row
+from polygraft.runtime.rows import Row
+from polygraft.tasks.classification.serving import Classified
 
 ROWS = [Row("spam", "WIN a free prize"), Row("mood", "see you soon"), Row("topic", "call mum"), Row("spam", "dinner")]
 

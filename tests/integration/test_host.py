@@ -27,8 +27,9 @@ from polygraft.adapters.library import Library
 from polygraft.architectures.folder import BUNDLED
 from polygraft.errors import AdapterError, BankFull, GoldenMismatch, LibraryError, UnknownAdapter
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.rows import Classified, Row
+from polygraft.runtime.rows import Row
 from polygraft.serve.host import Host
+from polygraft.tasks.classification.serving import Classified
 
 NAMES = ("spam-en", "lang-en")
 Files = dict[str, bytes]

@@ -25,13 +25,13 @@ from polygraft.errors import DataError, InvalidRow, PolygraftError, RecipeError,
 from polygraft.reporting.page import gather, page
 from polygraft.reporting.results import results_table
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.rows import Classified, Layer, Row
+from polygraft.runtime.rows import Layer, Row
 from polygraft.serve.api import create_app
 from polygraft.serve.host import Host
 from polygraft.tasks.classification.job import prepare as prepare_task
 from polygraft.tasks.classification.metrics import macro_f1
 from polygraft.tasks.classification.recipe import ClassificationRecipe
-from polygraft.tasks.classification.serving import softmax
+from polygraft.tasks.classification.serving import Classified, softmax
 from polygraft.tasks.classification.train import train as train_task
 from polygraft.tasks.language.job import prepare
 from polygraft.tasks.language.recipe import LanguageRecipe

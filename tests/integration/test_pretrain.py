@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from polygraft.architectures.folder import BackboneFiles, encoder_part, fingerprint
 from polygraft.architectures.loading import linear_sites, load_backbone, load_seq2seq
-from polygraft.architectures.target_tokenizer import Pieces
+from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import load_encoder
 from polygraft.errors import BackboneError
 from polygraft.export.export import export_backbone
@@ -187,7 +187,7 @@ def test_the_log_of_a_training_tells_directions_dev_loss_and_scores(adapted: tup
     assert set(log[-1]["chrf++_directions"]) == {"en-yo", "yo-en"}
     assert log[-1]["tokens"] > log[-1]["written"] > log[0]["written"] > 0
     model, files = load_seq2seq(folder), BackboneFiles(folder)
-    dev = Dev(load_pairs(work / "dev.jsonl"), load_encoder(folder), Pieces(files.decoder_tokenizer), "cpu", bf16=False)
+    dev = Dev(load_pairs(work / "dev.jsonl"), load_encoder(folder), TargetTokenizer(files.decoder_tokenizer), "cpu", bf16=False)
     bare = dev.losses(model)
     model.encoder = peft.PeftModel.from_pretrained(model.encoder, folder / "mt")
     ours = dev.losses(model)

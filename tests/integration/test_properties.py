@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from polygraft.adapters.library import Library
 from polygraft.errors import PolygraftError
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.rows import Classified, Row
+from polygraft.runtime.rows import Row
 from polygraft.serve.api import create_app
 from polygraft.serve.host import Host
+from polygraft.tasks.classification.serving import Classified
 
 EVERY_CHARACTER = st.text(st.characters(exclude_categories=()), max_size=200)  # lone surrogates and controls too
 JSON_VALUES = st.recursive(

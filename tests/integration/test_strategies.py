@@ -16,10 +16,11 @@ from polygraft.cli import app
 from polygraft.data.splits import Split
 from polygraft.errors import DataError, InvalidRow, RecipeError
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.rows import Classified, Row
+from polygraft.runtime.rows import Row
 from polygraft.tasks.classification.head import fit_head
 from polygraft.tasks.classification.job import Job, prepare
 from polygraft.tasks.classification.recipe import ClassificationRecipe
+from polygraft.tasks.classification.serving import Classified
 from polygraft.tasks.classification.train import train
 from polygraft.tasks.recipe import load_recipe
 from polygraft.transfer import mixing

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 from polygraft.cli import app
 from polygraft.errors import AdapterError
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.rows import Row, Translated
+from polygraft.runtime.rows import Row
+from polygraft.tasks.translation.serving import Translated
 from polygraft.transfer.suggest import suggest
 
 TOPICS = ("free prize cash", "dinner tonight mum", "train late soon", "simu pesa call")

@@ -18,10 +18,11 @@ from polygraft.cli import app
 from polygraft.errors import DataError, RecipeError
 from polygraft.reporting.page import gather, page
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.rows import Classified, Row
+from polygraft.runtime.rows import Row
 from polygraft.tasks.classification import train as training
 from polygraft.tasks.classification.job import Job, prepare
 from polygraft.tasks.classification.recipe import ClassificationRecipe
+from polygraft.tasks.classification.serving import Classified
 from polygraft.tasks.classification.train import train
 from polygraft.tasks.recipe import load_recipe
 from polygraft.training.rebuild import outdated

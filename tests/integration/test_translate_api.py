@@ -21,18 +21,20 @@ from fastapi.testclient import TestClient
 from libretranslatepy import LibreTranslateAPI
 
 from polygraft import AsyncClient, Client
-from polygraft.adapters.format import LAYOUT, GoldenText, Manifest, sha256
+from polygraft.adapters.format import LAYOUT, Manifest, sha256
 from polygraft.adapters.library import Library
 from polygraft.architectures.folder import BackboneFiles, fingerprint
 from polygraft.architectures.loading import load_seq2seq
-from polygraft.architectures.target_tokenizer import Pieces
+from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import load_encoder
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.rows import Row, Translated
+from polygraft.runtime.rows import Row
 from polygraft.serve.api import create_app
 from polygraft.serve.host import Host
 from polygraft.serve.translate import EventStream
 from polygraft.tasks.translation.greedy import translate
+from polygraft.tasks.translation.manifest import GoldenText
+from polygraft.tasks.translation.serving import Translated
 
 
 def make_translator(folder: Path, home: Path, directions: list[tuple[str, str]], seed: int) -> None:
@@ -46,7 +48,7 @@ def make_translator(folder: Path, home: Path, directions: list[tuple[str, str]],
         if "lora_" in name:
             torch.nn.init.normal_(parameter, std=0.15)
     model.save_pretrained(folder)
-    encoder, pieces = load_encoder(home), Pieces(BackboneFiles(home).decoder_tokenizer)
+    encoder, pieces = load_encoder(home), TargetTokenizer(BackboneFiles(home).decoder_tokenizer)
     texts, target = ["hello mum", "see you soon", "the train is late"], directions[0][1]
     both = [translate(m, encoder, pieces, texts, target) for m in (model, bare)]
     golden = [GoldenText(text=t, target=target, written=w, bare=b) for t, w, b in zip(texts, *both, strict=True)]
@@ -327,7 +329,7 @@ def test_libretranslate_lists_alternatives_and_auto(api: TestClient) -> None:
 
 def test_a_slot_used_again_answers_with_its_new_adapter(host: Host, writing_backbone: Path, tmp_path: Path) -> None:
     texts, written = ["hello mum", "see you soon", "the train is late"], set[tuple[str, ...]]()
-    encoder, pieces = load_encoder(writing_backbone), Pieces(BackboneFiles(writing_backbone).decoder_tokenizer)
+    encoder, pieces = load_encoder(writing_backbone), TargetTokenizer(BackboneFiles(writing_backbone).decoder_tokenizer)
     for seed in (20, 21, 22):
         make_translator(tmp_path / f"t{seed}", writing_backbone, [("en", "yo")], seed)
         host.engine.add(tmp_path / f"t{seed}")

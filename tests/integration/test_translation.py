@@ -17,19 +17,20 @@ from polygraft.adapters.format import LAYOUT, load_adapter, load_manifest
 from polygraft.adapters.library import Library
 from polygraft.architectures.folder import BackboneFiles, fingerprint
 from polygraft.architectures.loading import load_seq2seq
-from polygraft.architectures.target_tokenizer import Pieces
+from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import load_encoder
 from polygraft.cli import app
 from polygraft.errors import DataError, GoldenMismatch, RecipeError, WrongBackbone
 from polygraft.reporting.results import results_table
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.rows import Row, Translated
+from polygraft.runtime.rows import Row
 from polygraft.runtime.search import Search
 from polygraft.tasks.recipe import load_recipe
 from polygraft.tasks.translation import train as training
 from polygraft.tasks.translation.greedy import translate
 from polygraft.tasks.translation.job import TranslationJob, prepare
 from polygraft.tasks.translation.recipe import TranslationRecipe
+from polygraft.tasks.translation.serving import Translated
 from polygraft.tasks.translation.train import train
 
 PAIRS = {
@@ -97,7 +98,7 @@ def test_an_adapter_that_writes_is_a_peft_folder_with_figures_and_goldens(
 
 def test_the_engine_writes_what_pytorch_writes(engine: Engine, parent: Path, writing_backbone: Path) -> None:
     adapted = peft.PeftModel.from_pretrained(load_seq2seq(writing_backbone), parent).eval()
-    pieces = Pieces(BackboneFiles(writing_backbone).decoder_tokenizer)
+    pieces = TargetTokenizer(BackboneFiles(writing_backbone).decoder_tokenizer)
     for target, texts in (("yo", list(PAIRS)), ("en", list(PAIRS.values()))):
         models = (adapted, load_seq2seq(writing_backbone))
         wanted, bare = (translate(m, load_encoder(writing_backbone), pieces, texts, target) for m in models)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from polygraft.runtime.decode import Text
-from polygraft.runtime.lane import _Lane, _Waiting
+from polygraft.runtime.decode_worker import DecodeWorker, _Waiting
 from polygraft.runtime.search import Hypothesis, Search
 
 BAD = 13
@@ -65,9 +65,9 @@ def text(start: int = 1, most: int = STEPS, beam: int = 1) -> Text:
     return Text(np.zeros((3, 4), np.float32), [(1, 1.0)], start, Search(beam=beam), most)
 
 
-def lane(before_step: Callable[[], None] = lambda: None, max_rows: int = 64) -> _Lane:
+def lane(before_step: Callable[[], None] = lambda: None, max_rows: int = 64) -> DecodeWorker:
     made: Any = lambda: CountingBatch(before_step)  # noqa: E731
-    return _Lane(made, max_rows, 0)
+    return DecodeWorker(made, max_rows, 0)
 
 
 @pytest.fixture

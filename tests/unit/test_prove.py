@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from polygraft.adapters.format import Golden, GoldenText, GoldenVector
 from polygraft.errors import AdapterError, GoldenMismatch
 from polygraft.runtime import prove
+from polygraft.tasks.classification.manifest import GoldenLogits
 from polygraft.tasks.classification.serving import Head
+from polygraft.tasks.language.manifest import GoldenVector
+from polygraft.tasks.translation.manifest import GoldenText
 
 GOLDEN = [
     GoldenText(text="a", target="yo", written="the children are at school today", bare="my people have gone to a far place"),
@@ -67,7 +69,7 @@ def head() -> Head:
 
 def classifier(head: Head, then: np.ndarray, bare: np.ndarray) -> Any:
     golden = [
-        Golden(text=str(i), logits=list(map(float, a)), bare=list(map(float, b)))
+        GoldenLogits(text=str(i), logits=list(map(float, a)), bare=list(map(float, b)))
         for i, (a, b) in enumerate(zip(then, bare, strict=True))
     ]
     return resident(head, golden=golden)

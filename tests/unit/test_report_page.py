@@ -14,8 +14,9 @@ import yaml
 from polygraft.adapters.format import LAYOUT
 from polygraft.reporting.page import gather
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.rows import Classified, Row
+from polygraft.runtime.rows import Row
 from polygraft.tasks.classification.metrics import macro_f1
+from polygraft.tasks.classification.serving import Classified
 
 TEXTS = {
     "en": ["win a free prize", "see you soon", "claim cash now", "dinner tonight", "call mum", "text late"],

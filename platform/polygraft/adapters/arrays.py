@@ -13,7 +13,6 @@ from safetensors.numpy import load
 
 from polygraft.adapters.layout import LAYOUT
 from polygraft.errors import AdapterError, listed, problems_of, shortened
-from polygraft.tasks.classification.serving import Head
 
 Floats = NDArray[np.float32]
 Lora = dict[str, tuple[Floats, Floats]]
@@ -117,16 +116,3 @@ def lora_arrays(tensors: dict[str, Floats], alpha: float, name: str) -> Lora:
 
 def _shape(array: Floats | None) -> str:
     return "missing" if array is None else str(list(array.shape))
-
-
-def head(tensors: dict[str, Floats], prefix: str, labels: int, name: str) -> Head:
-    """The head whose tensors' names start with `prefix`. Raises `AdapterError` for one of another number of labels."""
-    weight, bias = tensors.get(f"{prefix}weight"), tensors.get(f"{prefix}bias")
-    fits = weight is not None and bias is not None and weight.ndim == 2 and len(weight) == labels and bias.shape == (labels,)
-    if weight is None or bias is None or not fits or weight.shape[1] == 0:
-        shapes = ", ".join(f"{shortened(key)} {list(value.shape)}" for key, value in sorted(tensors.items())[:6])
-        raise AdapterError(
-            f"adapter {name!r}: the head ({shapes or 'nothing'}) does not fit its {labels} labels: wanted are "
-            f"{prefix}weight [{labels}, hidden] and {prefix}bias [{labels}]"
-        )
-    return Head(weight, bias)

@@ -18,32 +18,42 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from polygraft.adapters.arrays import PEFT_PREFIX, Floats, Lora, head, lora_arrays, peft_config, tensors
+from polygraft.adapters.arrays import Lora, lora_arrays, peft_config, tensors
 from polygraft.adapters.layout import HASHED, LAYOUT, Layout, largest
-from polygraft.adapters.manifest import Golden, GoldenText, GoldenVector, Manifest, Task, read
+from polygraft.adapters.manifest import Manifest, read
 from polygraft.adapters.publishing import reading
 from polygraft.architectures.folder import fits
 from polygraft.errors import AdapterError, WrongBackbone, shortened
-from polygraft.tasks.classification.serving import Head
+from polygraft.tasks import registry
 
 __all__ = [
-    "HASHED", "LAYOUT", "PEFT_PREFIX", "Adapter", "Golden", "GoldenText", "GoldenVector", "Layout", "Lora", "Manifest", "Task",
-    "by_part", "load_adapter", "load_manifest", "lora_arrays", "sha256",
-]  # fmt: skip
+    "HASHED",
+    "LAYOUT",
+    "Adapter",
+    "Layout",
+    "Lora",
+    "Manifest",
+    "by_part",
+    "load_adapter",
+    "load_manifest",
+    "lora_arrays",
+    "sha256",
+]
 PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
 
 
 @dataclass(frozen=True)
 class Adapter:
     """An adapter in memory. `lora[site] = (A [in, r], B [r, out])`, alpha/r folded into B: of the encoder's sites, and of the
-    decoder's when it writes text. Only one that classifies has a head."""
+    decoder's when its task `writes` text. `manifest` and `head` are of the classes that its task gives them, None for no head."""
 
-    manifest: Manifest
+    manifest: Any
     lora: Lora
-    head: Head | None
+    head: Any = None
     decoder_lora: Lora = field(default_factory=dict)
-    heads: dict[str, Head] = field(default_factory=dict)
+    writes: bool = False
 
     @property
     def name(self) -> str:
@@ -86,13 +96,10 @@ def load_adapter(folder: Path, *, backbone: str | None = None) -> Adapter:
         raise AdapterError(
             f"adapter {name!r} has LoRA of rank {other[0]}, its {LAYOUT.peft_config} says {config.r}; save it again"
         )
-    if manifest.task == "translation":
-        inside, outside = by_part(lora)
-        return Adapter(manifest, inside, None, outside)
-    if manifest.task == "language":
-        return Adapter(manifest, lora, None)
-    own, further = _heads(tensors(content[LAYOUT.head], LAYOUT.head, name), manifest)
-    return Adapter(manifest, lora, own, heads=further)
+    task = registry.served(manifest.task)
+    of_encoder, of_decoder = by_part(lora) if task.writes else (lora, {})
+    head = task.read_head(manifest, tensors(content[LAYOUT.head], LAYOUT.head, name) if LAYOUT.head in content else {})
+    return Adapter(manifest, of_encoder, head, of_decoder, task.writes)
 
 
 @contextmanager
@@ -154,18 +161,6 @@ def _weight_files(home: Path, manifest: Manifest) -> dict[str, bytes]:
             f"adapter {name!r} holds {unnamed[0]}, which its manifest does not name; delete that file, or train it again"
         )
     return found
-
-
-def _heads(found: dict[str, Floats], manifest: Manifest) -> tuple[Head, dict[str, Head]]:
-    """Its own head, and those of further tasks by name."""
-    own = head(found, "", len(manifest.labels), manifest.name)
-    further = {task: head(found, f"{task}.", len(labels), manifest.name) for task, labels in manifest.heads.items()}
-    widths = {one.weight.shape[1] for one in (own, *further.values())}
-    if len(widths) > 1:
-        raise AdapterError(
-            f"adapter {manifest.name!r}: its heads read {sorted(widths)} values; all read the backbone's hidden size"
-        )
-    return own, further
 
 
 def by_part(lora: Lora) -> tuple[Lora, Lora]:

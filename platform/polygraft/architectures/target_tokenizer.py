@@ -36,7 +36,7 @@ def languages_of(tokenizer: Tokenizer) -> list[str]:
     return tags
 
 
-class Pieces:
+class TargetTokenizer:
     """Wraps one `decoder_tokenizer.json`. Thread-safe: it keeps no state between calls."""
 
     def __init__(self, file: Path) -> None:

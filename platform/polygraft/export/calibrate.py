@@ -18,7 +18,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from polygraft.architectures.folder import BackboneFiles
-from polygraft.architectures.target_tokenizer import END_ID, PAD_ID, Pieces
+from polygraft.architectures.target_tokenizer import END_ID, PAD_ID, TargetTokenizer
 from polygraft.architectures.text import Encoded, load_encoder, pad
 from polygraft.data.lines import split_lines
 from polygraft.export.decoder import Step
@@ -46,7 +46,7 @@ def calibrate_encoder(model: PreTrainedModel, backbone: Path, prefix: str) -> di
 def calibrate_decoder(model: PreTrainedModel, backbone: Path) -> dict[str, Spread]:
     """The same for the names in `step`, and for `states`, which `cross` reads: on what the bare decoder writes greedily, each
     text in one of its languages."""
-    encoder, pieces, states = load_encoder(backbone), Pieces(BackboneFiles(backbone).decoder_tokenizer), _Seen()
+    encoder, pieces, states = load_encoder(backbone), TargetTokenizer(BackboneFiles(backbone).decoder_tokenizer), _Seen()
     rows = encoder.encode(calibration_texts())
     starts = [pieces.start(pieces.languages[i % len(pieces.languages)]) for i in range(len(rows))]
     inputs = {name: torch.from_numpy(array) for name, array in pad(rows, encoder.pad_id).items()}

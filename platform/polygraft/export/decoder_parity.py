@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from polygraft.architectures.folder import BackboneFiles
 from polygraft.architectures.loading import load_seq2seq
-from polygraft.architectures.target_tokenizer import END_ID, Pieces
+from polygraft.architectures.target_tokenizer import END_ID, TargetTokenizer
 from polygraft.architectures.text import load_encoder
 from polygraft.export.parity import TEXTS, random_adapters
 from polygraft.runtime.bank import Bank
@@ -25,7 +25,7 @@ def decoder_drift(backbone: Path, card: DecoderCard, models: dict[str, tuple[Pat
     """For each precision, whose `cross` and `step` graphs are given: the largest difference between the mean log-probability
     a token that the graph gave to a text it wrote greedily, and that PyTorch + peft gives to the same text."""
     torch.manual_seed(0)
-    encoder, pieces = load_encoder(backbone), Pieces(BackboneFiles(backbone).decoder_tokenizer)
+    encoder, pieces = load_encoder(backbone), TargetTokenizer(BackboneFiles(backbone).decoder_tokenizer)
     bank, adapted, stacks = Bank(card.sites, capacity=3), [load_seq2seq(backbone)], list[Stack]([[]])
     for model, lora in random_adapters(lambda: load_seq2seq(backbone), [s.name for s in card.sites]):
         stacks.append([(slot, 1.0) for slot in bank.write(lora, "parity")])

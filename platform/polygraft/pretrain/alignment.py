@@ -2,7 +2,7 @@
 
 IBM model 1 (Brown et al. 1993) over pieces gives t(e|f), how likely the English piece e is given the foreign piece f.
 A new row starts as the t-weighted mean of the teacher's rows (Tran 2020, section 3.1), so before the first training
-step a translation already reads as a bag of its English words. Pieces that never align start as the mean of the old
+step a translation already reads as a bag of its English words. TargetTokenizer that never align start as the mean of the old
 pieces they are spelt with.
 """
 

@@ -58,7 +58,7 @@ def _scored(tokenizer: Tokenizer) -> list[tuple[str, float]]:
 
 
 def tokens_a_word(tokenizer: Tokenizer, lines: Sequence[str]) -> float:
-    """Pieces for each word that white space separates."""
+    """TargetTokenizer for each word that white space separates."""
     words = sum(len(line.split()) for line in lines)
     pieces = sum(len(e.ids) for e in tokenizer.encode_batch(list(lines), add_special_tokens=False))
     return pieces / max(1, words)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from transformers import EncoderDecoderModel
 
-from polygraft.architectures.target_tokenizer import Pieces
+from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import TextEncoder
 from polygraft.pretrain.corpus import Pair
 from polygraft.pretrain.objectives import Ids, losses
@@ -52,7 +52,7 @@ class Dev:
 
     pairs: list[Pair]
     encoder: TextEncoder
-    pieces: Pieces
+    pieces: TargetTokenizer
     device: str
     bf16: bool
 

@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 
 from polygraft.architectures.folder import BackboneFiles, fingerprint
 from polygraft.architectures.loading import load_backbone, load_seq2seq
-from polygraft.architectures.target_tokenizer import Pieces
+from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import load_encoder
 from polygraft.data.lines import split_lines
 from polygraft.pretrain import corpus
@@ -105,7 +105,7 @@ def measure_translation(folder: Path, sets: dict[str, list[corpus.Pair]]) -> dic
     from polygraft.tasks.translation.metrics import scores
 
     model, encoder = load_seq2seq(folder), load_encoder(folder, max_length=128)
-    pieces = Pieces(BackboneFiles(folder).decoder_tokenizer)
+    pieces = TargetTokenizer(BackboneFiles(folder).decoder_tokenizer)
     found: dict[str, Any] = {}
     for language, pairs in track(sets.items(), description="translation"):
         if language not in pieces.languages:
@@ -126,7 +126,7 @@ def measure_translation(folder: Path, sets: dict[str, list[corpus.Pair]]) -> dic
 
 
 def _tokens(folder: Path, sets: dict[str, list[corpus.Pair]]) -> dict[str, dict[str, float]]:
-    """Pieces a word of either tokenizer, and the share of unknown pieces in the encoder's."""
+    """TargetTokenizer a word of either tokenizer, and the share of unknown pieces in the encoder's."""
     encoder = load_encoder(folder).tokenizer
     file = BackboneFiles(folder).decoder_tokenizer
     pieces = Tokenizer.from_file(str(file)) if file.is_file() else None

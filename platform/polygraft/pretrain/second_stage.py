@@ -14,7 +14,7 @@ from transformers import EncoderDecoderModel
 
 from polygraft.architectures.folder import BackboneFiles
 from polygraft.architectures.loading import load_backbone, load_seq2seq, untrained_seq2seq
-from polygraft.architectures.target_tokenizer import Pieces
+from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import load_encoder
 from polygraft.errors import BackboneError
 from polygraft.pretrain import corpus, decoder_vocabulary, encoder_adapter, seq2seq
@@ -68,7 +68,7 @@ def _dev(pairs: Callable[[], list[Pair]], folder: Path, start: Path, work: Path,
     file = work / "dev.jsonl"
     if not file.exists():
         save_pairs(pairs(), file)
-    encoder, pieces = load_encoder(start, max_length=128), Pieces(BackboneFiles(folder).decoder_tokenizer)
+    encoder, pieces = load_encoder(start, max_length=128), TargetTokenizer(BackboneFiles(folder).decoder_tokenizer)
     return Dev(load_pairs(file), encoder, pieces, device, bf16)
 
 
@@ -114,7 +114,7 @@ def _with_decoder(stage: Seq2SeqRecipe, folder: Path, start: Path, seed: int) ->
 
 def _ids(folder: Path, packed: Packed, stage: Seq2SeqRecipe) -> Ids:
     files = BackboneFiles(folder)
-    known, pieces = Tokenizer.from_file(str(files.tokenizer)).get_vocab(), Pieces(files.decoder_tokenizer)
+    known, pieces = Tokenizer.from_file(str(files.tokenizer)).get_vocab(), TargetTokenizer(files.decoder_tokenizer)
     spare = pieces.tokenizer.get_vocab()
     if missing := [domain for i, domain in enumerate(stage.domains) if f"<spare{i}>" not in spare]:
         raise BackboneError(f"{files.decoder_tokenizer} has no spare tag left for the domains {', '.join(missing)}")

@@ -19,9 +19,10 @@ from polygraft.offline import load
 from polygraft.reporting.plots import bars, document, heat, intervals, lines, table, text
 from polygraft.reporting.results import NAMES, WRITTEN_RUNGS, directions, show
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.rows import Classified, Row
+from polygraft.runtime.rows import Row
 from polygraft.tasks.classification.data import read_split
 from polygraft.tasks.classification.metrics import macro_f1
+from polygraft.tasks.classification.serving import Classified
 from polygraft.tasks.classification.tfidf import tfidf
 
 BINS, EXAMPLES, CLIPPED = 10, 8, 240

@@ -2,7 +2,7 @@
 
 Rows of one batch may have different adapters, target languages and search settings; a text with beam b has b rows. Each
 row has its own position, so texts leave when they are done and others join between two steps (continuous batching, Yu et
-al. 2022, Orca, section 3). Does not: tokenize, split text, or know requests (see `lane` and `writer`).
+al. 2022, Orca, section 3). Does not: tokenize, split text, or know requests (see `decode_worker` and `writer`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One row under way: the adapters leased to it, the texts that are encoded for it, and the future that gives its answer.
+"""One row under way: the adapters leased to it, the plan by which it is answered, and the future that gives its answer.
 
 A row ends in one place, `_ended`, whatever ended it: an answer, its error, or a client that has gone.
 """
@@ -12,21 +12,18 @@ from typing import Any
 
 from polygraft.errors import PolygraftError
 from polygraft.runtime.futures import Promise, settle
-from polygraft.runtime.passage import Piece
-from polygraft.runtime.residents import Lease
+from polygraft.runtime.loaded import Lease
 from polygraft.runtime.rows import Answer, Row
+from polygraft.tasks.serving import Plan
 
 
 @dataclass(eq=False)
 class RowWork:
-    """`texts` are encoded; for a translation in `direction` they are the pieces of its text that hold words. Cancelling
-    `answer` drops the row: what of it waits is not computed, and the result of what runs is thrown away."""
+    """Cancelling `answer` drops the row: what of it waits is not computed, and the result of what runs is thrown away."""
 
     row: Row
     lease: Lease
-    texts: list[str]
-    direction: tuple[str, str] | None = None
-    pieces: list[Piece] = field(default_factory=list)
+    plan: Plan
     answer: Future[Answer | PolygraftError] = field(default_factory=Promise)
     _parts: list[Future[Any]] = field(default_factory=list)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import Any
 
 from polygraft.errors import InvalidRow
 from polygraft.runtime.search import Search
-from polygraft.tasks.classification.serving import LabelScore
 
 MOST_WEIGHT = 4
 
@@ -30,7 +31,7 @@ class Row:
     `under`: the adapters below it, usually a language's; None: those it was trained on top of. `weight`: how much its own
     update counts. `head`: the task, for an adapter with several. `language`: that of the text; when given, it must be one the
     adapter was made for. `target` and `search` are for translation: the language to write, needed when the adapter can write
-    several, and how to look for it.
+    several, and how to look for it. `top_k`: labels at most, for an adapter that has labels.
     """
 
     adapter: str
@@ -42,44 +43,22 @@ class Row:
     under: tuple[Layer, ...] | None = None
     head: str | None = None
     weight: float = 1.0
+    top_k: int | None = None
 
 
 @dataclass(frozen=True)
-class Classified:
-    """A row's answer: `labels` is sorted, likeliest first; `version` is that of the adapter that gave it, `stack` those of the
-    adapters under it, `name@version`."""
+class Answer(ABC):
+    """A row's answer: `version` is that of the adapter that gave it, `stack` those of the adapters under it, `name@version`.
+    Each task adds what it answers."""
 
     adapter: str
     version: str
-    labels: list[LabelScore]
-    stack: list[str] = field(default_factory=list)
+    stack: list[str] = field(default_factory=list, kw_only=True)
 
-    @property
-    def label(self) -> str:
-        return self.labels[0].label
+    @abstractmethod
+    def fields(self) -> dict[str, Any]:
+        """What it answers, whole, as JSON can write it."""
 
-    @property
-    def score(self) -> float:
-        return self.labels[0].score
-
-
-@dataclass(frozen=True)
-class Translated:
-    """A row's answer. `texts`: the n best, best first, and their `scores` (mean over sentences of the length-normalised
-    log-probability). `cut`: the bound on the length was reached in some sentence before it ended."""
-
-    adapter: str
-    version: str
-    source: str
-    target: str
-    texts: list[str]
-    scores: list[float]
-    cut: bool
-    stack: list[str] = field(default_factory=list)
-
-    @property
-    def text(self) -> str:
-        return self.texts[0]
-
-
-Answer = Classified | Translated
+    @abstractmethod
+    def summary(self) -> dict[str, Any]:
+        """The same in few fields: the best and its score."""

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from polygraft.architectures.text import not_unicode
 from polygraft.errors import InvalidRow, PolygraftError, UnknownAdapter, UnknownLanguage, shortened
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.rows import Classified, Row
+from polygraft.runtime.rows import Row
 from polygraft.runtime.search import Search
 from polygraft.serve.answers import answer_rows
 from polygraft.serve.host import Host
+from polygraft.tasks.classification.serving import Classified
 
 
 @dataclass(frozen=True)

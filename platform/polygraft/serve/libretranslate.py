@@ -16,12 +16,12 @@ from pydantic import BaseModel, Field
 
 from polygraft.architectures.text import not_unicode
 from polygraft.errors import InvalidRow, PolygraftError
-from polygraft.runtime.rows import Translated
 from polygraft.runtime.search import MAX_BEAM, Search
 from polygraft.serve import languages
 from polygraft.serve.answers import answer, check_count
 from polygraft.serve.failures import SafeJSONResponse
 from polygraft.serve.host import Host
+from polygraft.tasks.translation.serving import Translated
 
 Body = dict[str, Any]
 

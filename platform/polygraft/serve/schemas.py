@@ -22,8 +22,9 @@ from pydantic.config import JsonDict
 
 from polygraft.architectures.text import not_unicode
 from polygraft.errors import InvalidRow, PolygraftError
-from polygraft.runtime.rows import Answer, Layer, Row, Translated
+from polygraft.runtime.rows import Answer, Layer, Row
 from polygraft.runtime.search import MAX_BEAM, MAX_NO_REPEAT, MAX_PENALTY, MAX_TEMPERATURE, Search
+from polygraft.tasks.translation.serving import Translated
 
 LONGEST_NAME, TOLD, MOST_FIELDS = 128, 10, 64
 

@@ -7,6 +7,7 @@ what only training needs.
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ def recipe_class(task: str) -> type[AdapterRecipe]:
     return found
 
 
+@cache
 def served(task: str) -> ServedTask:
     """How adapters of a task are served. Raises `KeyError` for a task that is not registered."""
     found: ServedTask = import_module(f"{TASKS[task]}.serving").TASK

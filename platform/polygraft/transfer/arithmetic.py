@@ -15,11 +15,12 @@ import numpy as np
 import peft
 import torch
 
-from polygraft.adapters.format import HASHED, LAYOUT, Golden, Manifest, load_adapter, load_manifest, sha256
+from polygraft.adapters.format import HASHED, LAYOUT, Manifest, load_adapter, load_manifest, sha256
 from polygraft.architectures.folder import encoder_part, fingerprint
 from polygraft.architectures.loading import load_backbone
 from polygraft.architectures.text import load_encoder
 from polygraft.errors import AdapterError
+from polygraft.tasks.classification.manifest import GoldenLogits
 from polygraft.tasks.classification.serving import Head
 from polygraft.training.finish import finish
 from polygraft.training.goldens import rounded
@@ -81,7 +82,7 @@ def _manifest(
 
 
 @torch.no_grad()
-def _goldens(model: peft.PeftModel, head: Head, backbone: Path, texts: list[str]) -> list[Golden]:
+def _goldens(model: peft.PeftModel, head: Head, backbone: Path, texts: list[str]) -> list[GoldenLogits]:
     encoder = load_encoder(backbone)
 
     def logits() -> np.ndarray:
@@ -90,4 +91,4 @@ def _goldens(model: peft.PeftModel, head: Head, backbone: Path, texts: list[str]
     ours = logits()
     with model.disable_adapter():
         bare = logits()
-    return [Golden(text=t, logits=rounded(a), bare=rounded(b)) for t, a, b in zip(texts, ours, bare, strict=True)]
+    return [GoldenLogits(text=t, logits=rounded(a), bare=rounded(b)) for t, a, b in zip(texts, ours, bare, strict=True)]

@@ -17,7 +17,8 @@ from sklearn.cluster import KMeans
 from polygraft.data.leaks import normalised
 from polygraft.errors import AdapterError
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.rows import Classified, Row
+from polygraft.runtime.rows import Row
+from polygraft.tasks.classification.serving import Classified
 
 POOL, LEAST = 10, 1e-3
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from polygraft.adapters.format import Golden
 from polygraft.architectures.text import TextEncoder
 from polygraft.tasks.classification import model
 from polygraft.tasks.classification.job import Job, batches_of
+from polygraft.tasks.classification.manifest import GoldenLogits
 from polygraft.training.goldens import CANDIDATES, COUNT, beginnings, rounded
 
 
-def choose_golden(classifier: model.Classifier, job: Job, encoder: TextEncoder) -> list[Golden]:
+def choose_golden(classifier: model.Classifier, job: Job, encoder: TextEncoder) -> list[GoldenLogits]:
     """Beginnings of dev rows (of training rows too, where those are few), spread over the labels, with float32 logits computed
     by PyTorch and peft."""
     texts = beginnings(job.splits.dev.texts, job.splits.train.texts)
@@ -31,4 +31,4 @@ def choose_golden(classifier: model.Classifier, job: Job, encoder: TextEncoder) 
     chosen: list[int] = []
     while len(chosen) < min(COUNT, len(texts)):
         chosen += [queue.pop(0) for queue in ranked if queue]
-    return [Golden(text=texts[i], logits=rounded(logits[i]), bare=rounded(bare[i])) for i in chosen[:COUNT]]
+    return [GoldenLogits(text=texts[i], logits=rounded(logits[i]), bare=rounded(bare[i])) for i in chosen[:COUNT]]

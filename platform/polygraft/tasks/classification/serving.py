@@ -1,17 +1,23 @@
-"""Text classification: a linear head on the mean of the token states, softmax over its labels.
+"""Text classification: a linear head on the mean of the token states, softmax over its labels. numpy only.
 
-Does not: train (see `training`), or compute metrics (see `evaluate`).
+Does not: train (see `training`), or compute metrics (see `metrics`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from polygraft.adapters.format import Adapter
+from polygraft.architectures.text import TextEncoder
+from polygraft.errors import AdapterError, InvalidRow, shortened
+from polygraft.runtime.rows import Answer, Row
+from polygraft.tasks.classification.manifest import ClassificationManifest
+from polygraft.tasks.goldens import LEAST_EFFECT, compare_numbers, effect, same_width
+from polygraft.tasks.serving import Floats, Output, Plan, Replay, beginning
 
 
 @dataclass(frozen=True)
@@ -28,9 +34,88 @@ class Head:
 
 
 @dataclass(frozen=True)
+class Heads:
+    """An adapter's own head, and those of further tasks by name."""
+
+    own: Head
+    further: dict[str, Head]
+
+    @property
+    def all(self) -> list[Head]:
+        return [self.own, *self.further.values()]
+
+
+@dataclass(frozen=True)
 class LabelScore:
     label: str
     score: float
+
+
+@dataclass(frozen=True)
+class Classified(Answer):
+    """`labels` is sorted, likeliest first."""
+
+    labels: list[LabelScore]
+
+    @property
+    def label(self) -> str:
+        return self.labels[0].label
+
+    @property
+    def score(self) -> float:
+        return self.labels[0].score
+
+    def fields(self) -> dict[str, Any]:
+        labels = [{"label": one.label, "score": round(one.score, 6)} for one in self.labels]
+        return {**labels[0], "labels": labels}
+
+    def summary(self) -> dict[str, Any]:
+        return {"label": self.label, "score": round(self.score, 6)}
+
+
+class Classification:
+    """See `tasks.serving.ServedTask`."""
+
+    manifest = ClassificationManifest
+    writes = False
+
+    def read_head(self, manifest: ClassificationManifest, tensors: Mapping[str, Floats]) -> Heads:
+        own = _head(tensors, "", len(manifest.labels), manifest.name)
+        further = {task: _head(tensors, f"{task}.", len(labels), manifest.name) for task, labels in manifest.heads.items()}
+        heads = Heads(own, further)
+        widths = {one.weight.shape[1] for one in heads.all}
+        if len(widths) > 1:
+            raise AdapterError(
+                f"adapter {manifest.name!r}: its heads read {sorted(widths)} values; all read the backbone's hidden size"
+            )
+        return heads
+
+    def plan(self, row: Row, adapter: Adapter, stack: list[str], encoder: TextEncoder) -> Plan:
+        if row.target is not None:
+            raise InvalidRow(
+                f"adapter {row.adapter!r} does not translate, it has labels; classify with it, or leave the target out"
+            )
+        head, labels = _chosen(adapter, row.head)
+
+        def answer(vectors: Sequence[Floats]) -> Classified:
+            found = ranked(head.logits(vectors[0][None])[0], labels, row.top_k)
+            return Classified(adapter.name, adapter.version, found, stack=stack)
+
+        return Plan([beginning(row)], Output.VECTOR, answer)
+
+    def verify_goldens(self, adapter: Adapter, replay: Replay) -> None:
+        """A head that was trained on the bare backbone has the bias, what it gives to no text, as its bare outputs."""
+        goldens, heads = adapter.manifest.golden, adapter.head
+        pooled, bare_pooled = replay.vectors([golden.text for golden in goldens])
+        for head in heads.all:
+            same_width(adapter.name, "head reads", head.weight.shape[1], pooled.shape[1])
+        now, bare = heads.own.logits(pooled), heads.own.logits(bare_pooled)
+        if effect(now, bare) < LEAST_EFFECT:
+            bare = np.tile(heads.own.bias, (len(now), 1))
+        compare_numbers(adapter.name, now, bare, [g.logits for g in goldens], [g.bare for g in goldens])
+
+
+TASK = Classification()
 
 
 def softmax(logits: Floats) -> Floats:
@@ -45,3 +130,26 @@ def ranked(logits: Floats, labels: Sequence[str], top_k: int | None) -> list[Lab
     scores = softmax(logits)
     order = np.argsort(-scores, kind="stable")[:top_k]
     return [LabelScore(labels[i], float(scores[i])) for i in order]
+
+
+def _chosen(adapter: Adapter, task: str | None) -> tuple[Head, list[str]]:
+    """The head for `task` (None: the adapter's own) and its labels. Raises `InvalidRow`."""
+    if task is None or task == adapter.name:
+        return adapter.head.own, adapter.manifest.labels
+    if task not in adapter.head.further:
+        known = ", ".join([adapter.name, *adapter.head.further])
+        raise InvalidRow(f"adapter {adapter.name!r} has no head {task!r}; it has {known}")
+    return adapter.head.further[task], adapter.manifest.heads[task]
+
+
+def _head(tensors: Mapping[str, Floats], prefix: str, labels: int, name: str) -> Head:
+    """The head whose tensors' names start with `prefix`. Raises `AdapterError` for one of another number of labels."""
+    weight, bias = tensors.get(f"{prefix}weight"), tensors.get(f"{prefix}bias")
+    fits = weight is not None and bias is not None and weight.ndim == 2 and len(weight) == labels and bias.shape == (labels,)
+    if weight is None or bias is None or not fits or weight.shape[1] == 0:
+        shapes = ", ".join(f"{shortened(key)} {list(value.shape)}" for key, value in sorted(tensors.items())[:6])
+        raise AdapterError(
+            f"adapter {name!r}: the head ({shapes or 'nothing'}) does not fit its {labels} labels: wanted are "
+            f"{prefix}weight [{labels}, hidden] and {prefix}bias [{labels}]"
+        )
+    return Head(weight, bias)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from polygraft.architectures.target_tokenizer import Pieces
+from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import TextEncoder, pad
 from polygraft.errors import BackboneError
 from polygraft.tasks.translation.batches import Batches, Row, Tensors
@@ -48,7 +48,9 @@ def _id_of(encoder: TextEncoder, *names: str) -> int:
     return found
 
 
-def rows_of(texts: Sequence[str], encoder: TextEncoder, pieces: Pieces | None, start: int | None, max_length: int) -> list[Row]:
+def rows_of(
+    texts: Sequence[str], encoder: TextEncoder, pieces: TargetTokenizer | None, start: int | None, max_length: int
+) -> list[Row]:
     """Texts that fit; what is written starts with the language's tag and is empty where nothing can be."""
     written = pieces.encode(texts) if pieces and start is not None else [[] for _ in texts]
     return [

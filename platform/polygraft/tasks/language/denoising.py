@@ -10,7 +10,7 @@ import torch
 
 from polygraft.architectures.folder import BackboneFiles
 from polygraft.architectures.loading import load_seq2seq
-from polygraft.architectures.target_tokenizer import Pieces
+from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import TextEncoder
 from polygraft.tasks.language.batches import Noisy, rows_of, scoring_groups
 from polygraft.tasks.language.model import Reader
@@ -21,7 +21,7 @@ TOKENS = 8192
 def start_of(language: str, backbone: Path) -> int | None:
     """The decoder's tag for the language; None when the backbone cannot write it."""
     file = BackboneFiles(backbone).decoder_tokenizer
-    pieces = Pieces(file) if file.is_file() else None
+    pieces = TargetTokenizer(file) if file.is_file() else None
     return pieces.start(language) if pieces and language in pieces.languages else None
 
 
@@ -32,7 +32,7 @@ def of_adapted(
     start = start_of(language, backbone)
     if start is None:
         return None
-    pieces = Pieces(BackboneFiles(backbone).decoder_tokenizer)
+    pieces = TargetTokenizer(BackboneFiles(backbone).decoder_tokenizer)
     rows = rows_of(texts, encoder, pieces, start, encoder.max_length)
     if not rows:
         return None

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from polygraft.architectures.target_tokenizer import END_ID, PAD_ID, Pieces
+from polygraft.architectures.target_tokenizer import END_ID, PAD_ID, TargetTokenizer
 from polygraft.architectures.text import Encoded, TextEncoder, pad
 from polygraft.tasks.translation.data import Pair
 from polygraft.tasks.translation.recipe import TranslationTraining
@@ -53,7 +53,7 @@ class Batches(Dataset[Tensors]):
         return batch | {"given": given, "labels": labels}
 
 
-def encode(pairs: Sequence[Pair], encoder: TextEncoder, pieces: Pieces, max_length: int) -> list[Row]:
+def encode(pairs: Sequence[Pair], encoder: TextEncoder, pieces: TargetTokenizer, max_length: int) -> list[Row]:
     """Rows of the pairs that fit."""
     read = encoder.encode([p.source for p in pairs])
     written = pieces.encode([p.target for p in pairs])

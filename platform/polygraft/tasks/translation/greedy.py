@@ -7,26 +7,29 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel
 
-from polygraft.architectures.target_tokenizer import END_ID, PAD_ID, Pieces, bound
+from polygraft.architectures.target_tokenizer import END_ID, PAD_ID, TargetTokenizer, bound
 from polygraft.architectures.text import TextEncoder, pad
-from polygraft.runtime import passage
+from polygraft.tasks.translation import segments
 from polygraft.tasks.translation.serving import Direction
 
 BATCH = 48
 
 
-def translate(model: PreTrainedModel, encoder: TextEncoder, pieces: Pieces, texts: Sequence[str], language: str) -> list[str]:
+def translate(
+    model: PreTrainedModel, encoder: TextEncoder, pieces: TargetTokenizer, texts: Sequence[str], language: str
+) -> list[str]:
     """Greedy translations into `language`, in order. Raises `KeyError` when the decoder has no tag for the language."""
     return [pieces.decode(ids).strip() for ids in write(model, encoder, texts, pieces.start(language))]
 
 
 def translate_passages(
-    model: PreTrainedModel, encoder: TextEncoder, pieces: Pieces, texts: Sequence[str], direction: Direction
+    model: PreTrainedModel, encoder: TextEncoder, pieces: TargetTokenizer, texts: Sequence[str], direction: Direction
 ) -> list[str]:
     """The same as the service does it: sentence by sentence, long ones cut, put together again."""
-    cut = [passage.split(text, direction[0], passage.fits(encoder)) for text in texts]
-    new = iter(translate(model, encoder, pieces, [p.text for each in cut for p in each if not p.kept], direction[1]))
-    return [passage.join(each, [p.text if p.kept else next(new) for p in each]) for each in cut]
+    cut = [segments.split(text, direction[0], segments.fits(encoder)) for text in texts]
+    fresh = [[one.text for one in each if not one.verbatim] for each in cut]
+    new = iter(translate(model, encoder, pieces, [text for each in fresh for text in each], direction[1]))
+    return [segments.join(each, [next(new) for _ in texts]) for each, texts in zip(cut, fresh, strict=True)]
 
 
 @torch.no_grad()

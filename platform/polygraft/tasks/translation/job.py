@@ -8,7 +8,7 @@ from pathlib import Path
 
 from polygraft.adapters.format import load_adapter
 from polygraft.architectures.folder import BackboneFiles, fingerprint
-from polygraft.architectures.target_tokenizer import Pieces
+from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import TextEncoder, load_encoder
 from polygraft.data.reading import thinned
 from polygraft.errors import RecipeError
@@ -40,9 +40,9 @@ class TranslationJob:
         return run_key(self.recipe, self.backbone, [self.parent] if self.parent else [], [*rows, self.monolingual])
 
     @cached_property
-    def texts(self) -> tuple[TextEncoder, Pieces]:
+    def texts(self) -> tuple[TextEncoder, TargetTokenizer]:
         """How the backbone reads, and how it writes."""
-        return load_encoder(self.backbone), Pieces(BackboneFiles(self.backbone).decoder_tokenizer)
+        return load_encoder(self.backbone), TargetTokenizer(BackboneFiles(self.backbone).decoder_tokenizer)
 
     def rows(self, split: str) -> dict[tuple[str, str], list[Pair]]:
         """Pairs of dev or test by direction, thinned as the recipe says."""
@@ -74,7 +74,7 @@ def prepare(recipe: TranslationRecipe, file: Path, backbone: Path, *, allow_leak
     folder = file.resolve().parent
     files = BackboneFiles(backbone)
     files.require(files.decoder_tokenizer)
-    if problems := _languages_without_a_tag(recipe, Pieces(files.decoder_tokenizer).languages):
+    if problems := _languages_without_a_tag(recipe, TargetTokenizer(files.decoder_tokenizer).languages):
         raise RecipeError(str(file), problems)
     sites = [*(f"encoder.{name}" for name in graph_sites(backbone)), *decoder_graph_sites(backbone)]
     parent = None

@@ -18,15 +18,16 @@ import transformers
 from rich.console import Console
 from transformers import Trainer, TrainingArguments
 
-from polygraft.adapters.format import LAYOUT, GoldenVector, Manifest, load_manifest, sha256
+from polygraft.adapters.format import LAYOUT, Manifest, load_manifest, sha256
 from polygraft.architectures.folder import BackboneFiles, encoder_part, fingerprint
-from polygraft.architectures.target_tokenizer import Pieces
+from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import load_encoder
 from polygraft.tasks.language import model
 from polygraft.tasks.language.batches import Noisy, rows_of, scoring_groups, training_groups
 from polygraft.tasks.language.card import write_card
 from polygraft.tasks.language.denoising import denoising
 from polygraft.tasks.language.job import LanguageJob
+from polygraft.tasks.language.manifest import GoldenVector
 from polygraft.training.finish import finish, made_with
 from polygraft.training.goldens import beginnings, rounded
 from polygraft.training.lora import save_lora
@@ -51,7 +52,7 @@ def train(job: LanguageJob, output: Path, *, full_ladder: bool = False, say: Con
     writes, can_write = options.objective == "denoise", job.start is not None
     reader = model.build(job.recipe, job.backbone, job.sites, job.parent, writes=can_write, seed=options.seed)
     encoder = load_encoder(job.backbone)
-    pieces = Pieces(BackboneFiles(job.backbone).decoder_tokenizer) if can_write else None
+    pieces = TargetTokenizer(BackboneFiles(job.backbone).decoder_tokenizer) if can_write else None
     rows, dev = (rows_of(texts, encoder, pieces, job.start, options.max_length) for texts in (job.train, job.dev))
     scored = scoring_groups(dev, 4 * options.tokens)
     groups = training_groups(rows, options.steps, options.tokens, options.seed)

@@ -21,7 +21,7 @@ from datasets import Dataset, concatenate_datasets
 from rich.console import Console
 from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
 
-from polygraft.adapters.format import HASHED, Golden, Manifest, load_manifest, sha256
+from polygraft.adapters.format import HASHED, Manifest, load_manifest, sha256
 from polygraft.architectures.folder import encoder_part, fingerprint
 from polygraft.architectures.text import Encoded, TextEncoder, pad
 from polygraft.data.splits import Split
@@ -32,6 +32,7 @@ from polygraft.tasks.classification.card import write_card
 from polygraft.tasks.classification.golden import choose_golden
 from polygraft.tasks.classification.head import fit_head, probe
 from polygraft.tasks.classification.job import SCORING_BATCH, Job, encoder_of, predict
+from polygraft.tasks.classification.manifest import GoldenLogits
 from polygraft.tasks.classification.metrics import macro_f1
 from polygraft.tasks.classification.run import Run
 from polygraft.tasks.classification.tfidf import tfidf
@@ -208,7 +209,7 @@ def _class_weights(train: Split, labels: list[str]) -> list[float]:
     return [len(train) / (len(labels) * counts[label]) if counts[label] else 0.0 for label in labels]
 
 
-def _manifest(job: Job, staging: Path, metrics: dict[str, Any], golden: list[Golden]) -> Manifest:
+def _manifest(job: Job, staging: Path, metrics: dict[str, Any], golden: list[GoldenLogits]) -> Manifest:
     parent = load_manifest(job.parent) if job.parent else None
     return Manifest(
         format=1,

@@ -1,13 +1,13 @@
 """A text as sentences and what stands between them, so that a translation keeps its paragraphs and line breaks.
 
 Sentences are found by `sentencex` (Wikimedia). One that is too long for the model is cut again, at its last mark, comma or
-space that fits: nothing is dropped. Pieces without a letter (numbers, emoji, rules) are not translated but kept.
+space that fits: nothing is dropped. Segments without a letter (numbers, emoji, rules) are not translated: they stay verbatim.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import sentencex
@@ -20,27 +20,27 @@ _SPACE = re.compile(r"\s+")
 
 
 @dataclass(frozen=True)
-class Piece:
-    """What is translated as one, and the white space after it. `kept`: it holds no letter and stays as it is."""
+class Segment:
+    """What is translated as one, and the white space after it. `verbatim`: it holds no letter and stays as it is."""
 
     text: str
     after: str
-    kept: bool
+    verbatim: bool
 
 
-def split(text: str, language: str, fits: Callable[[str], bool]) -> list[Piece]:
-    """The pieces of `text`, in order; texts and spaces joined give `text` back."""
-    pieces = []
+def split(text: str, language: str, fits: Callable[[str], bool]) -> list[Segment]:
+    """The segments of `text`, in order; texts and spaces joined give `text` back."""
+    segments = []
     for line in re.split(r"(?<=\n)", text):
         for sentence in sentencex.segment(language, line) if line else []:
             for part in _fitting(sentence, fits):
                 body = part.rstrip()
                 lead = body[: len(body) - len(body.lstrip())]
                 if lead:
-                    pieces.append(Piece("", lead, kept=True))
+                    segments.append(Segment("", lead, verbatim=True))
                 body = body.lstrip()
-                pieces.append(Piece(body, part[len(part.rstrip()) :], kept=not any(c.isalpha() for c in body)))
-    return pieces
+                segments.append(Segment(body, part[len(part.rstrip()) :], verbatim=not any(c.isalpha() for c in body)))
+    return segments
 
 
 def fits(encoder: TextEncoder) -> Callable[[str], bool]:
@@ -48,9 +48,10 @@ def fits(encoder: TextEncoder) -> Callable[[str], bool]:
     return lambda sentence: len(sentence) <= SENTENCE_TOKENS or len(encoder.encode([sentence])[0]) <= SENTENCE_TOKENS
 
 
-def join(pieces: list[Piece], translated: list[str]) -> str:
-    """The text again, with each piece's translation in its place."""
-    return "".join(new + piece.after for piece, new in zip(pieces, translated, strict=True))
+def join(segments: Sequence[Segment], translations: Sequence[str]) -> str:
+    """The text again: the translations, of those that are not verbatim, in their places."""
+    new = iter(translations)
+    return "".join((one.text if one.verbatim else next(new)) + one.after for one in segments)
 
 
 def _fitting(sentence: str, fits: Callable[[str], bool]) -> list[str]:

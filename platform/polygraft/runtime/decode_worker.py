@@ -1,6 +1,6 @@
-"""Lanes: threads that write texts, one a core, each with its own batch of unfinished texts.
+"""Decode workers: threads that write texts, one a core, each with its own batch of unfinished texts.
 
-A lane takes new texts in between two steps, at every fourth (see `DecoderBatch.may_join`), as long as its batch has rows
+A worker takes new texts in between two steps, at every fourth (see `DecoderBatch.may_join`), as long as its batch has rows
 free, so a short text never waits for a long one. A text whose future is cancelled leaves before the next step. When a step
 fails, each text of the batch is written again by itself, so that only those that fail alone have failed. Does not: encode,
 choose adapters (see `engine`), or bound its queue (see `admission`).
@@ -37,30 +37,30 @@ class _Waiting:
         return {slot for slot, _ in self.text.stack}
 
 
-class Lanes:
+class DecodeWorkers:
     """`submit` may be called from any thread."""
 
     def __init__(
         self, session: DecoderSession, bank: Bank, end: int, count: int, max_rows: int = MAX_ROWS, niceness: int = 0
     ) -> None:
-        self._lanes = [_Lane(lambda: DecoderBatch(session, bank, end), max_rows, i, niceness) for i in range(count)]
+        self._workers = [DecodeWorker(lambda: DecoderBatch(session, bank, end), max_rows, i, niceness) for i in range(count)]
 
     def submit(self, text: Text, listener: Listener | None = None) -> Future[list[Hypothesis]]:
-        """Queue a text with the lane that has the least to do, or, where the difference is small, one that writes with the same
-        adapter already: the fewer adapters a lane has, the less each of its steps costs. `listener` hears the tokens so far
-        after every step, in the lane's thread: it must be quick. Cancel the future to drop the text."""
+        """Queue a text with the worker that has the least to do, or, where the difference is small, one that writes with the same
+        adapter already: the fewer adapters a worker has, the less each of its steps costs. `listener` hears the tokens so far
+        after every step, in the worker's thread: it must be quick. Cancel the future to drop the text."""
         waiting = _Waiting(text, listener)
         slots = waiting.slots
-        min(self._lanes, key=lambda lane: lane.load + (0 if lane.writes_with(slots) else AFFINITY)).submit(waiting)
+        min(self._workers, key=lambda worker: worker.load + (0 if worker.writes_with(slots) else AFFINITY)).submit(waiting)
         return waiting.future
 
     def close(self) -> None:
         """Drop what is written and what waits, and stop."""
-        for lane in self._lanes:
-            lane.close()
+        for worker in self._workers:
+            worker.close()
 
 
-class _Lane:
+class DecodeWorker:
     def __init__(self, new_batch: Callable[[], DecoderBatch], max_rows: int, number: int, niceness: int = 0) -> None:
         self._niceness = niceness
         self._new_batch, self._batch, self._max_rows = new_batch, new_batch(), max_rows
@@ -70,7 +70,7 @@ class _Lane:
         self._wake = threading.Condition()
         self._load, self._slots = 0, Counter[int]()  # of the texts being written and waiting
         self._closed = False
-        self._thread = threading.Thread(target=self._loop, name=f"polygraft-lane-{number}", daemon=True)
+        self._thread = threading.Thread(target=self._loop, name=f"polygraft-decode-{number}", daemon=True)
         self._thread.start()
 
     @property
@@ -86,7 +86,7 @@ class _Lane:
     def submit(self, waiting: _Waiting) -> None:
         with self._wake:
             if self._closed:
-                raise RuntimeError("the lanes are closed")
+                raise RuntimeError("the decode workers are closed")
             self._queue[id(waiting)] = waiting
             self._count(waiting, 1)
             self._wake.notify()

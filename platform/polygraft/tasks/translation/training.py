@@ -19,7 +19,7 @@ import transformers
 from rich.console import Console
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from polygraft.adapters.format import LAYOUT, GoldenText, Manifest, load_manifest, sha256
+from polygraft.adapters.format import LAYOUT, Manifest, load_manifest, sha256
 from polygraft.architectures.folder import fingerprint
 from polygraft.architectures.loading import load_seq2seq
 from polygraft.data.reading import thinned
@@ -30,6 +30,7 @@ from polygraft.tasks.translation.card import write_card
 from polygraft.tasks.translation.data import Pair
 from polygraft.tasks.translation.greedy import translate
 from polygraft.tasks.translation.job import TranslationJob
+from polygraft.tasks.translation.manifest import GoldenText
 from polygraft.tasks.translation.run import Run
 from polygraft.training.finish import finish, made_with
 from polygraft.training.lora import save_lora

@@ -1,4 +1,4 @@
-"""The adapters in memory: loaded, proved, leased to rows that use them, cleared when the last is answered.
+"""The adapters in memory: loaded, verifyd, leased to rows that use them, cleared when the last is answered.
 
 An adapter becomes visible only after its golden inputs were replayed through the very arrays that will serve it. A row
 holds a lease on its adapters until it is answered, so removing or replacing one never changes an answer under way.
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
-class Resident:
+class LoadedAdapter:
     """An adapter in its slots: of the encoder's bank and, when it writes text, of the decoder's. `leases` counts the rows in
     flight; a retired one is cleared when the last is answered."""
 
@@ -38,8 +38,8 @@ class Lease:
     """The adapters of one row, which stay in their slots until it ends: the one that answers, those under it, and each with
     its weight. A context manager; `release` may be called again, from any thread."""
 
-    resident: Resident
-    under: list[Resident] = field(default_factory=list)
+    loaded: LoadedAdapter
+    under: list[LoadedAdapter] = field(default_factory=list)
     weights: list[float] = field(default_factory=lambda: [1.0])
     _give_back: Callable[[Lease], None] | None = None
 
@@ -55,8 +55,8 @@ class Lease:
             self._give_back(self)
 
     @property
-    def all(self) -> list[Resident]:
-        return [*self.under, self.resident]
+    def all(self) -> list[LoadedAdapter]:
+        return [*self.under, self.loaded]
 
     @property
     def stack(self) -> Stack:
@@ -73,36 +73,36 @@ class Lease:
         return [one.adapter.manifest.named for one in self.under]
 
 
-class Residents:
-    """Every method may be called from any thread. `prove` raises when an adapter in its slots does not answer as it should."""
+class LoadedAdapters:
+    """Every method may be called from any thread. `verify` raises when an adapter in its slots does not answer as it should."""
 
-    def __init__(self, bank: Bank, decoder_bank: Bank | None, prove: Callable[[Resident], None]) -> None:
-        self.bank, self.decoder_bank, self._prove = bank, decoder_bank, prove
-        self._residents: dict[str, Resident] = {}
+    def __init__(self, bank: Bank, decoder_bank: Bank | None, verify: Callable[[LoadedAdapter], None]) -> None:
+        self.bank, self.decoder_bank, self._verify = bank, decoder_bank, verify
+        self._loaded: dict[str, LoadedAdapter] = {}
         self._lock = threading.Lock()
 
     def add(self, folder: Path, backbone: str) -> Manifest:
-        """Load, prove and publish an adapter; one of the same name is replaced. `backbone` is the fingerprint it must fit.
+        """Load, verify and publish an adapter; one of the same name is replaced. `backbone` is the fingerprint it must fit.
 
         Raises `AdapterError` and its kinds, or `BankFull`; nothing has changed then.
         """
         adapter = load_adapter(folder, backbone=backbone)
-        resident = self._place(adapter)
+        loaded = self._place(adapter)
         try:
-            self._prove(resident)
+            self._verify(loaded)
         except PolygraftError:
-            self._clear(resident)
+            self._clear(loaded)
             raise
         except Exception as error:
-            self._clear(resident)
-            log.exception("adapter %s could not be proved", adapter.name)
+            self._clear(loaded)
+            log.exception("adapter %s could not be verified", adapter.name)
             raise AdapterError(
                 f"adapter {adapter.name!r} cannot be run on this backbone ({type(error).__name__}); its files do not belong "
                 "together or were changed: train it again, or copy it whole"
             ) from error
         with self._lock:
-            old = self._residents.get(adapter.name)
-            self._residents[adapter.name] = resident
+            old = self._loaded.get(adapter.name)
+            self._loaded[adapter.name] = loaded
         if old:
             self._retire(old)
         return adapter.manifest
@@ -110,44 +110,39 @@ class Residents:
     def remove(self, name: str) -> Manifest:
         """Take an adapter out. Rows already queued for it are still answered by it. Raises `UnknownAdapter`."""
         with self._lock:
-            if name not in self._residents:
-                raise UnknownAdapter(name, self._residents)
-            resident = self._residents.pop(name)
-        self._retire(resident)
-        return resident.adapter.manifest
+            if name not in self._loaded:
+                raise UnknownAdapter(name, self._loaded)
+            loaded = self._loaded.pop(name)
+        self._retire(loaded)
+        return loaded.adapter.manifest
 
     def manifests(self) -> list[Manifest]:
-        """Of the resident adapters, by name."""
+        """Of the loaded adapters, by name."""
         with self._lock:
-            return [self._residents[name].adapter.manifest for name in sorted(self._residents)]
+            return [self._loaded[name].adapter.manifest for name in sorted(self._loaded)]
 
     @property
     def leases(self) -> int:
-        """Leases that have not ended, over the resident adapters."""
+        """Leases that have not ended, over the loaded adapters."""
         with self._lock:
-            return sum(one.leases for one in self._residents.values())
+            return sum(one.leases for one in self._loaded.values())
 
     def acquire(self, row: Row) -> Lease:
         """The row's adapters, kept until the lease ends. Raises `UnknownAdapter`, or `InvalidRow` for an unknown language or
         a stack that makes no sense."""
         with self._lock:
-            resident = self._get(row.adapter)
-            if resident.adapter.manifest.task == "language":
-                raise InvalidRow(
-                    f"adapter {row.adapter!r} knows a language and no task; put it under one that answers: "
-                    f'"stack": ["{row.adapter}", "..."]'
-                )
-            layers = row.under if row.under is not None else self._trained_on(resident.adapter.manifest)
+            loaded = self._get(row.adapter)
+            layers = row.under if row.under is not None else self._trained_on(loaded.adapter.manifest)
             under = [self._get(layer.adapter) for layer in layers]
-            languages = sorted({x for one in [*under, resident] for x in one.adapter.manifest.languages})
+            languages = sorted({x for one in [*under, loaded] for x in one.adapter.manifest.languages})
             if row.language is not None and row.language not in languages:
                 raise InvalidRow(
                     f"adapter {row.adapter!r} was made for {', '.join(languages)}, not for {row.language!r}; "
                     "leave the language out to use it all the same"
                 )
-            for one in [*under, resident]:
+            for one in [*under, loaded]:
                 one.leases += 1
-            return Lease(resident, under, [*(layer.weight for layer in layers), row.weight], self._end)
+            return Lease(loaded, under, [*(layer.weight for layer in layers), row.weight], self._end)
 
     def _end(self, lease: Lease) -> None:
         with self._lock:
@@ -160,16 +155,16 @@ class Residents:
         for one in dict.fromkeys(done):
             self._clear(one)
 
-    def _get(self, name: str) -> Resident:
-        if name not in self._residents:
-            raise UnknownAdapter(name, self._residents)
-        return self._residents[name]
+    def _get(self, name: str) -> LoadedAdapter:
+        if name not in self._loaded:
+            raise UnknownAdapter(name, self._loaded)
+        return self._loaded[name]
 
     def _trained_on(self, manifest: Manifest) -> list[Layer]:
         """What the adapter was trained on top of, at the same versions: anything else would not be its own answer."""
         for named in manifest.stack:
             name = named.split("@")[0]
-            there = self._residents.get(name)
+            there = self._loaded.get(name)
             if there is None or there.adapter.manifest.named != named:
                 found = f"version {there.adapter.version} is served" if there else "it is not served"
                 raise InvalidRow(
@@ -178,29 +173,29 @@ class Residents:
                 )
         return [Layer(named.split("@")[0]) for named in manifest.stack]
 
-    def _place(self, adapter: Adapter) -> Resident:
+    def _place(self, adapter: Adapter) -> LoadedAdapter:
         slots = self.bank.write(adapter.lora, adapter.name)
-        resident = Resident(adapter, slots)
+        loaded = LoadedAdapter(adapter, slots)
         try:
-            if adapter.manifest.directions:
+            if adapter.writes:
                 if self.decoder_bank is None:
                     raise AdapterError(
                         f"adapter {adapter.name!r} writes text, and this backbone has no decoder; export one that has"
                     )
-                resident.decoder_slots = self.decoder_bank.write(adapter.decoder_lora, adapter.name)
+                loaded.decoder_slots = self.decoder_bank.write(adapter.decoder_lora, adapter.name)
         except Exception:
-            self._clear(resident)
+            self._clear(loaded)
             raise
-        return resident
+        return loaded
 
-    def _retire(self, resident: Resident) -> None:
+    def _retire(self, loaded: LoadedAdapter) -> None:
         with self._lock:
-            resident.retired = True
-            done = resident.leases == 0
+            loaded.retired = True
+            done = loaded.leases == 0
         if done:
-            self._clear(resident)
+            self._clear(loaded)
 
-    def _clear(self, resident: Resident) -> None:
-        self.bank.clear(resident.slots)
-        if resident.decoder_slots and self.decoder_bank:
-            self.decoder_bank.clear(resident.decoder_slots)
+    def _clear(self, loaded: LoadedAdapter) -> None:
+        self.bank.clear(loaded.slots)
+        if loaded.decoder_slots and self.decoder_bank:
+            self.decoder_bank.clear(loaded.decoder_slots)

@@ -1,0 +1,51 @@
+"""What the manifest of a classifier adds: its labels, and goldens with the logits of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field
+
+from polygraft.adapters.layout import HASHED, NAME
+from polygraft.adapters.manifest import MOST_GOLDENS, GoldenInput, Manifest, Texts, Values
+from polygraft.errors import shortened
+
+
+class GoldenLogits(GoldenInput):
+    """One input and the logits it got: with the adapter when it was trained, and from its head on the bare backbone (for a head
+    that was trained on the bare backbone: what it gives to no text, its bias)."""
+
+    logits: Values
+    bare: Values
+
+
+class ClassificationManifest(Manifest):
+    """`manifest.json` of an adapter with a head."""
+
+    golden_field = "golden"
+
+    task: Literal["classification"] = "classification"
+    labels: Texts
+    heads: dict[str, Texts] = Field({}, max_length=100, description="multi-task: labels of its further heads, by task")
+    golden: list[GoldenLogits] = Field(max_length=MOST_GOLDENS)
+
+    @property
+    def weight_files(self) -> list[str]:
+        return list(HASHED)
+
+    def task_problems(self) -> Iterator[str]:
+        for name, labels in {"labels": self.labels, **{f"heads.{h[:80]}": x for h, x in self.heads.items()}}.items():
+            if len(set(labels)) < len(labels):
+                yield f"{name}: one is named twice"
+            if any(not label.strip() or len(label) > 256 for label in labels):
+                yield f"{name}: each has 1 to 256 characters"
+            if len(labels) < 2:
+                yield f"{name}: at least two labels are needed"
+        for head in self.heads:
+            if not NAME.fullmatch(head):
+                yield f"heads: {shortened(head)} is not the name of a task"
+        wanted = len(self.labels)
+        for i, golden in enumerate(self.golden):
+            if {len(golden.logits), len(golden.bare)} != {wanted}:
+                yield f"golden.{i}: {len(golden.logits)} logits and {len(golden.bare)} bare for {wanted} labels"

@@ -1,0 +1,96 @@
+"""`polygraft train`: recipe -> prepare -> fit -> score -> write, the same way for every task.
+
+What a task does in each step is in `tasks/<task>/training.py`; this is their order, and what they have in common: seeds,
+checkpoints in `.training` that a killed run goes on from, goldens, the card, and an adapter folder that appears whole. Does not:
+export, serve, or decide whether an adapter is promoted.
+"""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from polygraft.adapters.format import HASHED, Manifest, load_manifest, sha256
+from polygraft.architectures.folder import encoder_part, fingerprint
+from polygraft.tasks import registry
+from polygraft.tasks.recipe import load_recipe
+from polygraft.tasks.training import Job, TrainedTask
+from polygraft.training.card import write_card
+from polygraft.training.finish import finish, made_with
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A recipe that was checked, and its task."""
+
+    task: TrainedTask[Any, Any]
+    job: Job
+
+    @property
+    def name(self) -> str:
+        return self.job.recipe.name
+
+
+def prepare(file: Path, backbone: Path, *, allow_leak: str | None = None) -> Prepared:
+    """Check everything that can be checked without training; `allow_leak` is the reason for which leaks may stay.
+
+    Raises `RecipeError`, `DataError`, `BackboneError` or `AdapterError`.
+    """
+    recipe = load_recipe(file)
+    task = registry.trained(recipe.task)
+    return Prepared(task, task.prepare(recipe, file, backbone, allow_leak=allow_leak))
+
+
+def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | None = None) -> Manifest:
+    """Train every seed, keep the one best on dev, and publish it to `output`. Returns its manifest.
+
+    A killed run is taken up again from its last checkpoint, kept in `output/.training` until the end; one of another recipe or
+    other data is not. `full_ladder` also trains the same recipe without its parent, for the gain from transfer, and whatever
+    else the task compares with.
+    """
+    say = say or Console(stderr=True)
+    started, task = time.monotonic(), registry.trained(job.recipe.task)
+    work = output / ".training" / job.key
+    work.mkdir(parents=True, exist_ok=True)
+    job = task.complete(job, work, say)
+    runs = [task.fit(job, seed, work / f"seed-{seed}", say) for seed in job.seeds]
+    others = task.fit_others(job, work, say) if full_ladder else {}
+    say.print("scoring adapter and baselines")
+    metrics = task.score(job, runs, others, work, full_ladder=full_ladder)
+    metrics |= {"leaks": job.leaks, "made_with": made_with(started)}
+    best = task.best(runs)
+    fields = task.manifest_fields(job, best)
+    manifest = finish(
+        output,
+        job.file,
+        lambda folder: task.save(best, folder, job.backbone),
+        lambda folder: _manifest(job, folder, metrics, fields),
+        lambda made, file: write_card(made, job.recipe, task, file),
+    )
+    shutil.rmtree(work.parent)
+    return manifest
+
+
+def _manifest(job: Job, made: Path, metrics: dict[str, Any], fields: dict[str, Any]) -> Manifest:
+    task, whole = registry.served(job.recipe.task), fingerprint(job.backbone)
+    return task.manifest(
+        format=1,
+        name=job.recipe.name,
+        task=job.recipe.task,
+        backbone=whole if task.writes else encoder_part(whole),
+        languages=job.recipe.languages,
+        description=job.recipe.description,
+        parent=load_manifest(job.parent).named if job.parent else None,
+        stack=[load_manifest(folder).named for folder in job.under],
+        created=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        data=job.data,
+        metrics=metrics,
+        files={name: sha256(made / name) for name in HASHED if (made / name).is_file()},
+        **fields,
+    )
