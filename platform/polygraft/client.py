@@ -40,7 +40,7 @@ class _Call:
     @staticmethod
     def classify(adapter: str | Sequence[str], texts: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
         who = "adapter" if isinstance(adapter, str) else "stack"
-        body = {who: adapter, "texts": list(texts), **options}
+        body = {who: adapter, "texts": _several(texts), **options}
         return {"method": "POST", "url": "/v1/classify"} | _json({k: v for k, v in body.items() if v is not None})
 
     @staticmethod
@@ -54,7 +54,7 @@ class _Call:
 
     @staticmethod
     def translate(texts: Sequence[str], target: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        body = {"texts": list(texts), "target": target, **{k: v for k, v in options.items() if v is not None}}
+        body = {"texts": _several(texts), "target": target, **{k: v for k, v in options.items() if v is not None}}
         return {"method": "POST", "url": "/v1/translate"} | _json(body)
 
     def add(self, folder: Path) -> dict[str, Any]:
@@ -96,6 +96,13 @@ def _is_this_machine(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _several(texts: Sequence[str]) -> list[str]:
+    """Raises `TypeError` for one text, of which each character would be taken for a text."""
+    if isinstance(texts, str):
+        raise TypeError("texts is one string; give a list of texts, as in [text]")
+    return list(texts)
 
 
 class Client:

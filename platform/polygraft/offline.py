@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import io
 import json
-import os
+import secrets
+import stat
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +26,7 @@ from polygraft.runtime.rows import Layer, Row
 from polygraft.tasks.translation.serving import Translated
 
 CHUNK = 256
+OURS = {"label", "translation", "score", "error"}  # what a row says of these came from an earlier answer
 ESCAPED = "backslashreplace"  # a lone surrogate, which UTF-8 has no bytes for, goes out as it came in: "\\ud800"
 
 
@@ -52,6 +53,8 @@ def predict(
         for chunk in _chunks(lines):
             rows = [Row(adapter, row["text"], target=language, under=under) for row in chunk]
             for row, answer in zip(chunk, engine.answer(rows, top_k=1), strict=True):
+                for stale in OURS & row.keys():
+                    del row[stale]
                 if isinstance(answer, PolygraftError):
                     failed += 1
                     row["error"] = answer.payload()
@@ -99,20 +102,29 @@ def _chunks(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 @contextmanager
 def write(target: str) -> Iterator[TextIO]:
-    """A file that is written beside its place and moved there when complete; "-" is stdout. Raises `DataError`."""
+    """A file that is written beside its place and moved there when complete; "-" is stdout. A link is followed, a file keeps
+    its mode, a pipe or a device is written to as it is. Raises `DataError`."""
     if target == "-":
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors=ESCAPED)
         yield sys.stdout
         return
-    folder = Path(target).resolve().parent
-    if not folder.is_dir():
-        raise DataError(target, [f"folder {folder} does not exist; make it first"])
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".predict-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors=ESCAPED) as out:
+    file = Path(target).resolve()  # of a link, what it points to
+    if not file.parent.is_dir():
+        raise DataError(target, [f"folder {file.parent} does not exist; make it first"])
+    if file.is_dir():
+        raise DataError(target, ["is a folder; give the name of a file in it"])
+    if file.exists() and not file.is_file():  # a pipe or a device
+        with file.open("w", encoding="utf-8", errors=ESCAPED) as out:
             yield out
-        os.replace(name, target)
+        return
+    staged = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    try:
+        with staged.open("x", encoding="utf-8", errors=ESCAPED) as out:
+            yield out
+        if file.exists():
+            staged.chmod(stat.S_IMODE(file.stat().st_mode))
+        staged.replace(file)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        staged.unlink(missing_ok=True)
         raise

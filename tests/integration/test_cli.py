@@ -1,4 +1,7 @@
 import json
+import os
+import stat
+import threading
 from itertools import pairwise
 from pathlib import Path
 
@@ -41,7 +44,7 @@ def test_predict_keeps_the_row_and_adds_the_answer(tmp_path: Path) -> None:
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text('{"text": "WIN cash", "id": 7}\n\n{"text": " "}\n{"text": 3}\n')
     result = runner.invoke(app, ["predict", "spam", "--input", str(source), "--output", str(target)])
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 3, result.output
     rows = [json.loads(line) for line in target.read_text().splitlines()]
     assert rows[0]["id"] == 7
     assert rows[0]["label"] in ("ham", "spam")
@@ -61,6 +64,33 @@ def test_predict_reads_what_it_wrote(tmp_path: Path) -> None:
         assert [row["text"] for row in rows] == texts
     piped = runner.invoke(app, ["predict", "spam"], input=files[0].read_text(encoding="utf-8"))
     assert len(piped.stdout.rstrip("\n").split("\n")) == len(texts)
+
+
+def test_predict_writes_where_it_is_told(tmp_path: Path) -> None:
+    """A pipe, a device (`/dev/null`) and a link were each replaced by a file; a file lost its mode."""
+    source, pipe, linked, link = (tmp_path / name for name in ("in.jsonl", "pipe", "linked", "link"))
+    source.write_text('{"text": "hello mum", "label": "stale", "error": "stale"}\n')
+    linked.write_text("old")
+    linked.chmod(0o664)
+    link.symlink_to(linked)
+    os.mkfifo(pipe)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    for target in (pipe, link):
+        result = runner.invoke(app, ["predict", "spam", "--input", str(source), "--output", str(target)])
+        assert result.exit_code == 0, result.output
+    reader.join(timeout=60)
+    assert read == [linked.read_text()]
+    row = json.loads(read[0])
+    assert row["label"] in ("ham", "spam")
+    assert "error" not in row
+    assert pipe.is_fifo()
+    assert link.is_symlink()
+    assert stat.S_IMODE(linked.stat().st_mode) == 0o664
+    refused = runner.invoke(app, ["predict", "spam", "--input", str(source), "--output", str(tmp_path)])
+    assert refused.exit_code == 1
+    assert "is a folder" in refused.output
 
 
 def test_predict_through_pipes() -> None:

@@ -93,3 +93,11 @@ def test_a_key_file_that_others_may_read_is_not_sent(url: str) -> None:
 
 def test_a_name_stays_one_part_of_the_path(url: str) -> None:
     assert _Call(url, None, 1).remove("a/b?purge=true#", False)["url"] == "/v1/adapters/a%2Fb%3Fpurge%3Dtrue%23"
+
+
+def test_one_string_is_not_a_list_of_texts() -> None:
+    """Each of its characters was classified."""
+    with Client("http://127.0.0.1:1") as client:
+        for call in (lambda: client.classify("spam-en", "hello"), lambda: client.translate("hello", "fr")):
+            with pytest.raises(TypeError, match="give a list"):
+                call()

@@ -89,7 +89,9 @@ def predict(
     ] = None,
     backbone: Backbone = None,
 ) -> None:
-    """Classify or translate a file without a server: each row gets `label` or `translation`, and `score`.
+    """Classify or translate a file without a server: each row gets `label` or `translation`, and `score`; or `error`.
+
+    The exit status is 3 when some rows got an error; the others are answered all the same.
 
     Example: `polygraft predict spam-en --input messages.jsonl --output labelled.jsonl`
     """
@@ -103,6 +105,8 @@ def predict(
         name = (engine.add if others else partial(offline.load, engine))(folder).name
         answered, failed = offline.predict(engine, name, input, output, target, under)
     err.print(f"{answered} rows answered" + (f", [red]{failed} failed[/]" if failed else ""))
+    if failed:
+        raise typer.Exit(3)
 
 
 @app.command()

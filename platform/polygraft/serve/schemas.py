@@ -234,8 +234,9 @@ def read_rows(request: ClassifyRequest, check_count: Callable[[int], None]) -> l
         )
     who = {name: value for name in ("adapter", "stack") if (value := getattr(request, name)) is not None}
     if request.rows is not None:
-        if who:
-            raise InvalidRow("with rows, each row names its own adapter; leave the outer adapter out")
+        outer = [name for name in ("adapter", "stack", "language", "head", "truncate") if name in request.model_fields_set]
+        if outer:
+            raise InvalidRow(f"with rows, each row says its own {', '.join(outer)}; leave that out beside rows")
         check_count(len(request.rows))
         return [read_row(row) for row in request.rows]
     if not who:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 
 import bentoml
+import uvicorn.protocols.http.auto
 from bentoml._internal.configuration.containers import BentoMLContainer
 from bentoml._internal.server.http.traffic import MaxConcurrencyMiddleware, TimeoutMiddleware
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from polygraft.errors import PolygraftError, SettingsError
 from polygraft.serve import auth, process
@@ -28,6 +31,10 @@ os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 from polygraft.serve.api import create_app
 from polygraft.serve.host import Host
 from polygraft.serve.metrics import CAPACITY, RESIDENT, WAITING
+
+# uvicorn would take httptools where some package has installed it: that reads pipelined requests and headers without bound, and
+# takes the body of a request with an Upgrade header for the next request.
+uvicorn.protocols.http.auto.AutoHTTPProtocol = H11Protocol
 
 log = logging.getLogger(__name__)
 _hosts: list[Host] = []
@@ -55,6 +62,25 @@ class _WithoutLimits(bentoml.Service):
             unwanted.append(OpenTelemetryMiddleware)
         app.user_middleware = [m for m in app.user_middleware if m.cls not in unwanted]
         return app
+
+
+class OneLine(logging.Filter):
+    """Control characters of a path, which a client chose, would begin a line of their own in the access log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(one if not isinstance(one, str) else _CONTROL.sub(_escaped, one) for one in record.args)
+        return True
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
+
+
+logging.getLogger("bentoml.access").addFilter(OneLine())
 
 
 @bentoml.service(
