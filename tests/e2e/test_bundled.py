@@ -1,11 +1,10 @@
-"""The bundled backbone and adapters: the README's first command and what a user does next."""
+"""The bundled backbone and adapters. What README.md and docs/ say of them is run by `test_documentation_runs.py`."""
 
 import json
 import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -49,24 +48,6 @@ def test_every_adapter_is_served_and_none_refused(url: str) -> None:
         answer = client.adapters()
     assert not answer.refused
     assert {a.name for a in answer.adapters} >= set(ADAPTERS)
-
-
-def test_the_readmes_curl_line(root: Path, url: str) -> None:
-    """An English and a Swahili spam message, two adapters, one mixed call; as printed in the README."""
-    curl = re.search(r"```sh\n(curl .*?)```", (root / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert curl
-    command = curl.group(1).replace("http://127.0.0.1:3000", url)
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
-    results = json.loads(done.stdout)["results"]
-    assert [(r["adapter"], r["label"]) for r in results[:2]] == [("spam-en", "spam"), ("spam-sw", "spam")]
-
-
-def test_the_readmes_python_block(root: Path, url: str) -> None:
-    block = re.search(r"```python\n(.*?)```", (root / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert block
-    code = block.group(1).replace("http://127.0.0.1:3000", url)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["spam", "ham"]
 
 
 def test_spam_topic_and_two_translations_in_one_batch(url: str) -> None:
@@ -119,27 +100,6 @@ def test_health_metrics_and_openapi(url: str) -> None:
         client.classify("spam-en", ["hello"])
     metrics = httpx.get(f"{url}/metrics").text
     assert re.search(r'polygraft_rows_total\{adapter="spam-en",outcome="ok"\} \d', metrics)
-
-
-def test_train_from_the_sample_then_live_without_a_restart(url: str, root: Path, tmp_path: Path) -> None:
-    """The README's training command on the sample, then `adapters add`; answering within a second of it."""
-    sample = Path(shutil.copytree(root / "adapters" / "spam-sample", tmp_path / "spam-mine"))
-    recipe = sample / "recipe.yaml"
-    recipe.write_text(recipe.read_text().replace("name: spam-sample", "name: spam-mine"))
-    for old in ("manifest.json", "adapter_model.safetensors"):
-        (sample / old).unlink(missing_ok=True)
-    cli = [sys.executable, "-m", "polygraft.cli"]
-    subprocess.run([*cli, "train", str(recipe)], check=True, capture_output=True)
-    with Client(url) as client:
-        started = time.perf_counter()
-        client.add(sample)
-        results = client.classify(
-            "spam-mine", ["WINNER! Claim your FREE prize now, call 0900 555 011", "See you at lunch, mum"]
-        )
-        seconds = time.perf_counter() - started
-        assert [r.label for r in results] == ["spam", "ham"]
-        client.remove("spam-mine", purge=True)
-    print(f"added and answering in {seconds:.2f} s")
 
 
 def test_predict_gives_what_the_server_gives(url: str, root: Path) -> None:

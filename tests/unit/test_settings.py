@@ -9,9 +9,10 @@ from polygraft.errors import SettingsError
 from polygraft.serve.settings import Settings, variable
 
 
-def test_the_defaults_are_those_of_the_readme(root: Path) -> None:
+def test_the_defaults_are_those_of_the_documentation(root: Path) -> None:
     settings = Settings.from_environment({}, files=True)
-    table = (root / "README.md").read_text(encoding="utf-8")
+    table = (root / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == {variable(name) for name in Settings.model_fields}
     for name in ("slots", "precision", "max_rows", "detector"):
         assert re.search(rf"`{variable(name)}` \| {getattr(settings, name)}\b", table), name
     assert settings.admin_key is None

@@ -29,8 +29,8 @@ def serve(
 ) -> None:
     """Serve every adapter of the library over HTTP, on BentoML.
 
-    Settings beyond these are environment variables, POLYGRAFT_SLOTS and others; the README lists them. All are checked before
-    anything is started: exit status 2 and a line for each problem.
+    Settings beyond these are environment variables, POLYGRAFT_SLOTS and others; docs/operations.md lists them. All are checked
+    before anything is started: exit status 2 and a line for each problem.
     """
     from polygraft.serve import launch
 
