@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 from transformers import BertConfig, BertModel
 
-from polygraft.adapters.format import HASHED, LAYOUT, Manifest, sha256
+from polygraft.adapters.format import HASHED, LAYOUT, sha256
 from polygraft.architectures.folder import encoder_part, fingerprint
 from polygraft.architectures.loading import load_backbone
 from polygraft.architectures.text import load_encoder, pad
@@ -26,7 +26,7 @@ from polygraft.pretrain.decoder_vocabulary import learn_unigram
 from polygraft.pretrain.pretrain import write_backbone
 from polygraft.pretrain.recipe import DecoderRecipe
 from polygraft.runtime.graph import load_card
-from polygraft.tasks.classification.manifest import GoldenLogits
+from polygraft.tasks.classification.manifest import ClassificationManifest, GoldenLogits
 from polygraft.training.vectors import pool
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -159,7 +159,7 @@ def make_adapter(backbone: Path) -> MakeAdapter:
                 with model.disable_adapter():
                     bare = pool(model(**batch).last_hidden_state, batch["attention_mask"]).numpy() @ weight.T
             golden.append(GoldenLogits(text=text, logits=logits[0].tolist(), bare=bare[0].tolist()))
-        manifest = Manifest(
+        manifest = ClassificationManifest(
             format=1, name=folder.name, backbone=encoder_part(fingerprint(home)), languages=list(languages),
             labels=list(labels), created="2026-01-01", data=[], metrics={}, golden=golden,
             files={n: sha256(folder / n) for n in HASHED},

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 try:
     __version__ = version("polygraft")
 except PackageNotFoundError:  # run from a built bento, where the package is a folder
-    __version__ = "0.1.0"
+    __version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from polygraft.client import AsyncClient, Client

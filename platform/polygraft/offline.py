@@ -23,7 +23,6 @@ from polygraft.data.lines import split_lines
 from polygraft.errors import DataError, PolygraftError
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Layer, Row
-from polygraft.tasks.translation.serving import Translated
 
 CHUNK = 256
 OURS = {"label", "translation", "score", "error"}  # what a row says of these came from an earlier answer
@@ -51,19 +50,16 @@ def predict(
     with write(target) as out, Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(adapter, total=len(lines))
         for chunk in _chunks(lines):
-            rows = [Row(adapter, row["text"], target=language, under=under) for row in chunk]
-            for row, answer in zip(chunk, engine.answer(rows, top_k=1), strict=True):
+            rows = [Row(adapter, row["text"], target=language, under=under, top_k=1) for row in chunk]
+            for row, answer in zip(chunk, engine.answer(rows), strict=True):
                 for stale in OURS & row.keys():
                     del row[stale]
                 if isinstance(answer, PolygraftError):
                     failed += 1
                     row["error"] = answer.payload()
-                elif isinstance(answer, Translated):
-                    answered += 1
-                    row |= {"translation": answer.text, "score": round(answer.scores[0], 6)}
                 else:
                     answered += 1
-                    row |= {"label": answer.label, "score": round(answer.score, 6)}
+                    row |= answer.summary()
                 out.write(json.dumps(row, ensure_ascii=False) + "\n")
             progress.advance(bar, len(chunk))
     return answered, failed

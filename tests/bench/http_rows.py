@@ -36,7 +36,7 @@ SECONDS = 3.0
 
 def requests_of(size: int) -> list[list[Row]]:
     """Forty requests of `size` rows each, the same for both."""
-    rows = [Row(ADAPTERS[i % len(ADAPTERS)], text) for i, text in enumerate(messages() * 10)]
+    rows = [Row(ADAPTERS[i % len(ADAPTERS)], text, top_k=1) for i, text in enumerate(messages() * 10)]
     return [rows[i * size : (i + 1) * size] for i in range(40) if len(rows) >= (i + 1) * size]
 
 
@@ -47,7 +47,7 @@ def in_process(engine: Engine, requests: list[list[Row]], clients: int) -> float
     def ask(client: int) -> None:
         turn = client
         while time.perf_counter() < until:
-            done[client] += len(engine.answer(requests[turn % len(requests)], top_k=1))
+            done[client] += len(engine.answer(requests[turn % len(requests)]))
             turn += clients
 
     started = time.perf_counter()

@@ -24,10 +24,10 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from polygraft.adapters.format import HASHED, LAYOUT, Manifest, load_adapter, sha256
+from polygraft.adapters.format import HASHED, LAYOUT, load_adapter, sha256
 from polygraft.adapters.library import Library, pack
 from polygraft.errors import AdapterError
-from polygraft.tasks.classification.manifest import GoldenLogits
+from polygraft.tasks.classification.manifest import ClassificationManifest, GoldenLogits
 
 LONGEST = 0.08  # seconds; a round of the child takes about half of it
 COMING, STAYING = "coming", "staying"
@@ -45,7 +45,7 @@ def write_adapter(folder: Path, seed: int) -> Path:
     (folder / LAYOUT.card).write_text(f"# {seed}\n")
     if seed % 2:
         (folder / LAYOUT.recipe).write_text(f"seed: {seed}\n")
-    manifest = Manifest(
+    manifest = ClassificationManifest(
         format=1, name=folder.name, backbone="0" * 16, languages=["en"], labels=["ham", "spam"], created="2026-01-01", data=[],
         metrics={}, golden=[GoldenLogits(text=t, logits=[0, 1], bare=[1, 0]) for t in "abc"],
         files={name: sha256(folder / name) for name in HASHED},

@@ -29,12 +29,12 @@ from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import TextEncoder, load_encoder, pad
 from polygraft.data.reading import thinned
 from polygraft.export.export import export_backbone
-from polygraft.runtime import passage
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.graph import GraphSession, load_card, mixture
 from polygraft.runtime.search import Search
 from polygraft.runtime.writer import Writer
 from polygraft.tasks.recipe import load_recipe
+from polygraft.tasks.translation import segments
 from polygraft.tasks.translation.data import Pair
 from polygraft.tasks.translation.greedy import write
 from polygraft.tasks.translation.job import prepare
@@ -70,21 +70,21 @@ def through_onnx(
 
 def cut_until(
     pairs: Sequence[Pair], language: str, encoder: TextEncoder, most: int
-) -> tuple[list[list[passage.Piece]], list[str], list[str]]:
+) -> tuple[list[list[segments.Segment]], list[str], list[str]]:
     """Passages, evenly spread, cut until there are `most` sentences; the sentences to translate; the passages' references."""
-    passages, sources, references = list[list[passage.Piece]](), list[str](), list[str]()
+    passages, sources, references = list[list[segments.Segment]](), list[str](), list[str]()
     for pair in thinned(pairs, most):
         if len(sources) >= most:
             break
-        passages.append(passage.split(pair.source, language, passage.fits(encoder)))
-        sources += [piece.text for piece in passages[-1] if not piece.kept]
+        passages.append(segments.split(pair.source, language, segments.fits(encoder)))
+        sources += [piece.text for piece in passages[-1] if not piece.verbatim]
         references.append(pair.target)
     return passages, sources, references
 
 
-def joined(passages: Sequence[list[passage.Piece]], ids: Sequence[list[int]], pieces: TargetTokenizer) -> list[str]:
+def joined(passages: Sequence[list[segments.Segment]], ids: Sequence[list[int]], pieces: TargetTokenizer) -> list[str]:
     new = iter(pieces.decode(one).strip() for one in ids)
-    return [passage.join(cut, [p.text if p.kept else next(new) for p in cut]) for cut in passages]
+    return [segments.join(cut, [next(new) for p in cut if not p.verbatim]) for cut in passages]
 
 
 def compare(folder: Path, backbone: Path, exact: Path, most: int, threads: int) -> dict[str, dict[str, object]]:

@@ -30,7 +30,6 @@ from polygraft.architectures.folder import BackboneFiles, default_backbone
 from polygraft.architectures.target_tokenizer import END_ID, TargetTokenizer, bound
 from polygraft.architectures.text import Encoded, load_encoder, pad
 from polygraft.data.reading import thinned
-from polygraft.runtime import passage
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.decode import DecoderBatch, DecoderSession, Text
 from polygraft.runtime.graph import GraphSession, Stack, load_card, mixture
@@ -39,6 +38,7 @@ from polygraft.tasks.classification.data import read_split
 from polygraft.tasks.classification.metrics import macro_f1
 from polygraft.tasks.classification.serving import softmax
 from polygraft.tasks.recipe import load_recipe
+from polygraft.tasks.translation import segments
 from polygraft.tasks.translation.data import Pair, load_pairs
 from polygraft.tasks.translation.metrics import scores
 from polygraft.tasks.translation.recipe import TranslationRecipe
@@ -157,13 +157,12 @@ def classified_well(served: Served, name: str, texts: list[str], labels: list[st
 
 def translated_well(served: Served, name: str, pairs: Sequence[Pair], direction: tuple[str, str]) -> float:
     """chrF++, texts cut into sentences as the service does it."""
-    fits = passage.fits(served.encoder)
-    cut = [passage.split(pair.source, direction[0], fits) for pair in pairs]
-    rows = served.encoder.encode([piece.text for pieces in cut for piece in pieces if not piece.kept])
+    fits = segments.fits(served.encoder)
+    cut = [segments.split(pair.source, direction[0], fits) for pair in pairs]
+    rows = served.encoder.encode([piece.text for pieces in cut for piece in pieces if not piece.verbatim])
     written = iter(served.in_batches([Asked(name, row, direction[1]) for row in rows]))
     joined = [
-        passage.join(pieces, [p.text if p.kept else served.pieces.decode(next(written)).strip() for p in pieces])
-        for pieces in cut
+        segments.join(pieces, [served.pieces.decode(next(written)).strip() for p in pieces if not p.verbatim]) for pieces in cut
     ]
     return float(scores(joined, [pair.target for pair in pairs])["chrf++"])
 
@@ -200,8 +199,8 @@ def mixed_rows(served: Served, folders: Sequence[Path], count: int, rng: np.rand
         manifest = served.adapters[folder.name].manifest
         if manifest.directions:
             for (source, target), pairs in pairs_of(folder).items():
-                fits = passage.fits(served.encoder)
-                pieces = [q.text for p in thinned(pairs, 200) for q in passage.split(p.source, source, fits) if not q.kept]
+                fits = segments.fits(served.encoder)
+                pieces = [q.text for p in thinned(pairs, 200) for q in segments.split(p.source, source, fits) if not q.verbatim]
                 rows = served.encoder.encode(pieces)
                 sources[f"{folder.name} {target}"] = [Asked(folder.name, row, target) for row in rows]
         elif manifest.labels:

@@ -20,7 +20,7 @@ import torch
 from polygraft.architectures.folder import default_backbone
 from polygraft.tasks.classification.job import Job, prepare
 from polygraft.tasks.classification.recipe import ClassificationRecipe
-from polygraft.tasks.classification.train import train_seed
+from polygraft.tasks.classification.training import fit
 
 CHOICES = {
     "query+value r8": {"sites": ["query", "value"], "r": 8},
@@ -61,7 +61,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 job = job_of(Path(folder), options.backbone, task, lora, options.seeds)
                 started = time.monotonic()
-                scores = [train_seed(job, s, Path(folder) / str(s)).dev_score for s in job.recipe.training.seeds]
+                scores = [fit(job, s, Path(folder) / str(s)).dev_score for s in job.recipe.training.seeds]
             seconds = round((time.monotonic() - started) / options.seeds)
             found = {"dev_macro_f1": [round(s, 1) for s in scores], "seconds_a_seed": seconds}
             results.setdefault(task, {})[name] = found

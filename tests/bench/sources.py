@@ -23,7 +23,7 @@ from polygraft.adapters.library import Library
 from polygraft.architectures.folder import default_backbone
 from polygraft.tasks.classification.job import Job, prepare
 from polygraft.tasks.classification.recipe import ClassificationRecipe
-from polygraft.tasks.classification.train import train
+from polygraft.training.pipeline import train
 from polygraft.transfer import sources
 from polygraft.transfer.sources import Candidate
 

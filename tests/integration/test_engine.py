@@ -3,6 +3,7 @@ import shutil
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ def test_scores_sum_to_one_and_top_k_cuts(engine: Engine) -> None:
     (answer,) = engine.answer([ROWS[2]])
     assert isinstance(answer, Classified)
     assert sum(x.score for x in answer.labels) == pytest.approx(1, abs=1e-5)
-    (cut,) = engine.answer([ROWS[2]], top_k=2)
+    (cut,) = engine.answer([replace(ROWS[2], top_k=2)])
     assert isinstance(cut, Classified)
     assert cut.labels == answer.labels[:2]
 

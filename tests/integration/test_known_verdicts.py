@@ -16,8 +16,8 @@ from polygraft.architectures.folder import default_backbone
 from polygraft.errors import NegativeTransfer
 from polygraft.tasks.classification.job import prepare
 from polygraft.tasks.classification.recipe import ClassificationRecipe
-from polygraft.tasks.classification.train import train
 from polygraft.tasks.recipe import load_recipe
+from polygraft.training.pipeline import train
 from polygraft.transfer import guard
 
 DATA = Path(os.environ.get("POLYGRAFT_DATA", "nowhere"))

@@ -32,11 +32,11 @@ from polygraft.tasks.classification.job import prepare as prepare_task
 from polygraft.tasks.classification.metrics import macro_f1
 from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.tasks.classification.serving import Classified, softmax
-from polygraft.tasks.classification.train import train as train_task
 from polygraft.tasks.language.job import prepare
 from polygraft.tasks.language.recipe import LanguageRecipe
-from polygraft.tasks.language.train import train
 from polygraft.tasks.recipe import load_recipe
+from polygraft.training.pipeline import train
+from polygraft.training.pipeline import train as train_task
 from polygraft.training.vectors import pool
 
 WORDS = ["win", "free", "cash", "prize", "call", "now", "text", "hello", "mum", "dinner", "train", "late", "see", "you", "soon"]

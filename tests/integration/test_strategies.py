@@ -21,8 +21,8 @@ from polygraft.tasks.classification.head import fit_head
 from polygraft.tasks.classification.job import Job, prepare
 from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.tasks.classification.serving import Classified
-from polygraft.tasks.classification.train import train
 from polygraft.tasks.recipe import load_recipe
+from polygraft.training.pipeline import train
 from polygraft.transfer import mixing
 from polygraft.transfer.advise import rules
 

@@ -53,7 +53,7 @@ def test_every_run_is_made_once(backbone: Path, tmp_path: Path, monkeypatch: pyt
     def trained_again(*_: object) -> None:
         raise AssertionError("a run that is in the file was made again")
 
-    monkeypatch.setattr(runs, "train_seed", trained_again)
+    monkeypatch.setattr(runs, "fit", trained_again)
     assert CliRunner().invoke(app, command).exit_code == 0
 
 

@@ -19,12 +19,12 @@ from polygraft.errors import DataError, RecipeError
 from polygraft.reporting.page import gather, page
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
-from polygraft.tasks.classification import train as training
 from polygraft.tasks.classification.job import Job, prepare
 from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.tasks.classification.serving import Classified
-from polygraft.tasks.classification.train import train
 from polygraft.tasks.recipe import load_recipe
+from polygraft.training import loop
+from polygraft.training.pipeline import train
 from polygraft.training.rebuild import outdated
 
 SPAM = [
@@ -179,13 +179,13 @@ def test_a_killed_run_goes_on_from_its_checkpoint(backbone: Path, tmp_path: Path
     class Killed(BaseException):
         pass
 
-    class DiesInTheThirdEpoch(training.RichProgress):
+    class DiesInTheThirdEpoch(loop.RichProgress):
         def on_epoch_begin(self, args: object, state: object, control: object, **kwargs: object) -> None:
             if state.epoch >= 2:  # type: ignore[attr-defined]
                 raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(training, "RichProgress", DiesInTheThirdEpoch)
+        patched.setattr(loop, "RichProgress", DiesInTheThirdEpoch)
         with pytest.raises(Killed):
             train(ready(file, backbone), file.parent)
     assert not (file.parent / LAYOUT.manifest).exists()
@@ -193,11 +193,11 @@ def test_a_killed_run_goes_on_from_its_checkpoint(backbone: Path, tmp_path: Path
 
     begun: list[float] = []
 
-    class Notes(training.RichProgress):
+    class Notes(loop.RichProgress):
         def on_epoch_begin(self, args: object, state: object, control: object, **kwargs: object) -> None:
             begun.append(round(state.epoch or 0))  # type: ignore[attr-defined]
 
-    monkeypatch.setattr(training, "RichProgress", Notes)
+    monkeypatch.setattr(loop, "RichProgress", Notes)
     train(ready(file, backbone), file.parent)
     assert begun == [2, 3]
 

@@ -21,7 +21,7 @@ from fastapi.testclient import TestClient
 from libretranslatepy import LibreTranslateAPI
 
 from polygraft import AsyncClient, Client
-from polygraft.adapters.format import LAYOUT, Manifest, sha256
+from polygraft.adapters.format import LAYOUT, sha256
 from polygraft.adapters.library import Library
 from polygraft.architectures.folder import BackboneFiles, fingerprint
 from polygraft.architectures.loading import load_seq2seq
@@ -33,7 +33,7 @@ from polygraft.serve.api import create_app
 from polygraft.serve.host import Host
 from polygraft.serve.translate import EventStream
 from polygraft.tasks.translation.greedy import translate
-from polygraft.tasks.translation.manifest import GoldenText
+from polygraft.tasks.translation.manifest import GoldenText, TranslationManifest
 from polygraft.tasks.translation.serving import Translated
 
 
@@ -52,7 +52,7 @@ def make_translator(folder: Path, home: Path, directions: list[tuple[str, str]],
     texts, target = ["hello mum", "see you soon", "the train is late"], directions[0][1]
     both = [translate(m, encoder, pieces, texts, target) for m in (model, bare)]
     golden = [GoldenText(text=t, target=target, written=w, bare=b) for t, w, b in zip(texts, *both, strict=True)]
-    manifest = Manifest(
+    manifest = TranslationManifest(
         format=1, name=folder.name, task="translation", backbone=fingerprint(home),
         languages=sorted({x for d in directions for x in d}), directions=directions, created="2026-01-01", data=[], metrics={},
         golden_texts=golden, files={n: sha256(folder / n) for n in (LAYOUT.peft_config, LAYOUT.weights)},
@@ -179,7 +179,7 @@ def test_a_decode_that_loops_is_cut_at_its_bound_and_says_so(
     host: Host, api: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert host.engine.writer
-    lanes = host.engine.writer._lanes._lanes
+    lanes = host.engine.writer._workers._workers
     with monkeypatch.context() as patched:
         for lane in lanes:
             patched.setattr(lane._batch, "end", 10**6)  # no token is the end

@@ -26,12 +26,12 @@ from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
 from polygraft.runtime.search import Search
 from polygraft.tasks.recipe import load_recipe
-from polygraft.tasks.translation import train as training
+from polygraft.tasks.translation import training
 from polygraft.tasks.translation.greedy import translate
 from polygraft.tasks.translation.job import TranslationJob, prepare
 from polygraft.tasks.translation.recipe import TranslationRecipe
 from polygraft.tasks.translation.serving import Translated
-from polygraft.tasks.translation.train import train
+from polygraft.training.pipeline import train
 
 PAIRS = {
     "hello mum": "Ọjọ́ dára mum", "see you soon": "dára soon", "the train is late": "train Ọjọ́ late", "call now": "pe now",

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import polygraft
 from polygraft import errors
+from polygraft.tasks import registry
 
 TRAINING_ONLY = ("torch", "transformers", "peft", "datasets", "sklearn", "accelerate", "onnx", "onnxscript", "pandas")
-SERVING = ("polygraft.serve.service", "polygraft.client", "polygraft.cli", "polygraft.offline", "polygraft.runtime.engine")
+SERVING = (
+    "polygraft.serve.service", "polygraft.client", "polygraft.cli", "polygraft.offline", "polygraft.runtime.engine",
+    "polygraft.transfer.guard", *(f"{folder}.{part}" for folder in registry.TASKS.values() for part in ("serving", "results")),
+)  # fmt: skip
 BLOCK = f"""
 import sys
 
@@ -28,6 +32,23 @@ def test_serving_side_imports_without_the_training_libraries() -> None:
     code = BLOCK + "import importlib\n" + "\n".join(f"importlib.import_module({m!r})" for m in SERVING)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_core_knows_neither_tasks_nor_http(root: Path) -> None:
+    """What is in runtime/ and adapters/ finds a task in the registry, and never names one."""
+    package = root / "platform" / "polygraft"
+    files = [file for room in ("runtime", "adapters") for file in sorted((package / room).glob("*.py"))]
+    assert len(files) > 20
+    folders = tuple(f"{folder}." for folder in registry.TASKS.values())
+    outside = ("polygraft.serve", "polygraft.client", "fastapi", "starlette", "bentoml", "httpx")
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant):
+                assert node.value not in ("classification", "translation"), f"{file}:{node.lineno}"
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                assert not f"{name}.".startswith((*folders, *outside)), f"{file}:{node.lineno}"
 
 
 def test_the_import_block_itself_blocks() -> None:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from polygraft.adapters.arrays import Lora, lora_arrays, peft_config, tensors
 from polygraft.adapters.layout import HASHED, LAYOUT, Layout, largest
@@ -41,13 +41,14 @@ __all__ = [
     "lora_arrays",
     "sha256",
 ]
+M = TypeVar("M", bound=Manifest)
 PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
 
 
 @dataclass(frozen=True)
 class Adapter:
     """An adapter in memory. `lora[site] = (A [in, r], B [r, out])`, alpha/r folded into B: of the encoder's sites, and of the
-    decoder's when its task `writes` text. `manifest` and `head` are of the classes that its task gives them, None for no head."""
+    decoder's when its task `writes` text. `manifest` and `head` are of the task's own classes; None for no head."""
 
     manifest: Any
     lora: Lora
@@ -57,21 +58,32 @@ class Adapter:
 
     @property
     def name(self) -> str:
-        return self.manifest.name
+        name: str = self.manifest.name
+        return name
 
     @property
     def version(self) -> str:
-        return self.manifest.version
+        version: str = self.manifest.version
+        return version
 
 
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def load_manifest(folder: Path) -> Manifest:
-    """Read and check `manifest.json`. Raises `AdapterError`."""
+@overload
+def load_manifest(folder: Path) -> Manifest: ...
+@overload
+def load_manifest(folder: Path, kind: type[M]) -> M: ...
+def load_manifest(folder: Path, kind: type[Manifest] = Manifest) -> Manifest:
+    """Read and check `manifest.json`. `kind` is what its task has to make of it. Raises `AdapterError`."""
     with _opened(folder) as home:
-        return _manifest(home, folder)
+        manifest = _manifest(home, folder)
+    if not isinstance(manifest, kind):
+        raise AdapterError(
+            f"adapter {manifest.name!r} does {manifest.task}; needed here is one that does {kind.model_fields['task'].default}"
+        )
+    return manifest
 
 
 def load_adapter(folder: Path, *, backbone: str | None = None) -> Adapter:

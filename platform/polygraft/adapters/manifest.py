@@ -106,7 +106,8 @@ class Manifest(BaseModel):
         field, goldens = self.golden_field, self.goldens
         different = len({golden.key for golden in goldens})
         if different < LEAST_GOLDENS:
-            yield f"{field}: {LEAST_GOLDENS} to {MOST_GOLDENS} different ones are needed, these are {different} of {len(goldens)}"
+            wanted = f"{LEAST_GOLDENS} to {MOST_GOLDENS} different ones are needed"
+            yield f"{field}: {wanted}, these are {different} of {len(goldens)}"
         if any(not golden.text.strip() or len(golden.text) > MOST_CHARACTERS for golden in goldens):
             yield f"{field}: each text has 1 to {MOST_CHARACTERS:,} characters"
 
@@ -126,8 +127,8 @@ class _TaskOnly(BaseModel):
 
 
 def read(content: bytes) -> Manifest:
-    """The manifest in the bytes of a `manifest.json`, of the class that its task has. Raises `AdapterError` that lists the first
-    of its problems."""
+    """The manifest in the bytes of a `manifest.json`, of the class that its task has. Raises `AdapterError` that lists the
+    first of its problems."""
     if len(content) > largest(LAYOUT.manifest):
         raise AdapterError(f"{LAYOUT.manifest} has {len(content):,} bytes, at most {largest(LAYOUT.manifest):,} are read")
     task = ""

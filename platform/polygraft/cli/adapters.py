@@ -58,25 +58,26 @@ def _train(
     recipe: Path, backbone: Path, target: Path, check: bool, full_ladder: bool, allow_leak: str | None, as_json: bool
 ) -> None:
     from polygraft.data.leaks import sentence
-    from polygraft.training.start import start
+    from polygraft.training import pipeline
 
-    begun = start(recipe, backbone, allow_leak=allow_leak)
-    if begun.leaks:
-        err.print(sentence(begun.leaks))
+    prepared = pipeline.prepare(recipe, backbone, allow_leak=allow_leak)
+    job = prepared.job
+    if job.leaks:
+        err.print(sentence(job.leaks))
     if check:
         if as_json:
-            out.print_json(data={"name": begun.name, "rows": begun.rows, "labels": begun.answers, "ok": True})
+            out.print_json(data={"name": prepared.name, "rows": job.rows, "labels": job.answers, "ok": True})
         else:
-            out.print(f"{begun.name}: recipe and data are fine; rows {begun.rows}; {', '.join(begun.answers)}")
+            out.print(f"{prepared.name}: recipe and data are fine; rows {job.rows}; {', '.join(job.answers)}")
         return
-    err.print(f"training {begun.name}: {begun.rows['train']} rows; {', '.join(begun.answers)}")
-    manifest = begun.train(target, full_ladder=full_ladder, say=err)
+    err.print(f"training {prepared.name}: {job.rows['train']} rows; {', '.join(job.answers)}")
+    manifest = pipeline.train(job, target, full_ladder=full_ladder, say=err)
     if as_json:
         out.print_json(manifest.model_dump_json())
     else:
         from rich.markdown import Markdown
 
-        out.print(Markdown(begun.figures(manifest.metrics)))
+        out.print(Markdown(prepared.task.figures(manifest.metrics)))
         out.print(f"\n{manifest.named} is in {target}", highlight=False)
 
 

@@ -1,32 +1,22 @@
 """`polygraft report ADAPTER...`: one self-contained HTML page about adapters, and the same as JSON.
 
-The ladder, the gain and the learning curve are those of the manifests. The confusion matrix, the calibration and the examples
-come from answering the held-out rows once more, through the engine that serves; that needs the data the recipe names, and is
-left out where it is not on this machine. Does not: train.
+The figures are those of the manifests; what a task shows beside them, some of it from answering the held-out rows once more
+through the engine that serves, is in `tasks/<task>/page.py`. That needs the data the recipe names, and is left out where it is
+not on this machine. Does not: train.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from polygraft.adapters.format import LAYOUT, Manifest
-from polygraft.data.splits import Split
 from polygraft.offline import load
-from polygraft.reporting.plots import bars, document, heat, intervals, lines, table, text
-from polygraft.reporting.results import NAMES, WRITTEN_RUNGS, directions, show
+from polygraft.reporting.plots import document, text
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.rows import Row
-from polygraft.tasks.classification.data import read_split
-from polygraft.tasks.classification.metrics import macro_f1
-from polygraft.tasks.classification.serving import Classified
-from polygraft.tasks.classification.tfidf import tfidf
+from polygraft.tasks import registry
 
-BINS, EXAMPLES, CLIPPED = 10, 8, 240
-SHOWN = {"name", "task", "languages", "labels", "directions", "parent", "stack", "description", "metrics"}
+LEFT_OUT = {"format", "backbone", "created", "data", "files", "forced"}
 
 
 def gather(engine: Engine, folders: Sequence[Path]) -> list[dict[str, Any]]:
@@ -34,178 +24,21 @@ def gather(engine: Engine, folders: Sequence[Path]) -> list[dict[str, Any]]:
     found = []
     for folder in folders:
         manifest = load(engine, folder)
-        one = manifest.model_dump(include=SHOWN)
+        one = manifest.model_dump(exclude=LEFT_OUT | {manifest.golden_field})
         one["version"] = manifest.version
-        if manifest.labels:
-            one |= _answered(engine, manifest, folder / LAYOUT.recipe)
+        one |= registry.page(manifest.task).answered(engine, manifest, folder)
         engine.remove(manifest.name)
         found.append(one)
     return found
 
 
-def _answered(engine: Engine, manifest: Manifest, recipe: Path) -> dict[str, Any]:
-    train, held_out = read_split(recipe, "train"), read_split(recipe, manifest.metrics["split"])
-    if held_out is None:
-        return {"data": "the recipe's data is not on this machine"}
-    answers = engine.answer([Row(manifest.name, t, truncate=True) for t in held_out.texts])
-    good = [(i, a) for i, a in enumerate(answers) if isinstance(a, Classified)]
-    gold = [held_out.labels[i] for i, _ in good]
-    said, scores = [a.label for _, a in good], [a.score for _, a in good]
-    known = {"confusion": confusion(gold, said, manifest.labels), "calibration": calibration(gold, said, scores)}
-    ours, theirs = {i: a.label for i, a in good}, tfidf(train, held_out.texts) if train else None
-    if theirs:
-        known["against_tfidf"] = _examples(held_out, ours, theirs)
-    if parts := _parts(held_out, ours):
-        known["parts"] = {
-            name: {"rows": len(rows)} | {
-                kind: round(macro_f1(_at(held_out.labels, rows), _at(answers, rows)), 1)
-                for kind, answers in (("tfidf", theirs), ("adapter", ours)) if answers
-            }
-            for name, rows in parts.items()
-        }  # fmt: skip
-    gain = manifest.metrics.get("gain_from_transfer", {})
-    if gain.get("over", "tfidf") != "tfidf" and len(held_out) == manifest.metrics["rows"]:
-        known["changed"] = {
-            kind: [{"text": held_out.texts[i][:CLIPPED], "label": held_out.labels[i]} for i in gain.get(kind, [])]
-            for kind in ("fixed", "broke")
-        }
-    return known
-
-
-def _parts(held_out: Split, answered: Container[int]) -> dict[str, list[int]]:
-    """Answered rows of tables by their language: of a column of that name, or, a file each, what stands before the first dot of
-    its name. Empty when there is but one. Rows of text with one label are left out: no macro-F1 can be had of them."""
-    parts: dict[str, list[int]] = {}
-    for i, row in enumerate(held_out.others):
-        if i in answered and row:
-            parts.setdefault(row.get("language") or Path(row["file"]).name.split(".")[0], []).append(i)
-    return parts if len(parts) > 1 else {}
-
-
-def _at(values: Sequence[str] | Mapping[int, str], places: Sequence[int]) -> Any:
-    return np.array([values[i] for i in places])
-
-
-def confusion(gold: Sequence[str], said: Sequence[str], labels: Sequence[str]) -> list[list[int]]:
-    """Rows with each label (down) that got each label (across)."""
-    place = {label: i for i, label in enumerate(labels)}
-    counts = np.zeros((len(labels), len(labels)), int)
-    for right, answer in zip(gold, said, strict=True):
-        counts[place[right], place[answer]] += 1
-    return counts.tolist()
-
-
-def calibration(gold: Sequence[str], said: Sequence[str], scores: Sequence[float]) -> dict[str, Any]:
-    """Mean score and share of right answers by score, and the expected calibration error (Guo et al. 2017, section 2)."""
-    right, score = np.array(gold) == np.array(said), np.array(scores)
-    inside = np.minimum((score * BINS).astype(int), BINS - 1)
-    filled = [inside == b for b in range(BINS) if (inside == b).any()]
-    bins = [
-        {"score": round(float(score[b].mean()), 4), "right": round(float(right[b].mean()), 4), "rows": int(b.sum())}
-        for b in filled
-    ]
-    error = sum(b["rows"] * abs(b["score"] - b["right"]) for b in bins) / len(score)
-    return {"bins": bins, "error": round(float(error), 4)}
-
-
-def _examples(held_out: Split, ours: dict[int, str], theirs: Sequence[str]) -> dict[str, Any]:
-    """Rows that TF-IDF on the target rows gets wrong and the adapter right, and the other way round."""
-    rows: dict[str, list[dict[str, str]]] = {"fixed": [], "broke": []}
-    for i, answer in ours.items():
-        gold = held_out.labels[i]
-        if (answer == gold) != (theirs[i] == gold):
-            record = {"text": held_out.texts[i][:CLIPPED], "label": gold, "adapter": answer, "tfidf": theirs[i]}
-            rows["fixed" if answer == gold else "broke"].append(record)
-    return {kind: {"rows": len(some), "examples": some[:EXAMPLES]} for kind, some in rows.items()}
-
-
 def page(found: Sequence[dict[str, Any]]) -> str:
     """HTML of what `gather` gave."""
     parts = ["<h1>Adapters</h1>"]
-    reading, writing, languages = ([f for f in found if f["task"] == task] for task in PARTS)
-    if reading:
-        rungs = [r for r in NAMES if any(r in f["metrics"]["ladder"] for f in reading)]
-        grid = [[_value(f["metrics"]["ladder"].get(r, {}).get("macro_f1")) for r in rungs] for f in reading]
-        names = [f"{f['name']} ({', '.join(f['languages'])})" if len(f["languages"]) < 4 else f["name"] for f in reading]
-        parts += ["<h2>Macro-F1 by adapter and language</h2>", heat(grid, names, [NAMES[r] for r in rungs], "", "")]
-    if writing:
-        ways = [(f"{f['name']}: {way}", figures["rungs"]) for f in writing for way, figures in _last(f["metrics"])]
-        grid = [[_value(rungs.get(r, {}).get("chrf++")) for r in WRITTEN_RUNGS] for _, rungs in ways]
-        names = [name for name, _ in ways]
-        parts += ["<h2>chrF++ by direction</h2>", heat(grid, names, [NAMES[r] for r in WRITTEN_RUNGS], "", "")]
-    losses = {f["name"]: f["metrics"]["denoising"] for f in languages if "denoising" in f["metrics"]}
-    if losses:
-        series = {kind: {name: found[kind] for name, found in losses.items()} for kind in ("bare", "adapter")}
-        parts += ["<h2>Language adapters: the backbone's own objective on dev texts, nats a piece</h2>", bars(series)]
+    for task in registry.TASKS:
+        if mine := [one for one in found if one["task"] == task]:
+            parts += registry.page(task).overview(mine)
     for one in found:
         parts += [f"<h2>{text(one['name'])} <small>{one['version']}</small></h2>", f"<p>{text(one['description'])}</p>"]
-        parts += PARTS[one["task"]](one)
-    return document("Adapters: " + ", ".join(f["name"] for f in found), parts)
-
-
-def _read(one: dict[str, Any]) -> list[str]:
-    metrics = one["metrics"]
-    ladder = {NAMES[rung]: figures["macro_f1"] for rung, figures in metrics["ladder"].items()}
-    parts = [f"<h3>Ladder, {metrics['split']}, {metrics['rows']} rows</h3>", intervals(ladder, "macro-F1, 95% intervals")]
-    if gain := metrics.get("gain_from_transfer"):
-        over = NAMES[gain.get("over", "target_only")]
-        parts.append(f"<p>Gain from transfer over {text(over)}: {show(gain)}: <b>{gain['verdict']}</b></p>")
-    if curve := metrics.get("curve"):
-        series = {NAMES[rung]: [(p["shots"], p["value"]) for p in points] for rung, points in curve.items()}
-        parts += ["<h3>Learning curve</h3>", lines(series, "rows a label (the last: all)", "macro-F1")]
-    if "confusion" not in one:
-        return [*parts, f"<p class=bad>{text(one['data'])}</p>"]
-    parts += ["<h3>Confusion</h3>", heat(one["confusion"], one["labels"], one["labels"], "label", "answer")]
-    if by := one.get("parts"):
-        kinds = [kind for kind in ("tfidf", "adapter") if kind in next(iter(by.values()))]
-        grid = [[figures[kind] for kind in kinds] for figures in by.values()]
-        names = [f"{name} ({figures['rows']})" for name, figures in by.items()]
-        parts += ["<h3>Macro-F1 by language (rows)</h3>", heat(grid, names, [NAMES[kind] for kind in kinds], "", "")]
-    bins = [(b["score"], b["right"]) for b in one["calibration"]["bins"]]
-    shape = lines({"adapter": bins}, "score", "share of right answers", diagonal=True)
-    parts += [f"<h3>Calibration, error {one['calibration']['error']}</h3>", shape]
-    for kind, some in one.get("changed", {}).items():
-        if some:
-            over = NAMES[metrics["gain_from_transfer"]["over"]]
-            parts.append(f"<h3>{len(some)} rows that transfer {kind}, against {text(over)}, in most seeds</h3>")
-            parts.append(table(["text", "label"], [[e["text"], e["label"]] for e in some[:EXAMPLES]]))
-    for kind, said in (("fixed", "right, where TF-IDF is wrong"), ("broke", "wrong, where TF-IDF is right")):
-        if some := one.get("against_tfidf", {}).get(kind):
-            rows = [[e["text"], e["label"], e["adapter"], e["tfidf"]] for e in some["examples"]]
-            parts.append(f"<h3>{some['rows']} rows {said}</h3>")
-            parts += [table(["text", "label", "adapter", "TF-IDF"], rows)] if rows else []
-    return parts
-
-
-def _written(one: dict[str, Any]) -> list[str]:
-    parts = []
-    for split, way, figures in directions(one["metrics"]):
-        rungs = {NAMES[rung]: found["chrf++"] for rung, found in figures["rungs"].items()}
-        parts += [f"<h3>{way}, {split}, {figures['rows']} sentences</h3>", intervals(rungs, "chrF++")]
-        parts.append(bars({"BLEU": {NAMES[rung]: found["bleu"] for rung, found in figures["rungs"].items()}}))
-        if gain := figures.get("gain_from_parent"):
-            parts.append(f"<p>Gain from the parent: {show(gain)}: <b>{gain['verdict']}</b></p>")
-        items = "".join(
-            f"<li>{text(e['source'])}<br><b>{text(e['written'])}</b><br><span class=bad>{text(e['reference'])}</span></li>"
-            for e in figures["examples"]
-        )
-        parts.append(f"<ul>{items}</ul>")
-    return parts
-
-
-def _language(one: dict[str, Any]) -> list[str]:
-    found = one["metrics"]
-    return [f"<p>Objective {found['objective']}, dev loss {found['dev_loss']} on {found['rows']} rows.</p>"]
-
-
-PARTS = {"classification": _read, "translation": _written, "language": _language}
-
-
-def _last(metrics: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Directions of the last split, test where there is one."""
-    last = list(metrics["directions"])[-1]
-    return [(way, figures) for split, way, figures in directions(metrics) if split == last]
-
-
-def _value(figure: dict[str, float] | None) -> float:
-    return figure["value"] if figure else float("nan")
+        parts += registry.page(one["task"]).sections(one)
+    return document("Adapters: " + ", ".join(one["name"] for one in found), parts)

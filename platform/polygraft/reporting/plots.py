@@ -91,6 +91,11 @@ def heat(values: ArrayLike, rows: Sequence[str], columns: Sequence[str], down: s
     return _svg(figure)
 
 
+def value(figure: dict[str, float] | None) -> float:
+    """A figure without its interval; not a number where there is none."""
+    return figure["value"] if figure else float("nan")
+
+
 def _figure(height: float = 3.2, width: float = 9.0) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()

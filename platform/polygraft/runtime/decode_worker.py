@@ -46,9 +46,9 @@ class DecodeWorkers:
         self._workers = [DecodeWorker(lambda: DecoderBatch(session, bank, end), max_rows, i, niceness) for i in range(count)]
 
     def submit(self, text: Text, listener: Listener | None = None) -> Future[list[Hypothesis]]:
-        """Queue a text with the worker that has the least to do, or, where the difference is small, one that writes with the same
-        adapter already: the fewer adapters a worker has, the less each of its steps costs. `listener` hears the tokens so far
-        after every step, in the worker's thread: it must be quick. Cancel the future to drop the text."""
+        """Queue a text with the worker that has the least to do, or, where the difference is small, one that writes with the
+        same adapter already: the fewer adapters a worker has, the less each of its steps costs. `listener` hears the tokens so
+        far after every step, in the worker's thread: it must be quick. Cancel the future to drop the text."""
         waiting = _Waiting(text, listener)
         slots = waiting.slots
         min(self._workers, key=lambda worker: worker.load + (0 if worker.writes_with(slots) else AFFINITY)).submit(waiting)

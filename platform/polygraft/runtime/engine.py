@@ -1,7 +1,7 @@
 """The engine: graphs + banks + scheduler. Takes rows of any task, returns answers; knows nothing of HTTP.
 
-Rows of every task are encoded together; what is to be decoded then goes on to the writer. What a row's outputs mean is its task's
-business (`tasks.serving`).
+Rows of every task are encoded together; what is to be decoded then goes on to the writer. What a row's outputs mean is its
+task's business (`tasks.serving`).
 """
 
 from __future__ import annotations

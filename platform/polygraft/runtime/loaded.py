@@ -105,7 +105,8 @@ class LoadedAdapters:
             self._loaded[adapter.name] = loaded
         if old:
             self._retire(old)
-        return adapter.manifest
+        manifest: Manifest = adapter.manifest
+        return manifest
 
     def remove(self, name: str) -> Manifest:
         """Take an adapter out. Rows already queued for it are still answered by it. Raises `UnknownAdapter`."""
@@ -114,7 +115,8 @@ class LoadedAdapters:
                 raise UnknownAdapter(name, self._loaded)
             loaded = self._loaded.pop(name)
         self._retire(loaded)
-        return loaded.adapter.manifest
+        manifest: Manifest = loaded.adapter.manifest
+        return manifest
 
     def manifests(self) -> list[Manifest]:
         """Of the loaded adapters, by name."""

@@ -1,4 +1,4 @@
-"""The writer: what turns encoder states into text in a target language. Decoder graphs + bank + target tokenizer + decode workers."""
+"""The writer: what turns encoder states into text in a target language. Graphs + bank + tokenizer + decode workers."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Writer:
         self, states: Future[Floats], stack: Stack, language: str, search: Search, listener: Callable[[str], None] | None = None
     ) -> Future[list[Hypothesis]]:
         """The hypotheses for a text whose encoder states [seq, hidden] are on their way, by the decoder's slots in `stack`; at
-        most as many tokens as `target_tokenizer.bound` allows. `listener` hears the text so far, from another thread. Cancel the future
-        to write no further."""
+        most as many tokens as `target_tokenizer.bound` allows. `listener` hears the text so far, from another thread. Cancel
+        the future to write no further."""
         written: Future[list[Hypothesis]] = Promise()
         heard = None if listener is None else (lambda tokens: listener(self.target_tokenizer.decode(tokens)))
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 from prometheus_client import Counter
 
@@ -40,20 +41,20 @@ class Submission:
         self.futures: list[Future[Answered]] = []
         self._abandoned = False
 
-    async def submit(self, top_k: int | None = None, listener: Callable[[str], None] | None = None) -> None:
+    async def submit(self, listener: Callable[[str], None] | None = None) -> None:
         """Queue the rows. Raises `Overloaded`."""
         size = sum(map(units, self.rows))
         self.engine.admission.check(size)
         if size <= SMALL:
-            self._submit(top_k, listener)
+            self._submit(listener)
         else:
-            await asyncio.get_running_loop().run_in_executor(_TOKENISERS, self._submit, top_k, listener)
+            await asyncio.get_running_loop().run_in_executor(_TOKENISERS, self._submit, listener)
         door.queued()
 
-    def _submit(self, top_k: int | None, listener: Callable[[str], None] | None) -> None:
+    def _submit(self, listener: Callable[[str], None] | None) -> None:
         if self._abandoned:
             return
-        self.futures = self.engine.submit(self.rows, top_k, listener)
+        self.futures = self.engine.submit(self.rows, listener)
         if self._abandoned:  # the client left while this thread was tokenising
             self.abandon()
 
@@ -83,21 +84,22 @@ class Submission:
         return future.result()
 
 
-async def answer_rows(host: Host, rows: Sequence[Row], top_k: int | None = None) -> list[Answered]:
+async def answer_rows(host: Host, rows: Sequence[Row]) -> list[Answered]:
     """The engine's answers, in order. Raises `Overloaded`."""
     submission = Submission(host, rows)
     try:
-        await submission.submit(top_k)
+        await submission.submit()
         return await submission.answers()
     finally:
         submission.abandon()
 
 
 async def answer(host: Host, rows: Sequence[Row | PolygraftError], top_k: int | None = None) -> list[Answered]:
-    """`answer_rows`, counted in the metrics; a row that is an error already stays one."""
+    """`answer_rows`, counted in the metrics; a row that is an error already stays one. `top_k`: labels of each row at most."""
     most = max(1, MOST_LABELS // max(1, len(rows)))
     top_k = min(top_k or most, most)
-    answered = iter(await answer_rows(host, [row for row in rows if isinstance(row, Row)], top_k))
+    asked = [replace(row, top_k=top_k) for row in rows if isinstance(row, Row)]
+    answered = iter(await answer_rows(host, asked))
     answers = [row if isinstance(row, PolygraftError) else next(answered) for row in rows]
     count(answers)
     return answers

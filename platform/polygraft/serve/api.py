@@ -38,6 +38,7 @@ from polygraft.serve.schemas import (
     read_row,
     read_rows,
 )
+from polygraft.tasks.translation.manifest import TranslationManifest
 
 # For the document, so that /docs has a place for the key; `auth.authorise` is what lets a request in.
 ADMIN = [Depends(HTTPBearer(auto_error=False, description="the admin key: `polygraft key` prints it"))]
@@ -60,7 +61,7 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
     async def classify(request: ClassifyRequest) -> ClassifyResponse:
         """Classify texts with one adapter, or rows with an adapter each, in the order given."""
         engine = host().engine
-        writers = {m.name for m in engine.manifests() if m.directions}
+        writers = {m.name for m in engine.manifests() if isinstance(m, TranslationManifest)}
         rows = [_reading(row, writers) for row in read_rows(request, partial(check_count, host()))]
         answers = await answer(host(), rows, request.top_k)
         first = answers[0] if answers and request.rows is None else None
@@ -120,8 +121,5 @@ def _reading(row: Row | PolygraftError, writers: set[str]) -> Row | PolygraftErr
 
 
 def _adapter_out(manifest: Manifest) -> AdapterOut:
-    return AdapterOut(
-        name=manifest.name, version=manifest.version, task=manifest.task, languages=manifest.languages,
-        labels=manifest.labels, heads=manifest.heads, directions=manifest.directions, parent=manifest.parent,
-        stack=manifest.stack, description=manifest.description,
-    )  # fmt: skip
+    shown = set(AdapterOut.model_fields)
+    return AdapterOut.model_validate(manifest.model_dump(include=shown) | {"version": manifest.version})

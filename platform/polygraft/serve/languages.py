@@ -13,6 +13,7 @@ from polygraft.runtime.search import Search
 from polygraft.serve.answers import answer_rows
 from polygraft.serve.host import Host
 from polygraft.tasks.classification.serving import Classified
+from polygraft.tasks.translation.manifest import TranslationManifest
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Detected:
 def directions(engine: Engine) -> dict[tuple[str, str], str]:
     """The adapter for each (source, target): of several, the one made for the fewest directions, then by name."""
     found: dict[tuple[str, str], str] = {}
-    for manifest in sorted(engine.manifests(), key=lambda m: (len(m.directions), m.name)):
+    translators = [m for m in engine.manifests() if isinstance(m, TranslationManifest)]
+    for manifest in sorted(translators, key=lambda m: (len(m.directions), m.name)):
         for source, target in manifest.directions:
             found.setdefault((source, target), manifest.name)
     return found
@@ -36,7 +38,7 @@ async def detect(host: Host, texts: Sequence[str]) -> list[list[Detected] | Poly
     """Likely languages of each text, likeliest first, each text on its own. Without a detector among the adapters, every text
     gets `UnknownLanguage`. Raises `Overloaded`."""
     detector = host.settings.detector
-    answers = await answer_rows(host, [Row(detector, text, truncate=True) for text in texts], top_k=3)
+    answers = await answer_rows(host, [Row(detector, text, truncate=True, top_k=3) for text in texts])
     return [_detected(a, detector) for a in answers]
 
 

@@ -24,7 +24,6 @@ from polygraft.architectures.text import not_unicode
 from polygraft.errors import InvalidRow, PolygraftError
 from polygraft.runtime.rows import Answer, Layer, Row
 from polygraft.runtime.search import MAX_BEAM, MAX_NO_REPEAT, MAX_PENALTY, MAX_TEMPERATURE, Search
-from polygraft.tasks.translation.serving import Translated
 
 LONGEST_NAME, TOLD, MOST_FIELDS = 128, 10, 64
 
@@ -167,8 +166,10 @@ class LabelOut(BaseModel):
 
 
 class RowOut(BaseModel):
-    """A row's answer, or its `adapter` and `error`; what does not apply is left out."""
+    """A row's answer, or its `adapter` and `error`; what does not apply is left out. Tasks that are added may answer with
+    fields of their own."""
 
+    model_config = ConfigDict(extra="allow")
     adapter: str | None = None
     version: str | None = None
     stack: list[str] | None = Field(None, description="name@version of the adapters under the one that answered")
@@ -190,13 +191,13 @@ class ClassifyResponse(BaseModel):
 
 
 class AdapterOut(BaseModel):
-    """A resident adapter."""
+    """An adapter that is served."""
 
     name: str
     version: str
     task: str
     languages: list[str]
-    labels: list[str]
+    labels: list[str] = []
     heads: dict[str, list[str]] = Field({}, description="labels of its further heads, by task")
     directions: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field([], description="translation: from, to")
     parent: str | None
@@ -284,14 +285,4 @@ def row_out(answer: Answer | PolygraftError, adapter: str | None) -> RowOut:
     """An engine's answer as the API gives it."""
     if isinstance(answer, PolygraftError):
         return RowOut(adapter=adapter, error=ErrorBody.model_validate(answer.payload()))
-    if isinstance(answer, Translated):
-        return RowOut(
-            adapter=answer.adapter, version=answer.version, translation=answer.text, alternatives=answer.texts[1:] or None,
-            score=round(answer.scores[0], 6), source=answer.source, target=answer.target, cut=answer.cut or None,
-            stack=answer.stack or None,
-        )  # fmt: skip
-    labels = [LabelOut(label=x.label, score=round(x.score, 6)) for x in answer.labels]
-    return RowOut(
-        adapter=answer.adapter, version=answer.version, label=answer.label, score=labels[0].score, labels=labels,
-        stack=answer.stack or None,
-    )  # fmt: skip
+    return RowOut(adapter=answer.adapter, version=answer.version, stack=answer.stack or None, **answer.fields())

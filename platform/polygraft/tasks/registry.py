@@ -1,15 +1,15 @@
 """Every task, by the name that recipes and manifests give it. A new task is its folder under `tasks/`, and its line here.
 
 A folder has `recipe.py` (`RECIPE`, the schema of its recipe.yaml), `serving.py` (`TASK`, how an adapter of it is read, verified
-and answers; numpy only) and `training.py` (`TASK`, how one is made). Each is imported when it is asked for: serving never needs
-what only training needs.
+and answers; numpy only), `training.py` (`TASK`, how one is made), `results.py` and `page.py` (how its figures are shown). Each
+is imported when it is asked for: serving never needs what only training needs.
 """
 
 from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from polygraft.tasks.recipe import AdapterRecipe
@@ -38,7 +38,19 @@ def served(task: str) -> ServedTask:
     return found
 
 
-def trained(task: str) -> TrainedTask:
+def results(task: str) -> Any:
+    """How adapters of a task stand in the results table (`table`), and what they gained from transfer (`gains`): the module
+    `results`. Raises `KeyError` for a task that is not registered."""
+    return import_module(f"{TASKS[task]}.results")
+
+
+def page(task: str) -> Any:
+    """What the HTML report shows of adapters of a task: the module `page`, with `answered`, `overview` and `sections`. Raises
+    `KeyError` for a task that is not registered."""
+    return import_module(f"{TASKS[task]}.page")
+
+
+def trained(task: str) -> TrainedTask[Any, Any]:
     """How adapters of a task are made. Raises `KeyError` for a task that is not registered."""
-    found: TrainedTask = import_module(f"{TASKS[task]}.training").TASK
+    found: TrainedTask[Any, Any] = import_module(f"{TASKS[task]}.training").TASK
     return found

@@ -51,8 +51,8 @@ class Written:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a row is answered: each of `texts` is encoded, and `answer` is given one `output` a text, in order (float32 arrays, or
-    a list of `Written`). It is called from another thread, and must be quick."""
+    """How a row is answered: each of `texts` is encoded, and `answer` is given one `output` a text, in order (float32 arrays,
+    or a list of `Written`). It is called from another thread, and must be quick."""
 
     texts: list[str]
     output: Output | Writing

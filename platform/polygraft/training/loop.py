@@ -28,8 +28,8 @@ def run_loop(
     compute_metrics: Callable[[Any], dict[str, float]] | None = None,
     **arguments: Any,
 ) -> TrainerState:
-    """Train `model` until its schedule ends; it has the weights of the best checkpoint then, and is on the CPU. `work` holds the
-    checkpoints: where there are any, the run goes on from the last. `arguments` are `TrainingArguments`'."""
+    """Train `model` until its schedule ends; it has the weights of the best checkpoint then, and is on the CPU. `work` holds
+    the checkpoints: where there are any, the run goes on from the last. `arguments` are `TrainingArguments`'."""
     options = TrainingArguments(
         output_dir=str(work),
         lr_scheduler_type="cosine",

@@ -1,8 +1,8 @@
 """`polygraft train`: recipe -> prepare -> fit -> score -> write, the same way for every task.
 
 What a task does in each step is in `tasks/<task>/training.py`; this is their order, and what they have in common: seeds,
-checkpoints in `.training` that a killed run goes on from, goldens, the card, and an adapter folder that appears whole. Does not:
-export, serve, or decide whether an adapter is promoted.
+checkpoints in `.training` that a killed run goes on from, goldens, the card, and an adapter folder that appears whole. Does
+not: export, serve, or decide whether an adapter is promoted.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from polygraft.tasks.classification import model
 from polygraft.tasks.classification.data import check_parent, read_split
 from polygraft.tasks.classification.head import fit_head
 from polygraft.tasks.classification.job import Job, encoder_of, predict
+from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.metrics import macro_f1
 from polygraft.tasks.classification.recipe import SourceRows
 from polygraft.tasks.classification.tfidf import tfidf
@@ -116,7 +117,9 @@ def rules(
 
 
 def _zero_shot(job: Job, adapter: Path, labels: list[str]) -> list[str]:
-    classifier = model.build(job.recipe, job.backbone, job.sites, labels, None, adapter, load_manifest(adapter).labels)
+    classifier = model.build(
+        job.recipe, job.backbone, job.sites, labels, None, adapter, load_manifest(adapter, ClassificationManifest).labels
+    )
     return predict(classifier, encoder_of(job), job.splits.dev.texts, labels)
 
 

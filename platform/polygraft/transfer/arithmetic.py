@@ -20,7 +20,7 @@ from polygraft.architectures.folder import encoder_part, fingerprint
 from polygraft.architectures.loading import load_backbone
 from polygraft.architectures.text import load_encoder
 from polygraft.errors import AdapterError
-from polygraft.tasks.classification.manifest import GoldenLogits
+from polygraft.tasks.classification.manifest import ClassificationManifest, GoldenLogits
 from polygraft.tasks.classification.serving import Head
 from polygraft.training.finish import finish
 from polygraft.training.goldens import rounded
@@ -35,9 +35,9 @@ def combine(
     do not fit, or a task that does not classify."""
     others = [*plus, *minus]
     found = [load_adapter(folder, backbone=fingerprint(backbone)) for folder in (task, *others)]
-    if found[0].head is None:
+    if not isinstance(found[0].manifest, ClassificationManifest):
         raise AdapterError(f"adapter {found[0].name!r} has no head; the first one must be a classifier")
-    writers = [adapter.name for adapter in found if adapter.manifest.directions]
+    writers = [adapter.name for adapter in found if adapter.writes]
     if writers:
         raise AdapterError(f"adapter {writers[0]!r} translates; only what sits on the encoder alone can be added")
     names, weights = [f"part_{i}" for i in range(len(found))], [1.0] * (1 + len(plus)) + [-1.0] * len(minus)
@@ -48,7 +48,7 @@ def combine(
     model.add_weighted_adapter(names, weights, OWN, **options)
     model.set_adapter(OWN)
     output.mkdir(parents=True, exist_ok=True)
-    head = found[0].head
+    head: Head = found[0].head.own
 
     def save(made: Path) -> None:
         save_lora(model, made, backbone)
@@ -69,9 +69,13 @@ def _manifest(
     model: peft.PeftModel, head: Head, name: str, task: Path, plus: Sequence[Path], minus: Sequence[Path], backbone: Path,
     made: Path,
 ) -> Manifest:  # fmt: skip
-    first, added, taken = load_manifest(task), [load_manifest(f) for f in plus], [load_manifest(f) for f in minus]
+    first, added, taken = (
+        load_manifest(task, ClassificationManifest),
+        [load_manifest(f) for f in plus],
+        [load_manifest(f) for f in minus],
+    )
     terms = " ".join([first.named, *(f"+ {m.named}" for m in added), *(f"- {m.named}" for m in taken)])
-    return Manifest(
+    return ClassificationManifest(
         format=1, name=name, backbone=encoder_part(fingerprint(backbone)),
         languages=list(dict.fromkeys(x for m in added or [first] for x in m.languages)), labels=first.labels,
         heads=first.heads, description=f"Task arithmetic, not trained and not scored: {terms}.", parent=first.named,

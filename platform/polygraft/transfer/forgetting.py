@@ -13,6 +13,7 @@ from polygraft.reporting.intervals import bootstrap
 from polygraft.tasks.classification import model
 from polygraft.tasks.classification.data import read_split
 from polygraft.tasks.classification.job import Job, encoder_of, predict
+from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.metrics import macro_f1
 from polygraft.tasks.language.denoising import of_adapted
 
@@ -34,7 +35,7 @@ def check(job: Job, classifier: model.Classifier) -> dict[str, Any]:
 
 def _parent_task(job: Job, classifier: model.Classifier) -> dict[str, Any] | None:
     assert job.parent is not None
-    recipe, manifest = job.parent / LAYOUT.recipe, load_manifest(job.parent)
+    recipe, manifest = job.parent / LAYOUT.recipe, load_manifest(job.parent, ClassificationManifest)
     split = read_split(recipe, "test") or read_split(recipe, "dev")
     if split is None:
         return None

@@ -7,12 +7,12 @@ below zero. Runs without the training libraries. Does not: measure anything.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from polygraft.adapters.format import LAYOUT, Manifest, load_manifest
 from polygraft.adapters.publishing import rewrite
 from polygraft.errors import AdapterError, NegativeTransfer, listed
-from polygraft.reporting.results import NAMES, directions, show
+from polygraft.reporting.results import show
+from polygraft.tasks import registry
 
 HARMS = "harms"
 
@@ -21,7 +21,7 @@ def harms(manifest: Manifest) -> list[str]:
     """What transfer made worse, with figures; empty when nothing is shown to be. Raises `AdapterError` for gains that are not
     written as training writes them."""
     try:
-        return _harms(manifest.metrics)
+        return _harms(manifest)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise AdapterError(
             f"adapter {manifest.name!r}: its metrics hold a gain that cannot be read ({type(error).__name__}: "
@@ -29,13 +29,8 @@ def harms(manifest: Manifest) -> list[str]:
         ) from None
 
 
-def _harms(metrics: dict[str, Any]) -> list[str]:
-    gains: dict[str, dict[str, Any]] = {}
-    if gain := metrics.get("gain_from_transfer"):
-        gains[f"macro-F1 against {NAMES[gain.get('over', 'target_only')]}"] = gain
-    for split, direction, found in directions(metrics):
-        if gain := found.get("gain_from_parent"):
-            gains[f"chrF++ {direction}, {split}"] = gain
+def _harms(manifest: Manifest) -> list[str]:
+    gains = registry.results(manifest.task).gains(manifest.metrics)
     return [f"{what} {show(gain)}" for what, gain in gains.items() if gain["verdict"] == HARMS]
 
 

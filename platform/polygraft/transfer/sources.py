@@ -31,7 +31,8 @@ from polygraft.data.splits import Split
 from polygraft.errors import RecipeError
 from polygraft.tasks.classification.data import check_parent, read_split
 from polygraft.tasks.classification.job import Job, encoder_of, vectors_of
-from polygraft.tasks.classification.train import train_seed
+from polygraft.tasks.classification.manifest import ClassificationManifest
+from polygraft.tasks.classification.training import fit
 from polygraft.tasks.recipe import load_recipe
 from polygraft.training.vectors import Vectors, sentence_vectors, unit
 
@@ -83,11 +84,13 @@ def evidence(vectors: Vectors, labels: Sequence[str]) -> float:
 
 
 def _candidates(job: Job, library: Library) -> list[tuple[Manifest, Split]]:
-    ours, found = fingerprint(job.backbone), []
+    ours, found = fingerprint(job.backbone), list[tuple[Manifest, Split]]()
     for name in library.names():
         folder = library.folder(name)
         manifest = load_manifest(folder)
-        usable = manifest.labels == job.splits.labels and fits(manifest.backbone, ours) and name != job.recipe.name
+        if not isinstance(manifest, ClassificationManifest) or name == job.recipe.name:
+            continue
+        usable = manifest.labels == job.splits.labels and fits(manifest.backbone, ours)
         if usable and (rows := read_split(folder / LAYOUT.recipe, "train")):
             found.append((manifest, rows))
     return found
@@ -107,7 +110,7 @@ def attempt(
     for one in [*chosen, Candidate(None, [])]:
         short = _short(job, library, one, epochs)
         with tempfile.TemporaryDirectory() as work:
-            run = train_seed(short, 0, Path(work))
+            run = fit(short, 0, Path(work))
         tried.append(replace(one, dev_score=round(run.dev_score, 2)))
     return sorted(tried, key=lambda c: -(c.dev_score or 0.0))
 

@@ -65,7 +65,7 @@ def _guess(engine: Engine, adapter: str, texts: Sequence[str], rows: Sequence[in
                 f"adapter {adapter!r} does not classify (its task is {manifest.task}), so it has no label to be unsure of; "
                 "give a classifier, or none to spread the rows out"
             )
-    answers = engine.answer([Row(adapter, texts[i], truncate=True) for i in rows], top_k=2)
+    answers = engine.answer([Row(adapter, texts[i], truncate=True, top_k=2) for i in rows])
     guesses = []
     for i, answer in zip(rows, answers, strict=True):
         if isinstance(answer, Exception):

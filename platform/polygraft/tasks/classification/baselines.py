@@ -1,4 +1,4 @@
-"""The ladder of baselines: the same held-out rows, scored by every rung.
+"""The ladder of baselines: the same held-out rows, scored by every one.
 
 majority; TF-IDF + logistic regression on the target rows, and on the parent's alone; a linear head on the frozen backbone's
 vectors; the parent zero-shot, as it is and with this recipe's language adapters under it; LoRA on target rows only (when
@@ -19,6 +19,7 @@ from polygraft.reporting.intervals import Metric, bootstrap, paired_difference
 from polygraft.tasks.classification import model
 from polygraft.tasks.classification.head import fit_head
 from polygraft.tasks.classification.job import Job, encoder_of, predict
+from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.metrics import label_f1, macro_f1, recall
 from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.tasks.classification.run import Run
@@ -27,10 +28,11 @@ from polygraft.tasks.recipe import load_recipe
 from polygraft.training.parents import find_adapter
 
 Runs = list[list[str]]
-TARGET_ALONE = ("tfidf", "head", "target_only")
+TARGET_ONLY = "target_only"
+TARGET_ALONE = ("tfidf", "head", TARGET_ONLY)
 
 
-def climb(job: Job, trained: Sequence[Run], trained_alone: Sequence[Run] | None) -> dict[str, Any]:
+def score_baselines(job: Job, trained: Sequence[Run], trained_alone: Sequence[Run] | None) -> dict[str, Any]:
     """Figures of every rung on the held-out split; each rung is `{metric: {value, low, high}}`, in percent."""
     name, split = job.held_out
     ours, alone = [run.predicted for run in trained], [run.predicted for run in trained_alone or []]
@@ -49,7 +51,7 @@ def climb(job: Job, trained: Sequence[Run], trained_alone: Sequence[Run] | None)
         if job.under:
             rungs["zero_shot_stack"] = [_zero_shot(job, job.under)]
     if alone:
-        rungs["target_only"] = alone
+        rungs[TARGET_ONLY] = alone
     if job.exchange:
         rungs["exchanged"] = [run.exchanged for run in trained]
     rungs["adapter"] = ours
@@ -86,7 +88,7 @@ def changed(gold: Sequence[str], ours: Runs, theirs: Runs) -> dict[str, list[int
     return {"fixed": np.flatnonzero(right & ~before).tolist(), "broke": np.flatnonzero(before & ~right).tolist()}
 
 
-def other_heads(job: Job, classifiers: Sequence[model.Classifier]) -> dict[str, Any]:
+def score_other_heads(job: Job, classifiers: Sequence[model.Classifier]) -> dict[str, Any]:
     """Macro-F1 of each further head of a multi-task adapter on its own held-out rows."""
     found = {}
     for number, (name, splits) in enumerate(job.tasks.items()):
@@ -100,7 +102,7 @@ def other_heads(job: Job, classifiers: Sequence[model.Classifier]) -> dict[str, 
 def _zero_shot(job: Job, under: Sequence[Path]) -> list[str]:
     """The parent on top of the adapters `under`, on the child's held-out rows."""
     assert job.parent is not None
-    labels = load_manifest(job.parent).labels
+    labels = load_manifest(job.parent, ClassificationManifest).labels
     recipe = load_recipe(job.parent / LAYOUT.recipe)
     assert isinstance(recipe, ClassificationRecipe)
     classifier = model.build(recipe, job.backbone, job.sites, labels, None, job.parent, labels, under)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from polygraft.adapters.format import Manifest
-from polygraft.data.leaks import sentence
 from polygraft.reporting.results import show
+from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.recipe import ClassificationRecipe
+from polygraft.training.card import origin
 
 RUNGS = {
     "majority": "majority label",
@@ -25,28 +22,18 @@ RUNGS = {
 }
 
 
-def write_card(manifest: Manifest, recipe: ClassificationRecipe, file: Path) -> None:
-    """Write `README.md` for the adapter."""
-    front = yaml.safe_dump(
-        {"library_name": "peft", "pipeline_tag": "text-classification", "language": manifest.languages,
-         "tags": ["lora", "polygraft"]}, sort_keys=False
-    )  # fmt: skip
-    start = f"child of {manifest.parent}" if manifest.parent else "trained from the bare backbone"
+LIMITS = (
+    "Measured on the split above and no further: other domains, other kinds of message and mixed languages may score lower."
+)
+
+
+def introduction(manifest: ClassificationManifest, recipe: ClassificationRecipe) -> str:
+    """What it is, in a sentence."""
     sites = "of its parent" if manifest.parent and "sites" not in recipe.lora.model_fields_set else recipe.lora.sites
-    lines = [
-        f"---\n{front}---\n\n# {manifest.name}\n",
-        f"{manifest.description.strip()}\n" if manifest.description else "",
-        f"Text classification, labels {', '.join(f'`{label}`' for label in manifest.labels)}; {start}; "
-        f"LoRA r={recipe.lora.r}, alpha={recipe.lora.alpha:g}, sites {sites}; "
-        f"backbone `{manifest.backbone}`, version `{manifest.version}`.\n",
-        figures_table(manifest.metrics),
-        "\n## Data\n\n| split | source | rows | licence |\n|---|---|---|---|",
-        *(f"| {d['split']} | `{d['source']}` | {d['rows']} | {d['licence']} |" for d in manifest.data),
-        f"\n{sentence(leaks)}" if (leaks := manifest.metrics.get("leaks")) else "",
-        "\n## Limits\n\nMeasured on the split above and no further: other domains, other kinds of message and mixed "
-        "languages may score lower. The weights carry the terms of the data they were trained on.\n",
-    ]
-    file.write_text("\n".join(line for line in lines if line), encoding="utf-8")
+    return (
+        f"Text classification, labels {', '.join(f'`{label}`' for label in manifest.labels)}; {origin(manifest)}; "
+        f"LoRA r={recipe.lora.r}, alpha={recipe.lora.alpha:g}, sites {sites}"
+    )
 
 
 def figures_table(metrics: dict[str, Any]) -> str:

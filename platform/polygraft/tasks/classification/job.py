@@ -75,6 +75,22 @@ class Job:
         return run_key(self.recipe, self.backbone, adapters, rows)
 
     @property
+    def seeds(self) -> list[int]:
+        return self.recipe.training.seeds
+
+    @property
+    def rows(self) -> dict[str, int]:
+        return {name: len(split) for name in ("train", "dev", "test") if (split := getattr(self.splits, name))}
+
+    @property
+    def leaks(self) -> dict[str, Any]:
+        return self.splits.leaks
+
+    @property
+    def answers(self) -> list[str]:
+        return self.splits.labels
+
+    @property
     def held_out(self) -> tuple[str, Split]:
         """The split that figures are reported on, and its name: test, or dev when there is no test."""
         return ("test", self.splits.test) if self.splits.test else ("dev", self.splits.dev)

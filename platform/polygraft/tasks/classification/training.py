@@ -1,16 +1,12 @@
-"""`polygraft train`: recipe -> data -> LoRA and head -> adapter folder with figures, golden and card.
+"""How a classifier is made: LoRA and a head on labelled rows, figures beside the baselines, goldens, card.
 
-transformers' `Trainer` does the loop (on accelerate), peft the LoRA. Test rows are scored once, after the checkpoint
-was chosen on dev. Does not: export, serve, or decide whether an adapter is promoted.
+Test rows are scored once, after the checkpoint was chosen on dev.
 """
 
 from __future__ import annotations
 
-import datetime
-import shutil
-import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,26 +15,24 @@ import torch
 import transformers
 from datasets import Dataset, concatenate_datasets
 from rich.console import Console
-from transformers import EarlyStoppingCallback, Trainer, TrainingArguments
+from transformers import EarlyStoppingCallback
 
-from polygraft.adapters.format import HASHED, Manifest, load_manifest, sha256
-from polygraft.architectures.folder import encoder_part, fingerprint
 from polygraft.architectures.text import Encoded, TextEncoder, pad
 from polygraft.data.splits import Split
 from polygraft.reporting.intervals import bootstrap
-from polygraft.tasks.classification import baselines as ladder
-from polygraft.tasks.classification import model
-from polygraft.tasks.classification.card import write_card
+from polygraft.tasks.classification import card, model
+from polygraft.tasks.classification.baselines import TARGET_ONLY, score_baselines, score_other_heads
 from polygraft.tasks.classification.golden import choose_golden
 from polygraft.tasks.classification.head import fit_head, probe
-from polygraft.tasks.classification.job import SCORING_BATCH, Job, encoder_of, predict
-from polygraft.tasks.classification.manifest import GoldenLogits
+from polygraft.tasks.classification.job import SCORING_BATCH, Job, encoder_of, predict, prepare
+from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.metrics import macro_f1
+from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.tasks.classification.run import Run
 from polygraft.tasks.classification.tfidf import tfidf
-from polygraft.training.finish import finish, made_with
+from polygraft.tasks.training import TrainedTask
+from polygraft.training.loop import run_loop
 from polygraft.training.lora import put_under
-from polygraft.training.progress import RichProgress
 from polygraft.training.speed import bf16_wanted
 from polygraft.transfer import forgetting, parallel
 from polygraft.transfer.mixing import mean_weight, source_weights
@@ -46,42 +40,60 @@ from polygraft.transfer.mixing import mean_weight, source_weights
 SHOTS = (10, 50, 100)
 
 
-def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | None = None) -> Manifest:
-    """Train every seed, keep the one best on dev, and publish it to `output`. Returns its manifest.
+class ClassificationTraining(TrainedTask[Job, Run]):
+    """See `tasks.training.TrainedTask`."""
 
-    A killed run is taken up again from the last epoch's checkpoint, kept in `output/.training` until the end;
-    one of another recipe or other data is not.
-    `full_ladder` also trains the same recipe without its parent, for the gain from transfer, and on few rows a label, for the
-    learning curve.
-    """
-    say = say or Console(stderr=True)
-    started = time.monotonic()
-    parallel.check(job)
-    work = output / ".training" / job.key
-    work.mkdir(parents=True, exist_ok=True)
-    runs = [train_seed(job, seed, work / f"seed-{seed}") for seed in job.recipe.training.seeds]
-    best = max(runs, key=lambda run: run.dev_score)
-    alone = None
-    if full_ladder and job.transfers:
-        alone = [train_seed(job.alone(), seed, work / f"alone-{seed}") for seed in job.recipe.training.seeds]
-    say.print("scoring baselines")
-    metrics = ladder.climb(job, runs, alone)
-    if full_ladder:
-        metrics["curve"] = _learning_curve(job, work, metrics["ladder"])
-    metrics["seeds"] = {str(run.seed): _seed(run) for run in runs}
-    if job.tasks:
-        metrics["heads"] = ladder.other_heads(job, [run.classifier for run in runs])
-    metrics["forgetting"] = forgetting.check(job, best.classifier)
-    metrics["leaks"] = job.splits.leaks
-    metrics["made_with"] = made_with(started)
-    put_under(best.classifier.adapted, [])  # goldens are its own answers, whatever it lies on
-    golden = choose_golden(best.classifier, job, encoder_of(job))
-    manifest = finish(
-        output, job.file, lambda folder: model.save(best.classifier, folder, job.backbone),
-        lambda folder: _manifest(job, folder, metrics, golden), lambda made, file: write_card(made, job.recipe, file),
-    )  # fmt: skip
-    shutil.rmtree(work.parent)
-    return manifest
+    pipeline_tag = "text-classification"
+    limits = card.LIMITS
+
+    def prepare(self, recipe: ClassificationRecipe, file: Path, backbone: Path, *, allow_leak: str | None = None) -> Job:
+        return prepare(recipe, file, backbone, allow_leak=allow_leak)
+
+    def complete(self, job: Job, work: Path, say: Console) -> Job:
+        parallel.check(job)
+        return job
+
+    def fit(self, job: Job, seed: int, work: Path, say: Console) -> Run:
+        return fit(job, seed, work)
+
+    def fit_others(self, job: Job, work: Path, say: Console) -> dict[str, list[Run]]:
+        """The same recipe on the target's rows alone."""
+        return {TARGET_ONLY: [fit(job.alone(), seed, work / f"alone-{seed}") for seed in job.seeds]} if job.transfers else {}
+
+    def best(self, runs: Sequence[Run]) -> Run:
+        return max(runs, key=lambda run: run.dev_score)
+
+    def score(
+        self, job: Job, runs: Sequence[Run], others: Mapping[str, Sequence[Run]], work: Path, *, full_ladder: bool
+    ) -> dict[str, Any]:
+        metrics = score_baselines(job, runs, others.get(TARGET_ONLY))
+        if full_ladder:
+            metrics["curve"] = _learning_curve(job, work, metrics["ladder"])
+        metrics["seeds"] = {str(run.seed): _seed(run) for run in runs}
+        if job.tasks:
+            metrics["heads"] = score_other_heads(job, [run.classifier for run in runs])
+        metrics["forgetting"] = forgetting.check(job, self.best(runs).classifier)
+        return metrics
+
+    def manifest_fields(self, job: Job, run: Run) -> dict[str, Any]:
+        put_under(run.classifier.adapted, [])  # goldens are its own answers, whatever it lies on
+        return {
+            "labels": job.splits.labels,
+            "heads": {name: splits.labels for name, splits in job.tasks.items()},
+            "golden": choose_golden(run.classifier, job, encoder_of(job)),
+        }
+
+    def save(self, run: Run, folder: Path, backbone: Path) -> None:
+        model.save(run.classifier, folder, backbone)
+
+    def introduction(self, manifest: ClassificationManifest, recipe: ClassificationRecipe) -> str:
+        return card.introduction(manifest, recipe)
+
+    def figures(self, metrics: dict[str, Any]) -> str:
+        return card.figures_table(metrics)
+
+
+TASK = ClassificationTraining()
 
 
 def _seed(run: Run) -> dict[str, float]:
@@ -98,14 +110,14 @@ def _learning_curve(job: Job, work: Path, whole: dict[str, Any]) -> dict[str, li
     for shots in (s for s in SHOTS if s < most):
         data = job.recipe.data.model_copy(update={"shots": shots})
         few, seeds = replace(job, recipe=job.recipe.model_copy(update={"data": data})), job.recipe.training.seeds
-        ours = [train_seed(few, seed, work / f"shots-{shots}-{seed}").predicted for seed in seeds]
+        ours = [fit(few, seed, work / f"shots-{shots}-{seed}").predicted for seed in seeds]
         theirs = [tfidf(few.train_rows(seed), split.texts) for seed in seeds]
         for rung, runs in (("adapter", ours), ("tfidf", theirs)):
             points[rung].append({"shots": shots, **bootstrap(split.labels, runs, macro_f1).record()})
     return {rung: [*some, {"shots": most, **whole[rung]["macro_f1"]}] for rung, some in points.items()}
 
 
-def train_seed(job: Job, seed: int, work: Path) -> Run:
+def fit(job: Job, seed: int, work: Path) -> Run:
     """One run of the recipe; its checkpoints lie in `work`, from where it goes on."""
     recipe, labels = job.recipe, job.splits.labels
     options = recipe.training
@@ -126,54 +138,39 @@ def train_seed(job: Job, seed: int, work: Path) -> Run:
     for number, (name, splits) in enumerate(job.tasks.items(), 1):
         classifier.add_head(name, len(splits.labels), _class_weights(splits.train, splits.labels) if balanced else None)
         lessons.append(_dataset(encoder, splits.train, splits.labels, task=number))
-    bf16 = bf16_wanted(options.bf16, lambda: classifier(**_some_rows()))
-    arguments = TrainingArguments(
-        output_dir=str(work),
+    state = run_loop(
+        classifier,
+        work,
+        title=f"{recipe.name} seed {seed}",
+        seed=seed,
+        bf16=bf16_wanted(options.bf16, lambda: classifier(**_some_rows())),
+        train=concatenate_datasets(lessons),
+        dev=_dataset(encoder, job.splits.dev, labels),
+        collate=lambda rows: _collate(rows, encoder.pad_id),
+        compute_metrics=lambda p: {"macro_f1": macro_f1(p.label_ids, p.predictions.argmax(-1))},
+        callbacks=[EarlyStoppingCallback(options.patience)],
         num_train_epochs=options.epochs,
         per_device_train_batch_size=options.batch_size,
         per_device_eval_batch_size=SCORING_BATCH,
         learning_rate=options.learning_rate,
         weight_decay=options.weight_decay,
         warmup_steps=options.warmup,
-        lr_scheduler_type="cosine",
         eval_strategy="epoch",
         save_strategy="epoch",
-        save_total_limit=2,
-        load_best_model_at_end=True,
+        logging_strategy="epoch",
         metric_for_best_model="macro_f1",
         train_sampling_strategy="group_by_length",
         length_column_name="length",
-        remove_unused_columns=False,
-        bf16=bf16,
-        use_cpu=not torch.cuda.is_available(),
-        seed=seed,
-        data_seed=seed,
         report_to=options.report_to or "none",
-        disable_tqdm=True,
-        logging_strategy="epoch",
-        dataloader_pin_memory=False,
     )
-    trainer = Trainer(
-        model=classifier,
-        args=arguments,
-        train_dataset=concatenate_datasets(lessons),
-        eval_dataset=_dataset(encoder, job.splits.dev, labels),
-        data_collator=lambda rows: _collate(rows, encoder.pad_id),
-        compute_metrics=lambda p: {"macro_f1": macro_f1(p.label_ids, p.predictions.argmax(-1))},
-        callbacks=[EarlyStoppingCallback(options.patience), RichProgress(f"{recipe.name} seed {seed}")],
-    )
-    trainer.remove_callback(transformers.PrinterCallback)
-    resume = any(work.glob("checkpoint-*"))
-    trainer.train(resume_from_checkpoint=True if resume else None)
     _, held_out = job.held_out
-    classifier = classifier.cpu()
     predicted = predict(classifier, encoder, held_out.texts, labels)
     exchanged: list[str] = []
     if job.exchange:
         put_under(classifier.adapted, job.exchange)
         exchanged = predict(classifier, encoder, held_out.texts, labels)
         put_under(classifier.adapted, job.under)
-    dev, epochs = trainer.state.best_metric or 0.0, round(trainer.state.epoch or 0, 2)
+    dev, epochs = state.best_metric or 0.0, round(state.epoch or 0, 2)
     return Run(seed, classifier, dev, predicted, epochs, exchanged, mean_weight(beside))
 
 
@@ -207,24 +204,3 @@ def _collate(rows: list[dict[str, Any]], pad_id: int) -> dict[str, torch.Tensor]
 def _class_weights(train: Split, labels: list[str]) -> list[float]:
     counts = Counter(train.labels)
     return [len(train) / (len(labels) * counts[label]) if counts[label] else 0.0 for label in labels]
-
-
-def _manifest(job: Job, staging: Path, metrics: dict[str, Any], golden: list[GoldenLogits]) -> Manifest:
-    parent = load_manifest(job.parent) if job.parent else None
-    return Manifest(
-        format=1,
-        name=job.recipe.name,
-        task=job.recipe.task,
-        backbone=encoder_part(fingerprint(job.backbone)),
-        languages=job.recipe.languages,
-        labels=job.splits.labels,
-        heads={name: splits.labels for name, splits in job.tasks.items()},
-        description=job.recipe.description,
-        parent=parent.named if parent else None,
-        stack=[load_manifest(folder).named for folder in job.under],
-        created=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        data=job.data,
-        metrics=metrics,
-        golden=golden,
-        files={name: sha256(staging / name) for name in HASHED},
-    )

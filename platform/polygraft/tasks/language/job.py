@@ -28,9 +28,29 @@ class LanguageJob:
     sites: list[str]
     train: list[str]
     dev: list[str]
-    sources: list[dict[str, Any]]
+    data: list[dict[str, Any]]
     parent: Path | None
     start: int | None
+
+    @property
+    def under(self) -> tuple[Path, ...]:
+        return ()
+
+    @property
+    def seeds(self) -> list[int]:
+        return [self.recipe.training.seed]
+
+    @property
+    def rows(self) -> dict[str, int]:
+        return {"train": len(self.train), "dev": len(self.dev)}
+
+    @property
+    def leaks(self) -> dict[str, Any]:
+        return {}
+
+    @property
+    def answers(self) -> list[str]:
+        return self.recipe.languages
 
     @property
     def key(self) -> str:

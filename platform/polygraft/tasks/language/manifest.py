@@ -32,8 +32,8 @@ class LanguageManifest(Manifest):
         for i, golden in enumerate(self.golden_vectors):
             if len(lengths) > 1 or len(golden.bare) != len(golden.vector) or not golden.vector:
                 yield (
-                    f"golden_vectors.{i}: vectors of {len(golden.vector)} and {len(golden.bare)} values; all have the backbone's "
-                    "hidden size"
+                    f"golden_vectors.{i}: vectors of {len(golden.vector)} and {len(golden.bare)} values; "
+                    "all have the backbone's hidden size"
                 )
                 continue
             for name, values in (("vector", golden.vector), ("bare", golden.bare)):

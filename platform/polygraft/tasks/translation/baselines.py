@@ -19,12 +19,14 @@ from polygraft.tasks.translation.run import Run
 EXAMPLES = 4
 
 
-def climb(job: TranslationJob, ours: Sequence[Run], others: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
+def score_baselines(job: TranslationJob, ours: Sequence[Run], others: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     """Figures of every rung for every direction, on dev and, where there is one, test."""
     bare = load_seq2seq(job.backbone)
     found: dict[str, Any] = {}
     for split in ("dev", "test") if job.pairs.test else ("dev",):
-        for direction, pairs in track(job.rows(split).items(), description=f"scoring {split}", console=Console(stderr=True)):
+        for direction, pairs in track(
+            job.pairs_of(split).items(), description=f"scoring {split}", console=Console(stderr=True)
+        ):
             if not pairs:
                 continue
             sources, references = [p.source for p in pairs], [unicodedata.normalize("NFC", p.target) for p in pairs]

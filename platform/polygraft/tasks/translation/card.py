@@ -1,16 +1,13 @@
-"""The card of a translation adapter: figures of every direction and rung, examples good and bad, data, limits."""
+"""A translator's part of its card: figures of every direction and baseline, examples good and bad, limits. Markdown."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import yaml
-
-from polygraft.adapters.format import Manifest
-from polygraft.data.leaks import sentence
 from polygraft.reporting.results import show
+from polygraft.tasks.translation.manifest import TranslationManifest
 from polygraft.tasks.translation.recipe import TranslationRecipe
+from polygraft.training.card import origin
 
 RUNGS = {
     "copy": "the source, copied",
@@ -21,30 +18,19 @@ RUNGS = {
 }
 
 
-def write_card(manifest: Manifest, recipe: TranslationRecipe, file: Path) -> None:
-    """Write `README.md` for the adapter."""
-    front = yaml.safe_dump(
-        {"library_name": "peft", "pipeline_tag": "translation", "language": manifest.languages, "tags": ["lora", "polygraft"]},
-        sort_keys=False,
-    )
-    start = f"child of {manifest.parent}" if manifest.parent else "trained from the bare backbone"
+LIMITS = (
+    "Translations of a small model: read the examples, the bad ones too, before you use it, and let someone who knows the "
+    "language check what matters. Domains other than those of the data above come out worse."
+)
+
+
+def introduction(manifest: TranslationManifest, recipe: TranslationRecipe) -> str:
+    """What it is, in a sentence."""
     ways = ", ".join(f"{a} to {b}" for a, b in manifest.directions)
-    lines = [
-        f"---\n{front}---\n\n# {manifest.name}\n",
-        f"{manifest.description.strip()}\n" if manifest.description else "",
-        f"Translation, {ways}; {start}; LoRA r={recipe.lora.r}, alpha={recipe.lora.alpha:g}, sites {recipe.lora.sites}, of "
-        f"encoder and decoder; {recipe.training.steps} steps of {recipe.training.tokens} tokens; backbone "
-        f"`{manifest.backbone}`, version `{manifest.version}`.\n",
-        figures_table(manifest.metrics),
-        examples(manifest.metrics),
-        "\n## Data\n\n| split | source | pairs | licence |\n|---|---|---|---|",
-        *(f"| {d['split']} | `{d['source']}` | {d['rows']} | {d['licence']} |" for d in manifest.data),
-        f"\n{sentence(leaks)}" if (leaks := manifest.metrics.get("leaks")) else "",
-        "\n## Limits\n\nTranslations of a small model: read the examples, the bad ones too, before you use it, and let someone "
-        "who knows the language check what matters. Domains other than those of the data above come out worse. The weights "
-        "carry the terms of the data.\n",
-    ]
-    file.write_text("\n".join(line for line in lines if line), encoding="utf-8")
+    return (
+        f"Translation, {ways}; {origin(manifest)}; LoRA r={recipe.lora.r}, alpha={recipe.lora.alpha:g}, sites "
+        f"{recipe.lora.sites}, of encoder and decoder; {recipe.training.steps} steps of {recipe.training.tokens} tokens"
+    )
 
 
 def figures_table(metrics: dict[str, Any]) -> str:

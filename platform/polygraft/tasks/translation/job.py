@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from polygraft.adapters.format import load_adapter
 from polygraft.architectures.folder import BackboneFiles, fingerprint
@@ -39,12 +40,36 @@ class TranslationJob:
         rows = [[pair.source, pair.target, *pair.languages] if pair else [] for pair in pairs]
         return run_key(self.recipe, self.backbone, [self.parent] if self.parent else [], [*rows, self.monolingual])
 
+    @property
+    def under(self) -> tuple[Path, ...]:
+        return ()
+
+    @property
+    def seeds(self) -> list[int]:
+        return self.recipe.training.seeds
+
+    @property
+    def rows(self) -> dict[str, int]:
+        return {name: len(getattr(self.pairs, name)) for name in ("train", "dev", "test")}
+
+    @property
+    def leaks(self) -> dict[str, Any]:
+        return self.pairs.leaks
+
+    @property
+    def data(self) -> list[dict[str, Any]]:
+        return self.pairs.sources
+
+    @property
+    def answers(self) -> list[str]:
+        return [" to ".join(direction) for direction in self.recipe.directions]
+
     @cached_property
     def texts(self) -> tuple[TextEncoder, TargetTokenizer]:
         """How the backbone reads, and how it writes."""
         return load_encoder(self.backbone), TargetTokenizer(BackboneFiles(self.backbone).decoder_tokenizer)
 
-    def rows(self, split: str) -> dict[tuple[str, str], list[Pair]]:
+    def pairs_of(self, split: str) -> dict[tuple[str, str], list[Pair]]:
         """Pairs of dev or test by direction, thinned as the recipe says."""
         there: list[Pair] = getattr(self.pairs, split)
         most = getattr(self.recipe.training, f"{split}_rows")

@@ -25,8 +25,8 @@ Direction = tuple[str, str]
 
 @dataclass(frozen=True)
 class Translated(Answer):
-    """`texts`: the n best, best first, and their `scores` (mean over sentences of the length-normalised log-probability). `cut`:
-    the bound on the length was reached in some sentence before it ended."""
+    """`texts`: the n best, best first, and their `scores` (mean over sentences of the length-normalised log-probability).
+    `cut`: the bound on the length was reached in some sentence before it ended."""
 
     source: str
     target: str

@@ -1,15 +1,13 @@
-"""`polygraft train` for a translation recipe: pairs -> LoRA on encoder and decoder -> adapter folder with figures and card.
+"""How a translator is made: LoRA on encoder and decoder from sentence pairs, figures beside the baselines, goldens, card.
 
-transformers' `Trainer` does the loop, peft the LoRA. Test pairs are scored once, after the checkpoint was chosen on dev.
+Test pairs are scored once, after the checkpoint was chosen on dev.
 """
 
 from __future__ import annotations
 
 import copy
-import datetime
 import json
-import shutil
-import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,64 +15,82 @@ from typing import Any
 import torch
 import transformers
 from rich.console import Console
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import TrainerCallback
 
-from polygraft.adapters.format import LAYOUT, Manifest, load_manifest, sha256
-from polygraft.architectures.folder import fingerprint
 from polygraft.architectures.loading import load_seq2seq
 from polygraft.data.reading import thinned
-from polygraft.tasks.translation import baselines as ladder
-from polygraft.tasks.translation import model
-from polygraft.tasks.translation.batches import Tensors, encode, scoring_batches, training_batches
-from polygraft.tasks.translation.card import write_card
+from polygraft.tasks.goldens import likeness
+from polygraft.tasks.training import TrainedTask
+from polygraft.tasks.translation import card, model
+from polygraft.tasks.translation.baselines import score_baselines
+from polygraft.tasks.translation.batches import encode, scoring_batches, training_batches
 from polygraft.tasks.translation.data import Pair
 from polygraft.tasks.translation.greedy import translate
-from polygraft.tasks.translation.job import TranslationJob
-from polygraft.tasks.translation.manifest import GoldenText
+from polygraft.tasks.translation.job import TranslationJob, prepare
+from polygraft.tasks.translation.manifest import GoldenText, TranslationManifest
+from polygraft.tasks.translation.recipe import TranslationRecipe
 from polygraft.tasks.translation.run import Run
-from polygraft.training.finish import finish, made_with
+from polygraft.training.loop import by_steps, only, run_loop
 from polygraft.training.lora import save_lora
-from polygraft.training.progress import RichProgress
 from polygraft.training.speed import bf16_wanted
 
 GOLDENS, SHOWN, NOISE = 6, 2, 0.03
-FILES = (LAYOUT.peft_config, LAYOUT.weights)
 
 
-def train(job: TranslationJob, output: Path, *, full_ladder: bool = False, say: Console | None = None) -> Manifest:
-    """Train every seed, keep the one with the lowest dev loss, and publish it to `output`. Returns its manifest.
+class TranslationTraining(TrainedTask[TranslationJob, Run]):
+    """See `tasks.training.TrainedTask`."""
 
-    A killed run is taken up again from its last checkpoint, kept in `output/.training` until the end. `full_ladder` also trains
-    the same recipe without its parent, for the gain from transfer, and a model from random weights.
-    """
-    say = say or Console(stderr=True)
-    started = time.monotonic()
-    work = output / ".training" / job.key
-    work.mkdir(parents=True, exist_ok=True)
-    job = _with_back_translations(job, work, say)
-    seeds = job.recipe.training.seeds
-    runs = [_run(job, seed, work / f"seed-{seed}", "parent" if job.parent else "fresh", say) for seed in seeds]
-    others: dict[str, list[Run]] = {}
-    if full_ladder:
-        others["from_scratch"] = [_run(job, seed, work / f"scratch-{seed}", "scratch", say) for seed in seeds[:1]]
+    pipeline_tag = "translation"
+    limits = card.LIMITS
+
+    def prepare(
+        self, recipe: TranslationRecipe, file: Path, backbone: Path, *, allow_leak: str | None = None
+    ) -> TranslationJob:
+        return prepare(recipe, file, backbone, allow_leak=allow_leak)
+
+    def complete(self, job: TranslationJob, work: Path, say: Console) -> TranslationJob:
+        return _with_back_translations(job, work, say)
+
+    def fit(self, job: TranslationJob, seed: int, work: Path, say: Console) -> Run:
+        return _fit(job, seed, work, "parent" if job.parent else "fresh", say)
+
+    def fit_others(self, job: TranslationJob, work: Path, say: Console) -> dict[str, list[Run]]:
+        """A model from random weights, and the same recipe without its parent."""
+        others = {"from_scratch": [_fit(job, seed, work / f"scratch-{seed}", "scratch", say) for seed in job.seeds[:1]]}
         if job.parent:
-            others["no_parent"] = [_run(job, seed, work / f"alone-{seed}", "fresh", say) for seed in seeds]
-    say.print("scoring")
-    metrics = ladder.climb(job, runs, others)
-    best = min(runs, key=lambda run: run.dev_loss)
-    metrics["seeds"] = {str(run.seed): {"dev_loss": round(run.dev_loss, 4)} for run in runs}
-    metrics["leaks"] = job.pairs.leaks
-    metrics["made_with"] = made_with(started)
-    golden = _goldens(job, best)
-    manifest = finish(
-        output, job.file, lambda folder: save_lora(best.translator.inner, folder, job.backbone),
-        lambda folder: _manifest(job, folder, metrics, golden), lambda made, file: write_card(made, job.recipe, file),
-    )  # fmt: skip
-    shutil.rmtree(work.parent)
-    return manifest
+            others["no_parent"] = [_fit(job, seed, work / f"alone-{seed}", "fresh", say) for seed in job.seeds]
+        return others
+
+    def best(self, runs: Sequence[Run]) -> Run:
+        return min(runs, key=lambda run: run.dev_loss)
+
+    def score(
+        self, job: TranslationJob, runs: Sequence[Run], others: Mapping[str, Sequence[Run]], work: Path, *, full_ladder: bool
+    ) -> dict[str, Any]:
+        metrics = score_baselines(job, runs, others)
+        metrics["seeds"] = {str(run.seed): {"dev_loss": round(run.dev_loss, 4)} for run in runs}
+        return metrics
+
+    def manifest_fields(self, job: TranslationJob, run: Run) -> dict[str, Any]:
+        return {"directions": job.recipe.directions, "golden_texts": _goldens(job, run)}
+
+    def save(self, run: Run, folder: Path, backbone: Path) -> None:
+        save_lora(run.translator.inner, folder, backbone)
+
+    def introduction(self, manifest: TranslationManifest, recipe: TranslationRecipe) -> str:
+        return card.introduction(manifest, recipe)
+
+    def figures(self, metrics: dict[str, Any]) -> str:
+        return card.figures_table(metrics)
+
+    def examples(self, metrics: dict[str, Any]) -> str:
+        return card.examples(metrics)
 
 
-def _run(job: TranslationJob, seed: int, work: Path, start: str, say: Console) -> Run:
+TASK = TranslationTraining()
+
+
+def _fit(job: TranslationJob, seed: int, work: Path, start: str, say: Console) -> Run:
     options = job.recipe.training
     transformers.set_seed(seed)
     if start == "scratch":
@@ -82,33 +98,24 @@ def _run(job: TranslationJob, seed: int, work: Path, start: str, say: Console) -
     else:
         translator = model.build(job.recipe, job.backbone, job.sites, job.parent if start == "parent" else None, seed)
     rows = encode(_both_ways(job, job.pairs.train), *job.texts, options.max_length)
-    dev = encode([p for pairs in job.rows("dev").values() for p in pairs], *job.texts, options.max_length)
+    dev = encode([p for pairs in job.pairs_of("dev").values() for p in pairs], *job.texts, options.max_length)
     pad_id = job.texts[0].pad_id
-    steps = max(1, options.steps // options.evaluations)
-    bf16 = bf16_wanted(options.bf16, lambda: translator(**scoring_batches(dev[:8], 4096, pad_id)[0]))
-    arguments = TrainingArguments(
-        output_dir=str(work), max_steps=options.steps, per_device_train_batch_size=1, per_device_eval_batch_size=1,
+    state = run_loop(
+        translator,
+        work,
+        title=f"{job.recipe.name} {start} seed {seed}",
+        seed=seed,
+        bf16=bf16_wanted(options.bf16, lambda: translator(**scoring_batches(dev[:8], 4096, pad_id)[0])),
+        train=training_batches(rows, options, seed, pad_id),
+        dev=scoring_batches(dev, 4 * options.tokens, pad_id),
+        collate=only,
+        callbacks=[_Samples(job, say)],
         learning_rate=min(options.learning_rate, 1e-3) if start == "scratch" else options.learning_rate,
-        weight_decay=options.weight_decay, warmup_steps=options.warmup, lr_scheduler_type="cosine",
-        eval_strategy="steps", eval_steps=steps, save_strategy="steps", save_steps=steps, save_total_limit=2,
-        load_best_model_at_end=True, metric_for_best_model="eval_loss", greater_is_better=False, prediction_loss_only=True,
-        train_sampling_strategy="sequential", remove_unused_columns=False, bf16=bf16, use_cpu=not torch.cuda.is_available(),
-        seed=seed, data_seed=seed,
-        report_to="none", disable_tqdm=True, logging_steps=steps, dataloader_pin_memory=False,
-    )  # fmt: skip
-    trainer = Trainer(
-        model=translator, args=arguments, train_dataset=training_batches(rows, options, seed, pad_id),
-        eval_dataset=scoring_batches(dev, 4 * options.tokens, pad_id), data_collator=_only,
-        callbacks=[RichProgress(f"{job.recipe.name} {start} seed {seed}"), _Samples(job, say)],
-    )  # fmt: skip
-    trainer.remove_callback(transformers.PrinterCallback)
-    trainer.train(resume_from_checkpoint=True if any(work.glob("checkpoint-*")) else None)
-    return Run(seed, translator.cpu().eval(), float(trainer.state.best_metric or 0.0))
-
-
-def _only(batches: list[Tensors]) -> Tensors:
-    """Steps come as whole batches already."""
-    return batches[0]
+        weight_decay=options.weight_decay,
+        warmup_steps=options.warmup,
+        **by_steps(options.steps, options.evaluations),
+    )
+    return Run(seed, translator.eval(), float(state.best_metric or 0.0))
 
 
 def _both_ways(job: TranslationJob, pairs: list[Pair]) -> list[Pair]:
@@ -119,7 +126,7 @@ class _Samples(TrainerCallback):  # type: ignore[misc]
     """Prints translations of a few dev rows at every evaluation."""
 
     def __init__(self, job: TranslationJob, say: Console) -> None:
-        self.rows = [p for pairs in job.rows("dev").values() for p in thinned(pairs, SHOWN)]
+        self.rows = [p for pairs in job.pairs_of("dev").values() for p in thinned(pairs, SHOWN)]
         self.texts, self.say = job.texts, say
 
     def on_evaluate(
@@ -154,7 +161,7 @@ def _with_back_translations(job: TranslationJob, work: Path, say: Console) -> Tr
 def _golden_pairs(job: TranslationJob) -> dict[tuple[str, str], list[Pair]]:
     """Dev rows by direction; training rows after them where a direction has few."""
     found = {}
-    for direction, pairs in job.rows("dev").items():
+    for direction, pairs in job.pairs_of("dev").items():
         train = [p for p in job.pairs.train if p.languages == direction] if len(pairs) < GOLDENS else []
         found[direction] = [*pairs, *train]
     return found
@@ -162,8 +169,6 @@ def _golden_pairs(job: TranslationJob) -> dict[tuple[str, str], list[Pair]]:
 
 def _goldens(job: TranslationJob, run: Run) -> list[GoldenText]:
     """Short dev rows whose translation the adapter changes much and int8 little; noise on the weights stands in for int8."""
-    from polygraft.runtime.prove import likeness
-
     adapted = run.translator.inner
     models, found = (adapted, load_seq2seq(job.backbone), _shaken(adapted)), list[tuple[float, GoldenText]]()
     for (_, target), pairs in _golden_pairs(job).items():
@@ -183,22 +188,3 @@ def _shaken(model: torch.nn.Module) -> Any:
         if isinstance(layer, torch.nn.Linear):
             layer.weight += NOISE * layer.weight.std() * torch.randn(layer.weight.shape, generator=generator)
     return copied
-
-
-def _manifest(job: TranslationJob, staging: Path, metrics: dict[str, Any], golden: list[GoldenText]) -> Manifest:
-    parent = load_manifest(job.parent) if job.parent else None
-    return Manifest(
-        format=1,
-        name=job.recipe.name,
-        task="translation",
-        backbone=fingerprint(job.backbone),
-        languages=job.recipe.languages,
-        directions=job.recipe.directions,
-        description=job.recipe.description,
-        parent=parent.named if parent else None,
-        created=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        data=job.pairs.sources,
-        metrics=metrics,
-        golden_texts=golden,
-        files={name: sha256(staging / name) for name in FILES},
-    )

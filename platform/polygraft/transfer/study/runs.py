@@ -22,7 +22,7 @@ from polygraft.tasks.classification.head import fit_head
 from polygraft.tasks.classification.job import Job, encoder_of, predict
 from polygraft.tasks.classification.recipe import ClassificationRecipe, DataRecipe, SourceRows, TrainingRecipe
 from polygraft.tasks.classification.tfidf import majority, tfidf
-from polygraft.tasks.classification.train import train_seed
+from polygraft.tasks.classification.training import fit
 from polygraft.training.lora import put_under
 from polygraft.training.sites import graph_sites
 from polygraft.transfer.study.plan import Family, Side, Study
@@ -148,7 +148,7 @@ class _Bench:
     def _train(self, job: Job, seed: int, parent: Path | None = None, under: Path | None = None) -> Any:
         job = replace(job, parent=parent, parent_labels=self.labels if parent else None, under=(under,) if under else ())
         with tempfile.TemporaryDirectory(dir=self.work) as folder:
-            return train_seed(job, seed, Path(folder))
+            return fit(job, seed, Path(folder))
 
     def _adapter(self, seed: int, under: Path | None = None) -> Path:
         """The source's adapter of a seed, on top of a language adapter or by itself; trained when there is none of

@@ -2,7 +2,7 @@
 
 import pytest
 
-from polygraft.runtime.passage import join, split
+from polygraft.tasks.translation.segments import join, split
 
 TEXTS = [
     "One sentence.",

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from polygraft.errors import AdapterError, GoldenMismatch
-from polygraft.runtime import prove
+from polygraft.tasks import registry
 from polygraft.tasks.classification.manifest import GoldenLogits
-from polygraft.tasks.classification.serving import Head
+from polygraft.tasks.classification.serving import Head, Heads
 from polygraft.tasks.language.manifest import GoldenVector
 from polygraft.tasks.translation.manifest import GoldenText
 
@@ -26,10 +26,21 @@ NEAR_BARE = ["my people went to a far place", "into the house of the kings son"]
 OTHER = ["nothing like it, 42!", "some wholly other words?"]
 
 
-def resident(head: Head | None = None, **goldens: Any) -> Any:
-    manifest = SimpleNamespace(golden=[], golden_texts=[], golden_vectors=[], directions=[("en", "yo")], name="mine")
-    manifest.__dict__.update(goldens)
-    return SimpleNamespace(adapter=SimpleNamespace(name="mine", head=head, heads={}, manifest=manifest))
+def adapter(head: Head | None = None, **goldens: Any) -> Any:
+    manifest = SimpleNamespace(directions=[("en", "yo")], name="mine", **goldens)
+    return SimpleNamespace(name="mine", head=head and Heads(head, {}), manifest=manifest)
+
+
+def verify_numbers(adapter: Any, pooled: np.ndarray, bare: np.ndarray) -> None:
+    """As at loading, when the adapter's slots give `pooled` and slot 0 gives `bare`."""
+    task = "language" if adapter.head is None else "classification"
+    replay: Any = SimpleNamespace(vectors=lambda texts: (pooled, bare))
+    registry.served(task).verify_goldens(adapter, replay)
+
+
+def verify_texts(adapter: Any, now: list[str], bare: list[str]) -> None:
+    replay: Any = SimpleNamespace(languages=["yo"], written=lambda texts, languages: (now, bare))
+    registry.served("translation").verify_goldens(adapter, replay)
 
 
 @pytest.mark.parametrize(
@@ -48,17 +59,17 @@ def resident(head: Head | None = None, **goldens: Any) -> Any:
 )
 def test_what_counts_is_whose_text_it_is_like(now: list[str], bare: list[str], proved: bool) -> None:
     if proved:
-        prove.translation(resident(golden_texts=GOLDEN), now, bare)
+        verify_texts(adapter(golden_texts=GOLDEN), now, bare)
     else:
         with pytest.raises(GoldenMismatch, match=r"does not (write|give the outputs)"):
-            prove.translation(resident(golden_texts=GOLDEN), now, bare)
+            verify_texts(adapter(golden_texts=GOLDEN), now, bare)
 
 
 def test_forged_texts_of_an_adapter_that_does_nothing() -> None:
     """Passed before: `bare` was what the manifest said, so made-up words were far from what zero weights write."""
     forged = [GoldenText(text=g.text, target=g.target, written=g.bare, bare="zzzz qqqq") for g in GOLDEN]
     with pytest.raises(GoldenMismatch, match="like the bare backbone"):
-        prove.translation(resident(golden_texts=forged), BARE, BARE)
+        verify_texts(adapter(golden_texts=forged), BARE, BARE)
 
 
 @pytest.fixture
@@ -72,7 +83,7 @@ def classifier(head: Head, then: np.ndarray, bare: np.ndarray) -> Any:
         GoldenLogits(text=str(i), logits=list(map(float, a)), bare=list(map(float, b)))
         for i, (a, b) in enumerate(zip(then, bare, strict=True))
     ]
-    return resident(head, golden=golden)
+    return adapter(head, golden=golden)
 
 
 def states(seed: int) -> Any:
@@ -83,35 +94,35 @@ def test_logits_within_the_tolerance_that_is_measured_here(head: Head) -> None:
     pooled, bare = states(1), states(2)
     now, without = head.logits(pooled), head.logits(bare)
     gap = now - without
-    prove.numbers(classifier(head, now, without), pooled, bare)
-    prove.numbers(classifier(head, now + 0.29 * gap, without - 0.29 * gap), pooled, bare)
+    verify_numbers(classifier(head, now, without), pooled, bare)
+    verify_numbers(classifier(head, now + 0.29 * gap, without - 0.29 * gap), pooled, bare)
     for wrong in (classifier(head, now + 0.31 * gap, without), classifier(head, now, without + 0.31 * gap)):
         with pytest.raises(GoldenMismatch, match="does not give the outputs"):
-            prove.numbers(wrong, pooled, bare)
+            verify_numbers(wrong, pooled, bare)
 
 
 def test_a_manifest_cannot_widen_its_own_tolerance(head: Head) -> None:
     """Passed before: the allowed distance was a share of the distance between two numbers of the manifest."""
     pooled, bare = states(1), states(2)
     with pytest.raises(GoldenMismatch):
-        prove.numbers(classifier(head, head.logits(pooled) + 50, head.logits(bare) + 1000), pooled, bare)
+        verify_numbers(classifier(head, head.logits(pooled) + 50, head.logits(bare) + 1000), pooled, bare)
 
 
 def test_forged_goldens_of_an_adapter_that_does_nothing(head: Head) -> None:
     """Passed before, see above: logits as zero weights give them, and a made-up `bare`."""
     bare = states(2)
     with pytest.raises(GoldenMismatch, match="outputs without it"):
-        prove.numbers(classifier(head, head.logits(bare), head.logits(bare) + 9), bare, bare)
+        verify_numbers(classifier(head, head.logits(bare), head.logits(bare) + 9), bare, bare)
     with pytest.raises(GoldenMismatch, match="outputs without it"):
-        prove.numbers(classifier(head, head.logits(bare), head.logits(bare)), bare, bare)
+        verify_numbers(classifier(head, head.logits(bare), head.logits(bare)), bare, bare)
 
 
 def test_a_head_on_the_bare_backbone_says_so_by_its_bias(head: Head) -> None:
     bare = states(2)
-    prove.numbers(classifier(head, head.logits(bare), np.tile(head.bias, (4, 1))), bare, bare)
+    verify_numbers(classifier(head, head.logits(bare), np.tile(head.bias, (4, 1))), bare, bare)
     nothing = Head(np.zeros_like(head.weight), head.bias)
     with pytest.raises(GoldenMismatch, match="like the bare backbone"):
-        prove.numbers(classifier(nothing, np.tile(head.bias, (4, 1)), np.tile(head.bias, (4, 1))), bare, bare)
+        verify_numbers(classifier(nothing, np.tile(head.bias, (4, 1)), np.tile(head.bias, (4, 1))), bare, bare)
 
 
 def vectors(ours: np.ndarray, bare: np.ndarray) -> Any:
@@ -120,21 +131,21 @@ def vectors(ours: np.ndarray, bare: np.ndarray) -> Any:
         GoldenVector(text=str(i), vector=list(map(float, a)), bare=list(map(float, b)))
         for i, (a, b) in enumerate(zip(*unit, strict=True))
     ]
-    return resident(golden_vectors=golden)
+    return adapter(golden_vectors=golden)
 
 
 def test_vectors_of_a_language_adapter() -> None:
     pooled, bare = states(1), states(2)
-    prove.numbers(vectors(pooled, bare), 3 * pooled, 5 * bare)
+    verify_numbers(vectors(pooled, bare), 3 * pooled, 5 * bare)
     for wrong, args in (
         (vectors(pooled, bare), (bare, bare)),
         (vectors(bare, pooled), (bare, bare)),
         (vectors(pooled, bare), (bare, pooled)),
     ):
         with pytest.raises(GoldenMismatch):
-            prove.numbers(wrong, *args)
+            verify_numbers(wrong, *args)
     with pytest.raises(GoldenMismatch):
-        prove.numbers(vectors(pooled, bare), np.zeros_like(pooled), bare)
+        verify_numbers(vectors(pooled, bare), np.zeros_like(pooled), bare)
 
 
 def test_not_a_number_is_a_mismatch(head: Head) -> None:
@@ -142,13 +153,13 @@ def test_not_a_number_is_a_mismatch(head: Head) -> None:
     right = classifier(head, head.logits(pooled), head.logits(bare))
     for bad in (np.nan, np.inf):
         with pytest.raises(GoldenMismatch):
-            prove.numbers(right, np.full_like(pooled, bad), bare)
+            verify_numbers(right, np.full_like(pooled, bad), bare)
 
 
 def test_a_head_or_vectors_of_another_width(head: Head) -> None:
     """Defect 3: a ValueError of numpy before."""
     right = classifier(head, np.zeros((4, 3)), np.ones((4, 3)))
     with pytest.raises(AdapterError, match="head reads 8 values, and this backbone's vectors have 9"):
-        prove.numbers(right, np.ones((4, 9), np.float32), np.zeros((4, 9), np.float32))
+        verify_numbers(right, np.ones((4, 9), np.float32), np.zeros((4, 9), np.float32))
     with pytest.raises(AdapterError, match="golden vectors have 8 values"):
-        prove.numbers(vectors(states(1), states(2)), np.ones((4, 9), np.float32), np.zeros((4, 9), np.float32))
+        verify_numbers(vectors(states(1), states(2)), np.ones((4, 9), np.float32), np.zeros((4, 9), np.float32))

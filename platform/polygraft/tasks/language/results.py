@@ -1,0 +1,33 @@
+"""Language adapters in the results table of a library. Runs without the training libraries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from polygraft.reporting.results import linked, table_head, table_line
+from polygraft.tasks.language.manifest import LanguageManifest
+
+HEAD = """
+Language adapters, which lie under others: loss a piece, in nats, of what the backbone's frozen decoder writes of dev texts
+whose spans were cut, its own objective. Lower is better; trained on masked tokens, a rise is what it forgot.
+
+"""
+COLUMNS = "adapter|languages|rows read|objective|bare|**adapter**"
+
+
+def table(manifests: Sequence[LanguageManifest]) -> list[str]:
+    """Markdown, one row an adapter."""
+    return [HEAD + table_head(COLUMNS), *(_row(m) for m in manifests)]
+
+
+def gains(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """None: what a language adapter brings is measured on the tasks above it."""
+    return {}
+
+
+def _row(manifest: LanguageManifest) -> str:
+    metrics, rows = manifest.metrics, sum(source["rows"] for source in manifest.data)
+    losses = metrics.get("denoising", {})
+    figures = [f"{losses[name]:.3f}" if losses else "–" for name in ("bare", "adapter")]
+    return table_line([linked(manifest), ", ".join(manifest.languages), str(rows), metrics["objective"], *figures])

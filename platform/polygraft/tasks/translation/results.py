@@ -1,0 +1,47 @@
+"""Translators in the results table of a library, and their gains from transfer. Runs without the training libraries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from polygraft.reporting.results import judged, linked, show, table_head, table_line
+from polygraft.tasks.translation.manifest import TranslationManifest
+
+RUNGS = ("copy", "from_scratch", "bare", "no_parent", "adapter")
+HEAD = """
+Translation: chrF++, greedy, with 95% bootstrap intervals over the sentences. From scratch is a model of the backbone's size
+from random weights on the same pairs and steps; "no parent" is the same recipe without it.
+
+"""
+COLUMNS = "adapter|direction|split (rows)|copy|from scratch|bare backbone|no parent|**adapter**|gain from parent"
+
+
+def table(manifests: Sequence[TranslationManifest]) -> list[str]:
+    """Markdown, one row a direction and split."""
+    return [HEAD + table_head(COLUMNS), *(line for m in manifests for line in _rows(m))]
+
+
+def gains(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What the parent brought, with its verdict, by direction and split."""
+    return {
+        f"chrF++ {direction}, {split}": gain
+        for split, direction, found in directions(metrics)
+        if (gain := found.get("gain_from_parent"))
+    }
+
+
+def directions(metrics: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Split, direction in words and figures of each that a translation adapter was scored on."""
+    for split, scored in metrics.get("directions", {}).items():
+        for direction, found in scored.items():
+            yield split, direction.replace("-", " to "), found
+
+
+def _rows(manifest: TranslationManifest) -> list[str]:
+    lines = []
+    for split, direction, found in directions(manifest.metrics):
+        figures = [show(found["rungs"].get(rung, {}).get("chrf++")) for rung in RUNGS]
+        where = [direction, f"{split} ({found['rows']})"]
+        lines.append(table_line([linked(manifest), *where, *figures, judged(found.get("gain_from_parent"))]))
+    return lines
