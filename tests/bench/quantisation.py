@@ -35,11 +35,13 @@ from polygraft.runtime.decode import DecoderBatch, DecoderSession, Text
 from polygraft.runtime.graph import GraphSession, Stack, load_card, mixture
 from polygraft.runtime.search import Search
 from polygraft.tasks.classification.data import read_split
+from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.metrics import macro_f1
 from polygraft.tasks.classification.serving import softmax
 from polygraft.tasks.recipe import load_recipe
 from polygraft.tasks.translation import segments
 from polygraft.tasks.translation.data import Pair, load_pairs
+from polygraft.tasks.translation.manifest import TranslationManifest
 from polygraft.tasks.translation.metrics import scores
 from polygraft.tasks.translation.recipe import TranslationRecipe
 
@@ -77,7 +79,7 @@ class Served:
         self.decoder_stacks: dict[str, Stack] = {}
         for folder in folders:
             self._load(load_adapter(folder), folder.name, 1)
-        translator = next(f for f in folders if self.adapters[f.name].manifest.directions)
+        translator = next(f for f in folders if self.adapters[f.name].writes)
         self._load(load_adapter(translator), HOSTILE, 1000)
 
     def _load(self, adapter: Adapter, name: str, times: float) -> None:
@@ -111,7 +113,7 @@ class Served:
     def _classified(self, name: str, vector: np.ndarray) -> Classified:
         adapter = self.adapters[name]
         assert adapter.head is not None
-        found = softmax(adapter.head.logits(vector[None]))[0]
+        found = softmax(adapter.head.own.logits(vector[None]))[0]
         first, second = np.argsort(-found)[:2]
         return Classified(adapter.manifest.labels[first], float(found[first]), float(found[first] - found[second]))
 
@@ -172,12 +174,12 @@ def quality(places: dict[str, Served], folders: Sequence[Path], most: int) -> di
     found: dict[str, dict[str, Any]] = {}
     for folder in folders:
         manifest = places["ours"].adapters[folder.name].manifest
-        if manifest.directions:
+        if isinstance(manifest, TranslationManifest):
             for direction, pairs in pairs_of(folder).items():
                 some = thinned(pairs, 2 * most // 5)
                 figures = {n: translated_well(s, folder.name, some, direction) for n, s in places.items()}
                 found[f"{folder.name} {direction[0]}-{direction[1]}"] = {"rows": len(some), "measure": "chrf++", **figures}
-        elif manifest.labels:
+        elif isinstance(manifest, ClassificationManifest):
             texts, labels = classifier_rows(folder, most)
             figures = {n: classified_well(s, folder.name, texts, labels) for n, s in places.items()}
             found[folder.name] = {"rows": len(texts), "measure": "macro-f1", **figures}
@@ -197,13 +199,13 @@ def mixed_rows(served: Served, folders: Sequence[Path], count: int, rng: np.rand
     sources: dict[str, list[Asked]] = {}
     for folder in folders:
         manifest = served.adapters[folder.name].manifest
-        if manifest.directions:
+        if isinstance(manifest, TranslationManifest):
             for (source, target), pairs in pairs_of(folder).items():
                 fits = segments.fits(served.encoder)
                 pieces = [q.text for p in thinned(pairs, 200) for q in segments.split(p.source, source, fits) if not q.verbatim]
                 rows = served.encoder.encode(pieces)
                 sources[f"{folder.name} {target}"] = [Asked(folder.name, row, target) for row in rows]
-        elif manifest.labels:
+        elif isinstance(manifest, ClassificationManifest):
             rows = served.encoder.encode(classifier_rows(folder, None)[0])
             sources[folder.name] = [Asked(folder.name, row) for row in rows]
     writing = [name for name, rows in sources.items() if rows[0].target]

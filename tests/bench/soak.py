@@ -38,6 +38,7 @@ from polygraft.runtime.rows import Answer, Row
 from polygraft.serve.api import create_app
 from polygraft.serve.host import Host
 from polygraft.tasks.classification.serving import Classified
+from polygraft.tasks.translation.manifest import TranslationManifest
 from polygraft.tasks.translation.serving import Translated
 
 TOLERANCE = 1e-3
@@ -138,7 +139,8 @@ class Soak:
 
 def from_english(manifest: Manifest) -> dict[str, str]:
     """What a row says of its languages: an adapter with several directions wants to be told which."""
-    target = next((target for source, target in manifest.directions if source == "en"), None)
+    directions = manifest.directions if isinstance(manifest, TranslationManifest) else []
+    target = next((target for source, target in directions if source == "en"), None)
     return {} if target is None else {"language": "en", "target": target}
 
 

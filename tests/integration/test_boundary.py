@@ -23,7 +23,6 @@ from fastapi.testclient import TestClient
 from polygraft.adapters.library import Library
 from polygraft.architectures.text import too_many_marks
 from polygraft.errors import AdapterError, InvalidRow, Overloaded, RowFailed, TooLarge
-from polygraft.runtime import engine as engine_module
 from polygraft.runtime.admission import units
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.graph import by_depth
@@ -32,7 +31,7 @@ from polygraft.runtime.search import Search
 from polygraft.serve import answers as answers_module
 from polygraft.serve import api, door
 from polygraft.serve.host import Host
-from polygraft.tasks.classification.serving import Classified
+from polygraft.tasks.classification.serving import TASK, Classified
 
 GOOD = {"adapter": "spam", "text": "WIN a free prize"}
 CAPACITY = 600
@@ -152,7 +151,7 @@ def test_an_adapter_whose_proof_raises_is_refused_by_name_and_gives_its_slots_ba
     def raises(*_: object) -> None:
         raise ValueError("shapes (3,2) and (3,5)")
 
-    monkeypatch.setattr(engine_module.prove, "numbers", raises)
+    monkeypatch.setattr(TASK, "verify_goldens", raises)
     free = engine.bank.free
     with pytest.raises(AdapterError, match="'spam' cannot be run on this backbone"):
         engine.add(library / "spam")

@@ -170,7 +170,7 @@ def test_purge(host: Host) -> None:
         assert again.refused.keys() == {spoilt}
         assert ("cannot be read" if spoilt == "spoilt" else "not an adapter name") in str(again.refused[spoilt])
         gone = again.remove(spoilt, purge=True)
-        assert (gone.name, gone.labels, gone.task, len(gone.version)) == (spoilt, [], "classification", 12)
+        assert (gone.name, gone.languages, gone.task, len(gone.version)) == (spoilt, [], "", 12)
         assert not again.refused
     assert not list(host.library.root.iterdir())
 

@@ -112,7 +112,7 @@ def by_peft(backbone: Path, shelf: Path, language: str | None, weight: float = 1
     adapter = load_adapter(shelf / "spam-yo")
     assert adapter.head
     pooled = pool(model.eval()(**batch).last_hidden_state, batch["attention_mask"]).numpy()
-    return dict(zip(adapter.manifest.labels, softmax(adapter.head.logits(pooled))[0].tolist(), strict=True))
+    return dict(zip(adapter.manifest.labels, softmax(adapter.head.own.logits(pooled))[0].tolist(), strict=True))
 
 
 def test_it_reads_better_than_the_bare_backbone_and_is_peft(shelf: Path, writing_backbone: Path) -> None:

@@ -181,6 +181,6 @@ def test_merged_export_answers_as_the_adapter_does(
     file = exporting.export_merged(library / "mood", backbone, tmp_path / "mood.onnx")
     session = onnxruntime.InferenceSession(str(file))
     got = session.run(["logits"], batch)[0]
-    wanted = load_adapter(library / "mood").head.logits(alone[2])
+    wanted = load_adapter(library / "mood").head.own.logits(alone[2])
     assert np.abs(got - wanted).max() < 1e-4
     assert session.get_modelmeta().custom_metadata_map["labels"] == "bad,good,so-so"

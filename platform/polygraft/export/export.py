@@ -23,6 +23,7 @@ from polygraft.export.graph import ENCODER, describe_sites, either, to_onnx
 from polygraft.export.parity import drift
 from polygraft.export.quantise import to_int8
 from polygraft.runtime.graph import DecoderCard, GraphCard, Site
+from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.recipe import LoraRecipe
 from polygraft.training.sites import pick_sites
 
@@ -122,7 +123,7 @@ def export_merged(adapter: Path, backbone: Path, output: Path, *, precision: str
     For people who serve a single task elsewhere; nothing of polygraft is needed to run it.
     """
     loaded = load_adapter(adapter, backbone=fingerprint(backbone))
-    if loaded.head is None:
+    if not isinstance(loaded.manifest, ClassificationManifest):
         raise ExportError(f"adapter {loaded.name!r} writes text; only adapters with a head are exported merged")
     merged = peft.PeftModel.from_pretrained(load_backbone(backbone), adapter).merge_and_unload().eval()
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +133,7 @@ def export_merged(adapter: Path, backbone: Path, output: Path, *, precision: str
         if precision == "int8":
             to_int8(body, small, calibrate_encoder(merged, backbone, ENCODER))
             body = small
-        model = _with_head(onnx.load(body), loaded.head.weight, loaded.head.bias)
+        model = _with_head(onnx.load(body), loaded.head.own.weight, loaded.head.own.bias)
         helper.set_model_props(model, {"labels": ",".join(loaded.manifest.labels), "adapter": loaded.name})
         onnx.save(model, small)
         small.replace(output)
