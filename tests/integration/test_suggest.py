@@ -54,8 +54,8 @@ def test_with_an_adapter_the_unsure_come_first(engine: Engine) -> None:
 def test_an_adapter_that_does_not_classify_is_refused_by_name(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Issue 15: it was an assertion that failed, after every text had been translated."""
     (manifest,) = engine.manifests()
-    writer = manifest.model_copy(update={"name": "en-yo", "task": "translation", "labels": [], "directions": [("en", "yo")]})
-    said = Translated("en-yo", writer.version, "en", "yo", ["dára"], [0.5], False, [])
+    writer = manifest.model_copy(update={"name": "en-yo", "task": "translation"})
+    said = Translated("en-yo", writer.version, "en", "yo", ["dára"], [0.5], False)
     asked: list[Row] = []
 
     def translate(rows: list[Row], **_: object) -> list[Translated]:

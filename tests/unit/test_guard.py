@@ -19,6 +19,11 @@ def harmed(root: Path, tmp_path: Path) -> Path:
     return with_metrics(folder, gain_from_transfer=GAIN)
 
 
+@pytest.fixture
+def translator(root: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(root / "adapters" / "en-yo", tmp_path / "translator"))
+
+
 def with_metrics(folder: Path, **changes: object) -> Path:
     manifest = json.loads((folder / LAYOUT.manifest).read_text())
     manifest["metrics"] |= changes
@@ -47,11 +52,11 @@ def test_what_is_not_harmed_passes_and_cannot_be_forced(harmed: Path, verdict: s
         guard.force(harmed, "why not")
 
 
-def test_one_direction_of_a_translation_adapter_is_enough(harmed: Path) -> None:
+def test_one_direction_of_a_translation_adapter_is_enough(translator: Path) -> None:
     fine = GAIN | {"verdict": "helps"}
     directions = {"test": {"en-yo": {"gain_from_parent": fine}, "yo-en": {"gain_from_parent": GAIN}}}
-    with_metrics(harmed, gain_from_transfer=fine, directions=directions)
-    assert guard.harms(load_manifest(harmed)) == ["chrF++ yo to en, test -4.0 [-7.0, -1.0]"]
+    with_metrics(translator, directions=directions)
+    assert guard.harms(load_manifest(translator)) == ["chrF++ yo to en, test -4.0 [-7.0, -1.0]"]
 
 
 @pytest.mark.parametrize(
@@ -67,17 +72,17 @@ def test_one_direction_of_a_translation_adapter_is_enough(harmed: Path) -> None:
         {"directions": {"test": {"en-yo": {"gain_from_parent": [1]}}}},
     ],
 )
-def test_gains_that_cannot_be_read_are_refused(harmed: Path, metrics: dict[str, object]) -> None:
+def test_gains_that_cannot_be_read_are_refused(harmed: Path, translator: Path, metrics: dict[str, object]) -> None:
     """Issue 15, defect 14: uploaded, these were a 500."""
-    with_metrics(harmed, **({"gain_from_transfer": None} | metrics))
+    folder = with_metrics(translator if "directions" in metrics else harmed, **metrics)
     with pytest.raises(AdapterError, match="a gain that cannot be read") as caught:
-        guard.check(load_manifest(harmed))
+        guard.check(load_manifest(folder))
     assert len(str(caught.value)) < 400
 
 
-def test_many_harms_are_counted_not_told(harmed: Path) -> None:
+def test_many_harms_are_counted_not_told(translator: Path) -> None:
     directions = {"test": {f"en-{i}": {"gain_from_parent": GAIN} for i in range(10_000)}}
-    with_metrics(harmed, gain_from_transfer=None, directions=directions)
+    with_metrics(translator, directions=directions)
     with pytest.raises(NegativeTransfer, match="and 9,995 more") as caught:
-        guard.check(load_manifest(harmed))
+        guard.check(load_manifest(translator))
     assert len(str(caught.value)) < 1_000
