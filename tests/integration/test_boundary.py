@@ -299,7 +299,7 @@ def test_waiting_requests_hold_no_thread(app: FastAPI, engine: Engine, gate: thr
             threads = threading.active_count() - before
             gate.set()
             answered = await asyncio.wait_for(asyncio.gather(*asked), 30)
-            return {r.status_code for r in answered}, len(answered), threads
+            return {r.status_code for r in answered}, len(answered), max(0, threads)  # others may end meanwhile
 
     assert asyncio.run(ask()) == ({200}, 200, 0)
 

@@ -28,6 +28,29 @@ def test_a_batch_starts_with_the_oldest_and_takes_its_nearest_in_length() -> Non
     assert lengths(queue_of(*rows).take(budget=4000, max_rows=3)) in ([9, 10, 11], [10, 11, 12])
 
 
+def test_a_single_row_does_not_wait_for_a_call_with_many() -> None:
+    """20 texts of 60 sentences to translate kept one message waiting for 8 seconds."""
+    queue: LengthQueue[int] = LengthQueue()
+    for _ in range(1_000):
+        queue.add(Queued(None, 10, call=1))
+    queue.add(Queued("message", 99, call=2))
+    taken = [queue.take(budget=100, max_rows=10) for _ in range(2)]
+    assert [row.payload for row in taken[1]] == ["message"]
+    assert len(queue) == 1_000 - len(taken[0])
+
+
+def test_a_call_with_many_does_not_wait_for_single_rows() -> None:
+    """Every second batch starts with the oldest row, whatever comes after it."""
+    queue: LengthQueue[int] = LengthQueue()
+    for _ in range(20):
+        queue.add(Queued("many", 10, call=0))
+    left = []
+    for call in range(1, 8):
+        queue.add(Queued("single", 99, call=call))
+        left.append(next(row.payload for row in queue.take(budget=100, max_rows=10)))
+    assert left.count("many") >= 2
+
+
 def test_a_row_longer_than_the_budget_runs_alone() -> None:
     assert lengths(queue_of(500, 4).take(budget=100, max_rows=8)) == [500]
 

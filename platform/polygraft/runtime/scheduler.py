@@ -1,8 +1,10 @@
 """The scheduler: rows of all requests in one queue, batched by length within a token budget.
 
 BentoML's adaptive batcher concatenates lists: it knows no lengths and no adapters, and one bad item fails its batch.
-Here rows are validated before they are queued. Each batch starts with the oldest row and is filled with the rows nearest
-to it in length, so that little is padded and nothing starves. One thread runs the batches: the session uses every core.
+Here rows are validated before they are queued. Each batch starts with one row and is filled with the rows nearest to it in
+length, so that little is padded. It starts with the oldest row and, every second time, with the oldest of the call that has
+the fewest rows waiting: nothing starves, and a message does not wait for a book. One thread runs the batches: the session uses
+every core.
 
 A row whose future is cancelled leaves the queue at once. A batch that fails is halved until only the rows that fail by
 themselves have failed. Does not: bound the queue (see `admission`).
@@ -10,6 +12,7 @@ themselves have failed. Does not: bound the queue (see `admission`).
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections import OrderedDict
@@ -27,20 +30,23 @@ Result = TypeVar("Result")
 
 @dataclass(eq=False)
 class Queued(Generic[Result]):
-    """A payload, its length in tokens, and where its result goes."""
+    """A payload, its length in tokens, which call it came with, and where its result goes."""
 
     payload: object
     length: int
+    call: int = 0
     future: Future[Result] = field(default_factory=Promise)
 
 
 class LengthQueue(Generic[Result]):
-    """Waiting rows, by age and by length. Adding or dropping a row costs the same however many wait; taking a batch costs
-    one look at each length that occurs. Not thread-safe."""
+    """Waiting rows, by age, by length and by call. Adding or dropping a row costs the same however many wait; taking a batch
+    costs one look at each length that occurs, and at each call. Not thread-safe."""
 
     def __init__(self) -> None:
         self._by_age: OrderedDict[int, Queued[Result]] = OrderedDict()
         self._by_length: dict[int, OrderedDict[int, Queued[Result]]] = {}
+        self._by_call: dict[int, OrderedDict[int, Queued[Result]]] = {}
+        self._by_turns = 0
 
     def __len__(self) -> int:
         return len(self._by_age)
@@ -48,25 +54,26 @@ class LengthQueue(Generic[Result]):
     def add(self, row: Queued[Result]) -> None:
         self._by_age[id(row)] = row
         self._by_length.setdefault(row.length, OrderedDict())[id(row)] = row
+        self._by_call.setdefault(row.call, OrderedDict())[id(row)] = row
 
     def discard(self, row: Queued[Result]) -> None:
         """Forget the row, if it still waits."""
         if self._by_age.pop(id(row), None) is not None:
-            same = self._by_length[row.length]
-            del same[id(row)]
-            if not same:
-                del self._by_length[row.length]
+            _leave(self._by_length, row.length, row)
+            _leave(self._by_call, row.call, row)
 
     def all(self) -> list[Queued[Result]]:
         return list(self._by_age.values())
 
     def take(self, budget: int, max_rows: int) -> list[Queued[Result]]:
-        """The next batch, by length: the oldest row and those nearest to it in length, the older of equals first; padded
-        tokens within `budget` unless the oldest alone is longer."""
-        oldest = next(iter(self._by_age.values()))
-        longest, batch = oldest.length, [oldest]
-        self.discard(oldest)
-        for length in sorted(self._by_length, key=lambda n: abs(n - oldest.length)):
+        """The next batch, by length: a first row and those nearest to it in length, the older of equals first; padded tokens
+        within `budget` unless the first alone is longer."""
+        self._by_turns += 1
+        rows = self._by_age if self._by_turns % 2 else min(self._by_call.values(), key=len)
+        first = next(iter(rows.values()))
+        longest, batch = first.length, [first]
+        self.discard(first)
+        for length in sorted(self._by_length, key=lambda n: abs(n - first.length)):
             widest = max(longest, length)
             same = self._by_length[length]
             while same and len(batch) < max_rows and widest * (len(batch) + 1) <= budget:
@@ -79,6 +86,12 @@ class LengthQueue(Generic[Result]):
         return sorted(batch, key=lambda r: r.length)
 
 
+def _leave(index: dict[int, OrderedDict[int, Queued[Result]]], key: int, row: Queued[Result]) -> None:
+    del index[key][id(row)]
+    if not index[key]:
+        del index[key]
+
+
 class Scheduler(Generic[Result]):
     """Calls `run(payloads)` from its own thread; `run` returns one result a payload, in order."""
 
@@ -86,13 +99,14 @@ class Scheduler(Generic[Result]):
         self._run, self.budget, self.max_rows = run, budget, max_rows
         self._waiting: LengthQueue[Result] = LengthQueue()
         self._wake = threading.Condition()
-        self._closed = False
+        self._closed, self._calls = False, itertools.count()
         self._thread = threading.Thread(target=self._loop, name="polygraft-scheduler", daemon=True)
         self._thread.start()
 
     def submit(self, rows: Sequence[tuple[object, int]]) -> list[Future[Result]]:
         """Queue (payload, length) rows and return their futures. Cancel one to drop its row."""
-        queued: list[Queued[Result]] = [Queued(payload, length) for payload, length in rows]
+        call = next(self._calls)
+        queued: list[Queued[Result]] = [Queued(payload, length, call) for payload, length in rows]
         with self._wake:
             if self._closed:
                 raise RuntimeError("the scheduler is closed")
