@@ -1,4 +1,5 @@
-"""Entry of a built bento: puts `<root>/platform` first on the path, so that the bento's own code runs, then the service."""
+"""Entry of a built bento: puts `<root>/platform` first on the path, so that the bento's own code
+runs, then the service."""
 
 import sys
 from pathlib import Path

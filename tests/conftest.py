@@ -1,4 +1,5 @@
-"""A tiny backbone with random weights, exported once a session, and adapters for it. No internet, no GPU, no shared data."""
+"""A tiny backbone with random weights, exported once a session, and adapters for it. No internet,
+no GPU, no shared data."""
 
 from __future__ import annotations
 
@@ -63,7 +64,8 @@ def root() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the tests' servers and commands keep the user's key, so that they leave the real one alone."""
+    """Where the tests' servers and commands keep the user's key, so that they leave the real one
+    alone."""
     folder = tmp_path_factory.mktemp("state")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(folder))
@@ -72,8 +74,12 @@ def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def machine_paths() -> Callable[[bytes], set[str]]:
-    """Absolute paths of somebody's machine in bytes of any kind: the first two folders of each. Placeholders are none."""
-    starts = [f"/{name}/".encode() for name in ("work", "home", "root", "tmp", "Users", "mnt", "workspace", "var/folders")]
+    """Absolute paths of somebody's machine in bytes of any kind: the first two folders of each.
+    Placeholders are none."""
+    starts = [
+        f"/{name}/".encode()
+        for name in ("work", "home", "root", "tmp", "Users", "mnt", "workspace", "var/folders")
+    ]
     starts += [f":{slash}Users{slash}".encode() for slash in ("\\", "\\\\")]
     whole = re.compile(rb"(?:(?<![\w.}/-])/(?:var/)?\w+/|[A-Za-z]:\\+Users\\+)[\w.-]{2,}")
     placeholders = {f"/home/{name}" for name in ("you", "user", "me")}
@@ -96,14 +102,27 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two layers, hidden 32, about a hundred pieces; fp32 and int8 graphs, query and value core."""
     folder = tmp_path_factory.mktemp("backbone")
     letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
-    pieces = [*vocabulary.SPECIALS.values(), *letters, *(f"##{c}" for c in letters), *"0123456789.!?", *WORDS]
+    pieces = [
+        *vocabulary.SPECIALS.values(),
+        *letters,
+        *(f"##{c}" for c in letters),
+        *"0123456789.!?",
+        *WORDS,
+    ]
     vocabulary.save(vocabulary.wordpiece(pieces), folder, max_length=64)
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=len(pieces), hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
-        max_position_embeddings=64, type_vocab_size=3, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
+        vocab_size=len(pieces),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        type_vocab_size=3,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
         initializer_range=0.3,
-    )  # fmt: skip
+    )
     config.case_feature = True
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     export_backbone(folder, precisions=("fp32", "int8"), core=["query", "value"])
@@ -112,7 +131,8 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def writing_backbone(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny backbone with a decoder of two layers beside it, random too; fp32 and int8 graphs."""
+    """The tiny backbone with a decoder of two layers beside it, random too; fp32 and int8
+    graphs."""
     folder = tmp_path_factory.mktemp("writing")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(backbone / name, folder)
@@ -124,7 +144,9 @@ def writing_backbone(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -
     }
     pieces = learn_unigram(recipe, text, seed=0)
     pieces.save(str(folder / "decoder_tokenizer.json"))
-    rows = np.random.default_rng(0).normal(size=(pieces.get_vocab_size(), 32)).astype(np.float32) * 0.3
+    rows = (
+        np.random.default_rng(0).normal(size=(pieces.get_vocab_size(), 32)).astype(np.float32) * 0.3
+    )
     body = load_backbone(backbone).requires_grad_(True)
     write_backbone(seq2seq.build(body, rows, recipe, max_length=48, seed=0), folder)
     export_backbone(folder, precisions=("fp32", "int8"), core=["query", "value"])
@@ -136,9 +158,16 @@ def make_adapter(backbone: Path) -> MakeAdapter:
     """`make_adapter(folder, ...)` -> a true adapter folder, written by PEFT."""
 
     def make(
-        folder: Path, *, seed: int = 1, rank: int = 4, labels: tuple[str, ...] = ("ham", "spam"), scale: float = 0.1,
-        languages: tuple[str, ...] = ("en",), sites: list[str] | None = None, home: Path = backbone,
-    ) -> Path:  # fmt: skip
+        folder: Path,
+        *,
+        seed: int = 1,
+        rank: int = 4,
+        labels: tuple[str, ...] = ("ham", "spam"),
+        scale: float = 0.1,
+        languages: tuple[str, ...] = ("en",),
+        sites: list[str] | None = None,
+        home: Path = backbone,
+    ) -> Path:
         torch.manual_seed(seed)
         folder.mkdir(parents=True, exist_ok=True)
         carried = [s.name for s in load_card(home).sites]
@@ -149,21 +178,36 @@ def make_adapter(backbone: Path) -> MakeAdapter:
                 torch.nn.init.normal_(parameter, std=scale)
         model.save_pretrained(folder)
         weight = torch.randn(len(labels), 32).numpy()
-        save_file({"weight": weight, "bias": np.zeros(len(labels), np.float32)}, folder / LAYOUT.head)
+        save_file(
+            {"weight": weight, "bias": np.zeros(len(labels), np.float32)}, folder / LAYOUT.head
+        )
         encoder = load_encoder(home)
         golden = []
         for text in ("WIN a free prize", "see you soon", "call mum"):
             batch = {k: torch.from_numpy(v) for k, v in pad(encoder.encode([text]), 0).items()}
             with torch.no_grad():
-                logits = pool(model(**batch).last_hidden_state, batch["attention_mask"]).numpy() @ weight.T
+                logits = (
+                    pool(model(**batch).last_hidden_state, batch["attention_mask"]).numpy()
+                    @ weight.T
+                )
                 with model.disable_adapter():
-                    bare = pool(model(**batch).last_hidden_state, batch["attention_mask"]).numpy() @ weight.T
+                    bare = (
+                        pool(model(**batch).last_hidden_state, batch["attention_mask"]).numpy()
+                        @ weight.T
+                    )
             golden.append(GoldenLogits(text=text, logits=logits[0].tolist(), bare=bare[0].tolist()))
         manifest = ClassificationManifest(
-            format=1, name=folder.name, backbone=encoder_part(fingerprint(home)), languages=list(languages),
-            labels=list(labels), created="2026-01-01", data=[], metrics={}, golden=golden,
+            format=1,
+            name=folder.name,
+            backbone=encoder_part(fingerprint(home)),
+            languages=list(languages),
+            labels=list(labels),
+            created="2026-01-01",
+            data=[],
+            metrics={},
+            golden=golden,
             files={n: sha256(folder / n) for n in HASHED},
-        )  # fmt: skip
+        )
         (folder / LAYOUT.manifest).write_text(manifest.model_dump_json(), encoding="utf-8")
         return folder
 

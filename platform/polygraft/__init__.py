@@ -1,7 +1,7 @@
 """polygraft: one backbone, many LoRA adapters, served together.
 
-`Client` and `AsyncClient` call a running server; `Engine` and `Row` answer in this process. The command line is
-`polygraft --help`. Training needs the `train` extra; nothing imported here does.
+`Client` and `AsyncClient` call a running server; `Engine` and `Row` answer in this process. The
+command line is `polygraft --help`. Training needs the `train` extra; nothing imported here does.
 """
 
 from importlib.metadata import PackageNotFoundError, version
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from polygraft.runtime.rows import Row
 
 __all__ = ["AsyncClient", "Client", "Engine", "Row", "__version__"]
-_HOMES = {"AsyncClient": "client", "Client": "client", "Engine": "runtime.engine", "Row": "runtime.rows"}
+_HOMES = {
+    "AsyncClient": "client",
+    "Client": "client",
+    "Engine": "runtime.engine",
+    "Row": "runtime.rows",
+}
 
 
 def __getattr__(name: str) -> Any:

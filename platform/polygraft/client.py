@@ -3,7 +3,8 @@
     with Client("http://localhost:3000") as client:
         client.classify("spam-en", ["WIN a FREE phone now! Text WIN to 80182"])[0].label
 
-Errors of the server are raised as `ServerError`, with its own message; errors of single rows stay in their place.
+Errors of the server are raised as `ServerError`, with its own message; errors of single rows stay
+in their place.
 """
 
 from __future__ import annotations
@@ -38,15 +39,21 @@ class _Call:
         self.url, self.key = url, key
 
     @staticmethod
-    def classify(adapter: str | Sequence[str], texts: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
+    def classify(
+        adapter: str | Sequence[str], texts: Sequence[str], options: Mapping[str, Any]
+    ) -> dict[str, Any]:
         who = "adapter" if isinstance(adapter, str) else "stack"
         body = {who: adapter, "texts": _several(texts), **options}
-        return {"method": "POST", "url": "/v1/classify"} | _json({k: v for k, v in body.items() if v is not None})
+        return {"method": "POST", "url": "/v1/classify"} | _json(
+            {k: v for k, v in body.items() if v is not None}
+        )
 
     @staticmethod
     def rows(rows: Sequence[Mapping[str, Any]], top_k: int | None) -> dict[str, Any]:
         body: dict[str, Any] = {"rows": [dict(r) for r in rows]}
-        return {"method": "POST", "url": "/v1/classify"} | _json(body | ({"top_k": top_k} if top_k else {}))
+        return {"method": "POST", "url": "/v1/classify"} | _json(
+            body | ({"top_k": top_k} if top_k else {})
+        )
 
     @staticmethod
     def batch(rows: Sequence[Mapping[str, Any]], top_k: int | None) -> dict[str, Any]:
@@ -54,19 +61,34 @@ class _Call:
 
     @staticmethod
     def translate(texts: Sequence[str], target: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        body = {"texts": _several(texts), "target": target, **{k: v for k, v in options.items() if v is not None}}
+        body = {
+            "texts": _several(texts),
+            "target": target,
+            **{k: v for k, v in options.items() if v is not None},
+        }
         return {"method": "POST", "url": "/v1/translate"} | _json(body)
 
     def add(self, folder: Path) -> dict[str, Any]:
         headers = self._admin() | {"content-type": b"application/zip"}
-        return {"method": "POST", "url": "/v1/adapters", "content": pack(folder), "headers": headers}
+        return {
+            "method": "POST",
+            "url": "/v1/adapters",
+            "content": pack(folder),
+            "headers": headers,
+        }
 
     def remove(self, name: str, purge: bool) -> dict[str, Any]:
         url = f"/v1/adapters/{quote(name, safe='')}"
-        return {"method": "DELETE", "url": url, "params": {"purge": purge}, "headers": self._admin()}
+        return {
+            "method": "DELETE",
+            "url": url,
+            "params": {"purge": purge},
+            "headers": self._admin(),
+        }
 
     def _admin(self) -> dict[str, bytes]:
-        """The key that was given, else POLYGRAFT_ADMIN_KEY, else, for a server on this machine, the one in the user's file."""
+        """The key that was given, else POLYGRAFT_ADMIN_KEY, else, for a server on this machine, the
+        one in the user's file."""
         key = self.key or os.environ.get(auth.VARIABLE)
         if not key and _is_this_machine(httpx.URL(self.url).host):
             key = auth.known_key()
@@ -83,7 +105,9 @@ class _Call:
         raise ServerError(f"{self.url} answered {response.status_code}: {message}")
 
     def unreachable(self, error: httpx.TransportError) -> ServerError:
-        return ServerError(f"{self.url} does not answer ({error or type(error).__name__}); is the server running?")
+        return ServerError(
+            f"{self.url} does not answer ({error or type(error).__name__}); is the server running?"
+        )
 
 
 def _json(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,35 +130,52 @@ def _several(texts: Sequence[str]) -> list[str]:
 
 
 class Client:
-    """Blocking client. `key` is the admin key, which only `add` and `remove` need and send; left out, it is POLYGRAFT_ADMIN_KEY
-    or, for a server on this machine, the one kept for the user."""
+    """Blocking client. `key` is the admin key, which only `add` and `remove` need and send; left
+    out, it is POLYGRAFT_ADMIN_KEY or, for a server on this machine, the one kept for the user."""
 
-    def __init__(self, url: str = DEFAULT_URL, *, key: str | None = None, timeout: float = 60) -> None:
+    def __init__(
+        self, url: str = DEFAULT_URL, *, key: str | None = None, timeout: float = 60
+    ) -> None:
         self._call = _Call(url, key, timeout)
         self._http = httpx.Client(**self._call.options)
 
     def classify(
-        self, adapter: str | Sequence[str], texts: Sequence[str], *, language: str | None = None, top_k: int | None = None,
+        self,
+        adapter: str | Sequence[str],
+        texts: Sequence[str],
+        *,
+        language: str | None = None,
+        top_k: int | None = None,
         truncate: bool | None = None,
-    ) -> list[RowOut]:  # fmt: skip
+    ) -> list[RowOut]:
         """One result a text, in order."""
         options = {"language": language, "top_k": top_k, "truncate": truncate}
         return self._send(_Call.classify(adapter, texts, options), ClassifyResponse).results
 
-    def classify_rows(self, rows: Sequence[Mapping[str, Any]], *, top_k: int | None = None) -> list[RowOut]:
+    def classify_rows(
+        self, rows: Sequence[Mapping[str, Any]], *, top_k: int | None = None
+    ) -> list[RowOut]:
         """Rows `{"adapter", "text", "language"?, "truncate"?}`, adapters mixed as you like."""
         return self._send(_Call.rows(rows, top_k), ClassifyResponse).results
 
     def translate(
-        self, texts: Sequence[str], target: str, *, source: str | None = None, adapter: str | None = None,
-        beam: int | None = None, n_best: int | None = None,
-    ) -> list[RowOut]:  # fmt: skip
-        """Translations in order (`result.translation`). Without `source` each text's language is detected."""
+        self,
+        texts: Sequence[str],
+        target: str,
+        *,
+        source: str | None = None,
+        adapter: str | None = None,
+        beam: int | None = None,
+        n_best: int | None = None,
+    ) -> list[RowOut]:
+        """Translations in order (`result.translation`). Without `source` each text's language is
+        detected."""
         options = {"source": source, "adapter": adapter, "beam": beam, "n_best": n_best}
         return self._send(_Call.translate(texts, target, options), ClassifyResponse).results
 
     def batch(self, rows: Sequence[Mapping[str, Any]], *, top_k: int | None = None) -> list[RowOut]:
-        """Rows of any task, each with its own adapter: `{"adapter", "text", "target"?, "beam"?, ...}`."""
+        """Rows of any task, each with its own adapter: `{"adapter", "text", "target"?, "beam"?,
+        ...}`."""
         return self._send(_Call.batch(rows, top_k), ClassifyResponse).results
 
     def adapters(self) -> AdaptersResponse:
@@ -153,7 +194,12 @@ class Client:
     def __enter__(self) -> Client:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def _send(self, request: dict[str, Any], model: type[Model]) -> Model:
@@ -167,32 +213,51 @@ class Client:
 class AsyncClient:
     """The same, for asyncio."""
 
-    def __init__(self, url: str = DEFAULT_URL, *, key: str | None = None, timeout: float = 60) -> None:
+    def __init__(
+        self, url: str = DEFAULT_URL, *, key: str | None = None, timeout: float = 60
+    ) -> None:
         self._call = _Call(url, key, timeout)
         self._http = httpx.AsyncClient(**self._call.options)
 
     async def classify(
-        self, adapter: str | Sequence[str], texts: Sequence[str], *, language: str | None = None, top_k: int | None = None,
+        self,
+        adapter: str | Sequence[str],
+        texts: Sequence[str],
+        *,
+        language: str | None = None,
+        top_k: int | None = None,
         truncate: bool | None = None,
-    ) -> list[RowOut]:  # fmt: skip
+    ) -> list[RowOut]:
         """One result a text, in order."""
         options = {"language": language, "top_k": top_k, "truncate": truncate}
         return (await self._send(_Call.classify(adapter, texts, options), ClassifyResponse)).results
 
-    async def classify_rows(self, rows: Sequence[Mapping[str, Any]], *, top_k: int | None = None) -> list[RowOut]:
+    async def classify_rows(
+        self, rows: Sequence[Mapping[str, Any]], *, top_k: int | None = None
+    ) -> list[RowOut]:
         """Rows `{"adapter", "text", "language"?, "truncate"?}`, adapters mixed as you like."""
         return (await self._send(_Call.rows(rows, top_k), ClassifyResponse)).results
 
     async def translate(
-        self, texts: Sequence[str], target: str, *, source: str | None = None, adapter: str | None = None,
-        beam: int | None = None, n_best: int | None = None,
-    ) -> list[RowOut]:  # fmt: skip
-        """Translations in order (`result.translation`). Without `source` each text's language is detected."""
+        self,
+        texts: Sequence[str],
+        target: str,
+        *,
+        source: str | None = None,
+        adapter: str | None = None,
+        beam: int | None = None,
+        n_best: int | None = None,
+    ) -> list[RowOut]:
+        """Translations in order (`result.translation`). Without `source` each text's language is
+        detected."""
         options = {"source": source, "adapter": adapter, "beam": beam, "n_best": n_best}
         return (await self._send(_Call.translate(texts, target, options), ClassifyResponse)).results
 
-    async def batch(self, rows: Sequence[Mapping[str, Any]], *, top_k: int | None = None) -> list[RowOut]:
-        """Rows of any task, each with its own adapter: `{"adapter", "text", "target"?, "beam"?, ...}`."""
+    async def batch(
+        self, rows: Sequence[Mapping[str, Any]], *, top_k: int | None = None
+    ) -> list[RowOut]:
+        """Rows of any task, each with its own adapter: `{"adapter", "text", "target"?, "beam"?,
+        ...}`."""
         return (await self._send(_Call.batch(rows, top_k), ClassifyResponse)).results
 
     async def adapters(self) -> AdaptersResponse:
@@ -212,7 +277,10 @@ class AsyncClient:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self.close()
 

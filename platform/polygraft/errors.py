@@ -1,29 +1,29 @@
 """Every error polygraft raises on purpose: what went wrong, why, and what to do.
 
-    PolygraftError                 500
-    ├── RecipeError                422   a recipe with all its problems listed
-    ├── DataError                  422   rows that cannot be trained on
-    ├── BackboneError              422   a backbone folder that is incomplete or of an unsupported kind
-    ├── ExportError                500   the ONNX graph drifted from PyTorch
-    ├── AdapterError               422   an adapter folder that must not be served
-    │   ├── WrongBackbone          409   made for another backbone
-    │   ├── GoldenMismatch         409   its outputs are not those it gave when it was trained
-    │   └── NegativeTransfer       409   transfer harmed it, and nobody said why it is served all the same
-    ├── InvalidRow                 422   one input that cannot be answered
-    │   └── UnknownLanguage        422   no adapter translates that way, or the language cannot be told
-    ├── TooManyRows                413
-    ├── TooLarge                   413   a body or an upload beyond the bound
-    ├── SlowBody                   408   a body that did not arrive in time
-    ├── Overloaded                 503   no room in the queue; says when to come again
-    ├── DeadlineExceeded           504   a row was not answered in time; it is computed no further
-    ├── RowFailed                  500   the server failed on one row
-    ├── SettingsError              500   environment variables that cannot be used, all of them listed
-    ├── KeyFileError               500   (server, client) the file with the admin key is not fit for use
-    ├── UnknownAdapter             404   with near names
-    ├── BankFull                   507   no free slot
-    ├── LibraryError               507   the library's folder cannot be written
-    ├── Forbidden                  403   a changing verb without the key
-    └── ServerError                502   (client) the server answered with an error, or not at all
+    PolygraftError            500
+    ├── RecipeError           422  a recipe with all its problems listed
+    ├── DataError             422  rows that cannot be trained on
+    ├── BackboneError         422  a backbone folder that is incomplete or of an unsupported kind
+    ├── ExportError           500  the ONNX graph drifted from PyTorch
+    ├── AdapterError          422  an adapter folder that must not be served
+    │   ├── WrongBackbone     409  made for another backbone
+    │   ├── GoldenMismatch    409  its outputs are not those of its training
+    │   └── NegativeTransfer  409  transfer harmed it, and no reason to serve it is given
+    ├── InvalidRow            422  one input that cannot be answered
+    │   └── UnknownLanguage   422  no adapter translates that way, or none was recognised
+    ├── TooManyRows           413  more rows than one request may hold
+    ├── TooLarge              413  a body or an upload beyond the bound
+    ├── SlowBody              408  a body that did not arrive in time
+    ├── Overloaded            503  no room in the queue; says when to come again
+    ├── DeadlineExceeded      504  a row was not answered in time; it is computed no further
+    ├── RowFailed             500  the server failed on one row
+    ├── SettingsError         500  environment variables that cannot be used, all listed
+    ├── KeyFileError          500  the file with the admin key is not fit for use
+    ├── UnknownAdapter        404  with near names
+    ├── BankFull              507  no free slot
+    ├── LibraryError          507  the library's folder cannot be written
+    ├── Forbidden             403  a changing verb without the key
+    └── ServerError           502  (client) the server answered with an error, or not at all
 
 Does not wrap errors it does not understand: those stay as they are and are logged by the server.
 """
@@ -39,12 +39,14 @@ SHOWN, LISTED = 80, 50
 
 def shortened(value: str) -> str:
     """`value` quoted for a message, by its first `SHOWN` characters."""
-    return repr(value) if len(value) <= SHOWN else f"{value[:SHOWN]!r}... ({len(value):,} characters)"
+    return (
+        repr(value) if len(value) <= SHOWN else f"{value[:SHOWN]!r}... ({len(value):,} characters)"
+    )
 
 
 def listed(problems: Sequence[str], most: int = 5) -> str:
-    """The first `most` problems, each by its first 300 characters, and how many more there are: whoever writes a file must not
-    decide how long a message is."""
+    """The first `most` problems, each by its first 300 characters, and how many more there are:
+    whoever writes a file must not decide how long a message is."""
     first = [p if len(p) <= 300 else f"{p[:300]}..." for p in problems[:most]]
     more = [f"and {len(problems) - most:,} more"] if len(problems) > most else []
     return "; ".join([*first, *more])
@@ -52,7 +54,9 @@ def listed(problems: Sequence[str], most: int = 5) -> str:
 
 def problems_of(found: Iterable[Any]) -> list[str]:
     """Pydantic's errors in a file, each with its place."""
-    return [f"{'.'.join(str(part)[:80] for part in e['loc']) or 'content'}: {e['msg']}" for e in found]
+    return [
+        f"{'.'.join(str(part)[:80] for part in e['loc']) or 'content'}: {e['msg']}" for e in found
+    ]
 
 
 class PolygraftError(Exception):
@@ -138,7 +142,10 @@ class Overloaded(PolygraftError):
 
     def __init__(self, waiting: int, retry_after: int) -> None:
         self.retry_after = retry_after
-        super().__init__(f"the server is busy with {waiting:,} units of work; send the request again in {retry_after} s")
+        super().__init__(
+            f"the server is busy with {waiting:,} units of work; send the request again in "
+            f"{retry_after} s"
+        )
 
 
 class DeadlineExceeded(PolygraftError):
@@ -155,7 +162,9 @@ class UnknownAdapter(PolygraftError):
     def __init__(self, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
         near = difflib.get_close_matches(name[:SHOWN], known, n=3, cutoff=0.5)
-        there = ", ".join(known[:LISTED]) + (f" and {len(known) - LISTED} more" if len(known) > LISTED else "")
+        there = ", ".join(known[:LISTED]) + (
+            f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
+        )
         hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {there or 'none yet'}"
         super().__init__(f"no adapter named {shortened(name)}; {hint}")
         self.near = near

@@ -1,6 +1,8 @@
-"""`polygraft predict`: JSON Lines in, JSON Lines out, with the same engine as the server and no HTTP.
+"""`polygraft predict`: JSON Lines in, JSON Lines out, with the same engine as the server and no
+HTTP.
 
-Each row `{"text": ..., ...}` comes back with `label` (or `translation`) and `score` added, or `error`; all else in it is kept.
+Each row `{"text": ..., ...}` comes back with `label` (or `translation`) and `score` added, or
+`error`; all else in it is kept.
 """
 
 from __future__ import annotations
@@ -25,32 +27,47 @@ from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Layer, Row
 
 CHUNK = 256
-OURS = {"label", "translation", "score", "error"}  # what a row says of these came from an earlier answer
-ESCAPED = "backslashreplace"  # a lone surrogate, which UTF-8 has no bytes for, goes out as it came in: "\\ud800"
+OURS = {
+    "label",
+    "translation",
+    "score",
+    "error",
+}  # what a row says of these came from an earlier answer
+# a lone surrogate, which UTF-8 has no bytes for, goes out as it came in: "\\ud800"
+ESCAPED = "backslashreplace"
 
 
 def load(engine: Engine, folder: Path) -> Manifest:
-    """Add the adapter in `folder`, and what it was trained on top of, from the folders beside it. Raises as `Engine.add`."""
+    """Add the adapter in `folder`, and what it was trained on top of, from the folders beside it.
+    Raises as `Engine.add`."""
     for named in load_manifest(folder).stack:
         engine.add(folder.resolve().parent / named.split("@")[0])
     return engine.add(folder)
 
 
 def predict(
-    engine: Engine, adapter: str, source: str, target: str, language: str | None = None, under: tuple[Layer, ...] | None = None
+    engine: Engine,
+    adapter: str,
+    source: str,
+    target: str,
+    language: str | None = None,
+    under: tuple[Layer, ...] | None = None,
 ) -> tuple[int, int]:
-    """Answer every line of `source` into `target` ("-" is stdin or stdout). Returns (answered, failed). `language`: the one to
-    write, for a translation adapter with several. `under`: as in a row.
+    """Answer every line of `source` into `target` ("-" is stdin or stdout). Returns (answered,
+    failed). `language`: the one to write, for a translation adapter with several. `under`: as in a
+    row.
 
-    A file is written beside its place and moved there when complete. Raises `DataError` for a line that is not a JSON
-    object with "text", before anything is written for a file.
+    A file is written beside its place and moved there when complete. Raises `DataError` for a line
+    that is not a JSON object with "text", before anything is written for a file.
     """
     lines = read(source)
     answered = failed = 0
     with write(target) as out, Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(adapter, total=len(lines))
         for chunk in _chunks(lines):
-            rows = [Row(adapter, row["text"], target=language, under=under, top_k=1) for row in chunk]
+            rows = [
+                Row(adapter, row["text"], target=language, under=under, top_k=1) for row in chunk
+            ]
             for row, answer in zip(chunk, engine.answer(rows), strict=True):
                 for stale in OURS & row.keys():
                     del row[stale]
@@ -66,13 +83,16 @@ def predict(
 
 
 def read(source: str) -> list[dict[str, Any]]:
-    """The objects of a JSON Lines file ("-" is stdin). Raises `DataError` for a line that is not an object with "text"."""
+    """The objects of a JSON Lines file ("-" is stdin). Raises `DataError` for a line that is not an
+    object with "text"."""
     if source != "-" and not Path(source).is_file():
         raise DataError(source, ["no such file; give a JSON Lines file, or - for standard input"])
     try:
         text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(source, [f"byte {error.start + 1} is not UTF-8; save the file in that encoding"]) from None
+        raise DataError(
+            source, [f"byte {error.start + 1} is not UTF-8; save the file in that encoding"]
+        ) from None
     rows, problems = [], []
     for number, line in enumerate(split_lines(text), 1):
         if not line.strip():
@@ -98,8 +118,9 @@ def _chunks(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 @contextmanager
 def write(target: str) -> Iterator[TextIO]:
-    """A file that is written beside its place and moved there when complete; "-" is stdout. A link is followed, a file keeps
-    its mode, a pipe or a device is written to as it is. Raises `DataError`."""
+    """A file that is written beside its place and moved there when complete; "-" is stdout. A link
+    is followed, a file keeps its mode, a pipe or a device is written to as it is. Raises
+    `DataError`."""
     if target == "-":
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors=ESCAPED)

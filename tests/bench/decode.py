@@ -1,9 +1,11 @@
-"""Target tokens per second when texts are written with adapters mixed in one batch, against three other ways.
+"""Target tokens per second when texts are written with adapters mixed in one batch, against three
+other ways.
 
     python tests/bench/decode.py [--backbone DIR] [--against DIR] [--rounds 5] [--threads 2]
 
-All in one process and interleaved, so that a noisy neighbour hits every contender alike; the median round counts. Every
-text is written to exactly 24 tokens, encoding included; the sources are like sentences of 20 to 30 tokens.
+All in one process and interleaved, so that a noisy neighbour hits every contender alike; the median
+round counts. Every text is written to exactly 24 tokens, encoding included; the sources are like
+sentences of 20 to 30 tokens.
 
 | contender | what runs |
 |---|---|
@@ -13,12 +15,14 @@ text is written to exactly 24 tokens, encoding included; the sources are like se
 | peft | transformers `generate` with PEFT, float32, one adapter |
 | peft16 | the same, 16 adapters mixed by PEFT's `adapter_names` |
 | ct2 | CTranslate2, int8: an equal-sized model that it takes |
-| before | bare, one and mixed16 by the graphs of another copy of the backbone, with `--against`: usually the version before |
+| before | bare, one and mixed16 by the graphs of another copy of the backbone, with `--against`:
+usually the version before |
 
-CTranslate2 has no converter for this architecture. Its model here is post-norm with learned positions and GELU, the same
-layers, widths and two vocabularies, random weights; without the dense layer before the vocabulary, case feature and LoRA.
-Greedy at batches 1, 8 and 32; beam 4 at 1 and 8. Memory: growth of resident memory when a fresh process builds the contender
-and writes one batch. JSON line last.
+CTranslate2 has no converter for this architecture. Its model here is post-norm with learned
+positions and GELU, the same layers, widths and two vocabularies, random weights; without the dense
+layer before the vocabulary, case feature and LoRA. Greedy at batches 1, 8 and 32; beam 4 at 1 and
+8. Memory: growth of resident memory when a fresh process builds the contender and writes one batch.
+JSON line last.
 """
 
 from __future__ import annotations
@@ -63,24 +67,37 @@ class Ours:
     """Encoder graph, decoder graphs and both banks, with 16 random adapters."""
 
     def __init__(self, backbone: Path, threads: int) -> None:
-        files, self.card, rng = BackboneFiles(backbone), load_card(backbone), np.random.default_rng(0)
+        files, self.card, rng = (
+            BackboneFiles(backbone),
+            load_card(backbone),
+            np.random.default_rng(0),
+        )
         assert self.card.decoder, "the backbone has no decoder"
-        self.session, self.bank = GraphSession(files.model("int8"), threads), Bank(self.card.sites, MIXED, RANK)
+        self.session, self.bank = (
+            GraphSession(files.model("int8"), threads),
+            Bank(self.card.sites, MIXED, RANK),
+        )
         self.decoder_bank = Bank(self.card.decoder.sites, MIXED, RANK)
         for number in range(MIXED):
             for bank in (self.bank, self.decoder_bank):
                 bank.write(
-                    {s.name: (noise(rng, s.inputs, RANK), noise(rng, RANK, s.outputs)) for s in bank.sites.values()},
+                    {
+                        s.name: (noise(rng, s.inputs, RANK), noise(rng, RANK, s.outputs))
+                        for s in bank.sites.values()
+                    },
                     str(number),
                 )
         session = DecoderSession(files.cross("int8"), files.step("int8"), self.card.decoder)
         self.lanes = DecodeWorkers(session, self.decoder_bank, NEVER, threads, max_rows=128)
 
     def __call__(self, rows: Sequence[Encoded], slots: Sequence[int], beam: int) -> None:
-        _, states = self.session.run_both(pad(rows, 0) | mixture([[(slot, 1.0)] for slot in slots]), self.bank)
+        _, states = self.session.run_both(
+            pad(rows, 0) | mixture([[(slot, 1.0)] for slot in slots]), self.bank
+        )
         search = Search(beam=beam)
         waiting: list[Future[list[Hypothesis]]] = [
-            self.lanes.submit(Text(s, [(slot, 1.0)], 3, search, LENGTH)) for s, slot in zip(states, slots, strict=True)
+            self.lanes.submit(Text(s, [(slot, 1.0)], 3, search, LENGTH))
+            for s, slot in zip(states, slots, strict=True)
         ]
         assert all(len(w.result()[0].tokens) == LENGTH for w in waiting)
 
@@ -105,9 +122,17 @@ class Peft:
         start = torch.full((len(rows), 1), 3)
         named = {"adapter_names": [str(slot) for slot in slots]} if self.mixed else {}
         out = self.model.generate(
-            **inputs, decoder_input_ids=start, min_new_tokens=LENGTH, max_new_tokens=LENGTH, num_beams=beam, do_sample=False,
-            eos_token_id=1, pad_token_id=0, decoder_start_token_id=3, **named,
-        )  # fmt: skip
+            **inputs,
+            decoder_input_ids=start,
+            min_new_tokens=LENGTH,
+            max_new_tokens=LENGTH,
+            num_beams=beam,
+            do_sample=False,
+            eos_token_id=1,
+            pad_token_id=0,
+            decoder_start_token_id=3,
+            **named,
+        )
         assert out.shape[1] == LENGTH + 1
 
 
@@ -116,16 +141,23 @@ class CTranslate2:
         config = load_seq2seq(backbone).config
         self.folder = tempfile.TemporaryDirectory()
         equal_sized(config).save(self.folder.name)
-        lanes = {"inter_threads": threads, "intra_threads": 1}  # measured faster here than one stream with both threads inside
+        lanes = {
+            "inter_threads": threads,
+            "intra_threads": 1,
+        }  # measured faster here than one stream with both threads inside
         self.model = ctranslate2.Translator(self.folder.name, compute_type="int8", **lanes)
 
     def __call__(self, rows: Sequence[Encoded], slots: Sequence[int], beam: int) -> None:
         texts = [[f"s{i}" for i in row.ids] for row in rows]
         size = -(-len(texts) // self.model.num_translators)
         found = self.model.translate_batch(
-            texts, max_batch_size=size, beam_size=beam, min_decoding_length=LENGTH, max_decoding_length=LENGTH,
+            texts,
+            max_batch_size=size,
+            beam_size=beam,
+            min_decoding_length=LENGTH,
+            max_decoding_length=LENGTH,
             return_end_token=False,
-        )  # fmt: skip
+        )
         assert all(len(f.hypotheses[0]) == LENGTH for f in found)
 
 
@@ -133,9 +165,12 @@ def equal_sized(config) -> transformer_spec.TransformerSpec:
     """Random weights in the shapes of the backbone's."""
     rng, encoder, decoder = np.random.default_rng(0), config.encoder, config.decoder
     spec = transformer_spec.TransformerSpec.from_config(
-        (encoder.num_hidden_layers, decoder.num_hidden_layers), encoder.num_attention_heads, pre_norm=False,
-        activation=common_spec.Activation.GELU, layernorm_embedding=True,
-    )  # fmt: skip
+        (encoder.num_hidden_layers, decoder.num_hidden_layers),
+        encoder.num_attention_heads,
+        pre_norm=False,
+        activation=common_spec.Activation.GELU,
+        layernorm_embedding=True,
+    )
     width, inner = encoder.hidden_size, encoder.intermediate_size
 
     def linear(one, outputs: int, inputs: int) -> None:
@@ -155,7 +190,10 @@ def equal_sized(config) -> transformer_spec.TransformerSpec:
         linear(one.linear_1, width, inner)
         norm(one.layer_norm)
 
-    for part, size, vocabulary in ((spec.encoder, encoder, encoder.vocab_size), (spec.decoder, decoder, decoder.vocab_size)):
+    for part, size, vocabulary in (
+        (spec.encoder, encoder, encoder.vocab_size),
+        (spec.decoder, decoder, decoder.vocab_size),
+    ):
         embeddings = part.embeddings[0] if isinstance(part.embeddings, list) else part.embeddings
         embeddings.weight = noise(rng, vocabulary, width)
         part.position_encodings.encodings = noise(rng, size.max_position_embeddings, width)
@@ -184,8 +222,8 @@ def noise(rng, *shape: int) -> np.ndarray:
 def sources(backbone: Path) -> list[Encoded]:
     """Rows of 20 to 30 tokens, cut from a made-up text."""
     text = (
-        "The market at the harbour opens before sunrise and the first boats bring fish, salt and news from the other islands. "
-        * 40
+        "The market at the harbour opens before sunrise and the first boats bring fish, salt and "
+        "news from the other islands. " * 40
     )
     ids = load_encoder(backbone, max_length=10**6).encode([text])[0].ids
     rng = np.random.default_rng(2)
@@ -196,7 +234,9 @@ def sources(backbone: Path) -> list[Encoded]:
 
 def memory_of(name: str, backbone: Path) -> float:
     command = [sys.executable, __file__, "--backbone", str(backbone), "--memory-of", name]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
+    return float(
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1]
+    )
 
 
 def resident_mib() -> float:
@@ -206,17 +246,20 @@ def resident_mib() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--backbone", type=Path, default=default_backbone())
-    parser.add_argument("--against", type=Path, help="another copy of the backbone, whose int8 graphs run too")
+    parser.add_argument(
+        "--against", type=Path, help="another copy of the backbone, whose int8 graphs run too"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 2)
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     build: dict[str, Callable[[], Contender]] = {
-        "ours": lambda: Ours(options.backbone, options.threads), "peft": lambda: Peft(options.backbone),
+        "ours": lambda: Ours(options.backbone, options.threads),
+        "peft": lambda: Peft(options.backbone),
         "peft16": lambda: Peft(options.backbone, MIXED),
         "ct2": lambda: CTranslate2(options.backbone, options.threads),
-    }  # fmt: skip
+    }
     rows = sources(options.backbone)
     if options.memory_of:
         before = resident_mib()
@@ -235,7 +278,9 @@ def main() -> None:
     }
     if options.against:
         before = Ours(options.against, options.threads)
-        contenders |= {f"before_{name}": (before, contenders[name][1]) for name in ("bare", "one", "mixed16")}
+        contenders |= {
+            f"before_{name}": (before, contenders[name][1]) for name in ("bare", "one", "mixed16")
+        }
     rng, results = np.random.default_rng(1), dict[str, dict[str, float]]()
     for texts, beam in CASES:
         seconds: dict[str, list[float]] = {name: [] for name in contenders}
@@ -251,21 +296,37 @@ def main() -> None:
                 if round_number:
                     seconds[name].append(time.perf_counter() - started)
         case = f"batch {texts}, beam {beam}"
-        results[case] = {n: round(texts * repeats * LENGTH / statistics.median(t), 1) for n, t in seconds.items()}
-        pairs = [*(("mixed16", base) for base in ("one", "bare", "peft", "peft16", "ct2")), ("bare", "ct2")]
+        results[case] = {
+            n: round(texts * repeats * LENGTH / statistics.median(t), 1) for n, t in seconds.items()
+        }
+        pairs = [
+            *(("mixed16", base) for base in ("one", "bare", "peft", "peft16", "ct2")),
+            ("bare", "ct2"),
+        ]
         if options.against:
             pairs += [(name, f"before_{name}") for name in ("bare", "one", "mixed16")]
         for name, base in pairs:
-            ratio = statistics.median(b / a for a, b in zip(seconds[name], seconds[base], strict=True))
+            ratio = statistics.median(
+                b / a for a, b in zip(seconds[name], seconds[base], strict=True)
+            )
             results[case][f"{name}_over_{base}"] = round(ratio, 3)
         print(f"{case}: " + "  ".join(f"{k} {v}" for k, v in results[case].items()), flush=True)
     print("memory, MiB: " + "  ".join(f"{k} {v}" for k, v in memory.items()))
-    versions = {n: importlib.metadata.version(n) for n in ("ctranslate2", "peft", "transformers", "torch")}
+    versions = {
+        n: importlib.metadata.version(n) for n in ("ctranslate2", "peft", "transformers", "torch")
+    }
     record = {
-        "bench": "decode", "tokens_per_second": results, "memory_mib": memory, "length": LENGTH, "rank": RANK,
-        "rounds": options.rounds, "threads": options.threads, "cpu": platform.processor() or platform.machine(),
-        "onnxruntime": onnxruntime.__version__, **versions,
-    }  # fmt: skip
+        "bench": "decode",
+        "tokens_per_second": results,
+        "memory_mib": memory,
+        "length": LENGTH,
+        "rank": RANK,
+        "rounds": options.rounds,
+        "threads": options.threads,
+        "cpu": platform.processor() or platform.machine(),
+        "onnxruntime": onnxruntime.__version__,
+        **versions,
+    }
     print(json.dumps(record), flush=True)
     os._exit(0)  # the lanes' threads wait for more
 

@@ -1,10 +1,12 @@
-"""What HTTP costs: rows a second over it against those of the engine called in process, in the same run.
+"""What HTTP costs: rows a second over it against those of the engine called in process, in the same
+run.
 
     python tests/bench/http_rows.py [--rounds 12] [--size 32] [--clients 2]
 
-A round measures the server (its own process, `clients` connections, `size` rows a request) and the engine (this process,
-as many threads), one after the other; the median of the rounds' ratios counts. Then one row a request by 1 and by 32
-clients, with the times a request took. Rows: spam-en, spam-sw, topic and spam-es in turn on short messages. JSON line last.
+A round measures the server (its own process, `clients` connections, `size` rows a request) and the
+engine (this process, as many threads), one after the other; the median of the rounds' ratios
+counts. Then one row a request by 1 and by 32 clients, with the times a request took. Rows: spam-en,
+spam-sw, topic and spam-es in turn on short messages. JSON line last.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ SECONDS = 3.0
 
 def requests_of(size: int) -> list[list[Row]]:
     """Forty requests of `size` rows each, the same for both."""
-    rows = [Row(ADAPTERS[i % len(ADAPTERS)], text, top_k=1) for i, text in enumerate(messages() * 10)]
+    rows = [
+        Row(ADAPTERS[i % len(ADAPTERS)], text, top_k=1) for i, text in enumerate(messages() * 10)
+    ]
     return [rows[i * size : (i + 1) * size] for i in range(40) if len(rows) >= (i + 1) * size]
 
 
@@ -62,7 +66,10 @@ def in_process(engine: Engine, requests: list[list[Row]], clients: int) -> float
 def over_http(url: str, requests: list[list[Row]], clients: int) -> tuple[float, list[float]]:
     """Rows a second, and the milliseconds that each request took."""
     bodies = [
-        json.dumps({"rows": [{"adapter": r.adapter, "text": r.text} for r in rows], "top_k": 1}).encode() for rows in requests
+        json.dumps(
+            {"rows": [{"adapter": r.adapter, "text": r.text} for r in rows], "top_k": 1}
+        ).encode()
+        for rows in requests
     ]
     sizes, times, rows_done = [len(rows) for rows in requests], list[float](), 0
 
@@ -71,7 +78,9 @@ def over_http(url: str, requests: list[list[Row]], clients: int) -> tuple[float,
         turn = client
         while time.perf_counter() < until:
             begun = time.perf_counter()
-            async with http.post(f"{url}/v1/classify", data=bodies[turn % len(bodies)], headers=JSON) as response:
+            async with http.post(
+                f"{url}/v1/classify", data=bodies[turn % len(bodies)], headers=JSON
+            ) as response:
                 await response.read()
                 if response.status != 200:
                     raise RuntimeError(f"{response.status}")
@@ -82,7 +91,9 @@ def over_http(url: str, requests: list[list[Row]], clients: int) -> tuple[float,
     async def everyone() -> float:
         started = time.perf_counter()
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
-            await asyncio.gather(*(ask(http, client, started + SECONDS) for client in range(clients)))
+            await asyncio.gather(
+                *(ask(http, client, started + SECONDS) for client in range(clients))
+            )
         return time.perf_counter() - started
 
     seconds = asyncio.run(everyone())
@@ -99,12 +110,19 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=2)
     options = parser.parse_args()
     requests, singles = requests_of(options.size), requests_of(1)
-    result: dict[str, Any] = {"benchmark": "http_rows", "rows_a_request": options.size, "clients": options.clients}
+    result: dict[str, Any] = {
+        "benchmark": "http_rows",
+        "rows_a_request": options.size,
+        "clients": options.clients,
+    }
     with running() as (url, _), closing(Engine(default_backbone())) as engine:
         for name in ADAPTERS:
             engine.add(BUNDLED / name)
         pairs = [
-            (over_http(url, requests, options.clients)[0], in_process(engine, requests, options.clients))
+            (
+                over_http(url, requests, options.clients)[0],
+                in_process(engine, requests, options.clients),
+            )
             for _ in range(options.rounds + 1)
         ][1:]
         for clients in (1, 32):
@@ -118,7 +136,9 @@ def main() -> None:
     result["http_rows_a_second"], result["engine_rows_a_second"] = (
         round(statistics.median(side)) for side in zip(*pairs, strict=True)
     )
-    result["http_over_engine"] = round(statistics.median(http / engine for http, engine in pairs), 3)
+    result["http_over_engine"] = round(
+        statistics.median(http / engine for http, engine in pairs), 3
+    )
     print(json.dumps(result))
 
 

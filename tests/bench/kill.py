@@ -2,10 +2,11 @@
 
     python tests/bench/kill.py --tries 100
 
-A child process publishes an uploaded adapter, replaces it by another version and purges it, over and over; and replaces one
-that lies beside training data. It is killed after a random while. Then the library has to hold, as a reader finds it before
-anything was mended and again after, each adapter byte for byte in one of its versions (the purged one: or none), the data as
-it was, and after mending no scrap. Prints one JSON line; exit status 1 when anything was broken.
+A child process publishes an uploaded adapter, replaces it by another version and purges it, over
+and over; and replaces one that lies beside training data. It is killed after a random while. Then
+the library has to hold, as a reader finds it before anything was mended and again after, each
+adapter byte for byte in one of its versions (the purged one: or none), the data as it was, and
+after mending no scrap. Prints one JSON line; exit status 1 when anything was broken.
 """
 
 from __future__ import annotations
@@ -37,19 +38,34 @@ def write_adapter(folder: Path, seed: int) -> Path:
     """A small adapter of random numbers."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
-    sites = {f"base_model.model.layer.{i}.{name}": rng.normal(size=size) for i in range(4) for name, size in
-             (("lora_A.weight", (8, 64)), ("lora_B.weight", (64, 8)))}  # fmt: skip
+    sites = {
+        f"base_model.model.layer.{i}.{name}": rng.normal(size=size)
+        for i in range(4)
+        for name, size in (("lora_A.weight", (8, 64)), ("lora_B.weight", (64, 8)))
+    }
     save_file({k: v.astype(np.float32) for k, v in sites.items()}, folder / LAYOUT.weights)
-    save_file({"weight": np.ones((2, 64), np.float32), "bias": np.full(2, seed, np.float32)}, folder / LAYOUT.head)
-    (folder / LAYOUT.peft_config).write_text(json.dumps({"peft_type": "LORA", "r": 8, "lora_alpha": 16, "seed": seed}))
+    save_file(
+        {"weight": np.ones((2, 64), np.float32), "bias": np.full(2, seed, np.float32)},
+        folder / LAYOUT.head,
+    )
+    (folder / LAYOUT.peft_config).write_text(
+        json.dumps({"peft_type": "LORA", "r": 8, "lora_alpha": 16, "seed": seed})
+    )
     (folder / LAYOUT.card).write_text(f"# {seed}\n")
     if seed % 2:
         (folder / LAYOUT.recipe).write_text(f"seed: {seed}\n")
     manifest = ClassificationManifest(
-        format=1, name=folder.name, backbone="0" * 16, languages=["en"], labels=["ham", "spam"], created="2026-01-01", data=[],
-        metrics={}, golden=[GoldenLogits(text=t, logits=[0, 1], bare=[1, 0]) for t in "abc"],
+        format=1,
+        name=folder.name,
+        backbone="0" * 16,
+        languages=["en"],
+        labels=["ham", "spam"],
+        created="2026-01-01",
+        data=[],
+        metrics={},
+        golden=[GoldenLogits(text=t, logits=[0, 1], bare=[1, 0]) for t in "abc"],
         files={name: sha256(folder / name) for name in HASHED},
-    )  # fmt: skip
+    )
     (folder / LAYOUT.manifest).write_text(manifest.model_dump_json())
     return folder
 
@@ -67,7 +83,9 @@ def work(root: Path, archives: dict[str, list[bytes]]) -> None:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {name: (folder / name).read_bytes() for name in LAYOUT.names() if (folder / name).is_file()}
+    return {
+        name: (folder / name).read_bytes() for name in LAYOUT.names() if (folder / name).is_file()
+    }
 
 
 def broken(root: Path, versions: dict[str, list[str]], data: bytes) -> list[str]:
@@ -81,7 +99,9 @@ def broken(root: Path, versions: dict[str, list[str]], data: bytes) -> list[str]
             found += [] if version in versions.get(name, []) else [f"{name} has version {version}"]
         except AdapterError as error:
             found.append(str(error))
-    return found + ([] if (root / STAYING / "train.jsonl").read_bytes() == data else ["the data changed"])
+    return found + (
+        [] if (root / STAYING / "train.jsonl").read_bytes() == data else ["the data changed"]
+    )
 
 
 def main() -> int:
@@ -93,9 +113,14 @@ def main() -> int:
     interrupted = {".staging-*": 0, ".publishing": 0}
     with tempfile.TemporaryDirectory() as name:
         base, data = Path(name), b'{"text": "x"}\n'
-        made = {n: [write_adapter(base / f"made-{v}" / n, seed=v) for v in (1, 2)] for n in (COMING, STAYING)}
+        made = {
+            n: [write_adapter(base / f"made-{v}" / n, seed=v) for v in (1, 2)]
+            for n in (COMING, STAYING)
+        }
         archives = {n: [pack(folder) for folder in folders] for n, folders in made.items()}
-        versions = {n: [load_adapter(folder).version for folder in folders] for n, folders in made.items()}
+        versions = {
+            n: [load_adapter(folder).version for folder in folders] for n, folders in made.items()
+        }
         whole = {n: [content(folder) for folder in folders] for n, folders in made.items()}
         root = base / "library"
         shutil.copytree(made[STAYING][0], root / STAYING)
@@ -112,12 +137,25 @@ def main() -> int:
             wrong = broken(root, versions, data)
             Library(root).recover()
             wrong += [f"mended: {w}" for w in broken(root, versions, data)]
-            wrong += [f"{n} has mixed files" for n in Library(root).names() if content(root / n) not in whole.get(n, [])]
+            wrong += [
+                f"{n} has mixed files"
+                for n in Library(root).names()
+                if content(root / n) not in whole.get(n, [])
+            ]
             wrong += [f"scrap {p.name}" for p in root.rglob(".*")]
             bad += bool(wrong)
             what += [f"try {number}: {w}" for w in wrong]
-    print(json.dumps({"tries": options.tries, "interrupted": interrupted, "broken": bad, "what": what[:5],
-                      "seconds": round(time.monotonic() - started, 1)}))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "tries": options.tries,
+                "interrupted": interrupted,
+                "broken": bad,
+                "what": what[:5],
+                "seconds": round(time.monotonic() - started, 1),
+            }
+        )
+    )
     return 1 if bad else 0
 
 

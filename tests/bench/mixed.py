@@ -1,24 +1,30 @@
-"""Rows per second with adapters mixed in one batch, against the bare graph and three other ways to serve them.
+"""Rows per second with adapters mixed in one batch, against the bare graph and three other ways to
+serve them.
 
     python tests/bench/mixed.py [--backbone DIR] [--against DIR] [--rounds 15] [--threads 2]
 
-All in one process and interleaved, so that a noisy neighbour hits every contender alike; the median round counts.
+All in one process and interleaved, so that a noisy neighbour hits every contender alike; the median
+round counts.
 
 | contender | what runs |
 |---|---|
 | bare | the int8 graph exported without sites: no LoRA at all |
 | one | int8 graph with the bank, 64 slots resident, every row the same adapter |
-| mixed16 | the same graph and bank, 16 adapters mixed in the batch; LoRA on the core sites, as the bundled adapters have it |
+| mixed16 | the same graph and bank, 16 adapters mixed in the batch; LoRA on the core sites, as the
+bundled adapters have it |
 | all16 | the same, with adapters on every site |
-| stack16 | as mixed16, and every row has a language adapter of rank 32 under its own: five slots a row |
+| stack16 | as mixed16, and every row has a language adapter of rank 32 under its own: five slots a
+row |
 | peft | PyTorch + peft, float32, the 16 adapters of mixed16 through `adapter_names=` |
 | peft_all | the same with those of all16 |
-| merged | an int8 session an adapter (16 copies of the bare graph stand in for them), rows grouped by adapter |
-| before | mixed16 and all16 by the int8 graph of another copy of the backbone, with `--against`: usually the version before |
+| merged | an int8 session an adapter (16 copies of the bare graph stand in for them), rows grouped
+by adapter |
+| before | mixed16 and all16 by the int8 graph of another copy of the backbone, with `--against`:
+usually the version before |
 
-Lengths: those of the SMS training rows when POLYGRAFT_DATA is set, else of the sample set. A batch is drawn from rows of
-similar length, as the scheduler would. Memory is the growth of resident memory when a fresh process builds the contender.
-JSON line last.
+Lengths: those of the SMS training rows when POLYGRAFT_DATA is set, else of the sample set. A batch
+is drawn from rows of similar length, as the scheduler would. Memory is the growth of resident
+memory when a fresh process builds the contender. JSON line last.
 """
 
 from __future__ import annotations
@@ -101,7 +107,9 @@ class Contenders:
 def memory_of(name: str, arguments: list[str]) -> float:
     """Growth of resident memory when a fresh process builds the contender, MiB."""
     command = [sys.executable, __file__, *arguments, "--memory-of", name]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
+    return float(
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1]
+    )
 
 
 def random_lora(sites, rng) -> dict:
@@ -144,10 +152,14 @@ def batches_of(rows: list[Encoded], size: int, count: int, rng) -> list[list[Enc
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--backbone", type=Path, default=default_backbone())
-    parser.add_argument("--against", type=Path, help="another copy of the backbone, whose int8 graph runs too")
+    parser.add_argument(
+        "--against", type=Path, help="another copy of the backbone, whose int8 graph runs too"
+    )
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 2)
-    parser.add_argument("--bare-file", type=Path, help="the int8 graph without sites; left out: exported first")
+    parser.add_argument(
+        "--bare-file", type=Path, help="the int8 graph without sites; left out: exported first"
+    )
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -165,7 +177,9 @@ def main() -> None:
         print(round(resident_mib() - before, 1), file=sys.stdout if made else sys.stderr)
         return
     shared = ["--backbone", str(options.backbone), "--bare-file", str(options.bare_file)]
-    memory = {name: memory_of(name, shared) for name in ("bare", "mixed16", "all16", "peft", "merged")}
+    memory = {
+        name: memory_of(name, shared) for name in ("bare", "mixed16", "all16", "peft", "merged")
+    }
     card, encoder = built.card, load_encoder(options.backbone)
     source, sample = texts()
     rows = encoder.encode(sample)
@@ -176,7 +190,9 @@ def main() -> None:
 
     def run_merged(batch: list[Encoded], chosen) -> None:
         for adapter in np.unique(chosen):
-            merged[adapter - 1].run(pad([r for r, c in zip(batch, chosen, strict=True) if c == adapter], 0))
+            merged[adapter - 1].run(
+                pad([r for r, c in zip(batch, chosen, strict=True) if c == adapter], 0)
+            )
 
     @torch.inference_mode()
     def run_peft(model, batch: list[Encoded], chosen) -> None:
@@ -184,15 +200,22 @@ def main() -> None:
         model(**inputs, adapter_names=[str(c) for c in chosen])
 
     def under_all(slot: int) -> Stack:
-        """A language of four slots beyond those of the mixed adapters, one of twelve, under the row's own."""
+        """A language of four slots beyond those of the mixed adapters, one of twelve, under the
+        row's own."""
         return [(MIXED + 4 * int(slot % 12) + 1 + i, 1.0) for i in range(4)] + [(slot, 1.0)]
 
     contenders = {
         "bare": lambda b, c: bare.run(pad(b, 0)),
         "one": lambda b, c: session.run(pad(b, 0) | mixture([[(1, 1.0)]] * len(b)), bank),
-        "mixed16": lambda b, c: session.run(pad(b, 0) | mixture([[(slot, 1.0)] for slot in c]), bank),
-        "all16": lambda b, c: session.run(pad(b, 0) | mixture([[(slot, 1.0)] for slot in c]), bank_all),
-        "stack16": lambda b, c: session.run(pad(b, 0) | mixture([under_all(slot) for slot in c]), bank),
+        "mixed16": lambda b, c: session.run(
+            pad(b, 0) | mixture([[(slot, 1.0)] for slot in c]), bank
+        ),
+        "all16": lambda b, c: session.run(
+            pad(b, 0) | mixture([[(slot, 1.0)] for slot in c]), bank_all
+        ),
+        "stack16": lambda b, c: session.run(
+            pad(b, 0) | mixture([under_all(slot) for slot in c]), bank
+        ),
         "peft": lambda b, c: run_peft(model, b, c),
         "peft_all": lambda b, c: run_peft(model_all, b, c),
         "merged": run_merged,
@@ -200,8 +223,12 @@ def main() -> None:
     if options.against:
         before = GraphSession(options.against / "onnx" / "model.int8.onnx", options.threads)
         contenders |= {
-            "before_mixed16": lambda b, c: before.run(pad(b, 0) | mixture([[(slot, 1.0)] for slot in c]), bank),
-            "before_all16": lambda b, c: before.run(pad(b, 0) | mixture([[(slot, 1.0)] for slot in c]), bank_all),
+            "before_mixed16": lambda b, c: before.run(
+                pad(b, 0) | mixture([[(slot, 1.0)] for slot in c]), bank
+            ),
+            "before_all16": lambda b, c: before.run(
+                pad(b, 0) | mixture([[(slot, 1.0)] for slot in c]), bank_all
+            ),
         }
     results: dict[str, dict[str, float]] = {}
     for size in BATCHES:
@@ -218,26 +245,44 @@ def main() -> None:
                 if round_number >= 2:
                     seconds[name].append(time.perf_counter() - started)
         bare_seconds = seconds["bare"]
-        results[str(size)] = {name: round(size * per_round / statistics.median(taken), 1) for name, taken in seconds.items()}
-        ratios = {
-            name: round(statistics.median(b / t for b, t in zip(bare_seconds, taken, strict=True)), 3)
+        results[str(size)] = {
+            name: round(size * per_round / statistics.median(taken), 1)
             for name, taken in seconds.items()
         }
-        results[str(size)] |= {f"{name}_over_bare": ratio for name, ratio in ratios.items() if name != "bare"}
+        ratios = {
+            name: round(
+                statistics.median(b / t for b, t in zip(bare_seconds, taken, strict=True)), 3
+            )
+            for name, taken in seconds.items()
+        }
+        results[str(size)] |= {
+            f"{name}_over_bare": ratio for name, ratio in ratios.items() if name != "bare"
+        }
         for name in ("mixed16", "all16") if options.against else ():
             pairs = zip(seconds[f"before_{name}"], seconds[name], strict=True)
-            results[str(size)][f"{name}_over_before"] = round(statistics.median(b / t for b, t in pairs), 3)
+            results[str(size)][f"{name}_over_before"] = round(
+                statistics.median(b / t for b, t in pairs), 3
+            )
         results[str(size)]["mixed16_over_peft"] = round(ratios["mixed16"] / ratios["peft"], 2)
         results[str(size)]["all16_over_peft_all"] = round(ratios["all16"] / ratios["peft_all"], 2)
         print(f"batch {size:2d}: " + "  ".join(f"{k} {v}" for k, v in results[str(size)].items()))
     print("memory, MiB: " + "  ".join(f"{k} {v}" for k, v in memory.items()))
     record = {
-        "bench": "mixed", "rows_per_second": results, "memory_mib": memory, "resident": RESIDENT, "rank": RANK,
-        "sites": len(card.sites), "core_sites": len(built.core),
-        "lengths": source, "rounds": options.rounds, "threads": options.threads,
-        "cpu": platform.processor() or platform.machine(), "onnxruntime": onnxruntime.__version__,
-        "torch": torch.__version__, "peft": peft.__version__,
-    }  # fmt: skip
+        "bench": "mixed",
+        "rows_per_second": results,
+        "memory_mib": memory,
+        "resident": RESIDENT,
+        "rank": RANK,
+        "sites": len(card.sites),
+        "core_sites": len(built.core),
+        "lengths": source,
+        "rounds": options.rounds,
+        "threads": options.threads,
+        "cpu": platform.processor() or platform.machine(),
+        "onnxruntime": onnxruntime.__version__,
+        "torch": torch.__version__,
+        "peft": peft.__version__,
+    }
     print(json.dumps(record))
 
 

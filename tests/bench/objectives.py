@@ -1,10 +1,12 @@
-"""What each pretraining objective buys: the second stage at a small equal budget, with objectives left out in turn.
+"""What each pretraining objective buys: the second stage at a small equal budget, with objectives
+left out in turn.
 
-    python tests/bench/objectives.py --packed WORK/packed.npz --data DATA [--backbone DIR] [--steps 200]
+    python tests/bench/objectives.py --packed WORK/packed.npz --data DATA
+        [--backbone DIR] [--steps 200]
 
-Every variant starts from the backbone's encoder and an untrained decoder, the last one from random weights throughout, and
-gets the same steps, data order, schedule and seed. Measured on the recipe's evaluation pairs and SIB-200 (English vectors to
-other languages). JSON line last.
+Every variant starts from the backbone's encoder and an untrained decoder, the last one from
+random weights throughout, and gets the same steps, data order, schedule and seed. Measured on
+the recipe's evaluation pairs and SIB-200 (English vectors to other languages). JSON line last.
 """
 
 from __future__ import annotations
@@ -37,7 +39,12 @@ VARIANTS: dict[str, dict[str, float]] = {
     "without distillation": {"distil": 0.0},
     "without denoising": {"denoise": 0.0},
     "without masked tokens": {"masked": 0.0},
-    "no translation: distillation alone": {"translate": 0.0, "denoise": 0.0, "masked": 0.0, "align": 1.0},
+    "no translation: distillation alone": {
+        "translate": 0.0,
+        "denoise": 0.0,
+        "masked": 0.0,
+        "align": 1.0,
+    },
     "translation alone": {"distil": 0.0, "denoise": 0.0, "masked": 0.0},
     RANDOM: {"distil": 0.0},
 }
@@ -47,11 +54,17 @@ def no_text() -> Text:
     raise AssertionError("the packed file is there: no text is read")
 
 
-def run(options: argparse.Namespace, recipe: PretrainRecipe, start: Path, name: str) -> dict[str, object]:
+def run(
+    options: argparse.Namespace, recipe: PretrainRecipe, start: Path, name: str
+) -> dict[str, object]:
     """Train one variant in a fresh folder and measure it."""
     assert recipe.seq2seq
     schedule = recipe.seq2seq.phases[-1].schedule
-    rates = {"encoder_lr": 2e-4} if name != RANDOM else dict.fromkeys(("encoder_lr", "rows_lr"), schedule.decoder_lr)
+    rates = (
+        {"encoder_lr": 2e-4}
+        if name != RANDOM
+        else dict.fromkeys(("encoder_lr", "rows_lr"), schedule.decoder_lr)
+    )
     budget = {"steps": options.steps, "checkpoint_steps": options.steps} | rates
     objectives = Objectives().model_copy(update=COMMON | VARIANTS[name])
     phase = Phase(name="bench", objectives=objectives, schedule=schedule.model_copy(update=budget))
@@ -61,12 +74,28 @@ def run(options: argparse.Namespace, recipe: PretrainRecipe, start: Path, name: 
         shutil.copy(BackboneFiles(options.backbone).decoder_tokenizer, folder)
         (folder / "packed.npz").symlink_to(options.packed.resolve())
         started = time.monotonic()
-        model = add_decoder(changed, folder, start, no_text, folder, seed=recipe.seed, device="cpu", hours=None, bf16=None)
+        model = add_decoder(
+            changed,
+            folder,
+            start,
+            no_text,
+            folder,
+            seed=recipe.seed,
+            device="cpu",
+            hours=None,
+            bf16=None,
+        )
         seconds = time.monotonic() - started
-        (log,) = [json.loads(line) for line in (folder / "bench" / "log.jsonl").read_text().splitlines()]
+        (log,) = [
+            json.loads(line) for line in (folder / "bench" / "log.jsonl").read_text().splitlines()
+        ]
         shutil.rmtree(folder / "bench")
         write_backbone(model, folder)
-        return {"tokens": log["tokens"], "seconds": round(seconds), **measure(folder, options.data, recipe)}
+        return {
+            "tokens": log["tokens"],
+            "seconds": round(seconds),
+            **measure(folder, options.data, recipe),
+        }
 
 
 def starts(backbone: Path, folder: Path) -> tuple[Path, Path]:
@@ -95,7 +124,9 @@ def measure(folder: Path, data: Path, recipe: PretrainRecipe, rows: int = 60) ->
     if BackboneFiles(folder).decoder_tokenizer.is_file():
         pairs = measure_translation(folder, {k: sets[k] for k in WRITTEN})
         for way, start in (("from English", True), ("into English", False)):
-            chosen = [v["backbone"]["chrf++"] for k, v in pairs.items() if k.startswith("en-") == start]
+            chosen = [
+                v["backbone"]["chrf++"] for k, v in pairs.items() if k.startswith("en-") == start
+            ]
             found[f"chrf++ {way}"] = round(statistics.mean(chosen), 1)
     return found
 
@@ -115,7 +146,16 @@ def main() -> None:
         for name in VARIANTS:
             results[name] = run(options, recipe, random if name == RANDOM else encoder, name)
             print(name, results[name], flush=True)
-    print(json.dumps({"bench": "objectives", "steps": options.steps, "results": results, "torch": torch.__version__}))
+    print(
+        json.dumps(
+            {
+                "bench": "objectives",
+                "steps": options.steps,
+                "results": results,
+                "torch": torch.__version__,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""Ten times what the server can do, and clients that leave: memory, refusals, health, and the time until all is well again.
+"""Ten times what the server can do, and clients that leave: memory, refusals, health, and the time
+until all is well again.
 
     python tests/bench/overload.py [--seconds 60] [--clients 160]
 
-First the full rate with four clients. Then `clients` connections send 32 rows each as fast as they are answered or refused;
-every second request is abandoned after up to 300 ms. /livez is asked twice a second all the while. Then four clients again,
-second by second, until the rate is 0.9 of the first. JSON line last.
+First the full rate with four clients. Then `clients` connections send 32 rows each as fast as they
+are answered or refused; every second request is abandoned after up to 300 ms. /livez is asked twice
+a second all the while. Then four clients again, second by second, until the rate is 0.9 of the
+first. JSON line last.
 """
 
 from __future__ import annotations
@@ -45,10 +47,14 @@ class Load:
         """The status; 0 when the client left after `patience` seconds."""
         try:
             async with asyncio.timeout(patience):
-                async with self.http.post(f"{self.url}/v1/classify", data=draw.choice(self.bodies), headers=JSON) as response:
+                async with self.http.post(
+                    f"{self.url}/v1/classify", data=draw.choice(self.bodies), headers=JSON
+                ) as response:
                     await response.read()
                     self.rows += ROWS if response.status == 200 else 0
-                    self.without_retry_after += response.status == 503 and "retry-after" not in response.headers
+                    self.without_retry_after += (
+                        response.status == 503 and "retry-after" not in response.headers
+                    )
                     status = response.status
         except TimeoutError:
             self.outcomes["left"] += 1
@@ -62,19 +68,24 @@ class Load:
     async def client(self, seed: int, until: float, *, leaves: bool) -> None:
         draw = random.Random(seed)
         while time.perf_counter() < until:
-            status = await self.ask(draw, draw.random() * 0.3 if leaves and draw.random() < 0.5 else None)
+            status = await self.ask(
+                draw, draw.random() * 0.3 if leaves and draw.random() < 0.5 else None
+            )
             if status == 503:
                 await asyncio.sleep(0.05)  # far sooner than it was told
 
     async def rate(self, seconds: float, clients: int = 4) -> float:
         """Rows a second with a few patient clients."""
         before, started = self.rows, time.perf_counter()
-        await asyncio.gather(*(self.client(i, started + seconds, leaves=False) for i in range(clients)))
+        await asyncio.gather(
+            *(self.client(i, started + seconds, leaves=False) for i in range(clients))
+        )
         return (self.rows - before) / (time.perf_counter() - started)
 
 
 def watch(url: str, pid: int, stop: Any, found: Any) -> None:
-    """Twice a second, in a process of its own: milliseconds until /livez answers, and resident MiB."""
+    """Twice a second, in a process of its own: milliseconds until /livez answers, and resident
+    MiB."""
     health, memory = list[float](), list[float]()
     with httpx.Client(base_url=url, timeout=30) as client:
         while not stop.wait(0.5):
@@ -95,7 +106,9 @@ async def measure(url: str, pid: int, seconds: float, clients: int) -> dict[str,
         watcher = multiprocessing.Process(target=watch, args=(url, pid, stop, found))
         watcher.start()
         started = time.perf_counter()
-        await asyncio.gather(*(storm.client(i, started + seconds, leaves=True) for i in range(clients)))
+        await asyncio.gather(
+            *(storm.client(i, started + seconds, leaves=True) for i in range(clients))
+        )
         stop.set()
         health, memory = await asyncio.to_thread(found.get)
         watcher.join()
@@ -118,7 +131,11 @@ async def measure(url: str, pid: int, seconds: float, clients: int) -> dict[str,
                 "p95": round(health[int(0.95 * len(health))], 1),
                 "max": round(health[-1], 1),
             },
-            "memory_mib": {"before": round(before), "most": round(max(memory)), "last": round(memory[-1])},
+            "memory_mib": {
+                "before": round(before),
+                "most": round(max(memory)),
+                "last": round(memory[-1]),
+            },
             "seconds_until_full_rate": recovered,
             "rates_after": [round(r) for r in after],
         }

@@ -1,10 +1,12 @@
-"""Are translations through ONNX those of PyTorch + PEFT? Greedy, on the dev sentences of each adapter's own recipe.
+"""Are translations through ONNX those of PyTorch + PEFT? Greedy, on the dev sentences of each
+adapter's own recipe.
 
     python tests/bench/parity.py adapters/en-fr adapters/en-yo ... [--rows 500]
 
-For each adapter: how many texts the float32 graphs write token by token as transformers' `generate` does with the adapter
-loaded by PEFT, and what int8 costs, in chrF++ against the references. Long texts are cut into sentences as the service does it,
-and put together again for the score. Needs the recipes' data. JSON line last.
+For each adapter: how many texts the float32 graphs write token by token as transformers' `generate`
+does with the adapter loaded by PEFT, and what int8 costs, in chrF++ against the references. Long
+texts are cut into sentences as the service does it, and put together again for the score. Needs the
+recipes' data. JSON line last.
 """
 
 from __future__ import annotations
@@ -45,7 +47,12 @@ BATCH = 16
 
 
 def through_onnx(
-    backbone: Path, precision: str, adapter: Adapter, texts: Sequence[str], language: str, threads: int
+    backbone: Path,
+    precision: str,
+    adapter: Adapter,
+    texts: Sequence[str],
+    language: str,
+    threads: int,
 ) -> list[list[int]]:
     files, card, encoder = BackboneFiles(backbone), load_card(backbone), load_encoder(backbone)
     assert card.decoder
@@ -71,7 +78,8 @@ def through_onnx(
 def cut_until(
     pairs: Sequence[Pair], language: str, encoder: TextEncoder, most: int
 ) -> tuple[list[list[segments.Segment]], list[str], list[str]]:
-    """Passages, evenly spread, cut until there are `most` sentences; the sentences to translate; the passages' references."""
+    """Passages, evenly spread, cut until there are `most` sentences; the sentences to translate;
+    the passages' references."""
     passages, sources, references = list[list[segments.Segment]](), list[str](), list[str]()
     for pair in thinned(pairs, most):
         if len(sources) >= most:
@@ -82,12 +90,16 @@ def cut_until(
     return passages, sources, references
 
 
-def joined(passages: Sequence[list[segments.Segment]], ids: Sequence[list[int]], pieces: TargetTokenizer) -> list[str]:
+def joined(
+    passages: Sequence[list[segments.Segment]], ids: Sequence[list[int]], pieces: TargetTokenizer
+) -> list[str]:
     new = iter(pieces.decode(one).strip() for one in ids)
     return [segments.join(cut, [next(new) for p in cut if not p.verbatim]) for cut in passages]
 
 
-def compare(folder: Path, backbone: Path, exact: Path, most: int, threads: int) -> dict[str, dict[str, object]]:
+def compare(
+    folder: Path, backbone: Path, exact: Path, most: int, threads: int
+) -> dict[str, dict[str, object]]:
     recipe = load_recipe(folder / LAYOUT.recipe)
     assert isinstance(recipe, TranslationRecipe), f"{folder} does not translate"
     job, encoder = prepare(recipe, folder / LAYOUT.recipe, backbone), load_encoder(backbone)
@@ -99,19 +111,25 @@ def compare(folder: Path, backbone: Path, exact: Path, most: int, threads: int) 
     found: dict[str, dict[str, object]] = {}
     for direction in recipe.directions:
         every = [q for p in job.pairs.dev for q in (p, p.turned()) if q.languages == direction]
-        passages, sources, references = cut_until(every, direction[0], encoder, most // len(recipe.directions))
+        passages, sources, references = cut_until(
+            every, direction[0], encoder, most // len(recipe.directions)
+        )
         torch_ids = write(model, encoder, sources, pieces.start(direction[1]))
         fp32, int8 = (
             through_onnx(place, precision, adapter, sources, direction[1], threads)
             for place, precision in ((exact, "fp32"), (backbone, "int8"))
         )
-        chrf = [scores(joined(passages, ids, pieces), references)["chrf++"] for ids in (torch_ids, int8)]
+        chrf = [
+            scores(joined(passages, ids, pieces), references)["chrf++"] for ids in (torch_ids, int8)
+        ]
         found["-".join(direction)] = {
-            "rows": len(sources), "passages": len(passages),
+            "rows": len(sources),
+            "passages": len(passages),
             "same_tokens_fp32": sum(a == b for a, b in zip(torch_ids, fp32, strict=True)),
             "same_tokens_int8": sum(a == b for a, b in zip(torch_ids, int8, strict=True)),
-            "chrf++_pytorch": chrf[0], "chrf++_int8": chrf[1],
-        }  # fmt: skip
+            "chrf++_pytorch": chrf[0],
+            "chrf++_int8": chrf[1],
+        }
         print(folder.name, "-".join(direction), found["-".join(direction)], flush=True)
     return found
 
@@ -120,15 +138,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("adapters", type=Path, nargs="+")
     parser.add_argument("--backbone", type=Path, default=default_backbone())
-    parser.add_argument("--rows", type=int, default=500, help="sentences of an adapter at most, over its directions")
+    parser.add_argument(
+        "--rows", type=int, default=500, help="sentences of an adapter at most, over its directions"
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 2)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         exact = Path(name) / "backbone"
         shutil.copytree(options.backbone, exact, ignore=shutil.ignore_patterns("onnx"))
         export_backbone(exact, precisions=["fp32"])
-        results = {a.name: compare(a, options.backbone, exact, options.rows, options.threads) for a in options.adapters}
-    versions = {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__, "peft": peft.__version__}
+        results = {
+            a.name: compare(a, options.backbone, exact, options.rows, options.threads)
+            for a in options.adapters
+        }
+    versions = {
+        "torch": torch.__version__,
+        "onnxruntime": onnxruntime.__version__,
+        "peft": peft.__version__,
+    }
     print(json.dumps({"bench": "parity", "results": results, **versions}))
 
 

@@ -20,12 +20,15 @@ from polygraft.adapters.library import BUNDLED
 
 @contextlib.contextmanager
 def running(**environment: str) -> Iterator[tuple[str, int]]:
-    """`polygraft serve` on a free port, with these settings; gives its address and the process id."""
+    """`polygraft serve` on a free port, with these settings; gives its address and the process
+    id."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "polygraft.cli", "serve", "--port", str(port)]
-    server = subprocess.Popen(command, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        command, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):
@@ -42,9 +45,14 @@ def running(**environment: str) -> Iterator[tuple[str, int]]:
 
 
 def messages() -> list[str]:
-    """SMS messages: the English training rows when POLYGRAFT_DATA is set, else the sample that comes with the project."""
+    """SMS messages: the English training rows when POLYGRAFT_DATA is set, else the sample that
+    comes with the project."""
     data = os.environ.get("POLYGRAFT_DATA")
-    file = Path(data) / "spam" / "en.train.jsonl.gz" if data else BUNDLED / "spam-sample" / "train.jsonl"
+    file = (
+        Path(data) / "spam" / "en.train.jsonl.gz"
+        if data
+        else BUNDLED / "spam-sample" / "train.jsonl"
+    )
     with gzip.open(file, "rt", encoding="utf-8") if data else file.open(encoding="utf-8") as lines:
         return [json.loads(line)["text"] for line in lines]
 
@@ -55,9 +63,13 @@ def resident_mib(pid: int) -> float:
     for one in pids:
         with contextlib.suppress(OSError):
             pids += [
-                int(child) for task in Path(f"/proc/{one}/task").iterdir() for child in (task / "children").read_text().split()
+                int(child)
+                for task in Path(f"/proc/{one}/task").iterdir()
+                for child in (task / "children").read_text().split()
             ]
-            total += int(Path(f"/proc/{one}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            total += int(Path(f"/proc/{one}/statm").read_text().split()[1]) * os.sysconf(
+                "SC_PAGE_SIZE"
+            )
     return total / 2**20
 
 

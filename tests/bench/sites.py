@@ -1,8 +1,11 @@
-"""Which sites should carry LoRA: dev macro-F1 of the same training on several choices. Test rows are not read.
+"""Which sites should carry LoRA: dev macro-F1 of the same training on several choices. Test rows
+are not read.
 
-    POLYGRAFT_DATA=... python tests/bench/sites.py [--seeds 2] [--tasks spam-hi news-yo] [--choices "all r8"] [--backbone DIR]
+    POLYGRAFT_DATA=... python tests/bench/sites.py [--seeds 2] [--tasks spam-hi news-yo]
+        [--choices "all r8"] [--backbone DIR]
 
-Each task is trained alone (no parent), with the recipe's defaults but for what the table names. JSON line last.
+Each task is trained alone (no parent), with the recipe's defaults but for what the table names.
+JSON line last.
 """
 
 from __future__ import annotations
@@ -39,11 +42,16 @@ TASKS = {
 def job_of(folder: Path, backbone: Path, task: str, lora: dict[str, Any], seeds: int) -> Job:
     """The job of one task and one choice; dev stands in for test."""
     stem, split, training = TASKS[task]
-    data = {k: f"${{POLYGRAFT_DATA}}/{stem}.{s}.jsonl.gz" for k, s in (("train", split), ("dev", "dev"))}
+    data = {
+        k: f"${{POLYGRAFT_DATA}}/{stem}.{s}.jsonl.gz" for k, s in (("train", split), ("dev", "dev"))
+    }
     recipe = {
-        "name": task, "languages": ["en"], "data": data | {"on_leak": "drop"}, "lora": lora,
+        "name": task,
+        "languages": ["en"],
+        "data": data | {"on_leak": "drop"},
+        "lora": lora,
         "training": training | {"seeds": list(range(seeds))},
-    }  # fmt: skip
+    }
     return prepare(ClassificationRecipe.model_validate(recipe), folder / "recipe.yaml", backbone)
 
 
@@ -61,12 +69,18 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 job = job_of(Path(folder), options.backbone, task, lora, options.seeds)
                 started = time.monotonic()
-                scores = [fit(job, s, Path(folder) / str(s)).dev_score for s in job.recipe.training.seeds]
+                scores = [
+                    fit(job, s, Path(folder) / str(s)).dev_score for s in job.recipe.training.seeds
+                ]
             seconds = round((time.monotonic() - started) / options.seeds)
             found = {"dev_macro_f1": [round(s, 1) for s in scores], "seconds_a_seed": seconds}
             results.setdefault(task, {})[name] = found
             print(f"{task:12s} {name:16s} {statistics.mean(scores):5.1f}  {found}", flush=True)
-    print(json.dumps({"bench": "sites", "results": results, "torch": torch.__version__, "epochs": TASKS}))
+    print(
+        json.dumps(
+            {"bench": "sites", "results": results, "torch": torch.__version__, "epochs": TASKS}
+        )
+    )
 
 
 if __name__ == "__main__":

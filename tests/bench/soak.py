@@ -1,11 +1,14 @@
-"""Rows of every kind while adapters are replaced and removed: is each answer what its version gives alone, and is none lost?
+"""Rows of every kind while adapters are replaced and removed: is each answer what its version
+gives alone, and is none lost?
 
-    python tests/bench/soak.py [--rows 100000] [--seconds 3600] [--clients 8] [--backbone DIR] [--library DIR]
+    python tests/bench/soak.py [--rows 100000] [--seconds 3600] [--clients 8]
+        [--backbone DIR] [--library DIR]
 
-Clients send requests of mixed rows through the HTTP app; a changer adds another version of an adapter, puts the first one
-back, or takes it out. At the end every version is loaded again by itself, and each answer is compared with what the version
-it names gives to that text alone: labels equal, scores within 1e-3, translations equal. Every slot must have been given
-back. Exit status 1 when anything is wrong or lost. JSON line last.
+Clients send requests of mixed rows through the HTTP app; a changer adds another version of an
+adapter, puts the first one back, or takes it out. At the end every version is loaded again by
+itself, and each answer is compared with what the version it names gives to that text alone:
+labels equal, scores within 1e-3, translations equal. Every slot must have been given back. Exit
+status 1 when anything is wrong or lost. JSON line last.
 """
 
 from __future__ import annotations
@@ -44,18 +47,30 @@ from polygraft.tasks.translation.serving import Translated
 TOLERANCE = 1e-3
 TEXTS = {
     "classification": [
-        "URGENT! You have won a 2000 prize. Call 09061701461 now to claim", "See you at lunch, mum", "ok",
-        "Iyo pesa itume kwenye namba hii 0657538690 jina litakuja Magomba Maila", "The team won the cup after extra time",
-        "Gana un premio hoy mismo, responde SI al 80082", "Parliament passed the budget on Tuesday after a long debate",
-        "Ọjọ́ dára púpọ̀ lónìí", "FREE entry in a weekly competition! Text WIN to 87121", "Nitakupigia baadaye",
+        "URGENT! You have won a 2000 prize. Call 09061701461 now to claim",
+        "See you at lunch, mum",
+        "ok",
+        "Iyo pesa itume kwenye namba hii 0657538690 jina litakuja Magomba Maila",
+        "The team won the cup after extra time",
+        "Gana un premio hoy mismo, responde SI al 80082",
+        "Parliament passed the budget on Tuesday after a long debate",
+        "Ọjọ́ dára púpọ̀ lónìí",
+        "FREE entry in a weekly competition! Text WIN to 87121",
+        "Nitakupigia baadaye",
     ],
-    "translation": ["Good morning.", "The market opens at nine.", "Where is the hospital?", "My friend is late."],
-}  # fmt: skip
+    "translation": [
+        "Good morning.",
+        "The market opens at nine.",
+        "Where is the hospital?",
+        "My friend is late.",
+    ],
+}
 
 
 @dataclass
 class Seen:
-    """What came back: how many rows of each kind, and the different answers to each (adapter, version, text)."""
+    """What came back: how many rows of each kind, and the different answers to each (adapter,
+    version, text)."""
 
     counts: Counter[str] = field(default_factory=Counter)
     answers: dict[tuple[str, str, str], list[dict[str, Any]]] = field(default_factory=dict)
@@ -66,16 +81,22 @@ class Seen:
             return
         self.counts["answered"] += 1
         same = self.answers.setdefault((result["adapter"], result["version"], text), [])
-        given = {k: v for k, v in result.items() if k in ("label", "score", "labels", "translation")}
+        given = {
+            k: v for k, v in result.items() if k in ("label", "score", "labels", "translation")
+        }
         if given not in same:
             same.append(given)
 
 
 def another_version(folder: Path, target: Path, factor: float) -> Path:
-    """A true adapter of the same name with other weights: B times `factor`, near enough to 1 for its goldens."""
+    """A true adapter of the same name with other weights: B times `factor`, near enough to 1 for
+    its goldens."""
     shutil.copytree(folder, target)
     tensors = load_file(target / LAYOUT.weights)
-    save_file({k: v * np.float32(factor if "lora_B" in k else 1) for k, v in tensors.items()}, target / LAYOUT.weights)
+    save_file(
+        {k: v * np.float32(factor if "lora_B" in k else 1) for k, v in tensors.items()},
+        target / LAYOUT.weights,
+    )
     hashes = {n: sha256(target / n) for n in HASHED if (target / n).exists()}
     manifest = load_manifest(folder).model_copy(update={"files": hashes})
     (target / LAYOUT.manifest).write_text(manifest.model_dump_json(), encoding="utf-8")
@@ -83,21 +104,35 @@ def another_version(folder: Path, target: Path, factor: float) -> Path:
 
 
 class Soak:
-    """`versions`: for each adapter that changes, the folders of its versions, the first of which the host serves."""
+    """`versions`: for each adapter that changes, the folders of its versions, the first of which
+    the host serves."""
 
-    def __init__(self, host: Host, versions: Mapping[str, Sequence[Path]], rows: int, clients: int, seconds: float) -> None:
+    def __init__(
+        self,
+        host: Host,
+        versions: Mapping[str, Sequence[Path]],
+        rows: int,
+        clients: int,
+        seconds: float,
+    ) -> None:
         self.host, self.rows, self.clients, self.seed = host, rows, clients, 0
         self.until = time.perf_counter() + seconds
-        self.archives = {name: [pack(folder) for folder in folders] for name, folders in versions.items()}
+        self.archives = {
+            name: [pack(folder) for folder in folders] for name, folders in versions.items()
+        }
         self.manifests = {m.name: m for m in host.engine.manifests() if m.task != "language"}
         self.tasks = {name: manifest.task for name, manifest in self.manifests.items()}
         self.seen, self.sent, self.changes, self.refused = Seen(), 0, Counter[str](), list[str]()
 
     async def run(self, app: Any) -> None:
         """Send the rows; raises for any answer that is not 200."""
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://soak", timeout=300) as http:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://soak", timeout=300
+        ) as http:
             changer = asyncio.create_task(self._change())
-            await asyncio.gather(*(self._client(http, random.Random(self.seed + i)) for i in range(self.clients)))
+            await asyncio.gather(
+                *(self._client(http, random.Random(self.seed + i)) for i in range(self.clients))
+            )
             changer.cancel()
 
     async def _client(self, http: httpx.AsyncClient, draw: random.Random) -> None:
@@ -108,7 +143,9 @@ class Soak:
             rows = []
             for _ in range(count):
                 name = draw.choice(names)
-                if self.tasks[name] == "translation" and draw.random() < 0.7:  # these cost ten times as much
+                if (
+                    self.tasks[name] == "translation" and draw.random() < 0.7
+                ):  # these cost ten times as much
                     name = draw.choice([n for n in names if self.tasks[n] != "translation"])
                 row = {"adapter": name, "text": draw.choice(TEXTS[self.tasks[name]])}
                 rows.append(row | from_english(self.manifests[name]))
@@ -138,14 +175,16 @@ class Soak:
 
 
 def from_english(manifest: Manifest) -> dict[str, str]:
-    """What a row says of its languages: an adapter with several directions wants to be told which."""
+    """What a row says of its languages: an adapter with several directions wants to be told
+    which."""
     directions = manifest.directions if isinstance(manifest, TranslationManifest) else []
     target = next((target for source, target in directions if source == "en"), None)
     return {} if target is None else {"language": "en", "target": target}
 
 
 def alone(engine: Engine, folder: Path, texts: Sequence[str]) -> dict[str, Answer]:
-    """What the version in `folder` gives to each text by itself, in an engine with nothing else to do."""
+    """What the version in `folder` gives to each text by itself, in an engine with nothing else to
+    do."""
     manifest = engine.add(folder)
     found: dict[str, Answer] = {}
     for text in texts:
@@ -184,7 +223,10 @@ def soak(
         if host.refused:
             raise AssertionError(f"refused: {host.refused}")
         others = {m.name: library / m.name for m in engine.manifests() if m.name not in versions}
-        kept = {name: Path(shutil.copytree(folder, Path(library).parent / "kept" / name)) for name, folder in others.items()}
+        kept = {
+            name: Path(shutil.copytree(folder, Path(library).parent / "kept" / name))
+            for name, folder in others.items()
+        }
         run = Soak(host, versions, rows, clients, seconds)
         asyncio.run(run.run(create_app(lambda: host)))
         seconds = time.perf_counter() - started
@@ -203,10 +245,20 @@ def soak(
             manifest = load_manifest(folder)
             for named in manifest.stack:
                 engine.add(kept[named.split("@")[0]])
-            texts = [text for name, version, text in run.seen.answers if (name, version) == (manifest.name, manifest.version)]
+            texts = [
+                text
+                for name, version, text in run.seen.answers
+                if (name, version) == (manifest.name, manifest.version)
+            ]
             found = alone(engine, folder, texts) if texts else {}
-            expected |= {(manifest.name, manifest.version, text): answer for text, answer in found.items()}
-    off = [wrong(given, expected[key]) for key, answers in run.seen.answers.items() for given in answers]
+            expected |= {
+                (manifest.name, manifest.version, text): answer for text, answer in found.items()
+            }
+    off = [
+        wrong(given, expected[key])
+        for key, answers in run.seen.answers.items()
+        for given in answers
+    ]
     outcomes = dict(run.seen.counts)
     return {
         "benchmark": "soak",
@@ -233,18 +285,38 @@ def main() -> None:
     parser.add_argument("--library", type=Path, default=BUNDLED)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        copy = Path(shutil.copytree(options.library, Path(name) / "library", ignore=shutil.ignore_patterns(".*", "study")))
+        copy = Path(
+            shutil.copytree(
+                options.library,
+                Path(name) / "library",
+                ignore=shutil.ignore_patterns(".*", "study"),
+            )
+        )
         made = Path(name) / "versions"
         versions = {
             adapter: [
                 Path(shutil.copytree(copy / adapter, made / "as-it-is" / adapter)),
-                *(another_version(copy / adapter, made / str(factor) / adapter, factor) for factor in (0.9, 1.1)),
+                *(
+                    another_version(copy / adapter, made / str(factor) / adapter, factor)
+                    for factor in (0.9, 1.1)
+                ),
             ]
             for adapter in ("spam-en", "spam-sw", "topic")
         }
-        result = soak(options.backbone, copy, versions, rows=options.rows, clients=options.clients, seconds=options.seconds)
+        result = soak(
+            options.backbone,
+            copy,
+            versions,
+            rows=options.rows,
+            clients=options.clients,
+            seconds=options.seconds,
+        )
     print(json.dumps(result))
-    sys.exit(bool(result["wrong"] or result["lost"] or result["refused"] or not result["slots_given_back"]))
+    sys.exit(
+        bool(
+            result["wrong"] or result["lost"] or result["refused"] or not result["slots_given_back"]
+        )
+    )
 
 
 if __name__ == "__main__":

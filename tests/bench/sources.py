@@ -1,11 +1,14 @@
-"""How good `polygraft sources` guesses: its regret on NusaX sentiment, where every source was tried on every target.
+"""How good `polygraft sources` guesses: its regret on NusaX sentiment, where every source was
+tried on every target.
 
-    POLYGRAFT_DATA=... python tests/bench/sources.py [--sources en id jv su ace ban] [--targets ...] [--work DIR]
+    POLYGRAFT_DATA=... python tests/bench/sources.py [--sources en id jv su ace ban]
+        [--targets ...] [--work DIR]
 
-Each source is trained on its 500 rows, then tried on each other language as `polygraft sources --every` does: two epochs on the
-target's rows, one seed, scored on its dev and test rows together (500). Regret is the best source's macro-F1 less that of the
-source a rule takes first (for English itself, "English" takes the closest). Half an hour on one core
-for seven targets. JSON line last.
+Each source is trained on its 500 rows, then tried on each other language as `polygraft sources
+--every` does: two epochs on the target's rows, one seed, scored on its dev and test rows
+together (500). Regret is the best source's macro-F1 less that of the source a rule takes first
+(for English itself, "English" takes the closest). Half an hour on one core for seven targets.
+JSON line last.
 """
 
 from __future__ import annotations
@@ -38,12 +41,22 @@ RULES: dict[str, Callable[[Candidate], float]] = {
 def job_of(folder: Path, language: str, backbone: Path, *, target: bool) -> Job:
     """The recipe of a language, in `folder`, made ready."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = {s: f"${{POLYGRAFT_DATA}}/nusax_senti/{language}.{s}.jsonl.gz" for s in ("train", "dev", "test")}
-    data = {"train": files["train"], "dev": [files["dev"], files["test"]] if target else files["dev"], "id": "id"}
+    files = {
+        s: f"${{POLYGRAFT_DATA}}/nusax_senti/{language}.{s}.jsonl.gz"
+        for s in ("train", "dev", "test")
+    }
+    data = {
+        "train": files["train"],
+        "dev": [files["dev"], files["test"]] if target else files["dev"],
+        "id": "id",
+    }
     recipe = {
-        "name": folder.name, "languages": [language], "data": data | {"on_leak": "drop"},
-        "lora": {"sites": ["value"], "r": 16, "alpha": 32}, "training": {"epochs": 4, "seeds": [0]},
-    }  # fmt: skip
+        "name": folder.name,
+        "languages": [language],
+        "data": data | {"on_leak": "drop"},
+        "lora": {"sites": ["value"], "r": 16, "alpha": 32},
+        "training": {"epochs": 4, "seeds": [0]},
+    }
     file = folder / "recipe.yaml"
     file.write_text(yaml.safe_dump(recipe))
     return prepare(ClassificationRecipe.model_validate(recipe), file, backbone)
@@ -54,7 +67,12 @@ def main() -> None:
     parser.add_argument("--backbone", type=Path, default=default_backbone())
     parser.add_argument("--sources", nargs="+", default=["en", "id", "jv", "su", "ace", "ban"])
     parser.add_argument("--targets", nargs="+", default=EVERY)
-    parser.add_argument("--work", type=Path, default=Path(tempfile.mkdtemp()), help="source adapters found here are kept")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path(tempfile.mkdtemp()),
+        help="source adapters found here are kept",
+    )
     options = parser.parse_args()
     library = Library(options.work / "sources")
     for language in options.sources:
@@ -63,17 +81,24 @@ def main() -> None:
             train(job_of(folder, language, options.backbone, target=False), folder)
     regrets, every = dict[str, dict[str, float]](), dict[str, dict[str | None, float]]()
     for language in options.targets:
-        job = job_of(options.work / "targets" / f"senti-{language}", language, options.backbone, target=True)
+        job = job_of(
+            options.work / "targets" / f"senti-{language}", language, options.backbone, target=True
+        )
         ranked = sources.rank(job, library)
         tried = sources.attempt(job, library, ranked, every=True)
         scores = {c.name: c.dev_score or 0.0 for c in tried}
         alone = scores.pop(None)
         best = max(scores.values())
-        lost = {name: sources.regret(tried, sorted(ranked, key=rule, reverse=True)) or 0.0 for name, rule in RULES.items()}
+        lost = {
+            name: sources.regret(tried, sorted(ranked, key=rule, reverse=True)) or 0.0
+            for name, rule in RULES.items()
+        }
         lost |= {"any, on average": best - statistics.mean(scores.values()), "none": best - alone}
         regrets[language], every[language] = lost, scores | {"none": alone}
         print(language, lost, every[language], flush=True)
-    mean = {rule: round(statistics.mean(lost[rule] for lost in regrets.values()), 2) for rule in lost}
+    mean = {
+        rule: round(statistics.mean(lost[rule] for lost in regrets.values()), 2) for rule in lost
+    }
     print(json.dumps({"bench": "sources", "mean_regret": mean, "regret": regrets, "tried": every}))
 
 

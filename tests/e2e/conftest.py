@@ -18,7 +18,8 @@ Serve = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
-    """`serve(command, **environment)` starts `command --port N`, waits until it is ready and returns its address."""
+    """`serve(command, **environment)` starts `command --port N`, waits until it is ready and
+    returns its address."""
     servers: list[subprocess.Popen[bytes]] = []
     urls: list[str] = []
 
@@ -31,10 +32,13 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
         with log.open("wb") as out:
             servers.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", *command, "--port", str(port)], cwd=cwd, stdout=out, stderr=subprocess.STDOUT,
+                    [sys.executable, "-m", *command, "--port", str(port)],
+                    cwd=cwd,
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
                     env=inherited | {"BENTOML_DO_NOT_TRACK": "true"} | environment,
                 )
-            )  # fmt: skip
+            )
         url = f"http://127.0.0.1:{port}"
         for _ in range(300):
             if servers[-1].poll() is not None:

@@ -1,4 +1,5 @@
-"""The bundled backbone and adapters. What README.md and docs/ say of them is run by `test_documentation_runs.py`."""
+"""The bundled backbone and adapters. What README.md and docs/ say of them is run by
+`test_documentation_runs.py`."""
 
 import json
 import re
@@ -17,7 +18,17 @@ from polygraft.runtime.graph import load_card
 
 LANGUAGES = [f"lang-{code}" for code in ("en", "yo", "sd", "haw", "ha", "sw", "hi", "id")]
 TRANSLATORS = [f"en-{code}" for code in ("fr", "yo", "haw", "sw", "ha", "sd")]
-ADAPTERS = ["spam-en", "spam-es", "spam-hi", "spam-sw", "topic", "topics-en", "langid", *TRANSLATORS, *LANGUAGES]
+ADAPTERS = [
+    "spam-en",
+    "spam-es",
+    "spam-hi",
+    "spam-sw",
+    "topic",
+    "topics-en",
+    "langid",
+    *TRANSLATORS,
+    *LANGUAGES,
+]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +49,11 @@ def test_weights_graph_and_adapters_belong_together(root: Path) -> None:
 
 
 def test_no_file_is_too_large_for_a_plain_clone(root: Path) -> None:
-    sizes = {f: f.stat().st_size / 2**20 for f in BUNDLED.rglob("*") if f.is_file() and "fp32" not in f.name}
+    sizes = {
+        f: f.stat().st_size / 2**20
+        for f in BUNDLED.rglob("*")
+        if f.is_file() and "fp32" not in f.name
+    }
     assert max(sizes.values()) < 90
     assert sum(sizes.values()) < 150
 
@@ -52,28 +67,47 @@ def test_every_adapter_is_served_and_none_refused(url: str) -> None:
 
 def test_spam_topic_and_two_translations_in_one_batch(url: str) -> None:
     rows = [
-        {"adapter": "spam-sw", "text": "Iyo pesa itume kwenye namba hii 0657538690 jina litakuja Magomba Maila"},
-        {"adapter": "topic", "text": "The striker scored twice as United won the cup final on Saturday"},
+        {
+            "adapter": "spam-sw",
+            "text": "Iyo pesa itume kwenye namba hii 0657538690 jina litakuja Magomba Maila",
+        },
+        {
+            "adapter": "topic",
+            "text": "The striker scored twice as United won the cup final on Saturday",
+        },
         {"adapter": "en-yo", "text": "The children are at school today.", "target": "yo"},
         {"adapter": "en-haw", "text": "A hiki mai la ke alii, noho iho la.", "target": "en"},
     ]
     with Client(url) as client:
         spam, topic, yoruba, english = client.batch(rows, top_k=1)
     assert (spam.label, topic.label) == ("spam", "sports")
-    assert (yoruba.source, yoruba.target, english.source, english.target) == ("en", "yo", "haw", "en")
-    assert re.search("[ẹọṣáàéèíìóòúùń]", yoruba.translation or "", re.IGNORECASE), yoruba.translation
-    assert re.search(r"\b(the|and|he|they|came|king|chief)\b", english.translation or "", re.IGNORECASE), english.translation
+    assert (yoruba.source, yoruba.target, english.source, english.target) == (
+        "en",
+        "yo",
+        "haw",
+        "en",
+    )
+    assert re.search("[ẹọṣáàéèíìóòúùń]", yoruba.translation or "", re.IGNORECASE), (
+        yoruba.translation
+    )
+    assert re.search(
+        r"\b(the|and|he|they|came|king|chief)\b", english.translation or "", re.IGNORECASE
+    ), english.translation
 
 
 def test_languages_are_exchanged_in_one_batch(url: str) -> None:
-    """A task learnt from English, with Yoruba, Swahili and what it was trained on under it, beside another task."""
+    """A task learnt from English, with Yoruba, Swahili and what it was trained on under it, beside
+    another task."""
     texts = {
         "lang-yo": "Wọ́n gba bọ́ọ̀lù wọlé lẹ́ẹ̀mejì nínú ìdíje náà.",
         "lang-sw": "Timu yetu ilishinda mchezo wa mpira wa miguu jana.",
         "lang-en": "Our team won the football match in the last minute.",
     }
     rows = [{"stack": [language, "topics-en"], "text": text} for language, text in texts.items()]
-    rows += [{"adapter": "topics-en", "text": texts["lang-en"]}, {"adapter": "spam-en", "text": "Ok see you at home around 5"}]
+    rows += [
+        {"adapter": "topics-en", "text": texts["lang-en"]},
+        {"adapter": "spam-en", "text": "Ok see you at home around 5"},
+    ]
     with Client(url) as client:
         *stacked, plain, spam = client.classify_rows(rows)
     assert [r.stack[0].split("@")[0] for r in stacked if r.stack] == list(texts)
@@ -84,7 +118,10 @@ def test_languages_are_exchanged_in_one_batch(url: str) -> None:
 def test_label_counts_mix_in_one_batch(url: str) -> None:
     rows = [
         {"adapter": "spam-en", "text": "Ok see you at home around 5"},
-        {"adapter": "topic", "text": "The striker scored twice as United won the cup final on Saturday"},
+        {
+            "adapter": "topic",
+            "text": "The striker scored twice as United won the cup final on Saturday",
+        },
         {"adapter": "spam-sw", "text": "Nashukuru kwa kupokea simu yangu. Tutaonana kesho"},
     ]
     with Client(url) as client:
@@ -105,8 +142,13 @@ def test_health_metrics_and_openapi(url: str) -> None:
 def test_predict_gives_what_the_server_gives(url: str, root: Path) -> None:
     text = "URGENT! You have won a 2000 prize. Call 09061701461 now to claim"
     cli = [sys.executable, "-m", "polygraft.cli", "predict", "spam-en"]
-    done = subprocess.run(cli, input=json.dumps({"text": text}), capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        cli, input=json.dumps({"text": text}), capture_output=True, text=True, check=True
+    )
     offline = json.loads(done.stdout)
     with Client(url) as client:
         online = client.classify("spam-en", [text])[0]
-    assert (offline["label"], offline["score"]) == (online.label, pytest.approx(online.score, abs=0.02))
+    assert (offline["label"], offline["score"]) == (
+        online.label,
+        pytest.approx(online.score, abs=0.02),
+    )

@@ -1,8 +1,10 @@
-"""The blocks of README.md and docs/ are run, as a reader would run them, on a copy of the bundled adapters.
+"""The blocks of README.md and docs/ are run, as a reader would run them, on a copy of the bundled
+adapters.
 
-Shell blocks: every line but those that `NOT_RUN` matches, in the order of the page. JSON that follows a `curl` is what it
-answers. Python blocks run whole. Recipes pass `polygraft train --check`, on made-up data. That the pages are well formed, and
-name what is there, is checked by `tests/unit/test_documentation.py`.
+Shell blocks: every line but those that `NOT_RUN` matches, in the order of the page. JSON that
+follows a `curl` is what it answers. Python blocks run whole. Recipes pass `polygraft train
+--check`, on made-up data. That the pages are well formed, and name what is there, is checked by
+`tests/unit/test_documentation.py`.
 """
 
 from __future__ import annotations
@@ -25,9 +27,19 @@ from polygraft import Client
 
 ADDRESS = "http://127.0.0.1:3000"
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-NOT_RUN = re.compile(r"^(make |bentoml |\.venv/bin/python -m pip |(\.venv/bin/)?polygraft (serve|pretrain|measure|study) )")
+NOT_RUN = re.compile(
+    r"^(make |bentoml |\.venv/bin/python -m pip "
+    r"|(\.venv/bin/)?polygraft (serve|pretrain|measure|study) )"
+)
 """Install, serve and take hours: what the first blocks of README.md do is done by the fixture."""
-PAGES = ("README.md", "docs/api.md", "docs/training.md", "docs/transfer.md", "docs/operations.md", "docs/backbone.md")
+PAGES = (
+    "README.md",
+    "docs/api.md",
+    "docs/training.md",
+    "docs/transfer.md",
+    "docs/operations.md",
+    "docs/backbone.md",
+)
 PRELUDE = f"""
 set -euo pipefail
 polygraft() {{
@@ -50,7 +62,9 @@ def blocks(root: Path, page: str) -> list[tuple[str, str]]:
 def checkout(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a reader's commands touch: a folder with the bundled adapters in it."""
     folder = tmp_path_factory.mktemp("checkout")
-    shutil.copytree(root / "adapters", folder / "adapters", ignore=shutil.ignore_patterns(".*", "study"))
+    shutil.copytree(
+        root / "adapters", folder / "adapters", ignore=shutil.ignore_patterns(".*", "study")
+    )
     return folder
 
 
@@ -62,7 +76,9 @@ def url(serve: Any, checkout: Path) -> str:
 def run(command: list[str], checkout: Path, url: str) -> str:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("POLYGRAFT_")}
     environment |= {"SERVER": url, "POLYGRAFT_LIBRARY": str(checkout / "adapters")}
-    done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=checkout, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, f"{command[-1]}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return done.stdout
 
@@ -99,10 +115,14 @@ def test_the_shell_and_python_blocks_of(page: str, root: Path, checkout: Path, u
         elif language == "json" and printed:
             assert_alike(json.loads(text), json.loads(printed))
         elif language == "python":
-            lines = run([sys.executable, "-c", text.replace(ADDRESS, url)], checkout, url).splitlines()
+            lines = run(
+                [sys.executable, "-c", text.replace(ADDRESS, url)], checkout, url
+            ).splitlines()
     if page == "README.md":
         assert [line.split()[0] for line in lines] == ["spam", "ham"], "the Python block"
-        assert [result["label"] for result in json.loads(printed)["results"]] == ["spam", "ham"], "the reader's own adapter"
+        assert [result["label"] for result in json.loads(printed)["results"]] == ["spam", "ham"], (
+            "the reader's own adapter"
+        )
         check_that_adding_takes_a_second(checkout, url)
 
 
@@ -112,13 +132,21 @@ def check_that_adding_takes_a_second(checkout: Path, url: str) -> None:
         client.remove("spam-mine")
         started = time.perf_counter()
         client.add(checkout / "adapters" / "spam-mine")
-        assert [r.label for r in client.classify("spam-mine", ["WINNER! Claim your FREE prize now"])] == ["spam"]
+        assert [
+            r.label for r in client.classify("spam-mine", ["WINNER! Claim your FREE prize now"])
+        ] == ["spam"]
         print(f"added and answering in {time.perf_counter() - started:.2f} s")
 
 
 def test_every_page_with_blocks_to_run_is_run(root: Path) -> None:
-    pages = {str(file.relative_to(root)) for file in [root / "README.md", *(root / "docs").rglob("*.md")]}
-    assert {page for page in pages if any(language in ("sh", "python") for language, _ in blocks(root, page))} <= set(PAGES)
+    pages = {
+        str(file.relative_to(root)) for file in [root / "README.md", *(root / "docs").rglob("*.md")]
+    }
+    assert {
+        page
+        for page in pages
+        if any(language in ("sh", "python") for language, _ in blocks(root, page))
+    } <= set(PAGES)
 
 
 @pytest.mark.parametrize("page", ["docs/training.md", "docs/transfer.md"])
@@ -136,16 +164,23 @@ def test_the_recipes_of(page: str, root: Path, checkout: Path) -> None:
 
 
 def make_up_data(recipe: dict[str, Any], text: str, folder: Path) -> None:
-    """Every file that the recipe names, with 60 rows (of text without labels 1,300) that no other file has."""
+    """Every file that the recipe names, with 60 rows (of text without labels 1,300) that no other
+    file has."""
     columns = (recipe["data"].get("text", "text"), recipe["data"].get("label", "label"))
     for shift, name in enumerate(sorted(set(re.findall(r"[\w-]+\.(?:csv|tsv|txt)", text)))):
         sentences = [
-            " ".join(WORDS[(shift * 7 + row * place + row // 16 + place * place) % 16] for place in range(1, 9))
+            " ".join(
+                WORDS[(shift * 7 + row * place + row // 16 + place * place) % 16]
+                for place in range(1, 9)
+            )
             + f" {name} {row}"
             for row in range(1_300 if name.endswith(".txt") else 60)
         ]
         if name.endswith(".csv"):
-            lines = [",".join(columns), *(f"{s},{('ham', 'spam')[row % 2]}" for row, s in enumerate(sentences))]
+            lines = [
+                ",".join(columns),
+                *(f"{s},{('ham', 'spam')[row % 2]}" for row, s in enumerate(sentences)),
+            ]
         elif name.endswith(".tsv"):
             lines = [f"{s}\t{s[::-1]}" for s in sentences]
         else:
@@ -154,8 +189,16 @@ def make_up_data(recipe: dict[str, Any], text: str, folder: Path) -> None:
 
 
 def test_the_routes_of_the_api_page_are_there(root: Path, url: str) -> None:
-    named = re.findall(r"`(GET|POST|DELETE) (/[^`]*)`", (root / "docs" / "api.md").read_text(encoding="utf-8"))
+    named = re.findall(
+        r"`(GET|POST|DELETE) (/[^`]*)`", (root / "docs" / "api.md").read_text(encoding="utf-8")
+    )
     assert len(named) > 8, "the routes are not found: the test is void"
     described = httpx.get(f"{url}/openapi.json").json()["paths"]
-    missing = [(method, path) for method, path in named if method.lower() not in described.get(path, {})]
-    assert not [route for route in missing if route[0] != "GET" or httpx.get(url + route[1]).status_code != 200]
+    missing = [
+        (method, path) for method, path in named if method.lower() not in described.get(path, {})
+    ]
+    assert not [
+        route
+        for route in missing
+        if route[0] != "GET" or httpx.get(url + route[1]).status_code != 200
+    ]

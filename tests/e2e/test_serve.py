@@ -1,4 +1,5 @@
-"""What a running server must not do: start on bad settings, outlive its starter, load from elsewhere, trust its neighbours."""
+"""What a running server must not do: start on bad settings, outlive its starter, load from
+elsewhere, trust its neighbours."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ Start = Callable[..., subprocess.Popen[str]]
 
 
 def interruptible() -> None:
-    """As in a terminal: what a shell runs in the background is started with interrupts ignored, and hands that on."""
+    """As in a terminal: what a shell runs in the background is started with interrupts ignored, and
+    hands that on."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -44,7 +46,8 @@ def library(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def start(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """`start(command, port, **settings)`; stderr and stdout go to the process's `log`. What is left is killed at the end."""
+    """`start(command, port, **settings)`; stderr and stdout go to the process's `log`. What is left
+    is killed at the end."""
     started: list[subprocess.Popen[str]] = []
     monkeypatch.setenv("BENTOML_DO_NOT_TRACK", "true")
 
@@ -54,9 +57,13 @@ def start(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
             monkeypatch.setenv(f"POLYGRAFT_{name}", value)
         with (tmp_path / "log").open("w") as log:
             process = subprocess.Popen(
-                [*command, "--port", str(port)], stdout=log, stderr=subprocess.STDOUT, text=True, process_group=0,
+                [*command, "--port", str(port)],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+                process_group=0,
                 preexec_fn=interruptible,
-            )  # fmt: skip
+            )
         started.append(process)
         return process
 
@@ -107,7 +114,9 @@ BAD = {"SLOTS": "abc", "THREADS": "-5", "PRECISION": "foo", "BACKBONE": "/no/suc
 
 
 @pytest.mark.parametrize("command", [SERVE, BENTOML], ids=["polygraft", "bentoml"])
-def test_bad_settings_are_a_line_each_and_nothing_starts(start: Start, tmp_path: Path, command: list[str]) -> None:
+def test_bad_settings_are_a_line_each_and_nothing_starts(
+    start: Start, tmp_path: Path, command: list[str]
+) -> None:
     """Defect 16: a loop of tracebacks."""
     process = start(command, free_port(), **BAD)
     assert process.wait(timeout=60) == 2
@@ -170,9 +179,15 @@ def test_another_server_on_the_port_is_not_ours(stranger: int, library: Path) ->
     assert not server._answers()
 
 
-@pytest.mark.parametrize(("file", "told"), [("onnx/graph.json", "export again"), ("onnx/model.int8.onnx", "ONNXRuntimeError")])
-def test_a_start_that_fails_in_the_worker_ends_the_server(start: Start, tmp_path: Path, file: str, told: str) -> None:
-    """Defect 16: a worker that cannot start was started again and again, with a traceback each time."""
+@pytest.mark.parametrize(
+    ("file", "told"),
+    [("onnx/graph.json", "export again"), ("onnx/model.int8.onnx", "ONNXRuntimeError")],
+)
+def test_a_start_that_fails_in_the_worker_ends_the_server(
+    start: Start, tmp_path: Path, file: str, told: str
+) -> None:
+    """Defect 16: a worker that cannot start was started again and again, with a traceback each
+    time."""
     broken = tmp_path / "backbone"
     for name in ("config.json", "tokenizer.json", "onnx/graph.json", "onnx/model.int8.onnx"):
         (broken / name).parent.mkdir(parents=True, exist_ok=True)
@@ -203,7 +218,8 @@ def test_kill_9_leaves_no_process_behind(start: Start, killed: str) -> None:
 
 @pytest.mark.parametrize("after", [0.5, 3.0])
 def test_a_signal_during_the_start_ends_it(start: Start, after: float) -> None:
-    """Handlers stand before the slow loading: while BentoML is imported (0.5 s), and in the worker (3 s)."""
+    """Handlers stand before the slow loading: while BentoML is imported (0.5 s), and in the worker
+    (3 s)."""
     process = start(SERVE, free_port())
     time.sleep(after)
     below = children(process.pid)
@@ -213,7 +229,8 @@ def test_a_signal_during_the_start_ends_it(start: Start, after: float) -> None:
 
 
 def test_control_c_ends_it_in_good_order(start: Start, tmp_path: Path) -> None:
-    """A terminal interrupts every process of its group; BentoML takes a second signal during its end for a kill."""
+    """A terminal interrupts every process of its group; BentoML takes a second signal during its
+    end for a kill."""
     port = free_port()
     process = start(SERVE, port)
     assert wait_until(lambda: "is ready" in (tmp_path / "log").read_text())
@@ -228,7 +245,9 @@ def url(serve: Callable[..., str], library: Path) -> str:
     return serve(["polygraft.cli", "serve"], POLYGRAFT_LIBRARY=str(library))
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/redoc", "/docs.json", "/static_content/index.css", "/nowhere"])
+@pytest.mark.parametrize(
+    "path", ["/", "/docs", "/redoc", "/docs.json", "/static_content/index.css", "/nowhere"]
+)
 def test_no_page_of_a_running_server_names_another_origin(url: str, path: str) -> None:
     """Defect 17: `/` loaded a tag manager and `/docs` a CDN, on the origin of the admin verbs."""
     answer = httpx.get(url + path)
@@ -250,7 +269,9 @@ def test_600_paths_make_a_few_lines_of_metrics(url: str) -> None:
         text = client.get("/metrics").text
     assert len(text.splitlines()) - before < 60
     assert "bentoml" not in text
-    missed = re.search(r'polygraft_requests_total\{method="GET",route="other",status="404"\} (\d+)', text)
+    missed = re.search(
+        r'polygraft_requests_total\{method="GET",route="other",status="404"\} (\d+)', text
+    )
     assert missed
     assert int(missed.group(1)) >= 600
 
@@ -259,38 +280,58 @@ FOREIGN = {"origin": "https://evil.example", "host": "evil.example", "content-ty
 
 
 @pytest.mark.parametrize(
-    "headers", [{}, FOREIGN, {"via": "1.1 proxy"}, {"authorization": "Bearer wrong"}, {"x-forwarded-for": "127.0.0.1"}]
+    "headers",
+    [
+        {},
+        FOREIGN,
+        {"via": "1.1 proxy"},
+        {"authorization": "Bearer wrong"},
+        {"x-forwarded-for": "127.0.0.1"},
+    ],
 )
 def test_being_on_this_machine_lets_nobody_in(url: str, headers: dict[str, str]) -> None:
-    """Defect 4: without a key, loopback let in a page's cross-site POST, and a proxy that sends no X-Forwarded-For."""
+    """Defect 4: without a key, loopback let in a page's cross-site POST, and a proxy that sends no
+    X-Forwarded-For."""
     for method, path in (
         ("POST", "/v1/adapters"),
         ("DELETE", "/v1/adapters/spam-sw"),
         ("DELETE", "/v1/adapters/spam-sw?purge=true"),
     ):
-        answer = httpx.request(method, url + path, headers=headers, content=b"PK" if method == "POST" else None)
+        answer = httpx.request(
+            method, url + path, headers=headers, content=b"PK" if method == "POST" else None
+        )
         assert answer.status_code == 403, answer.text
         assert answer.json()["error"]["code"] == "Forbidden"
-    assert {a["name"] for a in httpx.get(f"{url}/v1/adapters").json()["adapters"]} == {"spam-en", "spam-sw"}
+    assert {a["name"] for a in httpx.get(f"{url}/v1/adapters").json()["adapters"]} == {
+        "spam-en",
+        "spam-sw",
+    }
 
 
 def test_the_readmes_command_finds_the_users_key(url: str, library: Path) -> None:
     cli = [sys.executable, "-m", "polygraft.cli"]
     done = subprocess.run(
-        [*cli, "adapters", "add", str(library / "spam-sw"), "--server", url], capture_output=True, text=True, check=False
+        [*cli, "adapters", "add", str(library / "spam-sw"), "--server", url],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     shown = subprocess.run([*cli, "key"], capture_output=True, text=True, check=True).stdout.strip()
     assert shown == auth.known_key()
     wrong = subprocess.run(
-        [*cli, "adapters", "remove", "spam-sw", "--server", url, "--key", "wrong"], capture_output=True, text=True, check=False
+        [*cli, "adapters", "remove", "spam-sw", "--server", url, "--key", "wrong"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert wrong.returncode == 1
     assert "polygraft key" in wrong.stderr
 
 
 def test_a_second_server_leaves_the_first_ones_series_alone(url: str, start: Start) -> None:
-    """BentoML keeps the series of all servers of a user in one folder, and empties it at each start."""
+    """BentoML keeps the series of all servers of a user in one folder, and empties it at each
+    start."""
     httpx.get(f"{url}/v1/adapters")
     port = free_port()
     start(SERVE, port)

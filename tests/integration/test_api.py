@@ -1,4 +1,5 @@
-"""Every endpoint and every kind of bad input, against the app in process; the server goes on answering after each."""
+"""Every endpoint and every kind of bad input, against the app in process; the server goes on
+answering after each."""
 
 import io
 import json
@@ -33,9 +34,13 @@ def host(backbone: Path, library: Path, tmp_path: Path) -> Iterator[Host]:
 @pytest.fixture
 def client(host: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     monkeypatch.setenv(auth.VARIABLE, "secret")
-    with TestClient(api.create_app(lambda: host), headers={"authorization": "Bearer secret"}) as client:
+    with TestClient(
+        api.create_app(lambda: host), headers={"authorization": "Bearer secret"}
+    ) as client:
         yield client
-        assert client.post("/v1/classify", json=GOOD).status_code == 200, "the server must go on answering"
+        assert client.post("/v1/classify", json=GOOD).status_code == 200, (
+            "the server must go on answering"
+        )
 
 
 def error_of(response: object, status: int) -> str:
@@ -45,10 +50,18 @@ def error_of(response: object, status: int) -> str:
     return f"{error['code']}: {error['message']}"
 
 
-def test_an_adapter_that_transfer_harmed_is_promoted_only_with_a_reason(client: TestClient, host: Host, tmp_path: Path) -> None:
+def test_an_adapter_that_transfer_harmed_is_promoted_only_with_a_reason(
+    client: TestClient, host: Host, tmp_path: Path
+) -> None:
     folder = Path(shutil.copytree(host.library.folder("mood"), tmp_path / "mood"))
     manifest = json.loads((folder / LAYOUT.manifest).read_text())
-    manifest["metrics"]["gain_from_transfer"] = {"value": -4.0, "low": -7.0, "high": -1.0, "verdict": "harms", "over": "tfidf"}
+    manifest["metrics"]["gain_from_transfer"] = {
+        "value": -4.0,
+        "low": -7.0,
+        "high": -1.0,
+        "verdict": "harms",
+        "over": "tfidf",
+    }
     (folder / LAYOUT.manifest).write_text(json.dumps(manifest))
     assert "NegativeTransfer" in error_of(client.post("/v1/adapters", content=pack(folder)), 409)
     assert load_manifest(host.library.folder("mood")).forced is None, "nothing changed"
@@ -64,9 +77,14 @@ def test_one_text(client: TestClient) -> None:
 
 
 def test_texts_and_mixed_rows_come_back_in_order(client: TestClient) -> None:
-    texts = client.post("/v1/classify", json={"adapter": "mood", "texts": ["see you", "free cash"], "top_k": 1}).json()
+    texts = client.post(
+        "/v1/classify", json={"adapter": "mood", "texts": ["see you", "free cash"], "top_k": 1}
+    ).json()
     assert [len(r["labels"]) for r in texts["results"]] == [1, 1]
-    rows = [{"adapter": a, "text": t} for a, t in (("topic", "x"), ("spam", "win"), ("mood", "hello"), ("spam", "mum"))]
+    rows = [
+        {"adapter": a, "text": t}
+        for a, t in (("topic", "x"), ("spam", "win"), ("mood", "hello"), ("spam", "mum"))
+    ]
     results = client.post("/v1/classify", json={"rows": rows}).json()["results"]
     assert [r["adapter"] for r in results] == ["topic", "spam", "mood", "spam"]
     assert [len(r["labels"]) for r in results] == [7, 2, 3, 2]
@@ -83,8 +101,13 @@ def test_an_error_stands_in_its_rows_place(client: TestClient) -> None:
     ]
     results = client.post("/v1/classify", json={"rows": rows}).json()["results"]
     assert [r.get("error", {}).get("code") for r in results] == [
-        None, "InvalidRow", "UnknownAdapter", "InvalidRow", "InvalidRow", None,
-    ]  # fmt: skip
+        None,
+        "InvalidRow",
+        "UnknownAdapter",
+        "InvalidRow",
+        "InvalidRow",
+        None,
+    ]
     assert results[0] == results[5]
 
 
@@ -104,7 +127,11 @@ def test_an_error_stands_in_its_rows_place(client: TestClient) -> None:
         ({"adapter": "spam"}, 422, "exactly one of"),
         ({"text": "x"}, 422, "adapter is missing"),
         ({"adapter": "spam", "rows": []}, 422, "each row says its own adapter"),
-        ({"language": "en", "truncate": True, "rows": []}, 422, "each row says its own language, truncate"),
+        (
+            {"language": "en", "truncate": True, "rows": []},
+            422,
+            "each row says its own language, truncate",
+        ),
         ({"adapter": "spam", "text": "x", "top_k": 0}, 422, "top_k"),
         ({"adapter": "spam", "text": "x", "tpo_k": 1}, 422, "tpo_k"),
         ({"adapter": "spam", "texts": ["x"] * 513}, 413, "at most 512"),
@@ -116,7 +143,9 @@ def test_bad_requests(client: TestClient, body: object, status: int, told: str) 
 
 
 def test_malformed_json(client: TestClient) -> None:
-    answer = client.post("/v1/classify", content=b'{"adapter": ', headers={"content-type": "application/json"})
+    answer = client.post(
+        "/v1/classify", content=b'{"adapter": ', headers={"content-type": "application/json"}
+    )
     assert "MalformedJSON" in error_of(answer, 400)
 
 
@@ -124,19 +153,25 @@ def test_empty_lists_give_empty_results(client: TestClient) -> None:
     assert client.post("/v1/classify", json={"rows": []}).json() == {"results": []}
 
 
-def test_add_answers_at_once_and_replaces(client: TestClient, make_adapter: Callable[..., Path], tmp_path: Path) -> None:
+def test_add_answers_at_once_and_replaces(
+    client: TestClient, make_adapter: Callable[..., Path], tmp_path: Path
+) -> None:
     for seed in (20, 21):
         folder = make_adapter(tmp_path / "fresh", seed=seed)
         added = client.post("/v1/adapters", content=pack(folder))
         assert added.status_code == 201
-        (result,) = client.post("/v1/classify", json={"adapter": "fresh", "text": "hello"}).json()["results"]
+        (result,) = client.post("/v1/classify", json={"adapter": "fresh", "text": "hello"}).json()[
+            "results"
+        ]
         assert result["version"] == added.json()["version"]
     assert client.get("/v1/adapters").json()["free_slots"] == 4
 
 
 def test_remove_and_purge(client: TestClient, host: Host) -> None:
     assert client.delete("/v1/adapters/mood").json()["name"] == "mood"
-    assert "UnknownAdapter" in error_of(client.post("/v1/classify", json={"adapter": "mood", "text": "x"}), 404)
+    assert "UnknownAdapter" in error_of(
+        client.post("/v1/classify", json={"adapter": "mood", "text": "x"}), 404
+    )
     assert host.library.names() == ["mood", "spam", "topic"]
     assert client.delete("/v1/adapters/topic", params={"purge": True}).status_code == 200
     assert host.library.names() == ["mood", "spam"]
@@ -151,7 +186,9 @@ def zipped(**files: bytes) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04junk", zipped(**{"../x": b""}), zipped(**{"a.pkl": b""}), zipped()])
+@pytest.mark.parametrize(
+    "content", [b"", b"PK\x03\x04junk", zipped(**{"../x": b""}), zipped(**{"a.pkl": b""}), zipped()]
+)
 def test_bad_uploads_leave_nothing_behind(client: TestClient, host: Host, content: bytes) -> None:
     before = sorted(p.name for p in host.library.root.rglob("*"))
     assert "AdapterError" in error_of(client.post("/v1/adapters", content=content), 422)
@@ -178,9 +215,16 @@ def zeroed(folder: Path) -> None:
     ],
 )
 def test_spoilt_adapters_are_refused_and_the_old_one_stays(
-    client: TestClient, host: Host, library: Path, tmp_path: Path, edit_manifest: Callable[..., None],
-    spoil: Callable[[Path], None], changes: dict[str, str], status: int, code: str,
-) -> None:  # fmt: skip
+    client: TestClient,
+    host: Host,
+    library: Path,
+    tmp_path: Path,
+    edit_manifest: Callable[..., None],
+    spoil: Callable[[Path], None],
+    changes: dict[str, str],
+    status: int,
+    code: str,
+) -> None:
     folder = Path(shutil.copytree(library / "spam", tmp_path / "spoilt" / "spam"))
     spoil(folder)
     edit_manifest(folder, **changes)
@@ -193,12 +237,16 @@ def test_spoilt_adapters_are_refused_and_the_old_one_stays(
 def test_changing_verbs_need_the_key(client: TestClient, library: Path) -> None:
     stranger = TestClient(client.app, client=("127.0.0.1", 1))
     assert "Forbidden" in error_of(stranger.delete("/v1/adapters/mood"), 403)
-    assert "Forbidden" in error_of(stranger.post("/v1/adapters", content=b"", headers={"authorization": "Bearer wrong"}), 403)
+    assert "Forbidden" in error_of(
+        stranger.post("/v1/adapters", content=b"", headers={"authorization": "Bearer wrong"}), 403
+    )
     assert client.delete("/v1/adapters/mood").status_code == 200
     assert client.post("/v1/adapters", content=pack(library / "mood")).status_code == 201
 
 
-def test_a_refused_adapter_is_listed_with_its_reason(backbone: Path, library: Path, tmp_path: Path) -> None:
+def test_a_refused_adapter_is_listed_with_its_reason(
+    backbone: Path, library: Path, tmp_path: Path
+) -> None:
     copy = Path(shutil.copytree(library, tmp_path / "library"))
     weights = copy / "spam" / LAYOUT.weights
     weights.write_bytes(weights.read_bytes()[:100])
@@ -213,7 +261,14 @@ def test_a_refused_adapter_is_listed_with_its_reason(backbone: Path, library: Pa
 def test_openapi_names_every_endpoint_and_its_errors(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     assert {(p, m) for p, methods in paths.items() for m in methods} == {
-        ("/v1/classify", "post"), ("/v1/adapters", "get"), ("/v1/adapters", "post"), ("/v1/adapters/{name}", "delete"),
-        ("/v1/translate", "post"), ("/v1/batch", "post"), ("/translate", "post"), ("/detect", "post"), ("/languages", "get"),
-    }  # fmt: skip
+        ("/v1/classify", "post"),
+        ("/v1/adapters", "get"),
+        ("/v1/adapters", "post"),
+        ("/v1/adapters/{name}", "delete"),
+        ("/v1/translate", "post"),
+        ("/v1/batch", "post"),
+        ("/translate", "post"),
+        ("/detect", "post"),
+        ("/languages", "get"),
+    }
     assert json.dumps(paths).count("ErrorResponse") >= 4

@@ -24,17 +24,30 @@ def odds(scores: dict[str, float]) -> float:
 
 @pytest.mark.parametrize("rank", [None, 4])
 def test_the_sum_answers_as_the_stack_does(
-    backbone: Path, library: Path, make_adapter: Callable[..., Path], tmp_path: Path, rank: int | None
+    backbone: Path,
+    library: Path,
+    make_adapter: Callable[..., Path],
+    tmp_path: Path,
+    rank: int | None,
 ) -> None:
     """Exact with all ranks; with fewer, nearer to it than the task alone."""
-    there, here = (make_adapter(tmp_path / name, seed=seed, rank=4, scale=0.05) for name, seed in (("there", 8), ("here", 9)))
+    there, here = (
+        make_adapter(tmp_path / name, seed=seed, rank=4, scale=0.05)
+        for name, seed in (("there", 8), ("here", 9))
+    )
     manifest = combine(library / "spam", [there], [here], tmp_path / "moved", backbone, rank=rank)
     engine = Engine(backbone, precision="fp32", slots=16)
     for folder in (library / "spam", there, here, tmp_path / "moved"):
         engine.add(folder)
-    rows = [Row("moved", TEXT), Row("spam", TEXT, under=(Layer("there"), Layer("here", -1.0))), Row("spam", TEXT)]
+    rows = [
+        Row("moved", TEXT),
+        Row("spam", TEXT, under=(Layer("there"), Layer("here", -1.0))),
+        Row("spam", TEXT),
+    ]
     ours, stacked, plain = (
-        odds({s.label: s.score for s in a.labels}) for a in engine.answer(rows) if isinstance(a, Classified)
+        odds({s.label: s.score for s in a.labels})
+        for a in engine.answer(rows)
+        if isinstance(a, Classified)
     )
     engine.close()
     assert abs(stacked - plain) > 1e-2, "the sum changes nothing"
@@ -45,6 +58,8 @@ def test_the_sum_answers_as_the_stack_does(
     assert np.isfinite([g.logits for g in manifest.golden]).all()
 
 
-def test_a_sum_needs_a_head(backbone: Path, library: Path, make_adapter: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_sum_needs_a_head(
+    backbone: Path, library: Path, make_adapter: Callable[..., Path], tmp_path: Path
+) -> None:
     with pytest.raises(AdapterError, match="is not an adapter: no such folder"):
         combine(library / "spam", [tmp_path / "nowhere"], [], tmp_path / "sum", backbone)

@@ -1,4 +1,5 @@
-"""The request's one boundary: whatever is sent, by whomever, however it ends, nothing stays taken and the others are answered.
+"""The request's one boundary: whatever is sent, by whomever, however it ends, nothing stays taken
+and the others are answered.
 
 Numbers in brackets are those of the defects that each test failed on.
 """
@@ -98,24 +99,35 @@ def code_of(response: httpx.Response) -> str:
 def scope_of(path: str) -> dict[str, Any]:
     """Of a POST of JSON."""
     return {
-        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "path": path,
-        "raw_path": path.encode(), "query_string": b"", "root_path": "", "scheme": "http",
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "scheme": "http",
         "headers": [(b"content-type", b"application/json"), (b"host", b"test")],
-        "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80),
-    }  # fmt: skip
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+    }
 
 
 # the engine
 
 
 def test_a_lone_surrogate_is_its_rows_error(engine: Engine) -> None:
-    """[1] `encode` raised after the adapters were held: the request was a 500 and its slots leaked for good."""
+    """[1] `encode` raised after the adapters were held: the request was a 500 and its slots leaked
+    for good."""
     answers = engine.answer([Row("spam", "hello"), Row("spam", "\ud800"), Row("mood", "hello")])
     assert [type(a) for a in answers] == [Classified, InvalidRow, Classified]
     assert "not valid Unicode" in str(answers[1])
 
 
-def test_a_text_that_the_tokenizer_fails_on_fails_alone(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_that_the_tokenizer_fails_on_fails_alone(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     encode = engine.encoder.encode
 
     def failing(texts: list[str]) -> Any:
@@ -128,7 +140,9 @@ def test_a_text_that_the_tokenizer_fails_on_fails_alone(engine: Engine, monkeypa
     assert [type(a) for a in answers] == [Classified, RowFailed, Classified]
 
 
-def test_a_row_that_fails_in_the_graph_fails_alone(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_that_fails_in_the_graph_fails_alone(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """[7] one failing row failed its whole batch."""
     run = engine._scheduler._run
 
@@ -138,7 +152,9 @@ def test_a_row_that_fails_in_the_graph_fails_alone(engine: Engine, monkeypatch: 
         return run(payloads)
 
     monkeypatch.setattr(engine._scheduler, "_run", failing)
-    rows = [Row("spam", text) for text in ("hello", "see you", "win cash now", "call mum", "dinner")]
+    rows = [
+        Row("spam", text) for text in ("hello", "see you", "win cash now", "call mum", "dinner")
+    ]
     kinds = [type(a) for a in engine.answer(rows)]
     assert kinds == [Classified, RowFailed, Classified, RowFailed, Classified]
 
@@ -158,7 +174,9 @@ def test_an_adapter_whose_proof_raises_is_refused_by_name_and_gives_its_slots_ba
     assert engine.bank.free == free
 
 
-def test_cancelled_rows_give_everything_back_before_they_are_computed(engine: Engine, gate: threading.Event) -> None:
+def test_cancelled_rows_give_everything_back_before_they_are_computed(
+    engine: Engine, gate: threading.Event
+) -> None:
     """[5] an abandoned request was computed all the same."""
     futures = engine.submit([Row("spam", f"hello {i}") for i in range(100)])
     assert engine.leases == 100
@@ -199,19 +217,28 @@ def test_beyond_the_bound_work_is_refused_whole(engine: Engine, gate: threading.
         ("/v1/classify", '{"adapter": "spam", "text": "x", "top_k": ' + "9" * 5000 + "}", 400),
     ],
 )
-def test_no_text_that_is_no_text_is_a_500(client: TestClient, path: str, body: str, status: int) -> None:
+def test_no_text_that_is_no_text_is_a_500(
+    client: TestClient, path: str, body: str, status: int
+) -> None:
     """[1, 14]"""
-    response = client.post(path, content=body.encode(), headers={"content-type": "application/json"})
+    response = client.post(
+        path, content=body.encode(), headers={"content-type": "application/json"}
+    )
     assert response.status_code == status, response.text
     if status == 200:
         assert code_of(httpx.Response(200, json=response.json()["results"][0])) == "InvalidRow"
 
 
-@pytest.mark.parametrize("path", ["/v1/classify", "/v1/batch", "/v1/translate", "/translate", "/detect"])
+@pytest.mark.parametrize(
+    "path", ["/v1/classify", "/v1/batch", "/v1/translate", "/translate", "/detect"]
+)
 def test_json_nested_too_deep(client: TestClient, path: str) -> None:
     """[17] on LibreTranslate's routes it was a 500."""
     body = b'{"q": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
-    assert client.post(path, content=body, headers={"content-type": "application/json"}).status_code == 400
+    assert (
+        client.post(path, content=body, headers={"content-type": "application/json"}).status_code
+        == 400
+    )
 
 
 @pytest.mark.parametrize("path", ["/v1/classify", "/v1/batch", "/translate"])
@@ -225,7 +252,9 @@ def test_a_body_beyond_the_bound_is_refused_unread(client: TestClient, path: str
 
 
 @pytest.mark.parametrize("body", [{"rows": [{}] * 600}, {"adapter": "spam", "texts": [{}] * 600}])
-def test_rows_are_counted_before_they_are_read(client: TestClient, monkeypatch: pytest.MonkeyPatch, body: object) -> None:
+def test_rows_are_counted_before_they_are_read(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, body: object
+) -> None:
     """[lower] rows were parsed before they were counted."""
 
     def never(raw: object) -> None:
@@ -238,15 +267,23 @@ def test_rows_are_counted_before_they_are_read(client: TestClient, monkeypatch: 
 
 def test_a_name_of_a_megabyte_is_not_echoed(client: TestClient) -> None:
     """[17]"""
-    for body in ({"adapter": "x" * 1_000_000, "text": "x"}, {"rows": [{"adapter": "x" * 1_000_000, "text": "x"}]}):
+    for body in (
+        {"adapter": "x" * 1_000_000, "text": "x"},
+        {"rows": [{"adapter": "x" * 1_000_000, "text": "x"}]},
+    ):
         response = client.post("/v1/classify", json=body)
         assert response.status_code in (200, 422)
         assert len(response.content) < 1_000
-    assert len(str(client.post("/v1/classify", json={"adapter": "x" * 100, "text": "x"}).content)) < 1_000
+    assert (
+        len(str(client.post("/v1/classify", json={"adapter": "x" * 100, "text": "x"}).content))
+        < 1_000
+    )
 
 
 def test_many_problems_are_told_in_few_words(client: TestClient) -> None:
-    response = client.post("/v1/classify", json={"adapter": "spam", "text": "x", **{f"k{i}": i for i in range(60)}})
+    response = client.post(
+        "/v1/classify", json={"adapter": "spam", "text": "x", **{f"k{i}": i for i in range(60)}}
+    )
     assert response.status_code == 422
     assert len(response.content) < 2_000
     assert "more problems" in response.text
@@ -255,7 +292,11 @@ def test_many_problems_are_told_in_few_words(client: TestClient) -> None:
 def test_unknown_paths_and_methods_are_told_in_the_same_shape(client: TestClient) -> None:
     assert code_of(client.get("/v1/nothing")) == "NotFound"
     response = client.get("/v1/classify")
-    assert (response.status_code, code_of(response), response.headers["allow"]) == (405, "MethodNotAllowed", "POST")
+    assert (response.status_code, code_of(response), response.headers["allow"]) == (
+        405,
+        "MethodNotAllowed",
+        "POST",
+    )
 
 
 def test_beyond_the_bound_a_request_is_told_when_to_come_again(
@@ -275,22 +316,32 @@ def test_beyond_the_bound_a_request_is_told_when_to_come_again(
 
 
 def test_what_is_not_answered_in_time_is_dropped_and_told(
-    client: TestClient, host: Host, engine: Engine, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+    client: TestClient,
+    host: Host,
+    engine: Engine,
+    gate: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """[5] a request that ran out of time was computed all the same."""
     monkeypatch.setattr(host, "settings", host.settings.model_copy(update={"timeout": 0.05}))
     response = client.post("/v1/classify", json=GOOD)
     assert (response.status_code, code_of(response)) == (504, "DeadlineExceeded")
-    rows = client.post("/v1/batch", json={"rows": [GOOD, {"adapter": "nope", "text": "x"}]}).json()["results"]
+    rows = client.post("/v1/batch", json={"rows": [GOOD, {"adapter": "nope", "text": "x"}]}).json()[
+        "results"
+    ]
     assert [row["error"]["code"] for row in rows] == ["DeadlineExceeded", "UnknownAdapter"]
     assert (engine.leases, len(engine._scheduler)) == (0, 0)
 
 
-def test_waiting_requests_hold_no_thread(app: FastAPI, engine: Engine, gate: threading.Event) -> None:
+def test_waiting_requests_hold_no_thread(
+    app: FastAPI, engine: Engine, gate: threading.Event
+) -> None:
     """[6] synchronous endpoints shared 40 threads: the 41st request of any kind waited."""
 
     async def ask() -> tuple[set[int], int, int]:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://test"
+        ) as http:
             before = threading.active_count()
             asked = [asyncio.create_task(http.post("/v1/classify", json=GOOD)) for _ in range(200)]
             while engine.leases < 200:
@@ -299,14 +350,21 @@ def test_waiting_requests_hold_no_thread(app: FastAPI, engine: Engine, gate: thr
             threads = threading.active_count() - before
             gate.set()
             answered = await asyncio.wait_for(asyncio.gather(*asked), 30)
-            return {r.status_code for r in answered}, len(answered), max(0, threads)  # others may end meanwhile
+            return (
+                {r.status_code for r in answered},
+                len(answered),
+                max(0, threads),
+            )  # others may end meanwhile
 
     assert asyncio.run(ask()) == ({200}, 200, 0)
 
 
 @pytest.mark.parametrize("rows", [3, 300])
-def test_a_client_that_hangs_up_frees_its_rows(app: FastAPI, engine: Engine, gate: threading.Event, rows: int) -> None:
-    """[5, 12] 64 requests of 512 rows whose clients had left kept the server from answering for 50 s."""
+def test_a_client_that_hangs_up_frees_its_rows(
+    app: FastAPI, engine: Engine, gate: threading.Event, rows: int
+) -> None:
+    """[5, 12] 64 requests of 512 rows whose clients had left kept the server from answering for 50
+    s."""
     body = json.dumps({"rows": [GOOD] * rows}).encode()
     sent: list[dict[str, Any]] = []
 
@@ -336,7 +394,10 @@ def test_a_client_that_hangs_up_frees_its_rows(app: FastAPI, engine: Engine, gat
 
 
 def test_what_nobody_foresaw_is_told_without_a_traceback(
-    client: TestClient, host: Host, monkeypatch: pytest.MonkeyPatch, make_adapter: Callable[..., Path]
+    client: TestClient,
+    host: Host,
+    monkeypatch: pytest.MonkeyPatch,
+    make_adapter: Callable[..., Path],
 ) -> None:
     def fails() -> None:
         raise ZeroDivisionError("secret")
@@ -350,15 +411,27 @@ def test_what_nobody_foresaw_is_told_without_a_traceback(
 @pytest.mark.parametrize(
     ("body", "headers", "told"),
     [
-        ('{"adapter": "spam", "text": "x"}', {"content-type": "text/plain"}, "content-type: application/json"),
+        (
+            '{"adapter": "spam", "text": "x"}',
+            {"content-type": "text/plain"},
+            "content-type: application/json",
+        ),
         ('{"rows": [5]}', {}, "a row is an object"),
-        ('{"rows": [{"adapter": "spam", "text": "\\ud800"}]}', {}, "text: the text is not valid Unicode"),
+        (
+            '{"rows": [{"adapter": "spam", "text": "\\ud800"}]}',
+            {},
+            "text: the text is not valid Unicode",
+        ),
         ('{"adapter": "spam", "text": "x", "head": "nope"}', {}, "has no head 'nope'"),
     ],
 )
-def test_what_is_wrong_is_said_as_to_a_user(client: TestClient, body: str, headers: dict[str, str], told: str) -> None:
+def test_what_is_wrong_is_said_as_to_a_user(
+    client: TestClient, body: str, headers: dict[str, str], told: str
+) -> None:
     """Found by a new user."""
-    response = client.post("/v1/classify", content=body, headers={"content-type": "application/json"} | headers)
+    response = client.post(
+        "/v1/classify", content=body, headers={"content-type": "application/json"} | headers
+    )
     assert told in response.text
 
 
@@ -369,7 +442,9 @@ def test_a_method_that_is_not_there_names_those_that_are(client: TestClient) -> 
 # found by a hostile outsider
 
 
-def test_slow_bodies_keep_nobody_else_out(app: FastAPI, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_bodies_keep_nobody_else_out(
+    app: FastAPI, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Four connections that sent half a body stopped every other request for good."""
     monkeypatch.setattr(door, "BODY_SECONDS", 0.5)
 
@@ -394,7 +469,9 @@ def test_slow_bodies_keep_nobody_else_out(app: FastAPI, client: TestClient, monk
 
         slow_ones = [asyncio.create_task(slow()) for _ in range(20)]
         await asyncio.sleep(0.05)
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://test"
+        ) as http:
             answered = (await asyncio.wait_for(http.post("/v1/classify", json=GOOD), 5)).status_code
         assert not statuses, "they are still there"
         await asyncio.gather(*slow_ones)
@@ -403,7 +480,9 @@ def test_slow_bodies_keep_nobody_else_out(app: FastAPI, client: TestClient, monk
     assert asyncio.run(ask()) == ([408] * 20, 200)
 
 
-def test_bodies_that_wait_are_bounded(app: FastAPI, client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bodies_that_wait_are_bounded(
+    app: FastAPI, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(door, "MOST_HELD", 1_000)
     response = client.post("/v1/classify", json=GOOD | {"text": "x" * 2_000})
     assert (response.status_code, code_of(response)) == (503, "Overloaded")
@@ -428,7 +507,9 @@ def test_many_unknown_fields_are_one_problem(client: TestClient) -> None:
         assert len(response.content) < 500
 
 
-def test_deep_stacks_run_apart_from_shallow_ones(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deep_stacks_run_apart_from_shallow_ones(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """8 rows of 28 slots made the other 248 of their request take nine times as long."""
     depths = [1] * 60 + [28] * 4 + [0, 5, 16, 17]
     batches = by_depth(depths)
@@ -447,13 +528,22 @@ def test_deep_stacks_run_apart_from_shallow_ones(engine: Engine, monkeypatch: py
     rows = [Row("spam", "hello"), deep, Row("topic", "hello"), deep]
     answers = engine.answer(rows)
     assert sorted({shape[1] for shape in shapes}) == [1, 8]
-    assert [a.adapter for a in answers if isinstance(a, Classified)] == ["spam", "spam", "topic", "spam"]
+    assert [a.adapter for a in answers if isinstance(a, Classified)] == [
+        "spam",
+        "spam",
+        "topic",
+        "spam",
+    ]
     assert answers[1] != answers[0]
 
 
-def test_an_answer_is_bounded_however_many_labels_an_adapter_has(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_is_bounded_however_many_labels_an_adapter_has(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(answers_module, "MOST_LABELS", 6)
-    results = client.post("/v1/classify", json={"adapter": "topic", "texts": ["hello"] * 3}).json()["results"]
+    results = client.post("/v1/classify", json={"adapter": "topic", "texts": ["hello"] * 3}).json()[
+        "results"
+    ]
     assert [len(r["labels"]) for r in results] == [2, 2, 2]
 
 

@@ -43,7 +43,9 @@ def test_every_command_explains_itself() -> None:
 def test_predict_keeps_the_row_and_adds_the_answer(tmp_path: Path) -> None:
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text('{"text": "WIN cash", "id": 7}\n\n{"text": " "}\n{"text": 3}\n')
-    result = runner.invoke(app, ["predict", "spam", "--input", str(source), "--output", str(target)])
+    result = runner.invoke(
+        app, ["predict", "spam", "--input", str(source), "--output", str(target)]
+    )
     assert result.exit_code == 3, result.output
     rows = [json.loads(line) for line in target.read_text().splitlines()]
     assert rows[0]["id"] == 7
@@ -53,12 +55,18 @@ def test_predict_keeps_the_row_and_adds_the_answer(tmp_path: Path) -> None:
 
 
 def test_predict_reads_what_it_wrote(tmp_path: Path) -> None:
-    """Issue 15, offline: rows with U+2028 or U+0085 were cut in two, though `predict` itself writes them as they are."""
+    """Issue 15, offline: rows with U+2028 or U+0085 were cut in two, though `predict` itself writes
+    them as they are."""
     texts = [f"WIN{mark}cash" for mark in "\u2028\u2029\x85"]
     files = [tmp_path / f"{name}.jsonl" for name in ("given", "once", "twice")]
-    files[0].write_text("".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts), encoding="utf-8")
+    files[0].write_text(
+        "".join(json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in texts),
+        encoding="utf-8",
+    )
     for source, target in pairwise(files):
-        result = runner.invoke(app, ["predict", "spam", "--input", str(source), "--output", str(target)])
+        result = runner.invoke(
+            app, ["predict", "spam", "--input", str(source), "--output", str(target)]
+        )
         assert result.exit_code == 0, result.output
         rows = [json.loads(line) for line in target.read_text(encoding="utf-8").split("\n") if line]
         assert [row["text"] for row in rows] == texts
@@ -67,8 +75,11 @@ def test_predict_reads_what_it_wrote(tmp_path: Path) -> None:
 
 
 def test_predict_writes_where_it_is_told(tmp_path: Path) -> None:
-    """A pipe, a device (`/dev/null`) and a link were each replaced by a file; a file lost its mode."""
-    source, pipe, linked, link = (tmp_path / name for name in ("in.jsonl", "pipe", "linked", "link"))
+    """A pipe, a device (`/dev/null`) and a link were each replaced by a file; a file lost its
+    mode."""
+    source, pipe, linked, link = (
+        tmp_path / name for name in ("in.jsonl", "pipe", "linked", "link")
+    )
     source.write_text('{"text": "hello mum", "label": "stale", "error": "stale"}\n')
     linked.write_text("old")
     linked.chmod(0o664)
@@ -78,7 +89,9 @@ def test_predict_writes_where_it_is_told(tmp_path: Path) -> None:
     reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
     reader.start()
     for target in (pipe, link):
-        result = runner.invoke(app, ["predict", "spam", "--input", str(source), "--output", str(target)])
+        result = runner.invoke(
+            app, ["predict", "spam", "--input", str(source), "--output", str(target)]
+        )
         assert result.exit_code == 0, result.output
     reader.join(timeout=60)
     assert read == [linked.read_text()]
@@ -88,7 +101,9 @@ def test_predict_writes_where_it_is_told(tmp_path: Path) -> None:
     assert pipe.is_fifo()
     assert link.is_symlink()
     assert stat.S_IMODE(linked.stat().st_mode) == 0o664
-    refused = runner.invoke(app, ["predict", "spam", "--input", str(source), "--output", str(tmp_path)])
+    refused = runner.invoke(
+        app, ["predict", "spam", "--input", str(source), "--output", str(tmp_path)]
+    )
     assert refused.exit_code == 1
     assert "is a folder" in refused.output
 
@@ -102,7 +117,9 @@ def test_predict_through_pipes() -> None:
 def test_a_bad_line_is_named_and_no_file_is_written(tmp_path: Path, line: str) -> None:
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text('{"text": "fine"}\n' + line + "\n")
-    result = runner.invoke(app, ["predict", "spam", "--input", str(source), "--output", str(target)])
+    result = runner.invoke(
+        app, ["predict", "spam", "--input", str(source), "--output", str(target)]
+    )
     assert result.exit_code == 1
     assert "line 2" in result.output
     assert [f.name for f in tmp_path.iterdir()] == ["in.jsonl"]
@@ -125,7 +142,9 @@ def test_train_check_reports_all_of_a_bad_recipe(tmp_path: Path) -> None:
 
 
 def test_train_check_of_the_sample(root: Path) -> None:
-    result = runner.invoke(app, ["train", str(root / "adapters" / "spam-sample" / "recipe.yaml"), "--check", "--json"])
+    result = runner.invoke(
+        app, ["train", str(root / "adapters" / "spam-sample" / "recipe.yaml"), "--check", "--json"]
+    )
     assert json.loads(result.stdout)["rows"] == {"train": 104, "dev": 24, "test": 32}
 
 

@@ -41,7 +41,9 @@ def test_sync(url: str, library: Path) -> None:
         first, second = client.classify("spam", ["WIN a free prize", " "], top_k=1)
         assert first.label in ("ham", "spam")
         assert second.error is not None
-        rows = client.classify_rows([{"adapter": "topic", "text": "x"}, {"adapter": "mood", "text": "y"}])
+        rows = client.classify_rows(
+            [{"adapter": "topic", "text": "x"}, {"adapter": "mood", "text": "y"}]
+        )
         assert [r.adapter for r in rows] == ["topic", "mood"]
         assert client.remove("mood").name == "mood"
         assert client.add(library / "mood").name == "mood"
@@ -52,9 +54,17 @@ def test_sync(url: str, library: Path) -> None:
 def test_async(url: str, library: Path) -> None:
     async def go() -> None:
         async with AsyncClient(url) as client:
-            answers = await asyncio.gather(*(client.classify("spam", [f"text {i}"]) for i in range(20)))
+            answers = await asyncio.gather(
+                *(client.classify("spam", [f"text {i}"]) for i in range(20))
+            )
             assert all(a[0].label for a in answers)
-            assert len((await client.classify_rows([{"adapter": "topic", "text": "x"}]))[0].labels or []) == 7
+            assert (
+                len(
+                    (await client.classify_rows([{"adapter": "topic", "text": "x"}]))[0].labels
+                    or []
+                )
+                == 7
+            )
             assert (await client.remove("topic")).name == "topic"
             assert (await client.add(library / "topic")).name == "topic"
             assert len((await client.adapters()).adapters) == 3
@@ -63,12 +73,16 @@ def test_async(url: str, library: Path) -> None:
 
 
 def test_no_server_is_one_clear_error() -> None:
-    with Client("http://127.0.0.1:9") as client, pytest.raises(ServerError, match="is the server running"):
+    with (
+        Client("http://127.0.0.1:9") as client,
+        pytest.raises(ServerError, match="is the server running"),
+    ):
         client.adapters()
 
 
 def test_one_text_that_cannot_be_sent_costs_the_others_nothing(url: str) -> None:
-    """Found by a new user: half of a UTF-16 pair in one text was a bare UnicodeEncodeError for all of them."""
+    """Found by a new user: half of a UTF-16 pair in one text was a bare UnicodeEncodeError for all
+    of them."""
     with Client(url.removeprefix("http://")) as client:
         first, second = client.classify("spam", ["\ud800", "see you soon"])
     assert first.error is not None

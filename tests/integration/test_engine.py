@@ -11,12 +11,24 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from polygraft.adapters.format import LAYOUT
-from polygraft.errors import BackboneError, BankFull, GoldenMismatch, InvalidRow, UnknownAdapter, WrongBackbone
+from polygraft.errors import (
+    BackboneError,
+    BankFull,
+    GoldenMismatch,
+    InvalidRow,
+    UnknownAdapter,
+    WrongBackbone,
+)
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
 from polygraft.tasks.classification.serving import Classified
 
-ROWS = [Row("spam", "WIN a free prize"), Row("mood", "see you soon"), Row("topic", "call mum"), Row("spam", "dinner")]
+ROWS = [
+    Row("spam", "WIN a free prize"),
+    Row("mood", "see you soon"),
+    Row("topic", "call mum"),
+    Row("spam", "dinner"),
+]
 
 
 @pytest.fixture
@@ -36,12 +48,15 @@ def test_mixed_rows_are_those_of_each_adapter_alone(engine: Engine) -> None:
         assert isinstance(alone, Classified)
         assert answer.adapter == row.adapter
         assert answer.label == alone.label
-        np.testing.assert_allclose([x.score for x in answer.labels], [x.score for x in alone.labels], atol=1e-5)
+        np.testing.assert_allclose(
+            [x.score for x in answer.labels], [x.score for x in alone.labels], atol=1e-5
+        )
     assert [len(a.labels) for a in mixed if isinstance(a, Classified)] == [2, 3, 7, 2]
 
 
 def test_answered_rows_leave_nothing_to_the_garbage_collector(engine: Engine) -> None:
-    """A row and its future held each other; with thousands waiting, looking for such circles stopped every thread."""
+    """A row and its future held each other; with thousands waiting, looking for such circles
+    stopped every thread."""
     engine.answer(ROWS)
     gc.collect()
     gc.disable()
@@ -70,7 +85,14 @@ def test_scores_sum_to_one_and_top_k_cuts(engine: Engine) -> None:
 
 
 def test_bad_rows_fail_in_their_place(engine: Engine) -> None:
-    rows = [Row("spam", ""), ROWS[0], Row("spma", "x"), Row("spam", "word " * 500), Row("mood", "x", language="en"), ROWS[1]]
+    rows = [
+        Row("spam", ""),
+        ROWS[0],
+        Row("spma", "x"),
+        Row("spam", "word " * 500),
+        Row("mood", "x", language="en"),
+        ROWS[1],
+    ]
     kinds = [type(a) for a in engine.answer(rows)]
     assert kinds == [InvalidRow, Classified, UnknownAdapter, InvalidRow, InvalidRow, Classified]
     (near,) = engine.answer([Row("spma", "x")])
@@ -82,7 +104,9 @@ def test_truncate_reads_the_beginning(engine: Engine) -> None:
     assert isinstance(answer, Classified)
 
 
-def test_remove_frees_the_slot_and_the_name(engine: Engine, make_adapter: Callable[..., Path], tmp_path: Path) -> None:
+def test_remove_frees_the_slot_and_the_name(
+    engine: Engine, make_adapter: Callable[..., Path], tmp_path: Path
+) -> None:
     assert engine.bank.free == 1
     engine.remove("mood")
     assert engine.bank.free == 2
@@ -109,7 +133,9 @@ def test_an_adapter_whose_outputs_changed_is_refused_by_name(
     assert "broken" not in [m.name for m in engine.manifests()]
 
 
-def test_wrong_backbone_is_refused(engine: Engine, library: Path, tmp_path: Path, edit_manifest: Callable[..., None]) -> None:
+def test_wrong_backbone_is_refused(
+    engine: Engine, library: Path, tmp_path: Path, edit_manifest: Callable[..., None]
+) -> None:
     folder = Path(shutil.copytree(library / "spam", tmp_path / "spam"))
     edit_manifest(folder, backbone="f" * 16)
     with pytest.raises(WrongBackbone):
@@ -133,7 +159,9 @@ def test_adapters_come_and_go_while_rows_are_answered(backbone: Path, library: P
     def ask() -> None:
         while not stop.is_set():
             answer = engine.answer(ROWS[:1] * 4)
-            if any(not isinstance(a, Classified) or abs(a.score - wanted.score) > 1e-4 for a in answer):
+            if any(
+                not isinstance(a, Classified) or abs(a.score - wanted.score) > 1e-4 for a in answer
+            ):
                 failures.append(answer)
 
     threads = [threading.Thread(target=ask) for _ in range(3)]

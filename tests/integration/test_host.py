@@ -1,5 +1,6 @@
-"""The host and its library (issue 15, defects 3, 14 and 15): whatever is uploaded, added again, purged or lying there already,
-the answer is an adapter or an error of the tree, and a failure changes nothing. On the bundled backbone."""
+"""The host and its library (issue 15, defects 3, 14 and 15): whatever is uploaded, added again,
+purged or lying there already, the answer is an adapter or an error of the tree, and a failure
+changes nothing. On the bundled backbone."""
 
 from __future__ import annotations
 
@@ -55,23 +56,34 @@ def host(engine: Engine, root: Path, tmp_path: Path) -> Iterator[Host]:
 
 
 def files_of(folder: Path) -> Files:
-    return {name: (folder / name).read_bytes() for name in LAYOUT.names() if (folder / name).is_file()}
+    return {
+        name: (folder / name).read_bytes() for name in LAYOUT.names() if (folder / name).is_file()
+    }
 
 
 def zipped(files: Files, /, **changes: Any) -> bytes:
-    """An upload; the hashes in the manifest are those of the files, unless the manifest is changed."""
+    """An upload; the hashes in the manifest are those of the files, unless the manifest is
+    changed."""
     manifest = json.loads(files[LAYOUT.manifest])
-    manifest["files"] = {name: hashlib.sha256(files[name]).hexdigest() for name in HASHED if name in files}
+    manifest["files"] = {
+        name: hashlib.sha256(files[name]).hexdigest() for name in HASHED if name in files
+    }
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as bundle:
-        for name, content in (files | {LAYOUT.manifest: json.dumps(manifest | changes).encode()}).items():
+        for name, content in (
+            files | {LAYOUT.manifest: json.dumps(manifest | changes).encode()}
+        ).items():
             bundle.writestr(name, content)
     return buffer.getvalue()
 
 
 def state(host: Host) -> tuple[Any, ...]:
     """Everything that a failure must not change."""
-    disk = {str(p.relative_to(host.library.root)): p.read_bytes() for p in host.library.root.rglob("*") if p.is_file()}
+    disk = {
+        str(p.relative_to(host.library.root)): p.read_bytes()
+        for p in host.library.root.rglob("*")
+        if p.is_file()
+    }
     return (
         disk,
         sorted(p.name for p in host.library.root.iterdir()),
@@ -105,24 +117,33 @@ def test_a_head_of_another_width(host: Host, root: Path) -> None:
 
 
 def test_zero_weights_with_forged_goldens(host: Host, root: Path) -> None:
-    """Served before: the vectors are what zero weights give, and `bare` whatever makes the tolerance wide."""
+    """Served before: the vectors are what zero weights give, and `bare` whatever makes the
+    tolerance wide."""
     files = files_of(root / "adapters" / "lang-en")
     weights = save({k: np.zeros_like(v) for k, v in load(files[LAYOUT.weights]).items()})
     texts = ["one text", "another text", "a third one"]
     vectors = host.engine.vectors(texts).tolist()
-    goldens = [{"text": t, "vector": v, "bare": [-x for x in v]} for t, v in zip(texts, vectors, strict=True)]
+    goldens = [
+        {"text": t, "vector": v, "bare": [-x for x in v]}
+        for t, v in zip(texts, vectors, strict=True)
+    ]
     assert "like the bare backbone" in refused(
         host, zipped(files | {LAYOUT.weights: weights}, golden_vectors=goldens), GoldenMismatch
     )
 
 
 def test_a_direction_without_a_tag(host: Host, root: Path) -> None:
-    """A KeyError in the decoder before, which leaked slots of both banks; and `!! ??` made GET /languages a 500."""
+    """A KeyError in the decoder before, which leaked slots of both banks; and `!! ??` made GET
+    /languages a 500."""
     files = files_of(root / "adapters" / "en-yo")
     goldens = [{"text": t, "target": "ja", "written": t, "bare": t * 2} for t in "abc"]
     there = {"directions": [["en", "ja"]], "golden_texts": goldens}
-    assert "writes 'ja', and the decoder of this backbone has no tag" in refused(host, zipped(files, **there))
-    assert "is not the code of a language" in refused(host, zipped(files, directions=[["en", "!! ??"]]))
+    assert "writes 'ja', and the decoder of this backbone has no tag" in refused(
+        host, zipped(files, **there)
+    )
+    assert "is not the code of a language" in refused(
+        host, zipped(files, directions=[["en", "!! ??"]])
+    )
 
 
 @pytest.mark.parametrize("name", ["study", "spam-sample"])
@@ -133,14 +154,20 @@ def test_what_is_no_adapter_keeps_its_name(host: Host, root: Path, name: str) ->
     assert f"something else named '{name}'" in refused(host, upload)
     with pytest.raises(UnknownAdapter):
         host.remove(name, purge=True)
-    assert (host.library.root / name / LAYOUT.card).exists() or (host.library.root / name / "train.jsonl").exists()
+    assert (host.library.root / name / LAYOUT.card).exists() or (
+        host.library.root / name / "train.jsonl"
+    ).exists()
 
 
 @pytest.mark.parametrize("broken", [LAYOUT.weights, LAYOUT.manifest, LAYOUT.card])
 def test_adding_again_mends_a_broken_folder(host: Host, root: Path, broken: str) -> None:
     """Defect 15: an equal manifest was enough for leaving the folder as it was."""
     good, folder = root / "adapters" / "spam-en", host.library.folder("spam-en")
-    for spoil in (Path.unlink, lambda file: file.write_bytes(b"x"), lambda file: shutil.rmtree(file.parent)):
+    for spoil in (
+        Path.unlink,
+        lambda file: file.write_bytes(b"x"),
+        lambda file: shutil.rmtree(file.parent),
+    ):
         spoil(folder / broken)
         host.add(pack(good))
         assert files_of(folder) == files_of(good)
@@ -155,8 +182,8 @@ def test_what_was_half_published_file_by_file_is_mended(host: Host, root: Path) 
 
 
 def test_purge(host: Host) -> None:
-    """Defect 15, and that a refused adapter could not be purged: a folder that is gone, a broken manifest, one removed
-    before."""
+    """Defect 15, and that a refused adapter could not be purged: a folder that is gone, a broken
+    manifest, one removed before."""
     shutil.rmtree(host.library.folder("lang-en"))
     assert host.remove("lang-en", purge=True).name == "lang-en"
     with pytest.raises(UnknownAdapter):
@@ -168,7 +195,9 @@ def test_purge(host: Host) -> None:
         (host.library.root / spoilt / LAYOUT.manifest).write_text("{")
         again = Host(host.engine, host.library)
         assert again.refused.keys() == {spoilt}
-        assert ("cannot be read" if spoilt == "spoilt" else "not an adapter name") in str(again.refused[spoilt])
+        assert ("cannot be read" if spoilt == "spoilt" else "not an adapter name") in str(
+            again.refused[spoilt]
+        )
         gone = again.remove(spoilt, purge=True)
         assert (gone.name, gone.languages, gone.task, len(gone.version)) == (spoilt, [], "", 12)
         assert not again.refused
@@ -179,11 +208,15 @@ def fail(*args: object, **kwargs: object) -> None:
     raise OSError(30, "Read-only file system")
 
 
-def test_a_library_that_cannot_be_written(host: Host, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_that_cannot_be_written(
+    host: Host, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Before, a 500, and the adapter was served or not served, whatever the disk said."""
     before = copy.deepcopy(state(host))
     monkeypatch.setattr(publishing.tempfile, "mkdtemp", fail)
-    with pytest.raises(LibraryError, match=r"'spam-en' cannot be deleted from the library .Read-only file system"):
+    with pytest.raises(
+        LibraryError, match=r"'spam-en' cannot be deleted from the library .Read-only file system"
+    ):
         host.remove("spam-en", purge=True)
     with pytest.raises(LibraryError, match="nothing can be unpacked"):
         host.add(pack(root / "adapters" / "topic"))
@@ -192,7 +225,9 @@ def test_a_library_that_cannot_be_written(host: Host, root: Path, monkeypatch: p
     assert answers(host)
 
 
-def test_a_version_that_cannot_be_published_is_not_served(host: Host, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_version_that_cannot_be_published_is_not_served(
+    host: Host, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = copy.deepcopy(state(host))
     monkeypatch.setattr(publishing, "publish", fail)
     other = zipped(files_of(root / "adapters" / "spam-sw"), name="spam-en")
@@ -202,8 +237,11 @@ def test_a_version_that_cannot_be_published_is_not_served(host: Host, root: Path
         assert state(host) == before
 
 
-def test_no_adapter_keeps_the_host_from_starting(host: Host, monkeypatch: pytest.MonkeyPatch, engine: Engine) -> None:
-    """Defect 3: a golden of the wrong length stopped the server. Now whatever a single adapter raises is its refusal."""
+def test_no_adapter_keeps_the_host_from_starting(
+    host: Host, monkeypatch: pytest.MonkeyPatch, engine: Engine
+) -> None:
+    """Defect 3: a golden of the wrong length stopped the server. Now whatever a single adapter
+    raises is its refusal."""
     add = engine.add
 
     def add_but_one(folder: Path) -> Any:
@@ -234,12 +272,22 @@ def test_what_fails_a_check_does_not_wait_for_the_change_lock(host: Host) -> Non
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("x" * 100_000) | st.just("../../x"),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.just("x" * 100_000)
+    | st.just("../../x"),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 PROPERTY = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 
@@ -257,7 +305,8 @@ def mutated(value: Any, data: st.DataObject) -> Any:
 
 
 def check(host: Host, upload: Callable[[], bytes]) -> None:
-    """Served, or refused with an error of the tree and nothing changed; and then the server goes on."""
+    """Served, or refused with an error of the tree and nothing changed; and then the server goes
+    on."""
     before = copy.deepcopy(state(host))
     try:
         host.add(upload())
@@ -280,7 +329,9 @@ def test_mutated_json(host: Host, root: Path, name: str, data: st.DataObject) ->
         changes = {field: mutated(manifest[field], data)}
         check(host, lambda: zipped(files, **changes))
     else:
-        field = data.draw(st.sampled_from(["r", "lora_alpha", "peft_type", "bias", "target_modules", "use_dora"]))
+        field = data.draw(
+            st.sampled_from(["r", "lora_alpha", "peft_type", "bias", "target_modules", "use_dora"])
+        )
         content = json.dumps(config | {field: mutated(config.get(field), data)}).encode()
         check(host, lambda: zipped(files | {LAYOUT.peft_config: content}))
 
@@ -293,7 +344,9 @@ def mutated_array(array: np.ndarray, data: st.DataObject) -> np.ndarray:
     elif kind == "scale":
         array = array * np.float32(data.draw(st.sampled_from([0, -1, 1e3, 1e20])))
     elif kind == "type":
-        array = array.astype(data.draw(st.sampled_from([np.int8, np.bool_, np.float16, np.float64, np.uint64])))
+        array = array.astype(
+            data.draw(st.sampled_from([np.int8, np.bool_, np.float16, np.float64, np.uint64]))
+        )
     else:
         shape = data.draw(st.lists(st.integers(0, 20), max_size=3))
         array = np.zeros(shape, np.float32)
@@ -313,8 +366,8 @@ def test_mutated_arrays(host: Host, root: Path, name: str, data: st.DataObject) 
     else:
         broken = bytearray(files[file])
         for _ in range(data.draw(st.integers(1, 4))):
-            broken[data.draw(st.integers(0, data.draw(st.sampled_from([8, 400, len(broken) - 1]))))] = data.draw(
-                st.integers(0, 255)
-            )
+            broken[
+                data.draw(st.integers(0, data.draw(st.sampled_from([8, 400, len(broken) - 1]))))
+            ] = data.draw(st.integers(0, 255))
         content = bytes(broken[: data.draw(st.sampled_from([len(broken), len(broken) // 2, 4]))])
     check(host, lambda: zipped(files | {file: content}))

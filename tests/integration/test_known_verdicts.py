@@ -1,7 +1,8 @@
-"""Real data on which the guard refuses an adapter, passes one, and passes one without evidence: SIB-200 topics.
+"""Real data on which the guard refuses an adapter, passes one, and passes one without evidence:
+SIB-200 topics.
 
-Linear heads on the bundled backbone's vectors, given English rows beside the target's: Zulu topics, where TF-IDF on all of
-Zulu's rows is better; Yoruba and Maori ones with ten rows a label.
+Linear heads on the bundled backbone's vectors, given English rows beside the target's: Zulu topics,
+where TF-IDF on all of Zulu's rows is better; Yoruba and Maori ones with ten rows a label.
 """
 
 from __future__ import annotations
@@ -21,19 +22,27 @@ from polygraft.training.pipeline import train
 from polygraft.transfer import guard
 
 DATA = Path(os.environ.get("POLYGRAFT_DATA", "nowhere"))
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="POLYGRAFT_DATA names no folder with the public data")
+pytestmark = pytest.mark.skipif(
+    not DATA.is_dir(), reason="POLYGRAFT_DATA names no folder with the public data"
+)
 
 
 @pytest.mark.parametrize(
-    ("target", "shots", "verdict"), [("zu", None, "harms"), ("yo", 10, "helps"), ("mi", 10, "no evidence")]
+    ("target", "shots", "verdict"),
+    [("zu", None, "harms"), ("yo", 10, "helps"), ("mi", 10, "no evidence")],
 )
 def test_a_real_verdict(tmp_path: Path, target: str, shots: int | None, verdict: str) -> None:
     for language in ("en", target):
-        data = {k: str(DATA / "sib200_jsonl" / f"{language}.{k}.jsonl.gz") for k in ("train", "dev")} | {"id": "id"}
+        data = {
+            k: str(DATA / "sib200_jsonl" / f"{language}.{k}.jsonl.gz") for k in ("train", "dev")
+        } | {"id": "id"}
         content = {
-            "name": language, "languages": [language], "strategy": "head", "data": data,
+            "name": language,
+            "languages": [language],
+            "strategy": "head",
+            "data": data,
             "training": {"seeds": [0, 1, 2], "max_length": 64},
-        }  # fmt: skip
+        }
         if language == target:
             content |= {"source": {"adapter": "en", "by": "even"}, "data": data | {"shots": shots}}
         (tmp_path / language).mkdir()

@@ -1,4 +1,5 @@
-"""Language adapters: trained from unlabelled text, put under a task adapter, exchanged row by row while served."""
+"""Language adapters: trained from unlabelled text, put under a task adapter, exchanged row by row
+while served."""
 
 from __future__ import annotations
 
@@ -39,7 +40,23 @@ from polygraft.training.pipeline import train
 from polygraft.training.pipeline import train as train_task
 from polygraft.training.vectors import pool
 
-WORDS = ["win", "free", "cash", "prize", "call", "now", "text", "hello", "mum", "dinner", "train", "late", "see", "you", "soon"]
+WORDS = [
+    "win",
+    "free",
+    "cash",
+    "prize",
+    "call",
+    "now",
+    "text",
+    "hello",
+    "mum",
+    "dinner",
+    "train",
+    "late",
+    "see",
+    "you",
+    "soon",
+]
 TEXT = "win a free cash prize now"
 
 
@@ -49,10 +66,19 @@ def language(folder: Path, **changes: object) -> Path:
     lines = [" ".join((WORDS * 2)[i : i + 3 + j]) for i in range(len(WORDS)) for j in range(4)]
     (folder / "text.txt").write_text("\n".join(lines), encoding="utf-8")
     content = {
-        "name": folder.name, "task": "language", "languages": ["yo"],
-        "data": {"train": [{"file": "text.txt"}], "dev_rows": 10}, "lora": {"r": 12, "alpha": 12},
-        "training": {"steps": 40, "tokens": 256, "learning_rate": 0.02, "evaluations": 2, "bf16": False},
-    }  # fmt: skip
+        "name": folder.name,
+        "task": "language",
+        "languages": ["yo"],
+        "data": {"train": [{"file": "text.txt"}], "dev_rows": 10},
+        "lora": {"r": 12, "alpha": 12},
+        "training": {
+            "steps": 40,
+            "tokens": 256,
+            "learning_rate": 0.02,
+            "evaluations": 2,
+            "bf16": False,
+        },
+    }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(content | changes), encoding="utf-8")
     return folder / "recipe.yaml"
 
@@ -70,20 +96,30 @@ def shelf(writing_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     root = tmp_path_factory.mktemp("shelf")
     made(language(root / "lang-yo"), writing_backbone)
     other = {
-        "languages": ["haw"], "lora": {"r": 32, "alpha": 32},
+        "languages": ["haw"],
+        "lora": {"r": 32, "alpha": 32},
         "training": {"objective": "denoise", "steps": 30, "learning_rate": 0.03, "bf16": False},
-    }  # fmt: skip
+    }
     made(language(root / "lang-haw", **other), writing_backbone)
     folder = root / "spam-yo"
     folder.mkdir()
     spam, ham = ["win a free", "claim cash", "free prize"], ["hello mum", "see you", "dinner soon"]
     for split, ends in (("train", ("now", "call", "text", "tonight")), ("dev", ("late", "train"))):
-        rows = [{"text": f"{t} {e}", "label": y} for y, some in (("spam", spam), ("ham", ham)) for t in some for e in ends]
+        rows = [
+            {"text": f"{t} {e}", "label": y}
+            for y, some in (("spam", spam), ("ham", ham))
+            for t in some
+            for e in ends
+        ]
         (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     content = {
-        "name": "spam-yo", "languages": ["en"], "stack": ["lang-yo"], "data": {"train": "train.jsonl", "dev": "dev.jsonl"},
-        "lora": {"r": 4}, "training": {"epochs": 6, "batch_size": 8, "learning_rate": 0.02, "bf16": False},
-    }  # fmt: skip
+        "name": "spam-yo",
+        "languages": ["en"],
+        "stack": ["lang-yo"],
+        "data": {"train": "train.jsonl", "dev": "dev.jsonl"},
+        "lora": {"r": 4},
+        "training": {"epochs": 6, "batch_size": 8, "learning_rate": 0.02, "bf16": False},
+    }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     recipe = load_recipe(folder / "recipe.yaml")
     assert isinstance(recipe, ClassificationRecipe)
@@ -101,26 +137,44 @@ def engine(writing_backbone: Path, shelf: Path) -> Iterator[Engine]:
 
 
 @torch.no_grad()
-def by_peft(backbone: Path, shelf: Path, language: str | None, weight: float = 1.0) -> dict[str, float]:
+def by_peft(
+    backbone: Path, shelf: Path, language: str | None, weight: float = 1.0
+) -> dict[str, float]:
     """Slow reference: peft's own concatenation of the two, and the head."""
-    model = peft.PeftModel.from_pretrained(load_backbone(backbone), shelf / "spam-yo", adapter_name="task")
+    model = peft.PeftModel.from_pretrained(
+        load_backbone(backbone), shelf / "spam-yo", adapter_name="task"
+    )
     if language:
         model.load_adapter(shelf / language, adapter_name="language")
-        model.add_weighted_adapter(["language", "task"], [weight, 1.0], "both", combination_type="cat")
+        model.add_weighted_adapter(
+            ["language", "task"], [weight, 1.0], "both", combination_type="cat"
+        )
         model.set_adapter("both")
-    batch = {k: torch.from_numpy(v) for k, v in pad(load_encoder(backbone).encode([TEXT]), 0).items()}
+    batch = {
+        k: torch.from_numpy(v) for k, v in pad(load_encoder(backbone).encode([TEXT]), 0).items()
+    }
     adapter = load_adapter(shelf / "spam-yo")
     assert adapter.head
     pooled = pool(model.eval()(**batch).last_hidden_state, batch["attention_mask"]).numpy()
-    return dict(zip(adapter.manifest.labels, softmax(adapter.head.own.logits(pooled))[0].tolist(), strict=True))
+    return dict(
+        zip(
+            adapter.manifest.labels,
+            softmax(adapter.head.own.logits(pooled))[0].tolist(),
+            strict=True,
+        )
+    )
 
 
-def test_it_reads_better_than_the_bare_backbone_and_is_peft(shelf: Path, writing_backbone: Path) -> None:
+def test_it_reads_better_than_the_bare_backbone_and_is_peft(
+    shelf: Path, writing_backbone: Path
+) -> None:
     for name, objective in (("lang-yo", "masked"), ("lang-haw", "denoise")):
         manifest = load_manifest(shelf / name)
         assert manifest.metrics["objective"] == objective
         assert len(manifest.golden_vectors) == 4
-        assert peft.PeftModel.from_pretrained(load_backbone(writing_backbone), shelf / name).peft_config["default"].r in (
+        assert peft.PeftModel.from_pretrained(
+            load_backbone(writing_backbone), shelf / name
+        ).peft_config["default"].r in (
             12,
             32,
         )
@@ -129,9 +183,16 @@ def test_it_reads_better_than_the_bare_backbone_and_is_peft(shelf: Path, writing
     assert load_manifest(shelf / "spam-yo").stack == [load_manifest(shelf / "lang-yo").named]
 
 
-def test_no_file_names_a_place_on_this_machine(shelf: Path, machine_paths: Callable[[bytes], set[str]]) -> None:
+def test_no_file_names_a_place_on_this_machine(
+    shelf: Path, machine_paths: Callable[[bytes], set[str]]
+) -> None:
     """Issue 15: `adapter_config.json` did."""
-    files = [folder / name for folder in shelf.iterdir() for name in LAYOUT.names() if (folder / name).is_file()]
+    files = [
+        folder / name
+        for folder in shelf.iterdir()
+        for name in LAYOUT.names()
+        if (folder / name).is_file()
+    ]
     assert len(files) == 5 + 5 + 6
     assert {str(file): found for file in files if (found := machine_paths(file.read_bytes()))} == {}
 
@@ -146,21 +207,38 @@ def test_no_file_names_a_place_on_this_machine(shelf: Path, machine_paths: Calla
     ],
 )
 def test_a_row_is_answered_on_top_of_the_language_it_asks_for(
-    engine: Engine, writing_backbone: Path, shelf: Path, stack: tuple[Layer, ...] | None, language: str | None, weight: float
+    engine: Engine,
+    writing_backbone: Path,
+    shelf: Path,
+    stack: tuple[Layer, ...] | None,
+    language: str | None,
+    weight: float,
 ) -> None:
     """By itself and in a batch whose other rows have other stacks."""
     wanted = by_peft(writing_backbone, shelf, language, weight)
     row = Row("spam-yo", TEXT, under=stack)
-    for rows in ([row], [Row("spam-yo", TEXT, under=()), row, Row("spam-yo", "hello mum", under=(Layer("lang-haw", -1.0),))]):
+    for rows in (
+        [row],
+        [
+            Row("spam-yo", TEXT, under=()),
+            row,
+            Row("spam-yo", "hello mum", under=(Layer("lang-haw", -1.0),)),
+        ],
+    ):
         answer = engine.answer(rows)[0 if len(rows) == 1 else 1]
         assert isinstance(answer, Classified)
-        np.testing.assert_allclose([s.score for s in answer.labels], [wanted[s.label] for s in answer.labels], atol=1e-4)
+        np.testing.assert_allclose(
+            [s.score for s in answer.labels], [wanted[s.label] for s in answer.labels], atol=1e-4
+        )
         assert [named.split("@")[0] for named in answer.stack] == ([language] if language else [])
 
 
 def test_the_languages_answer_differently(writing_backbone: Path, shelf: Path) -> None:
     """Or the tests above would prove nothing."""
-    scores = [by_peft(writing_backbone, shelf, language)["spam"] for language in (None, "lang-yo", "lang-haw")]
+    scores = [
+        by_peft(writing_backbone, shelf, language)["spam"]
+        for language in (None, "lang-yo", "lang-haw")
+    ]
     assert min(abs(a - b) for a, b in zip(scores, [*scores[1:], scores[0]], strict=True)) > 1e-3
 
 
@@ -169,25 +247,38 @@ def test_the_languages_answer_differently(writing_backbone: Path, shelf: Path) -
     [
         (Row("lang-yo", TEXT), InvalidRow, "knows a language and no task"),
         (Row("spam-yo", TEXT, under=(Layer("lang-ig"),)), UnknownAdapter, "lang-ig"),
-        (Row("spam-yo", TEXT, under=(Layer("lang-haw"),), language="sw"), InvalidRow, "made for en, haw"),
+        (
+            Row("spam-yo", TEXT, under=(Layer("lang-haw"),), language="sw"),
+            InvalidRow,
+            "made for en, haw",
+        ),
     ],
 )
-def test_stacks_that_make_no_sense(engine: Engine, row: Row, kind: type[PolygraftError], says: str) -> None:
+def test_stacks_that_make_no_sense(
+    engine: Engine, row: Row, kind: type[PolygraftError], says: str
+) -> None:
     (answer,) = engine.answer([row])
     assert isinstance(answer, kind)
     assert says in str(answer)
 
 
-def test_without_the_language_it_was_trained_on_it_does_not_answer(writing_backbone: Path, shelf: Path) -> None:
+def test_without_the_language_it_was_trained_on_it_does_not_answer(
+    writing_backbone: Path, shelf: Path
+) -> None:
     engine = Engine(writing_backbone, precision="fp32", slots=8)
     engine.add(shelf / "spam-yo")
-    (refused,), (said,) = engine.answer([Row("spam-yo", TEXT)]), engine.answer([Row("spam-yo", TEXT, under=())])
+    (refused,), (said,) = (
+        engine.answer([Row("spam-yo", TEXT)]),
+        engine.answer([Row("spam-yo", TEXT, under=())]),
+    )
     assert "it is not served" in str(refused)
     assert isinstance(said, Classified)
     engine.close()
 
 
-def test_slots_of_removed_languages_wait_for_no_one_and_come_back(writing_backbone: Path, shelf: Path) -> None:
+def test_slots_of_removed_languages_wait_for_no_one_and_come_back(
+    writing_backbone: Path, shelf: Path
+) -> None:
     engine = Engine(writing_backbone, precision="fp32", slots=8)
     before = engine.bank.free
     for name in ("lang-yo", "lang-haw", "spam-yo"):
@@ -205,18 +296,28 @@ def test_over_http(writing_backbone: Path, shelf: Path, tmp_path: Path) -> None:
     host = Host(Engine(writing_backbone, precision="fp32", slots=8), Library(root))
     client = TestClient(create_app(lambda: host), client=("127.0.0.1", 1))
     names = ["lang-haw", "spam-yo"]
-    plain = client.post("/v1/classify", json={"adapter": "spam-yo", "text": TEXT}).json()["results"][0]
-    stacked = client.post("/v1/classify", json={"stack": names, "texts": [TEXT]}).json()["results"][0]
-    assert [plain["stack"], stacked["stack"]] == [[load_manifest(shelf / n).named] for n in ("lang-yo", "lang-haw")]
+    plain = client.post("/v1/classify", json={"adapter": "spam-yo", "text": TEXT}).json()[
+        "results"
+    ][0]
+    stacked = client.post("/v1/classify", json={"stack": names, "texts": [TEXT]}).json()["results"][
+        0
+    ]
+    assert [plain["stack"], stacked["stack"]] == [
+        [load_manifest(shelf / n).named] for n in ("lang-yo", "lang-haw")
+    ]
     rows = [
-        {"stack": [{"adapter": "lang-haw", "weight": 1}, "spam-yo"], "text": TEXT}, {"adapter": "spam-yo", "text": TEXT},
-        {"stack": names, "adapter": "spam-yo", "text": TEXT}, {"stack": [], "text": TEXT},
+        {"stack": [{"adapter": "lang-haw", "weight": 1}, "spam-yo"], "text": TEXT},
+        {"adapter": "spam-yo", "text": TEXT},
+        {"stack": names, "adapter": "spam-yo", "text": TEXT},
+        {"stack": [], "text": TEXT},
         {"stack": [{"adapter": "lang-haw", "weight": 9}, "spam-yo"], "text": TEXT},
-    ]  # fmt: skip
+    ]
     answers = client.post("/v1/batch", json={"rows": rows}).json()["results"]
     assert answers[0]["score"] == pytest.approx(stacked["score"], abs=1e-4)
     assert answers[1]["score"] == pytest.approx(plain["score"], abs=1e-4)
-    for answer, says in zip(answers[2:], ("either adapter or stack", "at least 1 item", "within ±4"), strict=True):
+    for answer, says in zip(
+        answers[2:], ("either adapter or stack", "at least 1 item", "within ±4"), strict=True
+    ):
         assert says in answer["error"]["message"]
     listed = {a["name"]: a for a in client.get("/v1/adapters").json()["adapters"]}
     assert listed["lang-haw"]["task"] == "language"
@@ -224,7 +325,9 @@ def test_over_http(writing_backbone: Path, shelf: Path, tmp_path: Path) -> None:
     host.engine.close()
 
 
-def test_recipes_that_cannot_be_trained(writing_backbone: Path, tmp_path: Path, shelf: Path) -> None:
+def test_recipes_that_cannot_be_trained(
+    writing_backbone: Path, tmp_path: Path, shelf: Path
+) -> None:
     few = language(tmp_path / "few", data={"train": [{"file": "text.txt"}], "dev_rows": 50})
     lost = language(tmp_path / "lost", data={"train": [{"file": "nowhere.txt"}]})
     mute = language(tmp_path / "mute", languages=["zu"], training={"objective": "denoise"})
@@ -240,7 +343,11 @@ def test_recipes_that_cannot_be_trained(writing_backbone: Path, tmp_path: Path, 
     task = load_recipe(shelf / "spam-yo" / LAYOUT.recipe)
     assert isinstance(task, ClassificationRecipe)
     with pytest.raises(RecipeError, match="not a language adapter"):
-        prepare_task(task.model_copy(update={"stack": ["spam-yo"]}), shelf / "spam-yo" / LAYOUT.recipe, writing_backbone)
+        prepare_task(
+            task.model_copy(update={"stack": ["spam-yo"]}),
+            shelf / "spam-yo" / LAYOUT.recipe,
+            writing_backbone,
+        )
 
 
 def test_a_run_from_another_version_of_its_parent_has_another_key(
@@ -279,29 +386,51 @@ def test_predict_stacks_too(writing_backbone: Path, shelf: Path, tmp_path: Path)
     scores = []
     for stack in ([], ["--stack", str(shelf / "lang-haw")]):
         files = ["--input", str(tmp_path / "in.jsonl"), "--output", str(tmp_path / "out.jsonl")]
-        done = CliRunner().invoke(app, ["predict", str(shelf / "spam-yo"), *files, *stack, "--backbone", str(writing_backbone)])
+        done = CliRunner().invoke(
+            app,
+            [
+                "predict",
+                str(shelf / "spam-yo"),
+                *files,
+                *stack,
+                "--backbone",
+                str(writing_backbone),
+            ],
+        )
         assert done.exit_code == 0, done.output
         scores.append(json.loads((tmp_path / "out.jsonl").read_text(encoding="utf-8"))["score"])
     assert scores[0] != scores[1]
 
 
-def test_zero_shot_is_scored_with_the_language_exchanged(writing_backbone: Path, shelf: Path, tmp_path: Path) -> None:
+def test_zero_shot_is_scored_with_the_language_exchanged(
+    writing_backbone: Path, shelf: Path, tmp_path: Path
+) -> None:
     root = Path(shutil.copytree(shelf, tmp_path / "shelf"))
-    folder = Path(shutil.copytree(root / "spam-yo", root / "spam-zero", ignore=shutil.ignore_patterns("*.safetensors", "*.md")))
+    folder = Path(
+        shutil.copytree(
+            root / "spam-yo",
+            root / "spam-zero",
+            ignore=shutil.ignore_patterns("*.safetensors", "*.md"),
+        )
+    )
     content = yaml.safe_load((folder / LAYOUT.recipe).read_text())
     content |= {"name": "spam-zero", "strategy": "zero-shot", "exchange": ["lang-haw"]}
     content["data"]["test"] = "dev.jsonl"
     (folder / LAYOUT.recipe).write_text(yaml.safe_dump(content), encoding="utf-8")
     recipe = load_recipe(folder / LAYOUT.recipe)
     assert isinstance(recipe, ClassificationRecipe)
-    metrics = train_task(prepare_task(recipe, folder / LAYOUT.recipe, writing_backbone), folder, full_ladder=True).metrics
+    metrics = train_task(
+        prepare_task(recipe, folder / LAYOUT.recipe, writing_backbone), folder, full_ladder=True
+    ).metrics
     assert "target_only" not in metrics["ladder"]
     assert metrics["gain_from_exchange"]["verdict"] in ("helps", "harms", "no evidence")
     engine = Engine(writing_backbone, precision="fp32")
     for name in ("lang-haw", "spam-zero"):
         engine.add(root / name)
     rows = [json.loads(line) for line in (folder / "dev.jsonl").read_text().split("\n")]
-    answers = engine.answer([Row("spam-zero", row["text"], under=(Layer("lang-haw"),)) for row in rows])
+    answers = engine.answer(
+        [Row("spam-zero", row["text"], under=(Layer("lang-haw"),)) for row in rows]
+    )
     engine.close()
     said = np.array([a.label for a in answers if isinstance(a, Classified)])
     score = macro_f1(np.array([row["label"] for row in rows]), said)

@@ -1,4 +1,5 @@
-"""The whole OpenAPI document, tried by schemathesis: no 5xx but the documented ones, no status that is not documented."""
+"""The whole OpenAPI document, tried by schemathesis: no 5xx but the documented ones, no status that
+is not documented."""
 
 from __future__ import annotations
 
@@ -29,7 +30,12 @@ from polygraft.serve.host import Host
 
 KEY = "for-the-test"
 EXAMPLES = 60  # an operation
-CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
+CHECKS = (
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+)
 OVERLOADED = (503, 504, 507)
 
 
@@ -53,9 +59,18 @@ def _zipped(files: dict[str, bytes]) -> bytes:
 
 
 NAMES = st.sampled_from(
-    ["manifest.json", "adapter_config.json", "adapter_model.safetensors", "head.safetensors", "../x", "a/b"]
+    [
+        "manifest.json",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "head.safetensors",
+        "../x",
+        "a/b",
+    ]
 )
-CONTENTS = st.binary(max_size=60) | st.sampled_from([b"{}", b"[]", b'{"name": "fresh", "format": 1}', b"null"])
+CONTENTS = st.binary(max_size=60) | st.sampled_from(
+    [b"{}", b"[]", b'{"name": "fresh", "format": 1}', b"null"]
+)
 ARCHIVES = st.binary(max_size=100) | st.dictionaries(NAMES, CONTENTS, max_size=5).map(_zipped)
 schemathesis.openapi.media_type("application/zip", ARCHIVES)
 
@@ -88,12 +103,21 @@ def served(host: Host) -> Iterator[None]:
 @pytest.mark.usefixtures("served")
 @schema.parametrize()
 @settings(
-    max_examples=EXAMPLES, derandomize=True, database=None, deadline=None, phases=(Phase.explicit, Phase.generate),
+    max_examples=EXAMPLES,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    phases=(Phase.explicit, Phase.generate),
     suppress_health_check=list(HealthCheck),
-)  # fmt: skip
+)
 def test_what_the_document_says_holds(case: schemathesis.Case) -> None:
-    """Defect 17: an invalid array item, undocumented statuses of another shape, deep JSON that was a 500."""
+    """Defect 17: an invalid array item, undocumented statuses of another shape, deep JSON that was
+    a 500."""
     response = case.call(headers={"authorization": f"Bearer {KEY}"})
-    documented = {s for s in case.operation.definition.raw["responses"] if s.isdigit() and int(s) in OVERLOADED}
+    documented = {
+        s
+        for s in case.operation.definition.raw["responses"]
+        if s.isdigit() and int(s) in OVERLOADED
+    }
     allowed = [] if str(response.status_code) in documented else [not_a_server_error]
     case.validate_response(response, checks=[*allowed, *CHECKS[1:]])

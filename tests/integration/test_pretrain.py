@@ -34,7 +34,10 @@ WHEN = {"now": "báyìí", "soon": "láìpẹ́", "tonight": "lálẹ́", "late"
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data")
-    rows = [(f"you see {n} {w}", f"o rí {y} {v}") for (n, y), (w, v) in itertools.product(NOUNS.items(), WHEN.items())]
+    rows = [
+        (f"you see {n} {w}", f"o rí {y} {v}")
+        for (n, y), (w, v) in itertools.product(NOUNS.items(), WHEN.items())
+    ]
     for name, part in (("train", rows), ("dev", rows[:1])):
         write(root / f"en-yo.{name}.tsv.gz", [f"{e}\t{y}" for e, y in part * 3])
     return root
@@ -48,19 +51,34 @@ def write(file: Path, lines: list[str]) -> None:
 def folder_of(root: Path, steps: int, **changes: object) -> Path:
     root.mkdir(parents=True)
     schedule = {
-        "tokens": 300, "checkpoint_steps": 20, "decoder_lr": 5e-3, "encoder_lr": 1e-3, "rows_lr": 1e-3, "ema": 0.9
-    }  # fmt: skip
+        "tokens": 300,
+        "checkpoint_steps": 20,
+        "decoder_lr": 5e-3,
+        "encoder_lr": 1e-3,
+        "rows_lr": 1e-3,
+        "ema": 0.9,
+    }
     recipe = {
-        "name": "tiny", "corpora": [{"path": "en-{lang}.train.tsv.gz", "layout": "pairs", "languages": ["yo"]}],
+        "name": "tiny",
+        "corpora": [{"path": "en-{lang}.train.tsv.gz", "layout": "pairs", "languages": ["yo"]}],
         "held_out": ["*.dev.tsv.gz"],
         "seq2seq": {
-            "decoder": {"layers": 1, "pieces": 600, "dropout": 0.0, "lines": 50}, "max_length": 32,
+            "decoder": {"layers": 1, "pieces": 600, "dropout": 0.0, "lines": 50},
+            "max_length": 32,
             "phases": [
-                {"name": "one", "objectives": {"translate": 0, "denoise": 0, "align": 1}, "schedule": schedule | {"steps": 10}},
-                {"name": "two", "objectives": {"label_smoothing": 0.0}, "schedule": schedule | {"steps": steps}},
+                {
+                    "name": "one",
+                    "objectives": {"translate": 0, "denoise": 0, "align": 1},
+                    "schedule": schedule | {"steps": 10},
+                },
+                {
+                    "name": "two",
+                    "objectives": {"label_smoothing": 0.0},
+                    "schedule": schedule | {"steps": steps},
+                },
             ],
         },
-    }  # fmt: skip
+    }
     (root / "recipe.yaml").write_text(yaml.safe_dump(recipe | changes))
     return root
 
@@ -73,7 +91,9 @@ def made(backbone: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -
     return folder, work
 
 
-def test_it_learns_and_the_folder_loads_as_a_whole_and_as_an_encoder(made: tuple[Path, Path], backbone: Path) -> None:
+def test_it_learns_and_the_folder_loads_as_a_whole_and_as_an_encoder(
+    made: tuple[Path, Path], backbone: Path
+) -> None:
     folder, work = made
     log = [json.loads(line) for line in (work / "two" / "log.jsonl").read_text().splitlines()]
     assert log[-1]["translate"] < 0.6 * log[0]["translate"]
@@ -125,7 +145,9 @@ def test_a_killed_run_ends_as_one_that_was_not(
     whole, work = folder_of(tmp_path / "whole", 40), tmp_path / "whole-work"
     pretrain(whole, data, work, start=backbone, bf16=False)
     killed, work = folder_of(tmp_path / "killed", 40), tmp_path / "killed-work"
-    shutil.copy(whole / "decoder_tokenizer.json", killed)  # learning one is not the same twice; one that is there is kept
+    shutil.copy(
+        whole / "decoder_tokenizer.json", killed
+    )  # learning one is not the same twice; one that is there is kept
     with monkeypatch.context() as patched:
         kill_at(37, patched)
         with pytest.raises(Killed):
@@ -137,8 +159,11 @@ def test_a_killed_run_ends_as_one_that_was_not(
 
 
 @pytest.fixture(scope="module")
-def adapted(made: tuple[Path, Path], data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The decoder of `made` trained on together with an adapter; its dev pairs are sentences it has seen, not held out."""
+def adapted(
+    made: tuple[Path, Path], data: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """The decoder of `made` trained on together with an adapter; its dev pairs are sentences it has
+    seen, not held out."""
     base = tmp_path_factory.mktemp("adapted")
     folder, work = adapter_folder(base / "folder", made[0]), base / "work"
     pretrain(folder, data, work, start=made[0], bf16=False)
@@ -152,15 +177,27 @@ def adapter_folder(root: Path, start: Path, steps: int = 40, **schedule: object)
     recipe["held_out"], recipe["evaluation"] = [], [recipe["corpora"][0]]
     phase = recipe["seq2seq"]["phases"][1]
     phase["objectives"] |= {"masked": 0, "distil": 0, "denoise": 0.1}
-    phase["schedule"] |= {"encoder_lr": 0, "dev_steps": 20, "score_steps": 40, "tokens": 200, "adapter_lr": 2e-2} | schedule
+    phase["schedule"] |= {
+        "encoder_lr": 0,
+        "dev_steps": 20,
+        "score_steps": 40,
+        "tokens": 200,
+        "adapter_lr": 2e-2,
+    } | schedule
     recipe["seq2seq"] |= {
-        "phases": [phase], "adapter": {"r": 4, "alpha": 4, "dropout": 0}, "dev_rows": 6, "domains": ["chat"], "pairs": None,
-    }  # fmt: skip
+        "phases": [phase],
+        "adapter": {"r": 4, "alpha": 4, "dropout": 0},
+        "dev_rows": 6,
+        "domains": ["chat"],
+        "pairs": None,
+    }
     (root / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     return root
 
 
-def test_an_adapter_learns_beside_an_encoder_that_stays(adapted: tuple[Path, Path], made: tuple[Path, Path]) -> None:
+def test_an_adapter_learns_beside_an_encoder_that_stays(
+    adapted: tuple[Path, Path], made: tuple[Path, Path]
+) -> None:
     folder, _ = adapted
     before, after = fingerprint(made[0]), fingerprint(folder)
     assert encoder_part(before) == encoder_part(after)
@@ -173,21 +210,35 @@ def test_an_adapter_learns_beside_an_encoder_that_stays(adapted: tuple[Path, Pat
     matrices = {n: p for n, p in loaded.named_parameters() if "lora_B" in n}
     assert len(matrices) == len(sites)
     assert all(p.abs().max() > 0 for p in matrices.values()), "each was trained"
-    assert sorted(f.name for f in (folder / "mt").iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
+    assert sorted(f.name for f in (folder / "mt").iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
     assert str(made[0].parent) not in (folder / "mt" / "adapter_config.json").read_text()
 
 
-def test_the_log_of_a_training_tells_directions_dev_loss_and_scores(adapted: tuple[Path, Path]) -> None:
+def test_the_log_of_a_training_tells_directions_dev_loss_and_scores(
+    adapted: tuple[Path, Path],
+) -> None:
     """The last dev loss is that of what was written: decoder and adapter, both of them needed."""
     folder, work = adapted
     log = [json.loads(line) for line in (work / "two" / "log.jsonl").read_text().splitlines()]
-    assert [(r["step"], "dev" in r, "chrf++" in r) for r in log] == [(20, True, False), (40, True, True)]
+    assert [(r["step"], "dev" in r, "chrf++" in r) for r in log] == [
+        (20, True, False),
+        (40, True, True),
+    ]
     for name in ("directions", "dev_directions"):
         assert set(log[-1][name]) == {"en-yo", "yo-en"}
     assert set(log[-1]["chrf++_directions"]) == {"en-yo", "yo-en"}
     assert log[-1]["tokens"] > log[-1]["written"] > log[0]["written"] > 0
     model, files = load_seq2seq(folder), BackboneFiles(folder)
-    dev = Dev(load_pairs(work / "dev.jsonl"), load_encoder(folder), TargetTokenizer(files.decoder_tokenizer), "cpu", bf16=False)
+    dev = Dev(
+        load_pairs(work / "dev.jsonl"),
+        load_encoder(folder),
+        TargetTokenizer(files.decoder_tokenizer),
+        "cpu",
+        bf16=False,
+    )
     bare = dev.losses(model)
     model.encoder = peft.PeftModel.from_pretrained(model.encoder, folder / "mt")
     ours = dev.losses(model)
@@ -197,9 +248,13 @@ def test_the_log_of_a_training_tells_directions_dev_loss_and_scores(adapted: tup
 
 
 def test_a_killed_training_with_an_adapter_ends_as_one_that_was_not(
-    adapted: tuple[Path, Path], made: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    adapted: tuple[Path, Path],
+    made: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Killed after a checkpoint and its dev figures, and once more by `hours`, where the corpora are not."""
+    """Killed after a checkpoint and its dev figures, and once more by `hours`, where the corpora
+    are not."""
     whole, finished = adapted
     folder, work = adapter_folder(tmp_path / "folder", made[0]), tmp_path / "work"
     work.mkdir()
@@ -211,7 +266,9 @@ def test_a_killed_training_with_an_adapter_ends_as_one_that_was_not(
             pretrain(folder, tmp_path / "no data", work, start=made[0], bf16=False)
     taken = (work / "two" / "checkpoint.pt").stat().st_mtime_ns
     pretrain(folder, tmp_path / "no data", work, start=made[0], bf16=False, hours=0)
-    assert (work / "two" / "checkpoint.pt").stat().st_mtime_ns == taken, "a look at what there is changes nothing"
+    assert (work / "two" / "checkpoint.pt").stat().st_mtime_ns == taken, (
+        "a look at what there is changes nothing"
+    )
     pretrain(folder, tmp_path / "no data", work, start=made[0], bf16=False)
     for file in ("model.safetensors", "mt/adapter_model.safetensors"):
         assert (whole / file).read_bytes() == (folder / file).read_bytes(), file
@@ -226,14 +283,18 @@ def without_time(line: str) -> dict[str, object]:
 def test_a_constant_rate_may_end_at_any_step_and_another_phase_take_it_to_zero(
     adapted: tuple[Path, Path], made: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    """`steps` lowered to the one that was reached: the phase is over, and the next starts from what it left."""
+    """`steps` lowered to the one that was reached: the phase is over, and the next starts from what
+    it left."""
     _, finished = adapted
     work = Path(shutil.copytree(finished, tmp_path / "work"))
     folder = adapter_folder(tmp_path / "folder", made[0], steps=40)
     recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
     (phase,) = recipe["seq2seq"]["phases"]
     last = phase | {"name": "finish", "schedule": phase["schedule"] | {"steps": 20, "decay": 1}}
-    recipe["seq2seq"]["phases"] = [phase | {"schedule": phase["schedule"] | {"steps": 30, "decay": 0}}, last]
+    recipe["seq2seq"]["phases"] = [
+        phase | {"schedule": phase["schedule"] | {"steps": 30, "decay": 0}},
+        last,
+    ]
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     pretrain(folder, tmp_path / "no data", work, start=made[0], bf16=False)
     before = json.loads((work / "two" / "log.jsonl").read_text().splitlines()[-1])
@@ -256,7 +317,8 @@ def test_a_carried_checkpoint_with_an_adapter_leaves_the_encoder_out(
     there = adapter_folder(tmp_path / "there", made[0])
     pretrain(there, tmp_path / "no data", work, start=made[0], bf16=False, hours=0)
     gap = {
-        n: float((t - load_seq2seq(folder).state_dict()[n]).abs().max()) for n, t in load_seq2seq(there).state_dict().items()
+        n: float((t - load_seq2seq(folder).state_dict()[n]).abs().max())
+        for n, t in load_seq2seq(there).state_dict().items()
     }
     assert max(gap.values()) < 0.2, "its weights, though not the averaged ones"
     other = adapter_folder(tmp_path / "other", made[0])
@@ -267,7 +329,9 @@ def test_a_carried_checkpoint_with_an_adapter_leaves_the_encoder_out(
         pretrain(other, tmp_path / "no data", work, start=made[0], bf16=False)
 
 
-def test_a_carried_checkpoint_is_small_and_goes_on_at_its_step(made: tuple[Path, Path], tmp_path: Path, backbone: Path) -> None:
+def test_a_carried_checkpoint_is_small_and_goes_on_at_its_step(
+    made: tuple[Path, Path], tmp_path: Path, backbone: Path
+) -> None:
     folder, work = made
     file = checkpoint.carry(work)
     assert file.stat().st_size < 0.25 * (work / "two" / "checkpoint.pt").stat().st_size
@@ -277,7 +341,10 @@ def test_a_carried_checkpoint_is_small_and_goes_on_at_its_step(made: tuple[Path,
     for name in ("two/carry.safetensors", "packed.npz"):
         shutil.copy(work / name, elsewhere / name)
     pretrain(there, tmp_path / "no data here", elsewhere, start=backbone)
-    steps = [json.loads(line)["step"] for line in (elsewhere / "two" / "log.jsonl").read_text().splitlines()]
+    steps = [
+        json.loads(line)["step"]
+        for line in (elsewhere / "two" / "log.jsonl").read_text().splitlines()
+    ]
     assert steps == [125]
     assert not (elsewhere / "one").exists(), "the phase before was done elsewhere"
     before, after = load_seq2seq(folder).state_dict(), load_seq2seq(there).state_dict()
@@ -285,7 +352,9 @@ def test_a_carried_checkpoint_is_small_and_goes_on_at_its_step(made: tuple[Path,
     assert gap < 0.05
 
 
-def test_a_decoder_goes_on_beside_an_encoder_that_stays(made: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_decoder_goes_on_beside_an_encoder_that_stays(
+    made: tuple[Path, Path], tmp_path: Path
+) -> None:
     folder, work = made
     further, elsewhere = folder_of(tmp_path / "further", 20), tmp_path / "work"
     recipe = yaml.safe_load((further / "recipe.yaml").read_text())
@@ -332,25 +401,36 @@ def test_both_stages_from_an_english_teacher(
     vocabulary = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__)
     (tmp_path / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
     for module in (first_stage, teacher):
-        monkeypatch.setattr(module, "load_teacher", lambda: (load_backbone(backbone).requires_grad_(True), tokenizer))
+        monkeypatch.setattr(
+            module,
+            "load_teacher",
+            lambda: (load_backbone(backbone).requires_grad_(True), tokenizer),
+        )
     monkeypatch.setattr(first_stage, "teacher_folder", lambda: tmp_path)
     short = {
         "distillation": {"draws": 300, "tokens": 300, "checkpoint_steps": 5, "body_lr": 1e-3},
         "vocabulary": {"pieces": 40, "lines": 500},
         "case_feature": 0.3,
-    }  # fmt: skip
+    }
     alone = folder_of(tmp_path / "alone", 20, seq2seq=None, **short)
     pretrain(alone, data, tmp_path / "work-alone")
     assert load_encoder(alone).tokenizer.get_vocab_size() > len(vocabulary)
     whole = folder_of(tmp_path / "whole", 20, **short)
     pretrain(whole, data, tmp_path / "work")
-    vocabularies = [load_encoder(f).tokenizer.get_vocab() for f in (whole, tmp_path / "work" / "encoder")]
+    vocabularies = [
+        load_encoder(f).tokenizer.get_vocab() for f in (whole, tmp_path / "work" / "encoder")
+    ]
     assert vocabularies[0] == vocabularies[1]
     assert load_seq2seq(whole).config.encoder.case_feature
-    assert load_backbone(tmp_path / "work" / "encoder").config.vocab_size == load_backbone(whole).config.vocab_size
+    assert (
+        load_backbone(tmp_path / "work" / "encoder").config.vocab_size
+        == load_backbone(whole).config.vocab_size
+    )
 
 
-def test_measure_gives_every_figure_and_a_page(made: tuple[Path, Path], data: Path, tmp_path: Path) -> None:
+def test_measure_gives_every_figure_and_a_page(
+    made: tuple[Path, Path], data: Path, tmp_path: Path
+) -> None:
     folder, work = made
     with_sets = Path(shutil.copytree(folder, tmp_path / "backbone"))
     recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
@@ -360,18 +440,34 @@ def test_measure_gives_every_figure_and_a_page(made: tuple[Path, Path], data: Pa
     (root / "sib200").mkdir()
     topics = [("cash prize", "money"), ("dinner with mum", "home")] * 10
     for name in SIB_LANGUAGES:
-        write(root / "sib200" / f"{name}.txt.gz", [f"{text} {i}" for i, (text, _) in enumerate(topics)])
+        write(
+            root / "sib200" / f"{name}.txt.gz",
+            [f"{text} {i}" for i, (text, _) in enumerate(topics)],
+        )
     splits = ["train"] * 14 + ["dev"] * 6
-    write(root / "sib200" / "labels.tsv.gz", [f"{i}\t{s}\t{t[1]}" for i, (s, t) in enumerate(zip(splits, topics, strict=True))])
+    write(
+        root / "sib200" / "labels.tsv.gz",
+        [f"{i}\t{s}\t{t[1]}" for i, (s, t) in enumerate(zip(splits, topics, strict=True))],
+    )
     pretrain_alone(with_sets, "yo", 10, work)
     (tmp_path / "objectives.json").write_text(
-        'all {...}\n{"bench": "objectives", "steps": 7, "results": {"start": {"retrieval": 41.5}}}\n'
+        'all {...}\n{"bench": "objectives", "steps": 7, '
+        '"results": {"start": {"retrieval": 41.5}}}\n'
     )
-    found = measure(with_sets, root, rows=12, work=work, alone=work / "alone", ablations=tmp_path / "objectives.json")
+    found = measure(
+        with_sets,
+        root,
+        rows=12,
+        work=work,
+        alone=work / "alone",
+        ablations=tmp_path / "objectives.json",
+    )
     assert found["sib200"]["scores"]["yor_Latn"]["folds"] > 90
     assert found["retrieval"]["yo"]["to_english"] > 100 / 12, "trained on these: better than chance"
     pair = found["translation"]["en-yo"]
-    assert pair["backbone"]["chrf++"] > pair["copy"]["chrf++"] + 20, "trained on these: it writes them"
+    assert pair["backbone"]["chrf++"] > pair["copy"]["chrf++"] + 20, (
+        "trained on these: it writes them"
+    )
     assert "nw:2" in pair["backbone"]["signatures"][0]
     assert set(pair) == {"backbone", "copy", "alone", "examples"}
     assert found["text"]["yo"]["pairs"] == len(NOUNS) * len(WHEN) - 1

@@ -26,20 +26,36 @@ from polygraft.training.pipeline import train
 from polygraft.transfer import mixing
 from polygraft.transfer.advise import rules
 
-SPAM = [f"{a} {b} {c}" for a in ("win", "claim") for b in ("free", "cash", "prize") for c in ("now", "call", "text")]
-HAM = [f"{a} {b} {c}" for a in ("hello", "see") for b in ("mum", "dinner", "you") for c in ("soon", "tonight", "late")]
+SPAM = [
+    f"{a} {b} {c}"
+    for a in ("win", "claim")
+    for b in ("free", "cash", "prize")
+    for c in ("now", "call", "text")
+]
+HAM = [
+    f"{a} {b} {c}"
+    for a in ("hello", "see")
+    for b in ("mum", "dinner", "you")
+    for c in ("soon", "tonight", "late")
+]
 
 
 def recipe(folder: Path, **changes: object) -> Path:
     folder.mkdir(parents=True)
     for split, part in (("train", slice(0, 12)), ("dev", slice(12, 15)), ("test", slice(15, 18))):
-        rows = [{"id": t, "text": t, "label": y} for y, some in (("spam", SPAM), ("ham", HAM)) for t in some[part]]
+        rows = [
+            {"id": t, "text": t, "label": y}
+            for y, some in (("spam", SPAM), ("ham", HAM))
+            for t in some[part]
+        ]
         (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     content = {
-        "name": folder.name, "languages": ["en"], "lora": {"r": 4},
+        "name": folder.name,
+        "languages": ["en"],
+        "lora": {"r": 4},
         "data": {"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl"},
         "training": {"epochs": 6, "batch_size": 8, "learning_rate": 0.02, "bf16": False},
-    }  # fmt: skip
+    }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(content | changes), encoding="utf-8")
     return folder / "recipe.yaml"
 
@@ -68,7 +84,9 @@ def label_of(engine: Engine, row: Row) -> str:
     return answer.label
 
 
-def test_a_head_on_the_frozen_backbone_is_served_like_any_adapter(backbone: Path, engine: Engine, tmp_path: Path) -> None:
+def test_a_head_on_the_frozen_backbone_is_served_like_any_adapter(
+    backbone: Path, engine: Engine, tmp_path: Path
+) -> None:
     folder = trained(recipe(tmp_path / "quick", strategy="head"), backbone)
     adapter, ladder = load_adapter(folder), load_manifest(folder).metrics["ladder"]
     assert all(not b.any() for _, b in adapter.lora.values())
@@ -77,7 +95,9 @@ def test_a_head_on_the_frozen_backbone_is_served_like_any_adapter(backbone: Path
     assert label_of(engine, Row("quick", "win cash now")) == "spam"
 
 
-def test_the_heads_golden_is_not_met_by_another_backbones_vectors(backbone: Path, tmp_path: Path) -> None:
+def test_the_heads_golden_is_not_met_by_another_backbones_vectors(
+    backbone: Path, tmp_path: Path
+) -> None:
     """A golden whose `bare` were the adapter's own answer could not fail, or would always."""
     manifest = load_manifest(trained(recipe(tmp_path / "quick", strategy="head"), backbone))
     gap = np.linalg.norm([np.subtract(g.logits, g.bare) for g in manifest.golden])
@@ -93,7 +113,9 @@ def test_only_some_layers_are_adapted(backbone: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("by", ["even", "domain", "boosting"])
-def test_source_rows_count_as_much_as_the_recipe_says(backbone: Path, tmp_path: Path, by: str) -> None:
+def test_source_rows_count_as_much_as_the_recipe_says(
+    backbone: Path, tmp_path: Path, by: str
+) -> None:
     """And the gain is measured against the target's rows alone."""
     recipe(tmp_path / "source", data={"train": "train.jsonl", "dev": "dev.jsonl"})
     data = {"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl", "shots": 2}
@@ -105,14 +127,21 @@ def test_source_rows_count_as_much_as_the_recipe_says(backbone: Path, tmp_path: 
     assert weights.mean() == pytest.approx(0.25, abs=0.05)
     if by == "even":
         manifest = load_manifest(trained(file, backbone, full_ladder=True))
-        assert [one["rows"] for one in manifest.data] == [24, 6, 6, 24], "the source's rows are named too"
+        assert [one["rows"] for one in manifest.data] == [24, 6, 6, 24], (
+            "the source's rows are named too"
+        )
         metrics = manifest.metrics
         assert {"target_only", "adapter", "tfidf"} <= set(metrics["ladder"])
         assert metrics["gain_from_transfer"]["over"] in ("tfidf", "head", "target_only")
-        assert "Weight of a source row, where a target row's is 1, by seed: 0.25." in (file.parent / "README.md").read_text()
+        assert (
+            "Weight of a source row, where a target row's is 1, by seed: 0.25."
+            in (file.parent / "README.md").read_text()
+        )
 
 
-def test_a_head_learns_from_source_rows_as_much_as_they_weigh(backbone: Path, tmp_path: Path) -> None:
+def test_a_head_learns_from_source_rows_as_much_as_they_weigh(
+    backbone: Path, tmp_path: Path
+) -> None:
     recipe(tmp_path / "source")
     data = {"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl", "shots": 2}
     heads = {}
@@ -125,7 +154,9 @@ def test_a_head_learns_from_source_rows_as_much_as_they_weigh(backbone: Path, tm
     assert np.abs(heads["light"] - heads["none"]).max() < 0.01 * far
 
 
-def test_source_rows_that_are_translations_of_held_out_rows_are_refused(backbone: Path, tmp_path: Path) -> None:
+def test_source_rows_that_are_translations_of_held_out_rows_are_refused(
+    backbone: Path, tmp_path: Path
+) -> None:
     leaky = {"train": "test.jsonl", "dev": "dev.jsonl", "id": "id"}
     recipe(tmp_path / "source", data=leaky)
     data = {"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl", "id": "id"}
@@ -137,27 +168,49 @@ def test_source_rows_that_are_translations_of_held_out_rows_are_refused(backbone
 def test_one_adapter_answers_several_tasks(backbone: Path, engine: Engine, tmp_path: Path) -> None:
     other = recipe(tmp_path / "length")
     for split in ("train", "dev", "test"):
-        texts = [json.loads(line)["text"] for line in (tmp_path / "length" / f"{split}.jsonl").read_text().split("\n")]
-        rows = [{"text": t, "label": ("early", "late", "never")[i % 3]} for i, t in enumerate(texts)]
-        (tmp_path / "length" / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+        texts = [
+            json.loads(line)["text"]
+            for line in (tmp_path / "length" / f"{split}.jsonl").read_text().split("\n")
+        ]
+        rows = [
+            {"text": t, "label": ("early", "late", "never")[i % 3]} for i, t in enumerate(texts)
+        ]
+        (tmp_path / "length" / f"{split}.jsonl").write_text(
+            "\n".join(map(json.dumps, rows)), encoding="utf-8"
+        )
     assert other.is_file()
     folder = trained(recipe(tmp_path / "both", strategy="multi-task", tasks=["length"]), backbone)
     manifest = load_manifest(folder)
     assert manifest.heads == {"length": ["early", "late", "never"]}
     assert 0 <= manifest.metrics["heads"]["length"]["macro_f1"]["value"] <= 100
     engine.add(folder)
-    assert label_of(engine, Row("both", "win cash now")) == label_of(engine, Row("both", "win cash now", head="both")) == "spam"
-    assert label_of(engine, Row("both", "win cash now", head="length")) in ("early", "late", "never")
+    assert (
+        label_of(engine, Row("both", "win cash now"))
+        == label_of(engine, Row("both", "win cash now", head="both"))
+        == "spam"
+    )
+    assert label_of(engine, Row("both", "win cash now", head="length")) in (
+        "early",
+        "late",
+        "never",
+    )
     (wrong,) = engine.answer([Row("both", "win cash now", head="mood")])
     assert isinstance(wrong, InvalidRow)
     assert "it has both, length" in str(wrong)
 
 
 @pytest.mark.parametrize(
-    "user", [{"strategy": "mixed", "source": {"adapter": "other"}}, {"strategy": "multi-task", "tasks": ["other"]}]
+    "user",
+    [
+        {"strategy": "mixed", "source": {"adapter": "other"}},
+        {"strategy": "multi-task", "tasks": ["other"]},
+    ],
 )
-def test_a_run_on_other_source_or_task_rows_has_another_key(backbone: Path, tmp_path: Path, user: dict[str, object]) -> None:
-    """Issue 15, defect 10: checkpoints were taken up again though the rows of `source` or `tasks` had changed."""
+def test_a_run_on_other_source_or_task_rows_has_another_key(
+    backbone: Path, tmp_path: Path, user: dict[str, object]
+) -> None:
+    """Issue 15, defect 10: checkpoints were taken up again though the rows of `source` or `tasks`
+    had changed."""
     recipe(tmp_path / "other")
     file = recipe(tmp_path / "user", **user)
     keys = [job_of(file, backbone).key, job_of(file, backbone).key]
@@ -167,13 +220,17 @@ def test_a_run_on_other_source_or_task_rows_has_another_key(backbone: Path, tmp_
     assert keys[0] == keys[1] != keys[2]
 
 
-def test_a_run_that_keeps_leaked_rows_has_another_key_than_one_that_drops_them(backbone: Path, tmp_path: Path) -> None:
+def test_a_run_that_keeps_leaked_rows_has_another_key_than_one_that_drops_them(
+    backbone: Path, tmp_path: Path
+) -> None:
     """Issue 15, defect 10: `--allow-leak` changes the training rows, and no file."""
     data = {"train": ["train.jsonl", "dev.jsonl"], "dev": "dev.jsonl", "on_leak": "drop"}
     file = recipe(tmp_path / "leaky", data=data)
     loaded = load_recipe(file)
     assert isinstance(loaded, ClassificationRecipe)
-    dropped, kept = (prepare(loaded, file, backbone, allow_leak=reason) for reason in (None, "it may"))
+    dropped, kept = (
+        prepare(loaded, file, backbone, allow_leak=reason) for reason in (None, "it may")
+    )
     assert len(dropped.splits.train) < len(kept.splits.train)
     assert dropped.key != kept.key
 
@@ -186,10 +243,15 @@ def test_a_run_that_keeps_leaked_rows_has_another_key_than_one_that_drops_them(b
         ({"strategy": "parent"}, "needs parent"),
         ({"strategy": "head", "parent": "x"}, "leave parent out"),
         ({"source": {"adapter": "x"}}, "only strategy mixed or head uses it"),
-        ({"strategy": "zero-shot", "data": {"train": "train.jsonl", "dev": "dev.jsonl"}}, "needs data.test"),
+        (
+            {"strategy": "zero-shot", "data": {"train": "train.jsonl", "dev": "dev.jsonl"}},
+            "needs data.test",
+        ),
     ],
 )
-def test_strategies_say_what_they_need(tmp_path: Path, changes: dict[str, object], says: str) -> None:
+def test_strategies_say_what_they_need(
+    tmp_path: Path, changes: dict[str, object], says: str
+) -> None:
     with pytest.raises(RecipeError, match=says):
         load_recipe(recipe(tmp_path / "x", **changes))
 
@@ -208,8 +270,13 @@ def family(writing_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return root
 
 
-def test_what_a_child_forgets_of_its_parents_task_and_of_the_backbones_is_told(family: Path) -> None:
-    mother, found = load_manifest(family / "mother"), load_manifest(family / "child").metrics["forgetting"]
+def test_what_a_child_forgets_of_its_parents_task_and_of_the_backbones_is_told(
+    family: Path,
+) -> None:
+    mother, found = (
+        load_manifest(family / "mother"),
+        load_manifest(family / "child").metrics["forgetting"],
+    )
     assert found["parent_task"]["parent"] == mother.named
     assert found["parent_task"]["before"] == mother.metrics["ladder"]["adapter"]["macro_f1"]
     assert 0 <= found["parent_task"]["after"]["value"] <= 100
@@ -220,7 +287,9 @@ def test_what_a_child_forgets_of_its_parents_task_and_of_the_backbones_is_told(f
     assert "parent_task" not in mother.metrics["forgetting"]
 
 
-def test_advice_names_the_figures_it_went_by(family: Path, writing_backbone: Path, tmp_path: Path) -> None:
+def test_advice_names_the_figures_it_went_by(
+    family: Path, writing_backbone: Path, tmp_path: Path
+) -> None:
     file = recipe(tmp_path / "new", languages=["yo"])
     options = ["--library", str(family), "--backbone", str(writing_backbone)]
     shown = CliRunner().invoke(app, ["advise", str(file), *options, "--json"])
@@ -229,7 +298,9 @@ def test_advice_names_the_figures_it_went_by(family: Path, writing_backbone: Pat
     assert found["rows"] == {"ham": 12, "spam": 12}
     assert {one["name"] for one in found["sources"]} == {"mother", "child"}
     names = ("zero-shot {}", "head, rows of {} too")
-    assert set(found["dev"]) == {"tfidf", "head"} | {name.format(one) for name in names for one in ("mother", "child")}
+    assert set(found["dev"]) == {"tfidf", "head"} | {
+        name.format(one) for name in names for one in ("mother", "child")
+    }
     (one,) = (one for one in found["advice"] if one["strategy"] == "parent")
     assert any(str(value) in one["why"] for value in found["dev"].values())
     for_people = CliRunner().invoke(app, ["advise", str(file), *options])
@@ -247,7 +318,12 @@ def test_advice_names_the_figures_it_went_by(family: Path, writing_backbone: Pat
     ],
 )
 def test_rules_of_thumb(
-    rarest: int, tfidf: float, head: float, given: dict[str, float], beside: dict[str, float], told: list[str]
+    rarest: int,
+    tfidf: float,
+    head: float,
+    given: dict[str, float],
+    beside: dict[str, float],
+    told: list[str],
 ) -> None:
     advice = rules(rarest, tfidf, head, given, beside, [])
     assert [one.strategy for one in advice] == told
@@ -256,9 +332,13 @@ def test_rules_of_thumb(
 
 def test_task_arithmetic_by_command(family: Path, writing_backbone: Path, tmp_path: Path) -> None:
     there = ["--plus", str(family / "child"), "--backbone", str(writing_backbone)]
-    done = CliRunner().invoke(app, ["combine", str(family / "mother"), str(tmp_path / "both"), *there])
+    done = CliRunner().invoke(
+        app, ["combine", str(family / "mother"), str(tmp_path / "both"), *there]
+    )
     assert done.exit_code == 0, done.output
     assert load_manifest(tmp_path / "both").languages == ["yo"]
-    refused = CliRunner().invoke(app, ["combine", str(tmp_path), str(tmp_path / "x"), "--backbone", str(writing_backbone)])
+    refused = CliRunner().invoke(
+        app, ["combine", str(tmp_path), str(tmp_path / "x"), "--backbone", str(writing_backbone)]
+    )
     assert refused.exit_code == 1
     assert "Traceback" not in refused.output

@@ -15,7 +15,11 @@ from polygraft.tasks.translation.serving import Translated
 from polygraft.transfer.suggest import suggest
 
 TOPICS = ("free prize cash", "dinner tonight mum", "train late soon", "simu pesa call")
-TEXTS = [f"{topic} {extra}" for topic in TOPICS for extra in ("now", "text", "see you", "hello", "win", "claim")]
+TEXTS = [
+    f"{topic} {extra}"
+    for topic in TOPICS
+    for extra in ("now", "text", "see you", "hello", "win", "claim")
+]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +41,9 @@ def test_without_an_adapter_rows_are_spread_out(engine: Engine) -> None:
 
 
 def test_what_is_known_empty_or_there_twice_is_left_out(engine: Engine) -> None:
-    found = suggest(engine, None, [*TEXTS[:3], TEXTS[0].upper(), " ", TEXTS[1]], 10, known=[TEXTS[2]])
+    found = suggest(
+        engine, None, [*TEXTS[:3], TEXTS[0].upper(), " ", TEXTS[1]], 10, known=[TEXTS[2]]
+    )
     assert [s.row for s in found] == [0, 1]
 
 
@@ -47,11 +53,16 @@ def test_with_an_adapter_the_unsure_come_first(engine: Engine) -> None:
     margins = [s.margin for s in suggest(engine, "spam", many, len(many))]
     assert len(margins) > 30
     assert [s.margin for s in found] == sorted(s.margin for s in found if s.margin is not None)
-    assert max(s.margin for s in found if s.margin is not None) <= sorted(m for m in margins if m is not None)[30]
+    assert (
+        max(s.margin for s in found if s.margin is not None)
+        <= sorted(m for m in margins if m is not None)[30]
+    )
     assert {s.label for s in found} <= {"ham", "spam"}
 
 
-def test_an_adapter_that_does_not_classify_is_refused_by_name(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_adapter_that_does_not_classify_is_refused_by_name(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Issue 15: it was an assertion that failed, after every text had been translated."""
     (manifest,) = engine.manifests()
     writer = manifest.model_copy(update={"name": "en-yo", "task": "translation"})
@@ -77,7 +88,17 @@ def test_the_command_keeps_the_rows_and_adds_the_guess(
     source, target, labelled = (tmp_path / f"{name}.jsonl" for name in ("in", "out", "labelled"))
     source.write_text("".join(json.dumps({"text": t, "id": i}) + "\n" for i, t in enumerate(TEXTS)))
     labelled.write_text(json.dumps({"text": TEXTS[0], "label": "spam"}) + "\n")
-    command = ["suggest", "--input", str(source), "--count", "5", "--labelled", str(labelled), "--output", str(target)]
+    command = [
+        "suggest",
+        "--input",
+        str(source),
+        "--count",
+        "5",
+        "--labelled",
+        str(labelled),
+        "--output",
+        str(target),
+    ]
     result = CliRunner().invoke(app, [*command, "--adapter", "spam"])
     assert result.exit_code == 0, result.output
     rows = [json.loads(line) for line in target.read_text().splitlines()]

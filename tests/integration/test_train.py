@@ -28,9 +28,17 @@ from polygraft.training.pipeline import train
 from polygraft.training.rebuild import outdated
 
 SPAM = [
-    f"{a} {b} {c}" for a in ("win", "claim") for b in ("free cash", "free prize", "cash prize") for c in ("now", "call", "text")
+    f"{a} {b} {c}"
+    for a in ("win", "claim")
+    for b in ("free cash", "free prize", "cash prize")
+    for c in ("now", "call", "text")
 ]
-HAM = [f"{a} {b} {c}" for a in ("hello", "see you") for b in ("mum", "dinner", "train") for c in ("soon", "tonight", "late")]
+HAM = [
+    f"{a} {b} {c}"
+    for a in ("hello", "see you")
+    for b in ("mum", "dinner", "train")
+    for c in ("soon", "tonight", "late")
+]
 
 
 def ready(file: Path, backbone: Path) -> Job:
@@ -46,10 +54,13 @@ def recipe(folder: Path, **changes: object) -> Path:
         lines = [json.dumps({"text": t, "label": y}) for t, y in rows]
         (folder / f"{split}.jsonl").write_text("\n".join(lines))
     content = {
-        "name": folder.name, "languages": ["en"], "positive": "spam",
-        "data": {"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl"}, "lora": {"r": 4},
+        "name": folder.name,
+        "languages": ["en"],
+        "positive": "spam",
+        "data": {"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl"},
+        "lora": {"r": 4},
         "training": {"epochs": 8, "batch_size": 8, "learning_rate": 0.02, "bf16": False},
-    }  # fmt: skip
+    }
     file = folder / "recipe.yaml"
     file.write_text(yaml.safe_dump(content | changes))
     return file
@@ -70,10 +81,15 @@ def test_the_result_is_learnt_served_and_loaded_by_peft(parent: Path, backbone: 
     assert ladder["adapter"]["macro_f1"]["value"] > ladder["majority"]["macro_f1"]["value"] + 20
     assert {f.name for f in parent.iterdir()} >= set(LAYOUT.names())
     assert not list(parent.glob(".*"))
-    assert peft.PeftModel.from_pretrained(load_backbone(backbone), parent).peft_config["default"].r == 4
+    assert (
+        peft.PeftModel.from_pretrained(load_backbone(backbone), parent).peft_config["default"].r
+        == 4
+    )
     engine = Engine(backbone, precision="int8")
     engine.add(parent)
-    answers = engine.answer([Row("parent", "win free cash call"), Row("parent", "hello mum see you late")])
+    answers = engine.answer(
+        [Row("parent", "win free cash call"), Row("parent", "hello mum see you late")]
+    )
     assert [a.label for a in answers if isinstance(a, Classified)] == ["spam", "ham"]
     engine.close()
 
@@ -84,7 +100,11 @@ def test_what_is_published_names_the_backbone_and_no_place_on_this_machine(
     """Issue 15: PEFT wrote the backbone's folder into `adapter_config.json`."""
     config = json.loads((parent / LAYOUT.peft_config).read_text())
     assert config["base_model_name_or_path"] == BackboneFiles(backbone).name == backbone.name
-    assert {name: found for name in LAYOUT.names() if (found := machine_paths((parent / name).read_bytes()))} == {}
+    assert {
+        name: found
+        for name in LAYOUT.names()
+        if (found := machine_paths((parent / name).read_bytes()))
+    } == {}
 
 
 def test_the_card_shows_the_ladder_and_the_data(parent: Path) -> None:
@@ -95,8 +115,18 @@ def test_the_card_shows_the_ladder_and_the_data(parent: Path) -> None:
 
 
 def test_a_child_starts_from_its_parent_and_says_so(parent: Path, backbone: Path) -> None:
-    data = {"train": "train.jsonl", "dev": "dev.jsonl", "test": ["en.test.jsonl", "sw.test.jsonl"], "shots": 5}
-    file = recipe(parent.parent / "child", parent="parent", data=data, training={"epochs": 1, "bf16": True, "seeds": [0, 1]})
+    data = {
+        "train": "train.jsonl",
+        "dev": "dev.jsonl",
+        "test": ["en.test.jsonl", "sw.test.jsonl"],
+        "shots": 5,
+    }
+    file = recipe(
+        parent.parent / "child",
+        parent="parent",
+        data=data,
+        training={"epochs": 1, "bf16": True, "seeds": [0, 1]},
+    )
     rows = (file.parent / "test.jsonl").read_text().splitlines()
     for name, some in (("en", rows[::2]), ("sw", rows[1::2])):
         (file.parent / f"{name}.test.jsonl").write_text("\n".join(some))
@@ -113,14 +143,34 @@ def test_a_child_starts_from_its_parent_and_says_so(parent: Path, backbone: Path
     }
     gain = manifest.metrics["gain_from_transfer"]
     assert gain["verdict"] in ("helps", "harms", "no evidence")
-    alone = {rung: manifest.metrics["ladder"][rung]["macro_f1"]["value"] for rung in ("tfidf", "head", "target_only")}
-    assert alone[gain["over"]] == max(alone.values()), "the gain is over the best rung without transfer"
+    alone = {
+        rung: manifest.metrics["ladder"][rung]["macro_f1"]["value"]
+        for rung in ("tfidf", "head", "target_only")
+    }
+    assert alone[gain["over"]] == max(alone.values()), (
+        "the gain is over the best rung without transfer"
+    )
     assert set(manifest.metrics["seeds"]) == {"0", "1"}
     curve = manifest.metrics["curve"]
-    assert [p["shots"] for p in curve["adapter"]] == [p["shots"] for p in curve["tfidf"]] == [0, 10, 12]
-    assert curve["adapter"][-1]["value"] == manifest.metrics["ladder"]["adapter"]["macro_f1"]["value"]
+    assert (
+        [p["shots"] for p in curve["adapter"]]
+        == [p["shots"] for p in curve["tfidf"]]
+        == [0, 10, 12]
+    )
+    assert (
+        curve["adapter"][-1]["value"] == manifest.metrics["ladder"]["adapter"]["macro_f1"]["value"]
+    )
     result = CliRunner().invoke(
-        app, ["report", str(parent), str(file.parent), "--output", str(file.parent / "page.html"), "--backbone", str(backbone)]
+        app,
+        [
+            "report",
+            str(parent),
+            str(file.parent),
+            "--output",
+            str(file.parent / "page.html"),
+            "--backbone",
+            str(backbone),
+        ],
     )
     assert result.exit_code == 0, result.output
     mother, child = json.loads((file.parent / "page.json").read_text())
@@ -130,12 +180,19 @@ def test_a_child_starts_from_its_parent_and_says_so(parent: Path, backbone: Path
     assert set(child["against_tfidf"]) == {"fixed", "broke"}
     assert {name: part["rows"] for name, part in child["parts"].items()} == {"en": 3, "sw": 3}
     if gain["over"] != "tfidf":
-        assert [len(child["changed"][kind]) for kind in ("fixed", "broke")] == [len(gain["fixed"]), len(gain["broke"])]
+        assert [len(child["changed"][kind]) for kind in ("fixed", "broke")] == [
+            len(gain["fixed"]),
+            len(gain["broke"]),
+        ]
     html = (file.parent / "page.html").read_text()
-    assert html.count("<svg") == 1 + 3 + 3 + 2, "the grid; ladder, confusion, calibration of each; learning curve, languages"
+    assert html.count("<svg") == 1 + 3 + 3 + 2, (
+        "the grid; ladder, confusion, calibration of each; learning curve, languages"
+    )
     assert "Gain from transfer over" in html
     (file.parent / "sw.test.jsonl").unlink()
-    (one,) = gather_again = json.loads(json.dumps(gather(Engine(backbone, precision="int8"), [file.parent])))
+    (one,) = gather_again = json.loads(
+        json.dumps(gather(Engine(backbone, precision="int8"), [file.parent]))
+    )
     assert "confusion" not in one
     assert "not on this machine" in page(gather_again)
     zero_shot = manifest.metrics["ladder"]["zero_shot"]["macro_f1"]["value"]
@@ -143,9 +200,15 @@ def test_a_child_starts_from_its_parent_and_says_so(parent: Path, backbone: Path
 
 
 def test_all_trains_what_does_not_fit_the_backbone_parents_first(
-    parent: Path, backbone: Path, tmp_path: Path, edit_manifest: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    parent: Path,
+    backbone: Path,
+    tmp_path: Path,
+    edit_manifest: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    child = recipe(tmp_path / "a-child", parent="parent", training={"epochs": 1, "bf16": False}).parent
+    child = recipe(
+        tmp_path / "a-child", parent="parent", training={"epochs": 1, "bf16": False}
+    ).parent
     shutil.copytree(parent, tmp_path / "parent")
     shutil.copytree(parent, tmp_path / "fits")
     for file in (LAYOUT.manifest, *HASHED):
@@ -164,23 +227,31 @@ def test_all_trains_what_does_not_fit_the_backbone_parents_first(
     assert not outdated(Library(tmp_path), fingerprint(backbone))
 
 
-def test_adapters_that_start_from_each_other_are_told(parent: Path, tmp_path: Path, edit_manifest: Callable[..., None]) -> None:
+def test_adapters_that_start_from_each_other_are_told(
+    parent: Path, tmp_path: Path, edit_manifest: Callable[..., None]
+) -> None:
     for name, other in (("one", "two"), ("two", "one")):
         shutil.copytree(parent, tmp_path / name)
-        (tmp_path / name / LAYOUT.recipe).write_text(recipe(tmp_path / "x" / name, parent=other).read_text())
+        (tmp_path / name / LAYOUT.recipe).write_text(
+            recipe(tmp_path / "x" / name, parent=other).read_text()
+        )
         edit_manifest(tmp_path / name, name=name)
     with pytest.raises(RecipeError, match="one, two start from each other"):
         outdated(Library(tmp_path), "0" * 16)
 
 
-def test_a_killed_run_goes_on_from_its_checkpoint(backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_run_goes_on_from_its_checkpoint(
+    backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = recipe(tmp_path / "killed", training={"epochs": 4, "bf16": False, "patience": 4})
 
     class Killed(BaseException):
         pass
 
     class DiesInTheThirdEpoch(loop.RichProgress):
-        def on_epoch_begin(self, args: object, state: object, control: object, **kwargs: object) -> None:
+        def on_epoch_begin(
+            self, args: object, state: object, control: object, **kwargs: object
+        ) -> None:
             if state.epoch >= 2:  # type: ignore[attr-defined]
                 raise Killed
 
@@ -194,7 +265,9 @@ def test_a_killed_run_goes_on_from_its_checkpoint(backbone: Path, tmp_path: Path
     begun: list[float] = []
 
     class Notes(loop.RichProgress):
-        def on_epoch_begin(self, args: object, state: object, control: object, **kwargs: object) -> None:
+        def on_epoch_begin(
+            self, args: object, state: object, control: object, **kwargs: object
+        ) -> None:
             begun.append(round(state.epoch or 0))  # type: ignore[attr-defined]
 
     monkeypatch.setattr(loop, "RichProgress", Notes)
@@ -213,7 +286,10 @@ def test_a_child_keeps_the_shape_of_its_parents_lora(parent: Path, backbone: Pat
     with pytest.raises(RecipeError, match="lora: r=16, alpha=16, but parent parent has r=4"):
         ready(recipe(parent.parent / "wide", parent="parent", lora={"r": 16}), backbone)
     with pytest.raises(RecipeError, match="sites: not those of parent parent"):
-        ready(recipe(parent.parent / "narrow", parent="parent", lora={"r": 4, "sites": ["value"]}), backbone)
+        ready(
+            recipe(parent.parent / "narrow", parent="parent", lora={"r": 4, "sites": ["value"]}),
+            backbone,
+        )
 
 
 def test_a_data_error_writes_nothing(backbone: Path, tmp_path: Path) -> None:
@@ -226,8 +302,15 @@ def test_a_data_error_writes_nothing(backbone: Path, tmp_path: Path) -> None:
 
 
 def test_sources_are_ranked_by_evidence_and_tried(backbone: Path, tmp_path: Path) -> None:
-    near, far = recipe(tmp_path / "near"), recipe(tmp_path / "far", training={"epochs": 1, "bf16": False})
-    rows = [json.dumps({"text": f"simu pesa {word}", "label": y}) for y in ("ham", "spam") for word in ("soon", "late", "you")]
+    near, far = (
+        recipe(tmp_path / "near"),
+        recipe(tmp_path / "far", training={"epochs": 1, "bf16": False}),
+    )
+    rows = [
+        json.dumps({"text": f"simu pesa {word}", "label": y})
+        for y in ("ham", "spam")
+        for word in ("soon", "late", "you")
+    ]
     (far.parent / "train.jsonl").write_text("\n".join(rows))
     for file in (near, far):
         train(ready(file, backbone), file.parent)

@@ -1,4 +1,5 @@
-"""Translation over HTTP: /v1/translate, its stream, /v1/batch, and LibreTranslate's API with a real client of it."""
+"""Translation over HTTP: /v1/translate, its stream, /v1/batch, and LibreTranslate's API with a real
+client of it."""
 
 from __future__ import annotations
 
@@ -42,8 +43,14 @@ def make_translator(folder: Path, home: Path, directions: list[tuple[str, str]],
     torch.manual_seed(seed)
     folder.mkdir(parents=True)
     bare = load_seq2seq(home)
-    sites = [n for n, m in bare.named_modules() if isinstance(m, torch.nn.Linear) and not n.endswith("predictions.decoder")]
-    model = peft.get_peft_model(load_seq2seq(home), peft.LoraConfig(r=4, lora_alpha=8, target_modules=sites)).eval()
+    sites = [
+        n
+        for n, m in bare.named_modules()
+        if isinstance(m, torch.nn.Linear) and not n.endswith("predictions.decoder")
+    ]
+    model = peft.get_peft_model(
+        load_seq2seq(home), peft.LoraConfig(r=4, lora_alpha=8, target_modules=sites)
+    ).eval()
     for name, parameter in model.named_parameters():
         if "lora_" in name:
             torch.nn.init.normal_(parameter, std=0.15)
@@ -51,21 +58,42 @@ def make_translator(folder: Path, home: Path, directions: list[tuple[str, str]],
     encoder, pieces = load_encoder(home), TargetTokenizer(BackboneFiles(home).decoder_tokenizer)
     texts, target = ["hello mum", "see you soon", "the train is late"], directions[0][1]
     both = [translate(m, encoder, pieces, texts, target) for m in (model, bare)]
-    golden = [GoldenText(text=t, target=target, written=w, bare=b) for t, w, b in zip(texts, *both, strict=True)]
+    golden = [
+        GoldenText(text=t, target=target, written=w, bare=b)
+        for t, w, b in zip(texts, *both, strict=True)
+    ]
     manifest = TranslationManifest(
-        format=1, name=folder.name, task="translation", backbone=fingerprint(home),
-        languages=sorted({x for d in directions for x in d}), directions=directions, created="2026-01-01", data=[], metrics={},
-        golden_texts=golden, files={n: sha256(folder / n) for n in (LAYOUT.peft_config, LAYOUT.weights)},
-    )  # fmt: skip
+        format=1,
+        name=folder.name,
+        task="translation",
+        backbone=fingerprint(home),
+        languages=sorted({x for d in directions for x in d}),
+        directions=directions,
+        created="2026-01-01",
+        data=[],
+        metrics={},
+        golden_texts=golden,
+        files={n: sha256(folder / n) for n in (LAYOUT.peft_config, LAYOUT.weights)},
+    )
     (folder / LAYOUT.manifest).write_text(manifest.model_dump_json(), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def host(writing_backbone: Path, make_adapter: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Host:
+def host(
+    writing_backbone: Path,
+    make_adapter: Callable[..., Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Host:
     root = tmp_path_factory.mktemp("library")
     make_adapter(root / "spam", seed=1, home=writing_backbone)
     make_adapter(root / "topic", seed=3, labels=tuple("abcdefg"), home=writing_backbone)
-    make_adapter(root / "langid", seed=5, labels=("en", "haw", "yo"), languages=("en", "haw", "yo"), home=writing_backbone)
+    make_adapter(
+        root / "langid",
+        seed=5,
+        labels=("en", "haw", "yo"),
+        languages=("en", "haw", "yo"),
+        home=writing_backbone,
+    )
     make_translator(root / "en-yo", writing_backbone, [("en", "yo"), ("yo", "en")], seed=7)
     make_translator(root / "haw-en", writing_backbone, [("haw", "en")], seed=8)
     host = Host(Engine(writing_backbone, precision="fp32", slots=8), Library(root))
@@ -104,18 +132,26 @@ def test_one_batch_with_two_classifiers_and_two_translators(api: TestClient) -> 
         assert a.get("label") == b.get("label")
         assert a.get("translation") == b.get("translation")
         assert a["score"] == pytest.approx(b["score"], abs=1e-4)
-    assert [("label" in r, "translation" in r) for r in together[:4]] == [(True, False), (False, True)] * 2
+    assert [("label" in r, "translation" in r) for r in together[:4]] == [
+        (True, False),
+        (False, True),
+    ] * 2
     assert (together[3]["source"], together[3]["target"]) == ("haw", "en")
     assert together[4]["error"]["code"] == "UnknownAdapter"
 
 
 def test_translate_finds_the_adapter_for_the_languages(api: TestClient) -> None:
-    one = api.post("/v1/translate", json={"text": "see you soon", "source": "en", "target": "yo"}).json()["results"][0]
+    one = api.post(
+        "/v1/translate", json={"text": "see you soon", "source": "en", "target": "yo"}
+    ).json()["results"][0]
     assert (one["adapter"], one["source"], one["target"]) == ("en-yo", "en", "yo")
-    named = api.post("/v1/translate", json={"texts": ["see you soon"], "adapter": "en-yo", "target": "yo"}).json()["results"][0]
+    named = api.post(
+        "/v1/translate", json={"texts": ["see you soon"], "adapter": "en-yo", "target": "yo"}
+    ).json()["results"][0]
     assert named["translation"] == one["translation"]
     more = api.post(
-        "/v1/translate", json={"text": "see you soon", "source": "en", "target": "yo", "beam": 4, "n_best": 3}
+        "/v1/translate",
+        json={"text": "see you soon", "source": "en", "target": "yo", "beam": 4, "n_best": 3},
     ).json()
     assert len(more["results"][0]["alternatives"]) == 2
 
@@ -147,7 +183,11 @@ def test_a_stream_tells_the_text_as_it_grows_and_ends_with_the_result(api: TestC
 @pytest.mark.parametrize(
     ("body", "status", "told"),
     [
-        ({"text": "hi", "source": "en", "target": "xx"}, 422, "there are: en to yo, haw to en, yo to en"),
+        (
+            {"text": "hi", "source": "en", "target": "xx"},
+            422,
+            "there are: en to yo, haw to en, yo to en",
+        ),
         ({"text": "", "source": "en", "target": "yo"}, 422, "empty"),
         ({"text": 7, "source": "en", "target": "yo"}, 422, "not a string"),
         ({"text": "hi", "source": "en", "target": "yo", "beam": 0}, 422, "beam is 0"),
@@ -157,19 +197,30 @@ def test_a_stream_tells_the_text_as_it_grows_and_ends_with_the_result(api: TestC
         ({"text": "hi", "texts": ["hi"], "target": "yo"}, 422, "exactly one"),
         ({"texts": ["hi"], "source": "en", "target": "yo", "stream": True}, 422, "one text"),
         ({"text": "word " * 10_000, "source": "en", "target": "yo"}, 422, "at most 20,000"),
-        ({"text": "hi", "source": "en", "target": "yo", "adapter": "spam"}, 422, "does not translate"),
+        (
+            {"text": "hi", "source": "en", "target": "yo", "adapter": "spam"},
+            422,
+            "does not translate",
+        ),
         ({"texts": ["hi"] * 600, "source": "en", "target": "yo"}, 413, "at most 512"),
     ],
-)  # fmt: skip
-def test_bad_requests_are_told_what_is_wrong(api: TestClient, body: dict[str, object], status: int, told: str) -> None:
+)
+def test_bad_requests_are_told_what_is_wrong(
+    api: TestClient, body: dict[str, object], status: int, told: str
+) -> None:
     response = api.post("/v1/translate", json=body)
     answer = response.json()
     assert (response.status_code, told in json.dumps(answer)) == (status, True), answer
 
 
-@pytest.mark.parametrize("text", ["🙂🙂👩‍👩‍👧", "12.5 / 7 = ?", "hello Ọjọ́ سلام 日本 привет", "a" * 3000, "!!!", "\u200b x"])
+@pytest.mark.parametrize(
+    "text",
+    ["🙂🙂👩‍👩‍👧", "12.5 / 7 = ?", "hello Ọjọ́ سلام 日本 привет", "a" * 3000, "!!!", "\u200b x"],
+)
 def test_odd_texts_get_a_sane_answer(api: TestClient, text: str) -> None:
-    result = api.post("/v1/translate", json={"text": text, "source": "en", "target": "yo"}).json()["results"][0]
+    result = api.post("/v1/translate", json={"text": text, "source": "en", "target": "yo"}).json()[
+        "results"
+    ][0]
     if not any(c.isalpha() for c in text):
         assert result["translation"] == text
     assert isinstance(result["translation"], str)
@@ -183,9 +234,13 @@ def test_a_decode_that_loops_is_cut_at_its_bound_and_says_so(
     with monkeypatch.context() as patched:
         for lane in lanes:
             patched.setattr(lane._batch, "end", 10**6)  # no token is the end
-        result = api.post("/v1/translate", json={"text": "hello mum", "source": "en", "target": "yo"}).json()["results"][0]
+        result = api.post(
+            "/v1/translate", json={"text": "hello mum", "source": "en", "target": "yo"}
+        ).json()["results"][0]
     assert result["cut"] is True
-    again = api.post("/v1/translate", json={"text": "hello mum", "source": "en", "target": "yo"}).json()["results"][0]
+    again = api.post(
+        "/v1/translate", json={"text": "hello mum", "source": "en", "target": "yo"}
+    ).json()["results"][0]
     assert isinstance(again["translation"], str)
 
 
@@ -193,15 +248,27 @@ def test_what_is_no_text_is_not_made_one(api: TestClient) -> None:
     """Defect 8: with an adapter given, null and objects were turned into text and translated."""
     body = {"texts": [None, {"a": 1}, "hello", 5, ["x"]], "adapter": "en-yo", "target": "yo"}
     results = api.post("/v1/translate", json=body).json()["results"]
-    assert [r.get("error", {}).get("code") for r in results] == ["InvalidRow", "InvalidRow", None, "InvalidRow", "InvalidRow"]
+    assert [r.get("error", {}).get("code") for r in results] == [
+        "InvalidRow",
+        "InvalidRow",
+        None,
+        "InvalidRow",
+        "InvalidRow",
+    ]
     for text in (None, {"a": 1}):
-        assert api.post("/v1/translate", json={"text": text, "adapter": "en-yo", "target": "yo"}).status_code == 422
+        assert (
+            api.post(
+                "/v1/translate", json={"text": text, "adapter": "en-yo", "target": "yo"}
+            ).status_code
+            == 422
+        )
 
 
 def test_streams_that_fail_end_with_an_error_and_hold_no_thread(
     api: TestClient, host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Defect 2: an exception left the stream's thread waiting for ever; after 40 of them nobody was answered."""
+    """Defect 2: an exception left the stream's thread waiting for ever; after 40 of them nobody was
+    answered."""
 
     def fails(*_: object) -> None:
         raise ValueError("the writer fails")
@@ -214,7 +281,9 @@ def test_streams_that_fail_end_with_an_error_and_hold_no_thread(
         with api.stream("POST", "/v1/translate", json=body) as response:
             lines = list(response.iter_lines())
         assert "event: error" in lines
-        assert json.loads(lines[lines.index("event: error") + 1][6:])["error"]["code"] == "RowFailed"
+        assert (
+            json.loads(lines[lines.index("event: error") + 1][6:])["error"]["code"] == "RowFailed"
+        )
     assert threading.active_count() <= before + 1
     assert host.engine.leases == 0
     assert api.post("/v1/classify", json={"adapter": "spam", "text": "hello"}).status_code == 200
@@ -231,8 +300,16 @@ def test_a_stream_that_runs_out_of_time_ends_with_an_error(
 
 
 def test_a_client_that_leaves_a_stream_ends_its_writing(url: str, host: Host) -> None:
-    body = {"text": "hello mum. see you soon. " * 300, "source": "en", "target": "yo", "stream": True}
-    with httpx.Client(base_url=url) as client, client.stream("POST", "/v1/translate", json=body) as response:
+    body = {
+        "text": "hello mum. see you soon. " * 300,
+        "source": "en",
+        "target": "yo",
+        "stream": True,
+    }
+    with (
+        httpx.Client(base_url=url) as client,
+        client.stream("POST", "/v1/translate", json=body) as response,
+    ):
         next(response.iter_lines())
         assert host.engine.leases == 1
     until = time.monotonic() + 5
@@ -241,8 +318,11 @@ def test_a_client_that_leaves_a_stream_ends_its_writing(url: str, host: Host) ->
     assert (host.engine.leases, host.engine.admission.under_way) == (0, 0)
 
 
-def test_a_client_that_leaves_while_its_text_is_tokenised_ends_it(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Found by a hostile outsider: such a stream was written to its end, whatever its length, past every deadline."""
+def test_a_client_that_leaves_while_its_text_is_tokenised_ends_it(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by a hostile outsider: such a stream was written to its end, whatever its length, past
+    every deadline."""
     submit, begun = host.engine.submit, threading.Event()
 
     def slowly(*given: Any) -> Any:
@@ -280,7 +360,9 @@ def test_a_libretranslate_client_is_served(url: str, api: TestClient) -> None:
     client = LibreTranslateAPI(url)
     languages = {x["code"]: x for x in client.languages()}
     assert languages["haw"] == {"code": "haw", "name": "Hawaiian", "targets": ["en"]}
-    mine = api.post("/v1/translate", json={"text": "see you soon", "source": "en", "target": "yo"}).json()["results"][0]
+    mine = api.post(
+        "/v1/translate", json={"text": "see you soon", "source": "en", "target": "yo"}
+    ).json()["results"][0]
     assert client.translate("see you soon", "en", "yo") == mine["translation"]
     found = client.detect("Aloha ʻoe")
     assert {"language", "confidence"} == set(found[0])
@@ -291,22 +373,34 @@ def test_a_libretranslate_client_is_served(url: str, api: TestClient) -> None:
 
 
 def test_our_own_clients_translate(url: str, api: TestClient) -> None:
-    mine = api.post("/v1/translate", json={"text": "see you soon", "source": "en", "target": "yo"}).json()["results"][0]
+    mine = api.post(
+        "/v1/translate", json={"text": "see you soon", "source": "en", "target": "yo"}
+    ).json()["results"][0]
     with Client(url) as client:
         (one,) = client.translate(["see you soon"], "yo", source="en")
-        mixed = client.batch([{"adapter": "spam", "text": "hello"}, {"adapter": "en-yo", "text": "hello", "target": "yo"}])
+        mixed = client.batch(
+            [
+                {"adapter": "spam", "text": "hello"},
+                {"adapter": "en-yo", "text": "hello", "target": "yo"},
+            ]
+        )
     assert one.translation == mine["translation"]
     assert (mixed[0].label is None, mixed[1].translation is None) == (False, False)
 
     async def ask() -> str | None:
         async with AsyncClient(url) as client:
-            return (await client.translate(["see you soon"], "yo", source="en", beam=1))[0].translation
+            return (await client.translate(["see you soon"], "yo", source="en", beam=1))[
+                0
+            ].translation
 
     assert asyncio.run(ask()) == mine["translation"]
 
 
 def test_libretranslate_lists_alternatives_and_auto(api: TestClient) -> None:
-    answer = api.post("/translate", json={"q": ["see you", "hello"], "source": "en", "target": "yo", "alternatives": 2}).json()
+    answer = api.post(
+        "/translate",
+        json={"q": ["see you", "hello"], "source": "en", "target": "yo", "alternatives": 2},
+    ).json()
     assert len(answer["translatedText"]) == len(answer["alternatives"]) == 2
     assert [len(a) for a in answer["alternatives"]] == [2, 2]
     for text in ("Aloha ʻoe", "Ọjọ́ dára", "mum"):
@@ -324,18 +418,32 @@ def test_libretranslate_lists_alternatives_and_auto(api: TestClient) -> None:
         bad = api.post("/translate", json=body)
         assert bad.status_code == 400
         assert isinstance(bad.json()["error"], str)
-    assert api.post("/translate", content="{", headers={"content-type": "application/json"}).status_code == 400
+    assert (
+        api.post(
+            "/translate", content="{", headers={"content-type": "application/json"}
+        ).status_code
+        == 400
+    )
 
 
-def test_a_slot_used_again_answers_with_its_new_adapter(host: Host, writing_backbone: Path, tmp_path: Path) -> None:
+def test_a_slot_used_again_answers_with_its_new_adapter(
+    host: Host, writing_backbone: Path, tmp_path: Path
+) -> None:
     texts, written = ["hello mum", "see you soon", "the train is late"], set[tuple[str, ...]]()
-    encoder, pieces = load_encoder(writing_backbone), TargetTokenizer(BackboneFiles(writing_backbone).decoder_tokenizer)
+    encoder, pieces = (
+        load_encoder(writing_backbone),
+        TargetTokenizer(BackboneFiles(writing_backbone).decoder_tokenizer),
+    )
     for seed in (20, 21, 22):
         make_translator(tmp_path / f"t{seed}", writing_backbone, [("en", "yo")], seed)
         host.engine.add(tmp_path / f"t{seed}")
         answers = host.engine.answer([Row(f"t{seed}", text) for text in texts])
-        adapted = peft.PeftModel.from_pretrained(load_seq2seq(writing_backbone), tmp_path / f"t{seed}").eval()
-        assert [a.text for a in answers if isinstance(a, Translated)] == translate(adapted, encoder, pieces, texts, "yo")
+        adapted = peft.PeftModel.from_pretrained(
+            load_seq2seq(writing_backbone), tmp_path / f"t{seed}"
+        ).eval()
+        assert [a.text for a in answers if isinstance(a, Translated)] == translate(
+            adapted, encoder, pieces, texts, "yo"
+        )
         written.add(tuple(a.text for a in answers if isinstance(a, Translated)))
         host.engine.remove(f"t{seed}")
     assert len(written) == 3, "the adapters do not differ: the test is void"
@@ -355,6 +463,8 @@ def test_many_at_once_are_all_answered(host: Host) -> None:
     for thread in threads:
         thread.join()
     assert all(isinstance(a, Translated) for answers in found.values() for a in answers)
-    texts = np.array([[a.text for a in answers if isinstance(a, Translated)] for answers in found.values()])
+    texts = np.array(
+        [[a.text for a in answers if isinstance(a, Translated)] for answers in found.values()]
+    )
     assert (texts == texts[0]).all()
     assert [a.text for a in alone if isinstance(a, Translated)] == texts[0][:6].tolist()

@@ -37,7 +37,9 @@ def models(writing_backbone: Path, card: DecoderCard) -> tuple[list[PreTrainedMo
     """Bare and three adapters of ranks 4, 8 and 2, in slots 1, 2 and 3, and 4 of rank 4."""
     torch.manual_seed(3)
     bank, adapted = Bank(card.sites, capacity=4, rank=4), [load_seq2seq(writing_backbone)]
-    for model, lora in random_adapters(lambda: load_seq2seq(writing_backbone), [s.name for s in card.sites]):
+    for model, lora in random_adapters(
+        lambda: load_seq2seq(writing_backbone), [s.name for s in card.sites]
+    ):
         for _, parameter in ((n, p) for n, p in model.named_parameters() if "lora_" in n):
             parameter.data *= 4
         slots = bank.write({k: (a * 4, b * 4) for k, (a, b) in lora.items()}, "x")
@@ -74,17 +76,30 @@ def written(batch: DecoderBatch, all_texts: list[Text]) -> list[list[int]]:
 def generated(model: PreTrainedModel, text: Text, beam: int) -> list[int]:
     ids = model.generate(
         encoder_outputs=BaseModelOutput(last_hidden_state=torch.from_numpy(text.states)[None]),
-        attention_mask=torch.ones(1, len(text.states), dtype=torch.long), decoder_input_ids=torch.tensor([[text.start]]),
-        max_new_tokens=MOST, num_beams=beam, do_sample=False, eos_token_id=END_ID, pad_token_id=PAD_ID,
-        decoder_start_token_id=text.start, length_penalty=1.0, early_stopping=False,
-    )  # fmt: skip
+        attention_mask=torch.ones(1, len(text.states), dtype=torch.long),
+        decoder_input_ids=torch.tensor([[text.start]]),
+        max_new_tokens=MOST,
+        num_beams=beam,
+        do_sample=False,
+        eos_token_id=END_ID,
+        pad_token_id=PAD_ID,
+        decoder_start_token_id=text.start,
+        length_penalty=1.0,
+        early_stopping=False,
+    )
     return [t for t in ids[0, 1:].tolist() if t not in (END_ID, PAD_ID)]
 
 
-def test_every_linear_layer_of_the_decoder_is_a_site_but_the_vocabulary(writing_backbone: Path, card: DecoderCard) -> None:
+def test_every_linear_layer_of_the_decoder_is_a_site_but_the_vocabulary(
+    writing_backbone: Path, card: DecoderCard
+) -> None:
     decoder = load_seq2seq(writing_backbone).decoder
     linears = {f"decoder.{n}" for n, m in decoder.named_modules() if isinstance(m, torch.nn.Linear)}
-    assert linears - {"decoder.cls.predictions.decoder"} == {s.name for s in card.sites} == {n for g in readers(2) for n in g}
+    assert (
+        linears - {"decoder.cls.predictions.decoder"}
+        == {s.name for s in card.sites}
+        == {n for g in readers(2) for n in g}
+    )
 
 
 def test_greedy_writes_what_generate_writes_with_each_rows_own_adapter(
@@ -104,14 +119,19 @@ def test_beams_keep_to_their_own_text_and_score_no_worse_than_greedy(
     _, bank = models
     alone = [written(DecoderBatch(session, bank, END_ID), [t])[0] for t in texts(Search(beam=3))]
     assert written(DecoderBatch(session, bank, END_ID), texts(Search(beam=3))) == alone
-    mixed = [Text(t.states, t.stack, t.start, Search(beam=1 + i % 3), MOST) for i, t in enumerate(texts(Search()))]
+    mixed = [
+        Text(t.states, t.stack, t.start, Search(beam=1 + i % 3), MOST)
+        for i, t in enumerate(texts(Search()))
+    ]
     greedy = written(DecoderBatch(session, bank, END_ID), texts(Search()))
     together = written(DecoderBatch(session, bank, END_ID), mixed)
     assert [together[i] for i in (2, 5)] == [alone[i] for i in (2, 5)]
     assert [together[i] for i in (0, 3, 6)] == [greedy[i] for i in (0, 3, 6)]
 
 
-def test_beam_search_finds_what_generate_finds(models: tuple[list[PreTrainedModel], Bank], session: DecoderSession) -> None:
+def test_beam_search_finds_what_generate_finds(
+    models: tuple[list[PreTrainedModel], Bank], session: DecoderSession
+) -> None:
     adapted, bank = models
     batch = texts(Search(beam=4))
     wanted = [generated(adapted[STACKS.index(t.stack)], t, 4) for t in batch]
@@ -119,7 +139,9 @@ def test_beam_search_finds_what_generate_finds(models: tuple[list[PreTrainedMode
     assert sum(a == b for a, b in zip(got, wanted, strict=True)) >= len(batch) - 1, (got, wanted)
 
 
-def test_a_batch_that_lost_its_texts_starts_afresh(models: tuple[list[PreTrainedModel], Bank], session: DecoderSession) -> None:
+def test_a_batch_that_lost_its_texts_starts_afresh(
+    models: tuple[list[PreTrainedModel], Bank], session: DecoderSession
+) -> None:
     _, bank = models
     batch, first = DecoderBatch(session, bank, END_ID), texts(Search())
     batch.add(first[:4])
@@ -134,7 +156,9 @@ def test_texts_that_leave_change_nothing_for_those_that_stay(
 ) -> None:
     _, bank = models
     batch, some = DecoderBatch(session, bank, END_ID), texts(Search(beam=2))
-    wanted = dict(zip(map(id, some), written(DecoderBatch(session, bank, END_ID), some), strict=True))
+    wanted = dict(
+        zip(map(id, some), written(DecoderBatch(session, bank, END_ID), some), strict=True)
+    )
     batch.add(some)
     found = {id(text): hypotheses[0].tokens for _ in range(3) for text, hypotheses in batch.step()}
     gone = {id(text) for text in some[::2]}

@@ -20,7 +20,16 @@ from polygraft.runtime.bank import Bank
 from polygraft.runtime.graph import GraphSession, Stack, load_card, mixture
 from polygraft.training.vectors import pool
 
-TEXTS = ["WIN a free prize", "see you soon", "call mum now", "dinner tonight?", "ọjọ́ dára", "hello", "text CLAIM to 80082", "x"]
+TEXTS = [
+    "WIN a free prize",
+    "see you soon",
+    "call mum now",
+    "dinner tonight?",
+    "ọjọ́ dára",
+    "hello",
+    "text CLAIM to 80082",
+    "x",
+]
 NAMES = ["spam", "mood", "topic"]
 
 
@@ -39,7 +48,9 @@ def pooled(model: torch.nn.Module, batch: dict[str, np.ndarray]) -> np.ndarray:
 def alone(backbone: Path, library: Path, batch: dict[str, np.ndarray]) -> list[np.ndarray]:
     """Slow reference: the bare backbone, then each adapter by itself, in PyTorch."""
     models = [load_backbone(backbone)]
-    models += [peft.PeftModel.from_pretrained(load_backbone(backbone), library / n).eval() for n in NAMES]
+    models += [
+        peft.PeftModel.from_pretrained(load_backbone(backbone), library / n).eval() for n in NAMES
+    ]
     return [pooled(m, batch) for m in models]
 
 
@@ -64,9 +75,13 @@ def test_the_adapters_differ(alone: list[np.ndarray]) -> None:
 
 @pytest.mark.parametrize("rotation", range(4))
 def test_each_row_of_a_mixed_batch_is_its_adapter_alone(
-    backbone: Path, batch: dict[str, np.ndarray], alone: list[np.ndarray], bank: Bank, stacks: list[Stack],
+    backbone: Path,
+    batch: dict[str, np.ndarray],
+    alone: list[np.ndarray],
+    bank: Bank,
+    stacks: list[Stack],
     rotation: int,
-) -> None:  # fmt: skip
+) -> None:
     which = [(row + rotation) % 4 for row in range(len(TEXTS))]
     session = GraphSession(BackboneFiles(backbone).model("fp32"))
     got = session.run(batch | mixture([stacks[k] for k in which]), bank)
@@ -79,8 +94,11 @@ def test_each_row_of_a_mixed_batch_is_its_adapter_alone(
 def test_a_stack_is_the_weighted_sum_of_its_updates(
     backbone: Path, library: Path, batch: dict[str, np.ndarray], bank: Bank, stacks: list[Stack]
 ) -> None:
-    """Against peft's own weighted sum, which puts the ranks side by side too; a plain row beside it keeps its answer."""
-    model = peft.PeftModel.from_pretrained(load_backbone(backbone), library / "spam", adapter_name="spam")
+    """Against peft's own weighted sum, which puts the ranks side by side too; a plain row beside it
+    keeps its answer."""
+    model = peft.PeftModel.from_pretrained(
+        load_backbone(backbone), library / "spam", adapter_name="spam"
+    )
     model.load_adapter(library / "topic", adapter_name="topic")
     model.add_weighted_adapter(["spam", "topic"], [0.5, 1.5], "both", combination_type="cat")
     model.set_adapter("both")
@@ -93,13 +111,19 @@ def test_a_stack_is_the_weighted_sum_of_its_updates(
 
 
 def test_int8_stays_close_and_the_adapters_still_show(
-    backbone: Path, batch: dict[str, np.ndarray], alone: list[np.ndarray], bank: Bank, stacks: list[Stack]
+    backbone: Path,
+    batch: dict[str, np.ndarray],
+    alone: list[np.ndarray],
+    bank: Bank,
+    stacks: list[Stack],
 ) -> None:
     session = GraphSession(BackboneFiles(backbone).model("int8"))
     for number, stack in enumerate(stacks):
         got = session.run(batch | mixture([stack] * len(TEXTS)), bank)
         distances = [float(np.linalg.norm(got - reference)) for reference in alone]
-        assert int(np.argmin(distances)) == number, f"adapter {number} is nearest to {int(np.argmin(distances))}: {distances}"
+        assert int(np.argmin(distances)) == number, (
+            f"adapter {number} is nearest to {int(np.argmin(distances))}: {distances}"
+        )
 
 
 def test_int8_quantises_weights_only(backbone: Path) -> None:
@@ -111,8 +135,12 @@ def test_int8_quantises_weights_only(backbone: Path) -> None:
     branches = {a.name: a.g.node for a in choice.attribute}
     for branch, carried in (("then_branch", sites), ("else_branch", [s for s in sites if s.core])):
         products = len({s.reads for s in carried}) + len(carried)
-        assert len([n for n in branches[branch] if n.op_type == "MatMul"]) == products, "one A a group, one B a site"
-        assert len([n for n in branches[branch] if n.op_type == "MatMulIntegerToFloat"]) == len(sites)
+        assert len([n for n in branches[branch] if n.op_type == "MatMul"]) == products, (
+            "one A a group, one B a site"
+        )
+        assert len([n for n in branches[branch] if n.op_type == "MatMulIntegerToFloat"]) == len(
+            sites
+        )
 
 
 def test_weights_stand_in_the_file_once(backbone: Path, tmp_path: Path) -> None:
@@ -130,17 +158,28 @@ def all_weights(backbone: Path) -> list[onnx.TensorProto]:
 
 
 def test_a_core_adapter_answers_alike_alone_and_beside_one_on_every_site(
-    backbone: Path, batch: dict[str, np.ndarray], make_adapter: Callable[..., Path], library: Path, tmp_path: Path
+    backbone: Path,
+    batch: dict[str, np.ndarray],
+    make_adapter: Callable[..., Path],
+    library: Path,
+    tmp_path: Path,
 ) -> None:
     lean = load_adapter(make_adapter(tmp_path / "lean", seed=7, sites=["query", "value"]))
     bank = Bank(load_card(backbone).sites, capacity=2)
-    (first,), (second,) = bank.write(lean.lora, "lean"), bank.write(load_adapter(library / "mood").lora, "mood")
+    (first,), (second,) = (
+        bank.write(lean.lora, "lean"),
+        bank.write(load_adapter(library / "mood").lora, "mood"),
+    )
     session = GraphSession(BackboneFiles(backbone).model("fp32"), threads=1)
     rows = mixture([[(first, 1.0)]] * len(TEXTS))
     assert not bank.feeds(rows["slots"])["all_sites"].numpy()
     alone = session.run(batch | rows, bank)
-    beside = session.run(batch | mixture([[(first if i % 2 else second, 1.0)] for i in range(len(TEXTS))]), bank)
-    assert np.abs(alone - session.run(batch | mixture([[]] * len(TEXTS)), bank)).max() > 1e-2, "the adapter changes nothing"
+    beside = session.run(
+        batch | mixture([[(first if i % 2 else second, 1.0)] for i in range(len(TEXTS))]), bank
+    )
+    assert np.abs(alone - session.run(batch | mixture([[]] * len(TEXTS)), bank)).max() > 1e-2, (
+        "the adapter changes nothing"
+    )
     assert np.abs(alone - beside)[1::2].max() < 1e-5
     assert np.abs(alone - beside)[0::2].max() > 1e-2
 
@@ -174,7 +213,11 @@ def test_sites_can_be_chosen(backbone: Path, tmp_path: Path) -> None:
 
 
 def test_merged_export_answers_as_the_adapter_does(
-    backbone: Path, library: Path, batch: dict[str, np.ndarray], alone: list[np.ndarray], tmp_path: Path
+    backbone: Path,
+    library: Path,
+    batch: dict[str, np.ndarray],
+    alone: list[np.ndarray],
+    tmp_path: Path,
 ) -> None:
     import onnxruntime
 

@@ -1,4 +1,5 @@
-"""Uploaded archives (issue 15, defect 14, and zlib's errors): hostile ones are refused by name, soon, and leave nothing."""
+"""Uploaded archives (issue 15, defect 14, and zlib's errors): hostile ones are refused by name,
+soon, and leave nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +26,9 @@ def good(root: Path) -> bytes:
     return archive.pack(root / "adapters" / "spam-en")
 
 
-def zipped(*entries: tuple[str | zipfile.ZipInfo, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+def zipped(
+    *entries: tuple[str | zipfile.ZipInfo, bytes], method: int = zipfile.ZIP_DEFLATED
+) -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w", method) as bundle:
         warnings.simplefilter("ignore")
@@ -68,8 +71,14 @@ def test_a_packed_adapter_comes_out_as_it_went_in(good: bytes, root: Path) -> No
         (zipped((with_mode("manifest.json", 0o120777), b"/etc/passwd")), "not a plain file"),
         (zipped((with_mode("manifest.json", 0o040755), b"")), "not a plain file"),
         (zipped(("manifest.json", b"{}"), method=zipfile.ZIP_LZMA), "compressed by a rare method"),
-        (zipped(("recipe.yaml", b"x" * (2**20 + 1))), "recipe.yaml in the archive has 1,048,577 bytes"),
-        (zipped((LAYOUT.weights, b"\0" * (64 * 2**20)), (LAYOUT.head, b"\0")), "unpacks to more than 64 MiB"),
+        (
+            zipped(("recipe.yaml", b"x" * (2**20 + 1))),
+            "recipe.yaml in the archive has 1,048,577 bytes",
+        ),
+        (
+            zipped((LAYOUT.weights, b"\0" * (64 * 2**20)), (LAYOUT.head, b"\0")),
+            "unpacks to more than 64 MiB",
+        ),
         (b"x" * (64 * 2**20 + 1), "larger than 64 MiB"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -88,9 +97,16 @@ def test_encrypted(good: bytes) -> None:
 
 def test_a_hundred_thousand_entries_are_not_looked_at() -> None:
     """Before, they held the lock for changes for over six minutes."""
-    entry = struct.pack("<4s4B4HL2L5H2L", b"PK\1\2", 20, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 13, 0, 0, 0, 0, 0, 0) + b"manifest.json"
+    entry = (
+        struct.pack(
+            "<4s4B4HL2L5H2L", b"PK\1\2", 20, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 13, 0, 0, 0, 0, 0, 0
+        )
+        + b"manifest.json"
+    )
     directory = entry * 100_000
-    content = directory + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, len(directory), 0, 0)
+    content = directory + struct.pack(
+        "<4s4H2LH", b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, len(directory), 0, 0
+    )
     started = time.perf_counter()
     assert "more than 100 entries" in refused(content)
     assert time.perf_counter() - started < 1
@@ -118,19 +134,25 @@ def test_broken_deflate(good: bytes) -> None:
     assert "not a readable zip" in refused(good[:begin] + b"\xff" * 50 + good[begin + 50 :])
 
 
-MUTATIONS = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MUTATIONS = settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @MUTATIONS
 @given(data=st.data())
-def test_mutated_archives_are_refused_or_unpacked(good: bytes, tmp_path: Path, data: st.DataObject) -> None:
-    """Bytes changed anywhere, most of them where a zip keeps its structure; cut; or repeated: an `AdapterError` and nothing
-    else, and nothing on the disk."""
+def test_mutated_archives_are_refused_or_unpacked(
+    good: bytes, tmp_path: Path, data: st.DataObject
+) -> None:
+    """Bytes changed anywhere, most of them where a zip keeps its structure; cut; or repeated: an
+    `AdapterError` and nothing else, and nothing on the disk."""
     content = bytearray(good)
     begin = good.index(archive.ENTRY) if data.draw(st.booleans()) else 0
     for _ in range(data.draw(st.integers(1, 8))):
         content[data.draw(st.integers(begin, len(content) - 1))] = data.draw(st.integers(0, 255))
-    content = content[: data.draw(st.sampled_from([len(content), data.draw(st.integers(0, len(content)))]))]
+    content = content[
+        : data.draw(st.sampled_from([len(content), data.draw(st.integers(0, len(content)))]))
+    ]
     library = Library(tmp_path / "library")
     message = ""
     try:

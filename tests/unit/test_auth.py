@@ -77,7 +77,9 @@ def test_a_key_beyond_ascii_matches_what_the_client_sends(monkeypatch: pytest.Mo
         [b"Bearer \xff\xfe"],
     ],
 )
-def test_nothing_but_the_key_with_its_scheme_is_let_in(values: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_but_the_key_with_its_scheme_is_let_in(
+    values: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(auth.VARIABLE, "secret")
     with pytest.raises(Forbidden, match=r"POLYGRAFT_ADMIN_KEY.*polygraft key"):
         auth.authorise(sent(*values))
@@ -96,8 +98,12 @@ def test_without_any_key_nobody_is_let_in(state: Path) -> None:
     assert not state.exists(), "asking makes no key"
 
 
-@pytest.mark.parametrize(("mode", "content"), [(0o644, "secret"), (0o660, "secret"), (0o600, ""), (0o600, " \n")])
-def test_a_file_that_others_may_read_or_that_is_empty_is_no_key(state: Path, mode: int, content: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "content"), [(0o644, "secret"), (0o660, "secret"), (0o600, ""), (0o600, " \n")]
+)
+def test_a_file_that_others_may_read_or_that_is_empty_is_no_key(
+    state: Path, mode: int, content: str
+) -> None:
     state.parent.mkdir(parents=True)
     state.write_text(content, encoding="utf-8")
     state.chmod(mode)
@@ -121,7 +127,9 @@ def test_where_none_can_be_kept_the_server_says_so_and_lets_nobody_in(
         auth.authorise(sent(b"Bearer "))
 
 
-def test_a_relative_state_folder_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_relative_state_folder_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "here")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert auth.key_file() == tmp_path / ".local" / "state" / "polygraft" / "admin.key"

@@ -15,11 +15,14 @@ SITES = [
 def lora(rank: int, seed: int, site: str = "q") -> dict[str, tuple[np.ndarray, np.ndarray]]:
     rng = np.random.default_rng(seed)
     outputs = {s.name: s.outputs for s in SITES}.get(site, 4)
-    return {site: (rng.normal(size=(6, rank)).astype("f"), rng.normal(size=(rank, outputs)).astype("f"))}
+    return {
+        site: (rng.normal(size=(6, rank)).astype("f"), rng.normal(size=(rank, outputs)).astype("f"))
+    }
 
 
 def delta(bank: Bank, site: str, slots: tuple[int, ...]) -> np.ndarray:
-    """What the graph adds to a site's weight: its columns of the shared A, times its B, over the slots of a row."""
+    """What the graph adds to a site's weight: its columns of the shared A, times its B, over the
+    slots of a row."""
     described = next(s for s in SITES if s.name == site)
     start = {"v": bank.rank}.get(site, 0)
     a, b = bank.values[f"{described.reads}.A"].numpy(), bank.values[f"{site}.B"].numpy()
@@ -44,7 +47,9 @@ def test_sites_that_read_the_same_tensor_share_an_array_and_nothing_else() -> No
     assert bank.values["q.A"].shape() == [3, 6, 4]
     assert "v.A" not in bank.values
     for site in ("q", "v"):
-        np.testing.assert_allclose(delta(bank, site, slot), both[site][0] @ both[site][1], rtol=1e-5)
+        np.testing.assert_allclose(
+            delta(bank, site, slot), both[site][0] @ both[site][1], rtol=1e-5
+        )
     assert not delta(bank, "q", other).any()
 
 

@@ -49,7 +49,9 @@ def sent(url: str, key: str | None = None) -> bytes | None:
     return SEEN[-1]
 
 
-def test_the_given_key_goes_before_the_variables_and_that_before_the_users(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_given_key_goes_before_the_variables_and_that_before_the_users(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert sent(url) is None, "there is none yet"
     kept = auth.find_or_make()
     assert sent(url) == b"Bearer " + kept.encode()
@@ -76,7 +78,15 @@ def test_the_users_key_goes_to_servers_on_this_machine(url: str, host: str) -> N
 
 
 @pytest.mark.parametrize(
-    "host", ["example.org", "10.0.0.1", "0.0.0.0", "localhost.example.org", "127.0.0.1.example.org", "[::2]"]
+    "host",
+    [
+        "example.org",
+        "10.0.0.1",
+        "0.0.0.0",
+        "localhost.example.org",
+        "127.0.0.1.example.org",
+        "[::2]",
+    ],
 )
 def test_and_to_no_other(url: str, host: str) -> None:
     auth.find_or_make()
@@ -92,12 +102,18 @@ def test_a_key_file_that_others_may_read_is_not_sent(url: str) -> None:
 
 
 def test_a_name_stays_one_part_of_the_path(url: str) -> None:
-    assert _Call(url, None, 1).remove("a/b?purge=true#", False)["url"] == "/v1/adapters/a%2Fb%3Fpurge%3Dtrue%23"
+    assert (
+        _Call(url, None, 1).remove("a/b?purge=true#", False)["url"]
+        == "/v1/adapters/a%2Fb%3Fpurge%3Dtrue%23"
+    )
 
 
 def test_one_string_is_not_a_list_of_texts() -> None:
     """Each of its characters was classified."""
     with Client("http://127.0.0.1:1") as client:
-        for call in (lambda: client.classify("spam-en", "hello"), lambda: client.translate("hello", "fr")):
+        for call in (
+            lambda: client.classify("spam-en", "hello"),
+            lambda: client.translate("hello", "fr"),
+        ):
             with pytest.raises(TypeError, match="give a list"):
                 call()

@@ -13,18 +13,31 @@ from polygraft.errors import DataError
 from polygraft.tasks.classification.data import check_parent, load_splits, read_split
 from polygraft.tasks.classification.recipe import ClassificationRecipe
 
-TRAIN = [("win cash 55", "spam"), ("see you", "ham"), ("free prize", "spam"), ("dinner tonight", "ham")]
+TRAIN = [
+    ("win cash 55", "spam"),
+    ("see you", "ham"),
+    ("free prize", "spam"),
+    ("dinner tonight", "ham"),
+]
 DEV = [("claim now", "spam"), ("running late", "ham")]
 
 
-def write(folder: Path, name: str, rows: list[tuple[str, str]], ids: list[str] | None = None) -> None:
-    records = [{"text": t, "label": y} | ({"id": ids[i]} if ids else {}) for i, (t, y) in enumerate(rows)]
+def write(
+    folder: Path, name: str, rows: list[tuple[str, str]], ids: list[str] | None = None
+) -> None:
+    records = [
+        {"text": t, "label": y} | ({"id": ids[i]} if ids else {}) for i, (t, y) in enumerate(rows)
+    ]
     (folder / name).write_text("".join(json.dumps(r) + "\n" for r in records), encoding="utf-8")
 
 
 def recipe(**data: object) -> ClassificationRecipe:
     return ClassificationRecipe.model_validate(
-        {"name": "x", "languages": ["en"], "data": {"train": "train.jsonl", "dev": "dev.jsonl"} | data}
+        {
+            "name": "x",
+            "languages": ["en"],
+            "data": {"train": "train.jsonl", "dev": "dev.jsonl"} | data,
+        }
     )
 
 
@@ -39,11 +52,16 @@ def test_text_files_with_one_label_each(folder: Path) -> None:
     with gzip.open(folder / "en.txt.gz", "wt") as file:
         file.write("".join(f"line {i}\n\n" for i in range(100)) + "x" * 500 + "\n")
     (folder / "pairs.tsv").write_text("hello there\tBawo\nsee you\tO dabo\nonly one column\n")
-    train = [{"file": "en.txt.gz", "label": "en", "limit": 10}, {"file": "pairs.tsv", "label": "yo", "column": 1}]
+    train = [
+        {"file": "en.txt.gz", "label": "en", "limit": 10},
+        {"file": "pairs.tsv", "label": "yo", "column": 1},
+    ]
     (folder / "dev.jsonl").write_text('{"text": "claim now", "label": "en"}\n')
     splits = load_splits(recipe(train=train), folder)
     assert splits.labels == ["en", "yo"]
-    assert [t for t, y in zip(splits.train.texts, splits.train.labels, strict=True) if y == "yo"] == ["Bawo", "O dabo"]
+    assert [
+        t for t, y in zip(splits.train.texts, splits.train.labels, strict=True) if y == "yo"
+    ] == ["Bawo", "O dabo"]
     assert splits.train.texts[:2] == ["line 0", "line 10"]
     write(folder, "labelled.jsonl", [("a text", "its own label")])
     named = {"file": "labelled.jsonl", "label": "en", "column": "text"}
@@ -55,8 +73,11 @@ def test_text_files_with_one_label_each(folder: Path) -> None:
         load_splits(recipe(train=[{"file": "nowhere.txt", "label": "en"}, *train]), folder)
 
 
-def test_fields_stand_beside_their_own_row_when_text_with_one_label_comes_before_a_table(folder: Path) -> None:
-    """Issue 15, defect 9: `others` left such text out, so that the fields of a table moved up to the rows before it."""
+def test_fields_stand_beside_their_own_row_when_text_with_one_label_comes_before_a_table(
+    folder: Path,
+) -> None:
+    """Issue 15, defect 9: `others` left such text out, so that the fields of a table moved up to
+    the rows before it."""
     (folder / "ham.txt").write_text("call mum\nsee the train\n")
     table = [{"text": t, "label": y, "app": f"app {i}"} for i, (t, y) in enumerate(TRAIN)]
     (folder / "table.jsonl").write_text("".join(json.dumps(row) + "\n" for row in table))
@@ -93,17 +114,25 @@ def test_every_format_reads_alike(tmp_path: Path, suffix: str) -> None:
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".jsonl.gz"])
 def test_a_text_may_hold_what_str_splitlines_cuts_at(tmp_path: Path, suffix: str) -> None:
-    rows = [{"text": f"win{mark}cash", "label": "spam"} for mark in "\u2028\u2029\x85\x0b\x0c\x1c\x1e"]
+    rows = [
+        {"text": f"win{mark}cash", "label": "spam"} for mark in "\u2028\u2029\x85\x0b\x0c\x1c\x1e"
+    ]
     file = tmp_path / f"train{suffix}"
     if ".jsonl" in suffix:
-        with gzip.open(file, "wt", encoding="utf-8") if suffix.endswith(".gz") else file.open("w", encoding="utf-8") as out:
+        with (
+            gzip.open(file, "wt", encoding="utf-8")
+            if suffix.endswith(".gz")
+            else file.open("w", encoding="utf-8") as out
+        ):
             out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     else:
         pandas.DataFrame(rows).to_csv(file, index=False, sep="\t" if suffix == ".tsv" else ",")
     assert read_source(str(file)) == rows
 
 
-@pytest.mark.parametrize(("text", "lines"), [("", []), ("a", ["a"]), ("a\n", ["a"]), ("\na\n\n", ["", "a", ""])])
+@pytest.mark.parametrize(
+    ("text", "lines"), [("", []), ("a", ["a"]), ("a\n", ["a"]), ("\na\n\n", ["", "a", ""])]
+)
 def test_lines(text: str, lines: list[str]) -> None:
     assert split_lines(text) == lines
     assert split_lines("a\u2028b\x85c\r\nd") == ["a\u2028b\x85c\r", "d"]
@@ -116,7 +145,9 @@ def test_missing_label_column_names_the_columns_there_are(folder: Path) -> None:
 
 def test_every_unreadable_source_is_reported(folder: Path) -> None:
     with pytest.raises(DataError) as caught:
-        load_splits(recipe(train="none.jsonl", dev="${SURELY_NOT_SET}/d.csv", test="x.docx"), folder)
+        load_splits(
+            recipe(train="none.jsonl", dev="${SURELY_NOT_SET}/d.csv", test="x.docx"), folder
+        )
     told = "\n".join(caught.value.problems)
     assert len(caught.value.problems) == 3
     assert "SURELY_NOT_SET" in told
@@ -150,7 +181,9 @@ def test_duplicates_across_splits_digits_apart_are_refused_or_dropped(folder: Pa
 
 def test_few_draws_so_many_rows_a_label_anew_for_every_seed() -> None:
     split = Split(
-        [str(i) for i in range(100)], ["spam" if i % 5 == 0 else "ham" for i in range(100)], [f"id{i}" for i in range(100)]
+        [str(i) for i in range(100)],
+        ["spam" if i % 5 == 0 else "ham" for i in range(100)],
+        [f"id{i}" for i in range(100)],
     )
     drawn = [split.few(10, seed) for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1]
@@ -174,10 +207,14 @@ def test_a_parent_trained_on_a_translation_of_a_test_row_is_refused(folder: Path
     parent.mkdir()
     write(parent, "train.jsonl", TRAIN, ids=["a", "b", "c", "d"])
     write(parent, "dev.jsonl", DEV, ids=["e", "f"])
-    (parent / "recipe.yaml").write_text("name: parent\nlanguages: [en]\ndata: {train: train.jsonl, dev: dev.jsonl, id: id}\n")
+    (parent / "recipe.yaml").write_text(
+        "name: parent\nlanguages: [en]\ndata: {train: train.jsonl, dev: dev.jsonl, id: id}\n"
+    )
     write(folder, "train.jsonl", [(f"{t} x", y) for t, y in TRAIN], ids=["g", "h", "i", "j"])
     write(folder, "dev.jsonl", [("otro", "ham")], ids=["a"])
     child = recipe(id="id")
     with pytest.raises(DataError, match="translations of rows that parent parent was trained on"):
-        check_parent(child, "parent", read_split(parent / "recipe.yaml", "train"), load_splits(child, folder))
+        check_parent(
+            child, "parent", read_split(parent / "recipe.yaml", "train"), load_splits(child, folder)
+        )
     assert read_split(folder / "nowhere.yaml", "train") is None

@@ -1,4 +1,5 @@
-"""Lanes: texts that fail do so alone, and those that nobody waits for leave before the next step."""
+"""Lanes: texts that fail do so alone, and those that nobody waits for leave before the next
+step."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ STEPS = 5
 
 
 class CountingBatch:
-    """Writes the numbers 0, 1, 2 ... of each text; a text that starts with BAD makes its step fail."""
+    """Writes the numbers 0, 1, 2 ... of each text; a text that starts with BAD makes its step
+    fail."""
 
     made = 0
 
@@ -120,7 +122,8 @@ def test_a_cancelled_text_leaves_before_the_next_step(gate: threading.Event) -> 
 
 
 def test_closing_drops_what_is_not_written() -> None:
-    """Found by a hostile outsider: a server that was stopped wrote on for minutes what nobody waited for."""
+    """Found by a hostile outsider: a server that was stopped wrote on for minutes what nobody
+    waited for."""
     writer = lane(max_rows=2)
     endless = [_Waiting(text(most=10**9), None) for _ in range(10)]
     for one in endless:

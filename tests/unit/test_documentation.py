@@ -1,4 +1,5 @@
-"""What the documentation names is there: commands, options, links, figures, and what is bundled. Its blocks are well formed.
+"""What the documentation names is there: commands, options, links, figures, and what is bundled.
+Its blocks are well formed.
 
 `tests/e2e/test_documentation_runs.py` runs them.
 """
@@ -22,7 +23,9 @@ from polygraft.adapters.library import Library
 from polygraft.architectures.folder import BUNDLED, BackboneFiles
 from polygraft.cli import app
 
-SPANS = re.compile(r"`polygraft ([^`]*)`|^\s*(?:\$ )?(?:\.venv/bin/)?polygraft ([^\n]*)$", re.MULTILINE)
+SPANS = re.compile(
+    r"`polygraft ([^`]*)`|^\s*(?:\$ )?(?:\.venv/bin/)?polygraft ([^\n]*)$", re.MULTILINE
+)
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMANDS = typer.main.get_command(app)
@@ -99,14 +102,21 @@ def problem_of(line: str) -> str | None:
         command = command.commands[names[0]]
     options = {name for parameter in command.params for name in parameter.opts} | {"--help"}
     named = [word.strip("[],.();:'").split("=")[0] for word in words]
-    absent = [word for word in named if re.fullmatch(r"--[a-z][a-z-]*", word) and word not in options]
+    absent = [
+        word for word in named if re.fullmatch(r"--[a-z][a-z-]*", word) and word not in options
+    ]
     return f"{command.name} has no {absent[0]}" if absent else None
 
 
 def bundled(root: Path) -> set[str]:
-    """The adapters that the repository holds; one that its user has trained in the same folder is none of them."""
+    """The adapters that the repository holds; one that its user has trained in the same folder is
+    none of them."""
     tracked = subprocess.run(
-        ["git", "ls-files", "adapters/*/manifest.json"], cwd=root, capture_output=True, text=True, check=False
+        ["git", "ls-files", "adapters/*/manifest.json"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
     ).stdout.split()
     return {Path(file).parent.name for file in tracked} or set(Library(root / "adapters").names())
 
@@ -115,7 +125,11 @@ def test_every_documented_command_and_option_is_there(root: Path) -> None:
     """Issue 15: `recipe.py` named an option `--schema`, which there is none."""
     lines = documented(root)
     assert len(lines) > 20, "the documentation's commands are not found: the test is void"
-    problems = {f"{file}: polygraft {line}": said for line, file in lines.items() if (said := problem_of(line))}
+    problems = {
+        f"{file}: polygraft {line}": said
+        for line, file in lines.items()
+        if (said := problem_of(line))
+    }
     assert not problems
 
 
@@ -124,7 +138,11 @@ def test_the_readme_is_short(root: Path) -> None:
 
 
 def test_links_lead_somewhere(root: Path) -> None:
-    broken = {str(page.relative_to(root)): targets for page in pages(root) if (targets := broken_links(page, root))}
+    broken = {
+        str(page.relative_to(root)): targets
+        for page in pages(root)
+        if (targets := broken_links(page, root))
+    }
     assert not broken
 
 
@@ -137,7 +155,11 @@ def test_every_page_can_be_reached_from_the_readme(root: Path) -> None:
             continue
         reached.add(page)
         targets = LINK.findall(page.read_text(encoding="utf-8"))
-        ahead += [(page.parent / target.partition("#")[0]).resolve() for target in targets if "://" not in target]
+        ahead += [
+            (page.parent / target.partition("#")[0]).resolve()
+            for target in targets
+            if "://" not in target
+        ]
     assert {page for page in pages(root) if page.name != "README.md"} <= reached
 
 
@@ -163,7 +185,9 @@ def test_blocks_are_well_formed(root: Path) -> None:
         elif block.language == "yaml":
             assert isinstance(yaml.safe_load(block.text), dict), block
         elif block.language == "sh":
-            checked = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True, check=False)
+            checked = subprocess.run(
+                ["bash", "-n"], input=block.text, capture_output=True, text=True, check=False
+            )
             assert checked.returncode == 0, f"{block.file}: {checked.stderr}"
         else:
             assert block.language in ("text", "mermaid"), block
@@ -173,11 +197,18 @@ def test_no_page_names_a_module(root: Path) -> None:
     """docs/architecture.md alone tells where things lie in the package."""
     for page in pages(root):
         if page.name != "architecture.md":
-            assert not re.findall(r"polygraft/\w+(?:/\w+)*\.py|polygraft\.[a-z]\w*\.", page.read_text(encoding="utf-8")), page
+            assert not re.findall(
+                r"polygraft/\w+(?:/\w+)*\.py|polygraft\.[a-z]\w*\.",
+                page.read_text(encoding="utf-8"),
+            ), page
 
 
 def test_the_programs_the_pages_name_are_there(root: Path) -> None:
-    named = {name for page in pages(root) for name in re.findall(r"tests/\w+/\w+\.py", page.read_text(encoding="utf-8"))}
+    named = {
+        name
+        for page in pages(root)
+        for name in re.findall(r"tests/\w+/\w+\.py", page.read_text(encoding="utf-8"))
+    }
     assert len(named) > 5, "the programs are not found: the test is void"
     assert not [name for name in sorted(named) if not (root / name).is_file()]
 
@@ -191,13 +222,18 @@ def test_the_table_of_adapters_is_what_report_prints(root: Path, tmp_path: Path)
 
 
 def test_the_short_tables_of_transfer_have_the_studys_figures(root: Path) -> None:
-    """Each cell of a target's row stands in a row of that target in what `polygraft study` wrote."""
+    """Each cell of a target's row stands in a row of that target in what `polygraft study`
+    wrote."""
     study: dict[str, str] = {}
-    for line in (root / "adapters" / "study" / "README.md").read_text(encoding="utf-8").splitlines():
+    for line in (
+        (root / "adapters" / "study" / "README.md").read_text(encoding="utf-8").splitlines()
+    ):
         target = line.split("|")[1].strip() if line.startswith("| ") else ""
         study[target] = study.get(target, "") + line
     checked = 0
-    for line in (root / "docs" / "results" / "transfer.md").read_text(encoding="utf-8").splitlines():
+    for line in (
+        (root / "docs" / "results" / "transfer.md").read_text(encoding="utf-8").splitlines()
+    ):
         target, *cells = (cell.strip() for cell in line.strip("|").split("|"))
         if "/" in target and target in study:
             figures = [figure for cell in cells for figure in cell.split(": ")]
@@ -209,9 +245,13 @@ def test_the_short_tables_of_transfer_have_the_studys_figures(root: Path) -> Non
 def test_the_changelog_says_what_is_bundled(root: Path) -> None:
     """Issue 15: it said that the bundled backbone had no decoder, and named 5 of 21 adapters."""
     entries = " ".join((root / "CHANGELOG.md").read_text(encoding="utf-8").split()).split(" - ")
-    (decoder,) = (entry for entry in entries if "a decoder with its own lossless vocabulary" in entry)
+    (decoder,) = (
+        entry for entry in entries if "a decoder with its own lossless vocabulary" in entry
+    )
     has_one = BackboneFiles(BUNDLED).decoder_tokenizer.is_file()
-    assert decoder.endswith("The bundled backbone has one." if has_one else "The bundled backbone does not have it yet.")
+    assert decoder.endswith(
+        "The bundled backbone has one." if has_one else "The bundled backbone does not have it yet."
+    )
     (entry,) = (entry for entry in entries if entry.startswith("Bundled:"))
     assert bundled(root) <= set(re.findall(r"[a-z][a-z-]+", entry))
 
@@ -228,7 +268,9 @@ def test_bundled_adapters_cards_and_examples_name_versions_that_are_there(root: 
     examples = [
         example
         for page in pages(root)
-        for example in re.findall(r'"adapter": "([a-z-]+)", "version": "([0-9a-f]{12})"', page.read_text(encoding="utf-8"))
+        for example in re.findall(
+            r'"adapter": "([a-z-]+)", "version": "([0-9a-f]{12})"', page.read_text(encoding="utf-8")
+        )
     ]
     assert examples, "the example is not found: the test is void"
     assert {f"{name}@{version}" for name, version in examples} <= there
@@ -237,15 +279,21 @@ def test_bundled_adapters_cards_and_examples_name_versions_that_are_there(root: 
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("recipe --schema", "recipe has no --schema"), ("tarin x", "there is no command tarin"), ("train FILE --check", None),
-        ("adapters add|remove", None), ("adapters add|burn X", "there is no command burn"),
+        ("recipe --schema", "recipe has no --schema"),
+        ("tarin x", "there is no command tarin"),
+        ("train FILE --check", None),
+        ("adapters add|remove", None),
+        ("adapters add|burn X", "there is no command burn"),
     ],
-)  # fmt: skip
+)
 def test_what_the_test_finds(line: str, says: str | None) -> None:
     assert problem_of(line) == says
 
 
 def test_which_links_the_test_finds_broken(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("# A title, 1\n[a](#a-title-1) [b](#no) [c](page.md) [d](none.md) [e](https://x.org) [f](../out)\n")
+    page.write_text(
+        "# A title, 1\n[a](#a-title-1) [b](#no) [c](page.md) [d](none.md) [e](https://x.org) "
+        "[f](../out)\n"
+    )
     assert broken_links(page, tmp_path) == ["#no", "none.md", "../out"]

@@ -33,17 +33,25 @@ def test_the_same_predictions_differ_by_nothing_and_better_ones_exclude_zero() -
     assert better.low > 0
 
 
-@pytest.mark.parametrize(("gain", "said"), [((2, 1, 3), "helps"), ((-2, -3, -1), "harms"), ((1, -1, 3), "no evidence")])
+@pytest.mark.parametrize(
+    ("gain", "said"), [((2, 1, 3), "helps"), ((-2, -3, -1), "harms"), ((1, -1, 3), "no evidence")]
+)
 def test_verdict(gain: tuple[float, float, float], said: str) -> None:
     assert Interval(*gain).verdict == said
 
 
 def test_recall_is_the_share_of_each_labels_rows() -> None:
-    assert recall(["a", "a", "b", "b"], [["a", "b", "b", "b"], ["a", "a", "b", "a"]]) == {"a": 75.0, "b": 75.0}
+    assert recall(["a", "a", "b", "b"], [["a", "b", "b", "b"], ["a", "a", "b", "a"]]) == {
+        "a": 75.0,
+        "b": 75.0,
+    }
 
 
 def test_baselines() -> None:
-    train = Split(["win cash now", "free cash prize", "see you soon", "dinner at mum", "late train"] * 4,
-                  ["spam", "spam", "ham", "ham", "ham"] * 4, [])  # fmt: skip
+    train = Split(
+        ["win cash now", "free cash prize", "see you soon", "dinner at mum", "late train"] * 4,
+        ["spam", "spam", "ham", "ham", "ham"] * 4,
+        [],
+    )
     assert majority(train, ["x", "y"]) == ["ham", "ham"]
     assert tfidf(train, ["cash prize", "dinner soon"]) == ["spam", "ham"]

@@ -32,7 +32,9 @@ def with_metrics(folder: Path, **changes: object) -> Path:
 
 
 def test_harm_is_refused_with_its_figures(harmed: Path) -> None:
-    with pytest.raises(NegativeTransfer, match=r"macro-F1 against TF-IDF -4\.0 \[-7\.0, -1\.0\].*--force REASON"):
+    with pytest.raises(
+        NegativeTransfer, match=r"macro-F1 against TF-IDF -4\.0 \[-7\.0, -1\.0\].*--force REASON"
+    ):
         guard.check(load_manifest(harmed))
 
 
@@ -54,7 +56,9 @@ def test_what_is_not_harmed_passes_and_cannot_be_forced(harmed: Path, verdict: s
 
 def test_one_direction_of_a_translation_adapter_is_enough(translator: Path) -> None:
     fine = GAIN | {"verdict": "helps"}
-    directions = {"test": {"en-yo": {"gain_from_parent": fine}, "yo-en": {"gain_from_parent": GAIN}}}
+    directions = {
+        "test": {"en-yo": {"gain_from_parent": fine}, "yo-en": {"gain_from_parent": GAIN}}
+    }
     with_metrics(translator, directions=directions)
     assert guard.harms(load_manifest(translator)) == ["chrF++ yo to en, test -4.0 [-7.0, -1.0]"]
 
@@ -72,7 +76,9 @@ def test_one_direction_of_a_translation_adapter_is_enough(translator: Path) -> N
         {"directions": {"test": {"en-yo": {"gain_from_parent": [1]}}}},
     ],
 )
-def test_gains_that_cannot_be_read_are_refused(harmed: Path, translator: Path, metrics: dict[str, object]) -> None:
+def test_gains_that_cannot_be_read_are_refused(
+    harmed: Path, translator: Path, metrics: dict[str, object]
+) -> None:
     """Issue 15, defect 14: uploaded, these were a 500."""
     folder = with_metrics(translator if "directions" in metrics else harmed, **metrics)
     with pytest.raises(AdapterError, match="a gain that cannot be read") as caught:

@@ -12,14 +12,23 @@ LONG = "the committee published its yearly budget on a rainy tuesday in march"
 
 def test_equal_lines_are_found_whatever_their_case_and_punctuation() -> None:
     known = Fingerprints.of(["He went home early, didn't he?", "Yes."])
-    found = known.finds(["he WENT home -- early didn't he", "he went home early", "yes", "something else entirely here"])
+    found = known.finds(
+        [
+            "he WENT home -- early didn't he",
+            "he went home early",
+            "yes",
+            "something else entirely here",
+        ]
+    )
     assert found.tolist() == [1, 0, 0, 0], "a line, a shorter one, too short to tell, another"
 
 
 def test_eight_words_in_a_row_are_a_finding_and_seven_are_not() -> None:
     known = Fingerprints.of([LONG])
     seven = "published its yearly budget on a rainy"
-    found = known.finds([f"we heard that {seven} tuesday indeed", f"we heard that {seven} monday indeed"])
+    found = known.finds(
+        [f"we heard that {seven} tuesday indeed", f"we heard that {seven} monday indeed"]
+    )
     assert found.tolist() == [2, 0]
 
 
@@ -28,7 +37,9 @@ def test_tone_marks_tell_words_apart() -> None:
 
 
 @pytest.mark.parametrize("side", ["english", "text"])
-def test_cleaning_drops_what_either_side_gives_away_and_reports_it(tmp_path: Path, side: str) -> None:
+def test_cleaning_drops_what_either_side_gives_away_and_reports_it(
+    tmp_path: Path, side: str
+) -> None:
     with gzip.open(tmp_path / "dev.tsv.gz", "wt") as out:
         out.write(f"{LONG}\tìgbìmọ̀ náà ṣe àtẹ̀jáde ìsúná wọn\n")
     with gzip.open(tmp_path / "test.jsonl.gz", "wt") as out:

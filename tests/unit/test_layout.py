@@ -11,11 +11,26 @@ import polygraft
 from polygraft import errors
 from polygraft.tasks import registry
 
-TRAINING_ONLY = ("torch", "transformers", "peft", "datasets", "sklearn", "accelerate", "onnx", "onnxscript", "pandas")
+TRAINING_ONLY = (
+    "torch",
+    "transformers",
+    "peft",
+    "datasets",
+    "sklearn",
+    "accelerate",
+    "onnx",
+    "onnxscript",
+    "pandas",
+)
 SERVING = (
-    "polygraft.serve.service", "polygraft.client", "polygraft.cli", "polygraft.offline", "polygraft.runtime.engine",
-    "polygraft.transfer.guard", *(f"{folder}.{part}" for folder in registry.TASKS.values() for part in ("serving", "results")),
-)  # fmt: skip
+    "polygraft.serve.service",
+    "polygraft.client",
+    "polygraft.cli",
+    "polygraft.offline",
+    "polygraft.runtime.engine",
+    "polygraft.transfer.guard",
+    *(f"{folder}.{part}" for folder in registry.TASKS.values() for part in ("serving", "results")),
+)
 BLOCK = f"""
 import sys
 
@@ -29,7 +44,9 @@ sys.meta_path.insert(0, Block())
 
 
 def test_serving_side_imports_without_the_training_libraries() -> None:
-    code = BLOCK + "import importlib\n" + "\n".join(f"importlib.import_module({m!r})" for m in SERVING)
+    code = (
+        BLOCK + "import importlib\n" + "\n".join(f"importlib.import_module({m!r})" for m in SERVING)
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
@@ -37,7 +54,9 @@ def test_serving_side_imports_without_the_training_libraries() -> None:
 def test_the_core_knows_neither_tasks_nor_http(root: Path) -> None:
     """What is in runtime/ and adapters/ finds a task in the registry, and never names one."""
     package = root / "platform" / "polygraft"
-    files = [file for room in ("runtime", "adapters") for file in sorted((package / room).glob("*.py"))]
+    files = [
+        file for room in ("runtime", "adapters") for file in sorted((package / room).glob("*.py"))
+    ]
     assert len(files) > 20
     folders = tuple(f"{folder}." for folder in registry.TASKS.values())
     outside = ("polygraft.serve", "polygraft.client", "fastapi", "starlette", "bentoml", "httpx")
@@ -52,7 +71,9 @@ def test_the_core_knows_neither_tasks_nor_http(root: Path) -> None:
 
 
 def test_the_import_block_itself_blocks() -> None:
-    done = subprocess.run([sys.executable, "-c", BLOCK + "import torch"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCK + "import torch"], capture_output=True, text=True, check=False
+    )
     assert done.returncode != 0
 
 
@@ -72,8 +93,16 @@ def test_public_names_are_importable() -> None:
 
 def test_every_error_is_in_the_drawn_tree_with_its_status() -> None:
     for name, kind in vars(errors).items():
-        if isinstance(kind, type) and issubclass(kind, errors.PolygraftError) and not name.startswith("_"):
-            line = next(x for x in (errors.__doc__ or "").splitlines() if name in x.replace("─", " ").split())
+        if (
+            isinstance(kind, type)
+            and issubclass(kind, errors.PolygraftError)
+            and not name.startswith("_")
+        ):
+            line = next(
+                x
+                for x in (errors.__doc__ or "").splitlines()
+                if name in x.replace("─", " ").split()
+            )
             assert str(kind.status) in line, name
 
 
@@ -83,14 +112,15 @@ def test_platform_is_no_package(root: Path) -> None:
 
 
 def test_text_is_cut_into_lines_at_line_feeds_alone(root: Path) -> None:
-    """Issue 15, offline: `str.splitlines` cuts inside texts; `lines.split_lines` is what the package uses. The same goes for
-    httpx's `iter_lines`."""
+    """Issue 15, offline: `str.splitlines` cuts inside texts; `lines.split_lines` is what the
+    package uses. The same goes for httpx's `iter_lines`."""
     files = sorted((root / "platform" / "polygraft").rglob("*.py"))
     called = {
         f"{file.relative_to(root)}:{node.lineno}"
         for file in files
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Attribute) and node.attr in {"splitlines", "iter_lines", "aiter_lines"}
+        if isinstance(node, ast.Attribute)
+        and node.attr in {"splitlines", "iter_lines", "aiter_lines"}
     }
     assert not called
 

@@ -3,7 +3,10 @@ import pytest
 
 from polygraft.data.leaks import NEAR, Settled, leaked_texts, normalised, sentence, settle
 
-SCAM = "Habari, mimi ni wakala wa freemason, piga namba hii 0754888666 upate utajiri na mali nyingi sana leo"
+SCAM = (
+    "Habari, mimi ni wakala wa freemason, piga namba hii 0754888666 upate utajiri na mali nyingi "
+    "sana leo"
+)
 
 
 def test_normalised() -> None:
@@ -43,7 +46,9 @@ def test_no_candidate_is_missed_or_made_up() -> None:
     exact = {
         i
         for i, a in enumerate(ours)
-        if any(len(shingles(a) & shingles(b)) / len(shingles(a) | shingles(b)) >= NEAR for b in held)
+        if any(
+            len(shingles(a) & shingles(b)) / len(shingles(a) | shingles(b)) >= NEAR for b in held
+        )
     }
     found = set(leaked_texts(ours, held))
     assert found <= exact
@@ -60,7 +65,10 @@ def test_leaks_nobody_decided_about_are_a_problem_with_an_example_of_each_kind()
     assert not settled.drop
     dropped = settle(leaked_texts(texts, [SCAM]), texts, "", "drop", None)
     assert dropped.drop == {0, 1}
-    assert sentence(dropped.record) == "Training rows that stand in dev or test (1 equal, 1 near-equal): dropped."
+    assert (
+        sentence(dropped.record)
+        == "Training rows that stand in dev or test (1 equal, 1 near-equal): dropped."
+    )
     assert settle({}, texts, "", "error", None) == Settled()
 
 

@@ -9,7 +9,9 @@ from polygraft.adapters.library import Library, pack
 from polygraft.errors import AdapterError
 
 
-@pytest.mark.parametrize("name", ["../spam", "a/b", "/etc/passwd", "", ".hidden", "UPPER", "a" * 65, "spam\n"])
+@pytest.mark.parametrize(
+    "name", ["../spam", "a/b", "/etc/passwd", "", ".hidden", "UPPER", "a" * 65, "spam\n"]
+)
 def test_names_that_are_no_names(tmp_path: Path, name: str) -> None:
     with pytest.raises(AdapterError, match="not an adapter name"):
         Library(tmp_path).folder(name)
@@ -20,7 +22,9 @@ def test_pack_unpack_publish(tmp_path: Path, root: Path) -> None:
     assert target.names() == []
     for held in (False, True):
         with target.unpack(archive) as made:
-            assert target.names() == (["spam-en"] if held else []), "what is being unpacked is no adapter yet"
+            assert target.names() == (["spam-en"] if held else []), (
+                "what is being unpacked is no adapter yet"
+            )
             assert target.holds(made) == held
             folder = target.publish(made)
     assert folder == tmp_path / "library" / "spam-en"
@@ -34,8 +38,13 @@ def test_pack_unpack_publish(tmp_path: Path, root: Path) -> None:
 
 
 def test_a_name_that_something_else_has(tmp_path: Path, root: Path) -> None:
-    """Issue 15, defect 14: files, folders without an adapter in them, and links to nowhere are left as they are."""
-    target, archive, taken = Library(tmp_path), pack(root / "adapters" / "spam-en"), tmp_path / "spam-en"
+    """Issue 15, defect 14: files, folders without an adapter in them, and links to nowhere are left
+    as they are."""
+    target, archive, taken = (
+        Library(tmp_path),
+        pack(root / "adapters" / "spam-en"),
+        tmp_path / "spam-en",
+    )
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / LAYOUT.recipe).write_text("a recipe that was not trained yet")
     for make, clear in (
@@ -44,7 +53,10 @@ def test_a_name_that_something_else_has(tmp_path: Path, root: Path) -> None:
         (lambda: taken.symlink_to("data"), taken.unlink),
     ):
         make()
-        with pytest.raises(AdapterError, match="something else named 'spam-en'"), target.unpack(archive):
+        with (
+            pytest.raises(AdapterError, match="something else named 'spam-en'"),
+            target.unpack(archive),
+        ):
             pass
         target.delete("spam-en")
         clear()
@@ -63,9 +75,16 @@ def archive(**files: bytes) -> bytes:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"not a zip", archive(**{"../../evil.txt": b"x"}), archive(**{"/abs": b"x"}), archive(**{"a.pkl": b"x"}),
-     archive(**{"manifest.json": b"{"}), archive()],
-)  # fmt: skip
+    [
+        b"",
+        b"not a zip",
+        archive(**{"../../evil.txt": b"x"}),
+        archive(**{"/abs": b"x"}),
+        archive(**{"a.pkl": b"x"}),
+        archive(**{"manifest.json": b"{"}),
+        archive(),
+    ],
+)
 def test_bad_archives_leave_nothing(tmp_path: Path, content: bytes) -> None:
     library = Library(tmp_path / "library")
     with pytest.raises(AdapterError), library.unpack(content):

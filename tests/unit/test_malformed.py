@@ -1,5 +1,6 @@
-"""Malformed adapters (issue 15, defects 3 and 14): each is an `AdapterError` that names what is wrong, says it shortly and
-shows no path of the machine. Before, most of these were another exception, or were accepted."""
+"""Malformed adapters (issue 15, defects 3 and 14): each is an `AdapterError` that names what is
+wrong, says it shortly and shows no path of the machine. Before, most of these were another
+exception, or were accepted."""
 
 from __future__ import annotations
 
@@ -47,7 +48,13 @@ UNIT = [1.0] + [0.0] * 31
 VECTORS = [{"text": t, "vector": UNIT, "bare": UNIT} for t in "abc"]
 LANGUAGE = {"task": "language", "labels": [], "golden": [], "golden_vectors": VECTORS}
 TEXTS = [{"text": t, "target": "yo", "written": "x", "bare": "y"} for t in "abc"]
-TRANSLATION = {"task": "translation", "labels": [], "golden": [], "directions": [["en", "yo"]], "golden_texts": TEXTS}
+TRANSLATION = {
+    "task": "translation",
+    "labels": [],
+    "golden": [],
+    "directions": [["en", "yo"]],
+    "golden_texts": TEXTS,
+}
 
 
 @pytest.mark.parametrize(
@@ -56,14 +63,23 @@ TRANSLATION = {"task": "translation", "labels": [], "golden": [], "directions": 
         ({"golden": goldens(logits=[0.0])}, "golden.2: 1 logits and 2 bare for 2 labels"),
         ({"golden": goldens(bare=[0.0] * 3)}, "golden.2: 2 logits and 3 bare for 2 labels"),
         ({"golden": goldens(logits=[])}, "golden.2: 0 logits"),
-        ({"golden": goldens(logits=[0.0, float("nan")])}, "golden.2.logits.1: Input should be a finite number"),
-        ({"golden": goldens(logits=[0.0, 1e999])}, "golden.2.logits.1: Input should be a finite number"),
+        (
+            {"golden": goldens(logits=[0.0, float("nan")])},
+            "golden.2.logits.1: Input should be a finite number",
+        ),
+        (
+            {"golden": goldens(logits=[0.0, 1e999])},
+            "golden.2.logits.1: Input should be a finite number",
+        ),
         ({"golden": goldens(logits=None)}, "golden.2.logits"),
         ({"golden": goldens(text=" ")}, "each text has 1 to 1,000 characters"),
         ({"golden": goldens(text="x" * 1001)}, "each text has 1 to 1,000 characters"),
         ({"golden": goldens(text="a")}, "different ones are needed, these are 2 of 3"),
         ({"golden": goldens()[:2]}, "3 to 16 different ones are needed, these are 2 of 2"),
-        ({"golden": [golden(str(i)) for i in range(17)]}, "golden: List should have at most 16 items"),
+        (
+            {"golden": [golden(str(i)) for i in range(17)]},
+            "golden: List should have at most 16 items",
+        ),
         ({"golden_vectors": VECTORS}, "golden_vectors: a classification adapter has no such field"),
         ({"labels": ["ham", "ham"]}, "labels: one is named twice"),
         ({"labels": ["ham", ""]}, "labels: each has 1 to 256 characters"),
@@ -76,26 +92,57 @@ TRANSLATION = {"task": "translation", "labels": [], "golden": [], "directions": 
         ({"metrics": []}, "metrics: Input should be an object"),
         ({"backbone": "b" * 1_000_000}, "backbone: has 1,000,000 characters"),
         (TRANSLATION | {"directions": [["!! ??", "yo"]]}, "'!! ??' is not the code of a language"),
-        (TRANSLATION | {"directions": [["en", "y" * 100_000], ["en", "yo"]]}, "is not the code of a language"),
+        (
+            TRANSLATION | {"directions": [["en", "y" * 100_000], ["en", "yo"]]},
+            "is not the code of a language",
+        ),
         (TRANSLATION | {"directions": [["en", "yo"]] * 2}, "directions: one is named twice"),
-        (TRANSLATION | {"directions": [["yo", "en"]]}, "its target 'yo' is not one of the directions'"),
+        (
+            TRANSLATION | {"directions": [["yo", "en"]]},
+            "its target 'yo' is not one of the directions'",
+        ),
         (TRANSLATION | {"labels": ["a", "b"]}, "labels: a translation adapter has no such field"),
-        (LANGUAGE | {"golden_vectors": [*VECTORS[:2], VECTORS[2] | {"vector": UNIT[:9]}]}, "all have the backbone's hidden"),
-        (LANGUAGE | {"golden_vectors": [*VECTORS[:2], VECTORS[2] | {"bare": []}]}, "all have the backbone's hidden"),
-        (LANGUAGE | {"golden_vectors": [*VECTORS[:2], VECTORS[2] | {"bare": [0.0] * 32}]}, "bare: is not a unit vector"),
-        (LANGUAGE | {"golden_vectors": [*VECTORS[:2], VECTORS[2] | {"bare": [1e300] * 32}]}, "bare: is not a unit vector"),
+        (
+            LANGUAGE | {"golden_vectors": [*VECTORS[:2], VECTORS[2] | {"vector": UNIT[:9]}]},
+            "all have the backbone's hidden",
+        ),
+        (
+            LANGUAGE | {"golden_vectors": [*VECTORS[:2], VECTORS[2] | {"bare": []}]},
+            "all have the backbone's hidden",
+        ),
+        (
+            LANGUAGE | {"golden_vectors": [*VECTORS[:2], VECTORS[2] | {"bare": [0.0] * 32}]},
+            "bare: is not a unit vector",
+        ),
+        (
+            LANGUAGE | {"golden_vectors": [*VECTORS[:2], VECTORS[2] | {"bare": [1e300] * 32}]},
+            "bare: is not a unit vector",
+        ),
     ],
-)  # fmt: skip
+)
 def test_manifests(folder: Path, edit_manifest: Edit, changes: dict[str, Any], wanted: str) -> None:
     edit_manifest(folder, **changes)
     assert wanted in refused(folder)
 
 
 @pytest.mark.parametrize(
-    "name", ["../../etc/passwd", "/etc/passwd", "/nowhere", "../spam/recipe.yaml", "manifest.json", "x" * 100_000, ".", ""]
+    "name",
+    [
+        "../../etc/passwd",
+        "/etc/passwd",
+        "/nowhere",
+        "../spam/recipe.yaml",
+        "manifest.json",
+        "x" * 100_000,
+        ".",
+        "",
+    ],
 )
-def test_files_of_a_manifest_are_those_of_the_layout(folder: Path, edit_manifest: Edit, name: str) -> None:
-    """Before, the answer told whether the file exists; now both are told the same, and nothing is opened."""
+def test_files_of_a_manifest_are_those_of_the_layout(
+    folder: Path, edit_manifest: Edit, name: str
+) -> None:
+    """Before, the answer told whether the file exists; now both are told the same, and nothing is
+    opened."""
     edit_manifest(folder)
     manifest = json.loads((folder / LAYOUT.manifest).read_text())
     manifest["files"][name] = SHA
@@ -113,13 +160,25 @@ def test_every_weight_file_is_named(folder: Path, edit_manifest: Edit) -> None:
     manifest["files"] |= {LAYOUT.head: head[:-1] + "g"}
     (folder / LAYOUT.manifest).write_text(json.dumps(manifest))
     assert "is not a SHA-256" in refused(folder)
-    manifest |= LANGUAGE | {"files": {k: v for k, v in manifest["files"].items() if k != LAYOUT.head}}
+    manifest |= LANGUAGE | {
+        "files": {k: v for k, v in manifest["files"].items() if k != LAYOUT.head}
+    }
     (folder / LAYOUT.manifest).write_text(json.dumps(manifest))
     assert "holds head.safetensors, which its manifest does not name" in refused(folder)
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", "null", DEEP, '{"name": "\\ud800"}', "\udcff", '{"format": ' + "9" * 5000 + "}"]
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        DEEP,
+        '{"name": "\\ud800"}',
+        "\udcff",
+        '{"format": ' + "9" * 5000 + "}",
+    ],
 )
 def test_a_manifest_that_is_none(folder: Path, content: str) -> None:
     (folder / LAYOUT.manifest).write_bytes(content.encode(errors="surrogateescape"))
@@ -163,9 +222,13 @@ def test_a_million_problems_are_counted_not_told(folder: Path, edit_manifest: Ed
         ("x" * (2**20 + 1), "more than 1,048,576 bytes"),
     ],
 )
-def test_configurations(folder: Path, edit_manifest: Edit, content: str | dict[str, Any], wanted: str) -> None:
+def test_configurations(
+    folder: Path, edit_manifest: Edit, content: str | dict[str, Any], wanted: str
+) -> None:
     file = folder / LAYOUT.peft_config
-    text = json.dumps(json.loads(file.read_text()) | content) if isinstance(content, dict) else content
+    text = (
+        json.dumps(json.loads(file.read_text()) | content) if isinstance(content, dict) else content
+    )
     file.write_text(text)
     edit_manifest(folder)
     assert wanted in refused(folder)
@@ -200,8 +263,10 @@ def change(part: str, how: Callable[[Any], Any]) -> Callable[[dict[str, Any]], N
         (lambda t: t.pop(first(t, "A")), "missing or disagree"),
         (lambda t: t.update({"x" * 100_000: np.ones(2, np.float32)}), "which is not plain LoRA"),
     ],
-)  # fmt: skip
-def test_weights(folder: Path, edit_manifest: Edit, spoil: Callable[[dict[str, Any]], None], wanted: str) -> None:
+)
+def test_weights(
+    folder: Path, edit_manifest: Edit, spoil: Callable[[dict[str, Any]], None], wanted: str
+) -> None:
     tensors = load_file(folder / LAYOUT.weights)
     spoil(tensors)
     save_file(tensors, folder / LAYOUT.weights)
@@ -211,9 +276,14 @@ def test_weights(folder: Path, edit_manifest: Edit, spoil: Callable[[dict[str, A
 
 @pytest.mark.parametrize("kind", [np.float16, np.float64])
 def test_other_precisions_are_read(folder: Path, edit_manifest: Edit, kind: type) -> None:
-    save_file({k: v.astype(kind) for k, v in load_file(folder / LAYOUT.weights).items()}, folder / LAYOUT.weights)
+    save_file(
+        {k: v.astype(kind) for k, v in load_file(folder / LAYOUT.weights).items()},
+        folder / LAYOUT.weights,
+    )
     edit_manifest(folder)
-    assert {a.dtype.name for pair in load_adapter(folder).lora.values() for a in pair} == {"float32"}
+    assert {a.dtype.name for pair in load_adapter(folder).lora.values() for a in pair} == {
+        "float32"
+    }
 
 
 @pytest.mark.parametrize(

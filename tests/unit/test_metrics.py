@@ -78,7 +78,10 @@ def test_a_client_that_has_gone_is_counted_and_not_in_progress() -> None:
         request.cancel()
         await asyncio.gather(request, return_exceptions=True)
 
-    before, gone = REGISTRY.get_sample_value("polygraft_requests_in_progress") or 0, count("other", "GET", 499)
+    before, gone = (
+        REGISTRY.get_sample_value("polygraft_requests_in_progress") or 0,
+        count("other", "GET", 499),
+    )
     asyncio.run(go())
     assert REGISTRY.get_sample_value("polygraft_requests_in_progress") == before
     assert count("other", "GET", 499) == gone + 1

@@ -10,9 +10,13 @@ from polygraft.training.vectors import unit
 from polygraft.transfer import mixing
 
 
-@pytest.mark.parametrize(("kind", "low", "high"), [("agrees", 0.3, 1), ("contradicts", 0, 0.01), ("translations", 0, 0.01)])
+@pytest.mark.parametrize(
+    ("kind", "low", "high"),
+    [("agrees", 0.3, 1), ("contradicts", 0, 0.01), ("translations", 0, 0.01)],
+)
 def test_the_weight_that_fits_is_found(kind: str, low: float, high: float) -> None:
-    """Translations of the target's rows, whose labels are chance: only by holding them out with the row is that seen."""
+    """Translations of the target's rows, whose labels are chance: only by holding them out with the
+    row is that seen."""
     rng = np.random.default_rng(0)
     gold = [str(i % 2) for i in range(20)]
     ours = unit(rng.normal(size=(20, 16)))
@@ -41,7 +45,10 @@ def test_without_two_rows_of_a_label_none_is_held_out(labels: list[str]) -> None
 
 def test_domain_weights_prefer_rows_like_the_targets() -> None:
     rng = np.random.default_rng(0)
-    target, near, far = (rng.normal(size=(40, 8)) * 0.1 + centre for centre in (np.eye(8)[0], np.eye(8)[0], np.eye(8)[1]))
+    target, near, far = (
+        rng.normal(size=(40, 8)) * 0.1 + centre
+        for centre in (np.eye(8)[0], np.eye(8)[0], np.eye(8)[1])
+    )
     weights = mixing.domain(target, np.concatenate([near, far]))
     assert weights[:40].min() > weights[40:].max()
 

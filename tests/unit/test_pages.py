@@ -10,7 +10,9 @@ from fastapi.testclient import TestClient
 
 from polygraft.serve import pages
 
-LOADS = re.compile(r"""<(?:script|link|img|iframe|form|object|embed)\b[^>]*?(?:src|href|action|data)=["']?([^"'\s>]+)""")
+LOADS = re.compile(
+    r"""<(?:script|link|img|iframe|form|object|embed)\b[^>]*?(?:src|href|action|data)=["']?([^"'\s>]+)"""
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,14 +30,18 @@ def test_nothing_is_loaded_from_elsewhere(client: TestClient, path: str) -> None
     loads = [x for x in LOADS.findall(answer.text) if not x.startswith("data:")]
     for one in loads:
         assert client.get(f"/{one}").status_code == 200, one
-    policy = dict(x.strip().split(" ", 1) for x in answer.headers["content-security-policy"].split(";"))
+    policy = dict(
+        x.strip().split(" ", 1) for x in answer.headers["content-security-policy"].split(";")
+    )
     assert policy["default-src"] in ("'none'", "'self'")
     assert policy["frame-ancestors"] == "'none'"
     assert not [v for v in policy.values() if "unsafe" in v or "//" in v or "*" in v]
     assert client.head(path).status_code == 200
 
 
-def test_no_script_stands_in_a_page_and_the_home_pages_style_is_the_one_allowed(client: TestClient) -> None:
+def test_no_script_stands_in_a_page_and_the_home_pages_style_is_the_one_allowed(
+    client: TestClient,
+) -> None:
     home, docs = client.get("/"), client.get("/docs")
     assert "<script" not in home.text
     assert not re.search(r"<style|\son\w+=|<script>|style=", docs.text)
@@ -51,7 +57,9 @@ def test_the_docs_read_our_own_description(client: TestClient) -> None:
     assert len(client.get("/docs/swagger-ui.css").content) > 100_000
 
 
-@pytest.mark.parametrize("name", ["home.html", "..%2fhome.html", "swagger-initializer.js", "%2e%2e"])
+@pytest.mark.parametrize(
+    "name", ["home.html", "..%2fhome.html", "swagger-initializer.js", "%2e%2e"]
+)
 def test_no_other_file_is_given(client: TestClient, name: str) -> None:
     assert client.get(f"/docs/{name}").status_code == 404
 

@@ -35,10 +35,14 @@ def job(splits: Splits, parent_rows: Split | None, allow_leak: str | None = None
 
 
 @pytest.mark.parametrize("leaks", [True, False])
-def test_a_child_scored_on_translations_of_its_parents_rows_is_refused(leaks: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_scored_on_translations_of_its_parents_rows_is_refused(
+    leaks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     known = {f"t{i}": v for i, v in enumerate(TRAINED)} | {f"o{i}": v for i, v in enumerate(OTHERS)}
     known |= {f"c{i}": v for i, v in enumerate(COPIES)}
-    monkeypatch.setattr(parallel, "vectors_of", lambda _, texts: np.stack([known[t] for t in texts]))
+    monkeypatch.setattr(
+        parallel, "vectors_of", lambda _, texts: np.stack([known[t] for t in texts])
+    )
     parent = Split([f"t{i}" for i in range(500)], ["x"] * 500, [])
     test = Split([f"{'c' if leaks else 'o'}{i}" for i in range(100)], ["x"] * 100, [])
     dev = Split([f"o{i}" for i in range(100)], ["x"] * 100, [])
@@ -46,9 +50,17 @@ def test_a_child_scored_on_translations_of_its_parents_rows_is_refused(leaks: bo
     parallel.check(job(splits, parent, allow_leak="measured before"))
     parallel.check(job(splits, None))
     if leaks:
-        with pytest.raises(DataError, match=r"^data of child: 1 problem\n  - test: (9\d|100)% .* parent mother .*--allow-leak"):
+        with pytest.raises(
+            DataError,
+            match=r"^data of child: 1 problem\n"
+            r"  - test: (9\d|100)% .* parent mother .*--allow-leak",
+        ):
             parallel.check(job(splits, parent))
-        with_ids = [replace(split, ids=[str(i) for i in range(len(split))]) for split in (dev, parent)]
-        parallel.check(job(replace(splits, train=with_ids[0]), with_ids[1]))  # ids are shared, and were checked already
+        with_ids = [
+            replace(split, ids=[str(i) for i in range(len(split))]) for split in (dev, parent)
+        ]
+        parallel.check(
+            job(replace(splits, train=with_ids[0]), with_ids[1])
+        )  # ids are shared, and were checked already
     else:
         parallel.check(job(splits, parent))

@@ -20,7 +20,9 @@ def test_ibm1_finds_the_translations() -> None:
         ("gruen buch", "green book"),
         ("haus gruen", "house green"),
     ]
-    pairs = [([foreign[w] for w in f.split()], [english[w] for w in e.split()]) for f, e in sentences]
+    pairs = [
+        ([foreign[w] for w in f.split()], [english[w] for w in e.split()]) for f, e in sentences
+    ]
     f, e, t = alignment.ibm1(pairs, iterations=20)
     best = {int(w): int(e[f == w][t[f == w].argmax()]) for w in foreign.values()}
     assert best == {1: 10, 2: 11, 3: 12, 4: 13}
@@ -51,7 +53,10 @@ def test_pairs_are_read_from_every_layout_and_only_training_rows(tmp_path: Path)
     write("en.gz", "one\ntwo\n\nfour\n")
     write("yo.gz", "ọ̀kan\nèjì\nẹ̀ta\nẹ̀rin\n")
     write("sms.en.jsonl.gz", '{"id": "1", "text": "hi"}\n{"id": "2", "text": "bye"}\n')
-    write("sms.hi.jsonl.gz", '{"id": "2", "text": "अलविदा", "label": "ham"}\n{"id": "9", "text": "?"}\n')
+    write(
+        "sms.hi.jsonl.gz",
+        '{"id": "2", "text": "अलविदा", "label": "ham"}\n{"id": "9", "text": "?"}\n',
+    )
     write("split.gz", "train\ndev\ntrain\ntrain\n")
     recipe = PretrainRecipe(
         name="x",
@@ -62,18 +67,32 @@ def test_pairs_are_read_from_every_layout_and_only_training_rows(tmp_path: Path)
         ],
     )
     pairs = [(p.language, p.english, p.text) for p in corpus.read_text(recipe, tmp_path).pairs]
-    assert pairs == [("haw", "hello", "aloha"), ("yo", "one", "ọ̀kan"), ("yo", "four", "ẹ̀rin"), ("hi", "bye", "अलविदा")]
+    assert pairs == [
+        ("haw", "hello", "aloha"),
+        ("yo", "one", "ọ̀kan"),
+        ("yo", "four", "ẹ̀rin"),
+        ("hi", "bye", "अलविदा"),
+    ]
 
 
 def test_new_pieces_leave_english_as_it_was() -> None:
     letters = [chr(c) for c in range(97, 123)]
-    old = [*vocabulary.SPECIALS.values(), *letters, *(f"##{c}" for c in letters), "the", "house", "green"]
+    old = [
+        *vocabulary.SPECIALS.values(),
+        *letters,
+        *(f"##{c}" for c in letters),
+        "the",
+        "house",
+        "green",
+    ]
     yoruba = {"yo": ["ilé ọlọ́run dára púpọ̀ ilé wa ni ọlọ́run"] * 50}
     english = ["the green house"] * 50
     new = vocabulary.learn_pieces(Vocabulary(pieces=60, lines=2000), old, yoruba, english, seed=0)
     assert "ọlọ́run" in new
     assert not set(new) & set(old)
-    tokens = vocabulary.wordpiece(old + new).encode("the green house", add_special_tokens=False).tokens
+    tokens = (
+        vocabulary.wordpiece(old + new).encode("the green house", add_special_tokens=False).tokens
+    )
     assert tokens == ["the", "green", "house"]
 
 

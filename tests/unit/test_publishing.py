@@ -1,4 +1,5 @@
-"""Publishing (issue 15, defect 13): old or new, whole, whatever is killed when; what is not an adapter's stays."""
+"""Publishing (issue 15, defect 13): old or new, whole, whatever is killed when; what is not an
+adapter's stays."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ def old(tmp_path: Path, root: Path) -> Path:
 @pytest.fixture
 def made(tmp_path: Path, root: Path) -> Path:
     """Of other files than `old`: no head, and no recipe."""
-    folder = Path(shutil.copytree(root / "adapters" / "lang-en", tmp_path / "library" / ".staging-1"))
+    folder = Path(
+        shutil.copytree(root / "adapters" / "lang-en", tmp_path / "library" / ".staging-1")
+    )
     (folder / LAYOUT.recipe).unlink()
     return folder
 
@@ -51,7 +54,9 @@ def test_a_new_one_is_renamed_to_its_name(made: Path, old: Path) -> None:
     assert not made.exists()
 
 
-def test_a_replaced_one_has_exactly_the_new_files_and_what_else_lay_there(made: Path, old: Path) -> None:
+def test_a_replaced_one_has_exactly_the_new_files_and_what_else_lay_there(
+    made: Path, old: Path
+) -> None:
     """Before, the old head and recipe stayed beside an adapter that has none."""
     wanted, number = files(made), old.stat().st_ino
     publishing.publish(made, old)
@@ -63,8 +68,11 @@ def test_a_replaced_one_has_exactly_the_new_files_and_what_else_lay_there(made: 
 STEPS = ("fsync", "replace", "rename", "mkdir", "unlink", "rmdir")
 
 
-def test_ended_at_every_step_it_is_the_old_or_the_new_one(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process is ended at its first call to the disk, then at its second, and so on, until it gets through."""
+def test_ended_at_every_step_it_is_the_old_or_the_new_one(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process is ended at its first call to the disk, then at its second, and so on, until it
+    gets through."""
     seen = []
     for number in range(200):
         library = tmp_path / str(number)
@@ -119,7 +127,9 @@ def test_on_a_disk_that_cannot_be_written_a_decided_one_is_read_where_it_lies(
     assert Library(old.parent).names() == ["mine"]
 
 
-def test_without_locks_an_adapter_is_read_all_the_same(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_locks_an_adapter_is_read_all_the_same(
+    old: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(publishing, "fcntl", None)
     assert load_adapter(old).name == "spam-en"
 
@@ -153,7 +163,8 @@ def test_a_reader_waits_for_a_publisher(made: Path, old: Path) -> None:
 
 
 def test_retire(old: Path, made: Path) -> None:
-    """A folder with more in it keeps that, and its recipe; any other is gone; of a link only the link is."""
+    """A folder with more in it keeps that, and its recipe; any other is gone; of a link only the
+    link is."""
     link = old.parent / "link"
     link.symlink_to(old)
     publishing.retire(link)

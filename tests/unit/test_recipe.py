@@ -42,7 +42,9 @@ def test_a_missing_file_is_a_recipe_error(tmp_path: Path) -> None:
 
 def test_positive_must_be_a_label(tmp_path: Path) -> None:
     file = tmp_path / "recipe.yaml"
-    file.write_text("name: x\nlanguages: [en]\nlabels: [a, b]\npositive: c\ndata: {train: t.csv, dev: d.csv}\n")
+    file.write_text(
+        "name: x\nlanguages: [en]\nlabels: [a, b]\npositive: c\ndata: {train: t.csv, dev: d.csv}\n"
+    )
     with pytest.raises(RecipeError, match="positive: 'c' is not among labels"):
         load_recipe(file)
 

@@ -72,7 +72,8 @@ def test_every_row_leaves_the_queue_once() -> None:
 
 
 def test_taking_a_batch_costs_the_same_however_many_wait() -> None:
-    """Defect 5: with 100,000 rows waiting a batch took 58 ms under the queue's lock. Counted, not timed: rows looked at."""
+    """Defect 5: with 100,000 rows waiting a batch took 58 ms under the queue's lock. Counted, not
+    timed: rows looked at."""
 
     class Counted(Queued[int]):
         looks = 0
@@ -135,7 +136,9 @@ def gate() -> Iterator[threading.Event]:
     gate.set()
 
 
-def behind(gate: threading.Event, seen: list[list[object]] | None = None, budget: int = 2048) -> Scheduler[object]:
+def behind(
+    gate: threading.Event, seen: list[list[object]] | None = None, budget: int = 2048
+) -> Scheduler[object]:
     """A scheduler whose first batch, one row, waits for the gate."""
 
     def run(payloads: list[object]) -> list[object]:

@@ -13,7 +13,8 @@ def step(searching: Searching, *rows: dict[int, float]) -> list[tuple[int, int]]
     """One step: for every beam, tokens and log-probabilities."""
     ordered = [sorted(row.items(), key=lambda x: -x[1]) for row in rows]
     return searching.advance(
-        np.array([[t for t, _ in o] for o in ordered]), np.array([[s for _, s in o] for o in ordered], np.float32)
+        np.array([[t for t, _ in o] for o in ordered]),
+        np.array([[s for _, s in o] for o in ordered], np.float32),
     )
 
 
@@ -50,9 +51,16 @@ def test_sampling_draws_by_temperature_and_seed() -> None:
 
 def test_a_beam_finds_what_greedy_misses() -> None:
     one = Searching(Search(beam=2, n_best=2), END, most=10)
-    assert step(one, *[{7: -0.5, 8: -0.9, 9: -5, 10: -6}] * 2) == [(0, 7), (0, 8)], "beams start equal: the first alone counts"
-    assert step(one, {11: -3, 12: -3.1, 13: -9, 14: -9}, {20: -0.1, 21: -4, 22: -9, 23: -9}) == [(1, 20), (0, 11)]
-    assert step(one, {END: -0.1, 30: -9, 31: -9, 32: -9}, {END: -0.1, 30: -9, 31: -9, 32: -9}) is None
+    assert step(one, *[{7: -0.5, 8: -0.9, 9: -5, 10: -6}] * 2) == [(0, 7), (0, 8)], (
+        "beams start equal: the first alone counts"
+    )
+    assert step(one, {11: -3, 12: -3.1, 13: -9, 14: -9}, {20: -0.1, 21: -4, 22: -9, 23: -9}) == [
+        (1, 20),
+        (0, 11),
+    ]
+    assert (
+        step(one, {END: -0.1, 30: -9, 31: -9, 32: -9}, {END: -0.1, 30: -9, 31: -9, 32: -9}) is None
+    )
     best, second = one.found()
     assert (best.tokens, second.tokens) == ([8, 20], [7, 11])
     assert best.score > second.score
@@ -63,7 +71,10 @@ def test_length_penalty_turns_the_order_of_short_and_long() -> None:
     for penalty in (0.0, 2.0):
         one = Searching(Search(beam=2, n_best=2, length_penalty=penalty), END, most=4)
         step(one, *[{7: -0.5, END: -1.0, 9: -9, 10: -9}] * 2)
-        while step(one, {8: -0.4, END: -3, 9: -9, 10: -9}, {8: -9, END: -9, 9: -9, 10: -9}) is not None:
+        while (
+            step(one, {8: -0.4, END: -3, 9: -9, 10: -9}, {8: -9, END: -9, 9: -9, 10: -9})
+            is not None
+        ):
             pass
         done = [h for h in one._done if not h.cut]
         order[penalty] = max(done, key=lambda h: h.score).tokens
@@ -80,7 +91,14 @@ def test_no_sequence_is_written_twice() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"beam": 0}, {"beam": 17}, {"beam": 2, "n_best": 3}, {"no_repeat": 17}, {"length_penalty": 9.0}]
+    "bad",
+    [
+        {"beam": 0},
+        {"beam": 17},
+        {"beam": 2, "n_best": 3},
+        {"no_repeat": 17},
+        {"length_penalty": 9.0},
+    ],
 )
 def test_searches_that_make_no_sense_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(InvalidRow, match=list(bad)[-1]):

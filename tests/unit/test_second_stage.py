@@ -33,7 +33,11 @@ TEXT = {
 }
 
 
-TRANSLATE = Phase(name="translate", objectives=Objectives(denoise=0, masked=0), schedule=Schedule(steps=100, tokens=200))
+TRANSLATE = Phase(
+    name="translate",
+    objectives=Objectives(denoise=0, masked=0),
+    schedule=Schedule(steps=100, tokens=200),
+)
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +76,14 @@ def packed(backbone: Path, decoder: Tokenizer) -> Packed:
     pairs = [Pair("yo", e, y, 3.0) for e in TEXT["en"][:3] for y in TEXT["yo"][:2]]
     pairs += [Pair("haw", e, h, 1.0) for e in TEXT["en"][:2] for h in TEXT["haw"][:2]]
     pairs.append(Pair("haw", "too long " * 40, "x", 1.0))
-    return pack(pairs, {"yo": ["Ẹ kú àárọ̀, màmá.", "ọjọ́"]}, load_encoder(backbone), decoder, max_length=48)
+    return pack(
+        pairs, {"yo": ["Ẹ kú àárọ̀, màmá.", "ọjọ́"]}, load_encoder(backbone), decoder, max_length=48
+    )
 
 
-def test_packed_text_is_what_was_put_in(packed: Packed, backbone: Path, decoder: Tokenizer, tmp_path: Path) -> None:
+def test_packed_text_is_what_was_put_in(
+    packed: Packed, backbone: Path, decoder: Tokenizer, tmp_path: Path
+) -> None:
     packed.save(tmp_path / "p.npz")
     again = Packed.load(tmp_path / "p.npz")
     assert again.languages == packed.languages == ["en", "haw", "yo"]
@@ -84,7 +92,11 @@ def test_packed_text_is_what_was_put_in(packed: Packed, backbone: Path, decoder:
     ids, cases = again.read(english)
     assert (ids.tolist(), cases.tolist()) == (expected.ids, expected.cases)
     assert decoder.decode(again.written(other).tolist()) == TEXT["yo"][0]
-    assert describe(again)["yo"] == {"sentences": 3, "tokens": int(again.source_lengths[again.language == 2].sum()), "pairs": 6}
+    assert describe(again)["yo"] == {
+        "sentences": 3,
+        "tokens": int(again.source_lengths[again.language == 2].sum()),
+        "pairs": 6,
+    }
     assert len(again.pairs) == 10, "the row with a side that is too long is left out"
 
 
@@ -101,15 +113,22 @@ def test_the_plan_depends_on_the_step_alone(packed: Packed) -> None:
     assert kinds == {"translate", "denoise", "masked"}
 
 
-def test_batches_keep_to_the_budget_and_pair_translations_with_their_english(packed: Packed) -> None:
+def test_batches_keep_to_the_budget_and_pair_translations_with_their_english(
+    packed: Packed,
+) -> None:
     plan = Plan(packed, TRANSLATE, seed=0)
     linked = {tuple(p) for p in packed.pairs.tolist()}
     directions = set()
     for step in range(60):
         batch = plan[step]
-        read, write = packed.source_lengths[batch.sources].max(), packed.target_lengths[batch.targets].max() + 2
+        read, write = (
+            packed.source_lengths[batch.sources].max(),
+            packed.target_lengths[batch.targets].max() + 2,
+        )
         assert len(batch.sources) == 1 or len(batch.sources) * (read + write) <= 200 + read + write
-        for source, target, english in zip(batch.sources, batch.targets, batch.english, strict=True):
+        for source, target, english in zip(
+            batch.sources, batch.targets, batch.english, strict=True
+        ):
             other = target if source == english else source
             assert (english, other) in linked
             directions.add(source == english)
@@ -118,8 +137,16 @@ def test_batches_keep_to_the_budget_and_pair_translations_with_their_english(pac
 
 def test_a_phase_may_keep_to_some_languages(packed: Packed) -> None:
     objectives = Objectives(translate=0.5, denoise=0.5, masked=0)
-    plan = Plan(packed, TRANSLATE.model_copy(update={"languages": ["haw"], "objectives": objectives}), seed=0)
-    seen = {packed.languages[packed.language[s]] for step in range(SEGMENT) for s in [*plan[step].sources, *plan[step].targets]}
+    plan = Plan(
+        packed,
+        TRANSLATE.model_copy(update={"languages": ["haw"], "objectives": objectives}),
+        seed=0,
+    )
+    seen = {
+        packed.languages[packed.language[s]]
+        for step in range(SEGMENT)
+        for s in [*plan[step].sources, *plan[step].targets]
+    }
     assert seen == {"en", "haw"}
     with pytest.raises(BackboneError, match="no pairs with sm; there are haw, yo"):
         Plan(packed, TRANSLATE.model_copy(update={"languages": ["haw", "sm"]}), seed=0)
@@ -138,23 +165,42 @@ def test_monolingual_lines_alone_may_be_denoised(packed: Packed) -> None:
 
 @pytest.fixture(scope="module")
 def scripture(backbone: Path, decoder: Tokenizer) -> Packed:
-    pairs = [Pair("yo", TEXT["en"][0], TEXT["yo"][0], 3.0), Pair("yo", TEXT["en"][1], TEXT["yo"][1], 1.0, "scripture")]
-    return pack(pairs, {"yo": ["ọjọ́"]}, load_encoder(backbone), decoder, max_length=48, domains=["news", "scripture"])
+    pairs = [
+        Pair("yo", TEXT["en"][0], TEXT["yo"][0], 3.0),
+        Pair("yo", TEXT["en"][1], TEXT["yo"][1], 1.0, "scripture"),
+    ]
+    return pack(
+        pairs,
+        {"yo": ["ọjọ́"]},
+        load_encoder(backbone),
+        decoder,
+        max_length=48,
+        domains=["news", "scripture"],
+    )
 
 
-def test_a_sentence_has_the_domain_of_its_corpus(scripture: Packed, backbone: Path, decoder: Tokenizer, tmp_path: Path) -> None:
+def test_a_sentence_has_the_domain_of_its_corpus(
+    scripture: Packed, backbone: Path, decoder: Tokenizer, tmp_path: Path
+) -> None:
     assert scripture.domain[scripture.pairs].tolist() == [[0, 0], [2, 2]]
     assert scripture.domain.sum() == 4, "a line has none"
     with pytest.raises(ValueError, match="not in "):
         pack([Pair("yo", "a", "b", 1.0, "law")], {}, load_encoder(backbone), decoder, max_length=48)
-    old = {f: getattr(scripture, f) for f in ("languages", "source", "cases", "target", "language", "pairs", "weight")}
+    old = {
+        f: getattr(scripture, f)
+        for f in ("languages", "source", "cases", "target", "language", "pairs", "weight")
+    }
     np.savez(tmp_path / "old.npz", **old)
-    with pytest.raises(BackboneError, match="lacks domain, source_at, target_at: an older version packed it"):
+    with pytest.raises(
+        BackboneError, match="lacks domain, source_at, target_at: an older version packed it"
+    ):
         Packed.load(tmp_path / "old.npz")
 
 
 @pytest.mark.parametrize(("dropout", "tagged"), [(0.0, True), (1.0, False)])
-def test_a_domain_is_told_to_the_decoder_but_never_asked_of_it(scripture: Packed, dropout: float, tagged: bool) -> None:
+def test_a_domain_is_told_to_the_decoder_but_never_asked_of_it(
+    scripture: Packed, dropout: float, tagged: bool
+) -> None:
     ids = Ids(0, 0, tags=[11, 12], domains=[21, 22], domain_dropout=dropout)
     english, other = scripture.pairs.T.astype(np.int64)
     batch = Batch("translate", english, other, english)
@@ -166,30 +212,48 @@ def test_a_domain_is_told_to_the_decoder_but_never_asked_of_it(scripture: Packed
         return row + [filler] * (longest - len(row))
 
     start = [12, 22] if tagged else [12]
-    assert given.tolist() == [padded([12, *plain], pieces.PAD_ID), padded([*start, *verse], pieces.PAD_ID)]
+    assert given.tolist() == [
+        padded([12, *plain], pieces.PAD_ID),
+        padded([*start, *verse], pieces.PAD_ID),
+    ]
     unasked = [IGNORED] * (len(start) - 1)
     end = pieces.END_ID
-    assert wanted.tolist() == [padded([*plain, end], IGNORED), padded([*unasked, *verse, end], IGNORED)]
+    assert wanted.tolist() == [
+        padded([*plain, end], IGNORED),
+        padded([*unasked, *verse, end], IGNORED),
+    ]
 
 
 def test_domains_must_be_declared_and_an_adapter_needs_an_encoder_that_stays() -> None:
     corpus = {"path": "x", "layout": "pairs", "languages": ["yo"], "domain": "scripture"}
-    with pytest.raises(ValueError, match=r"domain scripture is not one of seq2seq\.domains \(none\)"):
+    with pytest.raises(
+        ValueError, match=r"domain scripture is not one of seq2seq\.domains \(none\)"
+    ):
         PretrainRecipe.model_validate({"name": "x", "corpora": [corpus], "seq2seq": {}})
     with pytest.raises(ValueError, match=r"schedule\.encoder_lr of mixed is above 0"):
-        PretrainRecipe.model_validate({"name": "x", "corpora": [], "seq2seq": {"adapter": {"r": 4}}})
+        PretrainRecipe.model_validate(
+            {"name": "x", "corpora": [], "seq2seq": {"adapter": {"r": 4}}}
+        )
 
 
 def test_a_tally_gives_means_of_pieces_by_direction() -> None:
     rng = np.random.default_rng(0)
-    languages, sources, targets = ["en", "haw", "yo"], np.array([0, 2, 0, 1], np.uint8), np.array([2, 0, 2, 0], np.uint8)
+    languages, sources, targets = (
+        ["en", "haw", "yo"],
+        np.array([0, 2, 0, 1], np.uint8),
+        np.array([2, 0, 2, 0], np.uint8),
+    )
     tally, by_hand = Tally(languages), dict[str, list[float]]()
     for _ in range(3):
         rows, values = rng.integers(0, 4, 50), rng.normal(size=50).astype(np.float32)
         tally.add(torch.from_numpy(values), torch.from_numpy(rows), sources, targets)
         for row, value in zip(rows, values, strict=True):
-            by_hand.setdefault(f"{languages[sources[row]]}-{languages[targets[row]]}", []).append(float(value))
-    assert tally.means() == pytest.approx({name: np.mean(values) for name, values in by_hand.items()}, abs=1e-4)
+            by_hand.setdefault(f"{languages[sources[row]]}-{languages[targets[row]]}", []).append(
+                float(value)
+            )
+    assert tally.means() == pytest.approx(
+        {name: np.mean(values) for name, values in by_hand.items()}, abs=1e-4
+    )
     assert list(tally.means()) == ["en-yo", "haw-en", "yo-en"]
     tally.clear()
     assert tally.means() == {}
@@ -212,13 +276,23 @@ def test_averaged_weights_are_lent_and_taken_back() -> None:
 
 def test_a_log_forgets_what_came_after_the_checkpoint(tmp_path: Path) -> None:
     file = tmp_path / "log.jsonl"
-    file.write_text("".join(f'{{"step": {s}, "tokens": {10 * s}, "written": {s}, "seconds": 5}}\n' for s in (20, 40, 60)))
+    file.write_text(
+        "".join(
+            f'{{"step": {s}, "tokens": {10 * s}, "written": {s}, "seconds": 5}}\n'
+            for s in (20, 40, 60)
+        )
+    )
     log = Log(file, 40, ["en"])
     log.add({"translate": torch.tensor(2.0)}, read=4, written=3)
     log.write(41, {"dev": 1.5})
     records = [json.loads(line) for line in file.read_text().splitlines()]
     assert [r["step"] for r in records] == [20, 40, 41]
-    assert (records[-1]["tokens"], records[-1]["written"], records[-1]["translate"], records[-1]["dev"]) == (407, 43, 2.0, 1.5)
+    assert (
+        records[-1]["tokens"],
+        records[-1]["written"],
+        records[-1]["translate"],
+        records[-1]["dev"],
+    ) == (407, 43, 2.0, 1.5)
     Log(file, 0, ["en"])
     assert file.read_text() == "", "a run from the start has a log of its own"
 
@@ -229,7 +303,9 @@ def test_drawn_negatives_stand_for_all_pieces() -> None:
     states, labels = torch.randn(4, 11, 32), torch.randint(0, 60, (4, 11))
     labels[:, -1] = IGNORED
     rng = np.random.default_rng(0)
-    whole, every, *some = (float(written_loss(head, states, labels, rng, negatives=n)) for n in (0, 500, *[100] * 30))
+    whole, every, *some = (
+        float(written_loss(head, states, labels, rng, negatives=n)) for n in (0, 500, *[100] * 30)
+    )
     assert every == pytest.approx(whole, abs=1e-5)
     assert np.mean(some) == pytest.approx(whole, abs=0.05)
     assert np.std(some) > 0

@@ -12,7 +12,9 @@ from polygraft.serve.settings import Settings, variable
 def test_the_defaults_are_those_of_the_documentation(root: Path) -> None:
     settings = Settings.from_environment({}, files=True)
     table = (root / "docs" / "operations.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == {variable(name) for name in Settings.model_fields}
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == {
+        variable(name) for name in Settings.model_fields
+    }
     for name in ("slots", "precision", "max_rows", "detector"):
         assert re.search(rf"`{variable(name)}` \| {getattr(settings, name)}\b", table), name
     assert settings.admin_key is None
@@ -46,17 +48,30 @@ def test_one_line_names_variable_value_and_range(name: str, value: str, told: st
 
 
 def test_all_problems_come_at_once_with_those_of_the_files(tmp_path: Path) -> None:
-    given = {"SLOTS": "abc", "THREADS": "-5", "LIBRARY": str(tmp_path / "none"), "BACKBONE": str(tmp_path)}
+    given = {
+        "SLOTS": "abc",
+        "THREADS": "-5",
+        "LIBRARY": str(tmp_path / "none"),
+        "BACKBONE": str(tmp_path),
+    }
     with pytest.raises(SettingsError) as caught:
-        Settings.from_environment({f"POLYGRAFT_{name}": value for name, value in given.items()}, files=True)
+        Settings.from_environment(
+            {f"POLYGRAFT_{name}": value for name, value in given.items()}, files=True
+        )
     told = "\n".join(caught.value.problems)
     assert len(caught.value.problems) == 4
     assert all(f"POLYGRAFT_{name}" in told for name in given)
     assert "onnx/graph.json" in told
 
 
-def test_a_precision_that_was_not_exported_is_named(root: Path, backbone: Path, tmp_path: Path) -> None:
-    given = {"POLYGRAFT_BACKBONE": str(backbone), "POLYGRAFT_LIBRARY": str(tmp_path), "POLYGRAFT_PRECISION": "fp32"}
+def test_a_precision_that_was_not_exported_is_named(
+    root: Path, backbone: Path, tmp_path: Path
+) -> None:
+    given = {
+        "POLYGRAFT_BACKBONE": str(backbone),
+        "POLYGRAFT_LIBRARY": str(tmp_path),
+        "POLYGRAFT_PRECISION": "fp32",
+    }
     Settings.from_environment(given, files=True)
     only = tmp_path / "only-int8"
     (only / "onnx").mkdir(parents=True)
@@ -82,4 +97,6 @@ def test_a_key_is_not_shown_by_a_settings_own_text() -> None:
 
 
 def test_an_empty_variable_is_not_set() -> None:
-    assert Settings.from_environment({"POLYGRAFT_SLOTS": "", "POLYGRAFT_ADMIN_KEY": ""}) == Settings()
+    assert (
+        Settings.from_environment({"POLYGRAFT_SLOTS": "", "POLYGRAFT_ADMIN_KEY": ""}) == Settings()
+    )

@@ -28,27 +28,40 @@ def answers(right: float, seed: int) -> str:
 
 
 def record(parent: float) -> dict[str, object]:
-    made = {"xx/tfidf/0": answers(0.75, 1), "xx/head/0": answers(0.4, 2), "xx/majority/0": "1" * len(GOLD)}
+    made = {
+        "xx/tfidf/0": answers(0.75, 1),
+        "xx/head/0": answers(0.4, 2),
+        "xx/majority/0": "1" * len(GOLD),
+    }
     shares = {"lora": 0.5, "parent": parent, "zero_shot": 0.3, "stack": 0.3, "arithmetic": 0.1}
     for k, (rung, share) in enumerate(shares.items(), 1):
         made |= {f"xx/{rung}/{seed}": answers(share, 10 * k + seed) for seed in range(3)}
     for k, rung in enumerate(("few_tfidf", "few_parent"), 1):
         made |= {f"xx/{rung}/{seed}": answers(0.4, 100 * k + seed) for seed in range(10)}
-    return {"backbone": "b", "labels": ["a", "b", "c"], "gold": {"xx": "".join(map(str, GOLD))}, "answers": made}
+    return {
+        "backbone": "b",
+        "labels": ["a", "b", "c"],
+        "gold": {"xx": "".join(map(str, GOLD))},
+        "answers": made,
+    }
 
 
 def test_the_quick_macro_f1_is_sklearns() -> None:
     for seed in range(5):
         rng = np.random.default_rng(seed)
         gold, said = rng.integers(0, 3, 40), rng.integers(0, 4, 40)
-        assert counted_f1(4)(gold, said) == pytest.approx(macro_f1(gold.astype(str), said.astype(str)))
+        assert counted_f1(4)(gold, said) == pytest.approx(
+            macro_f1(gold.astype(str), said.astype(str))
+        )
 
 
 def test_verdicts_over_the_best_of_what_had_the_target_alone() -> None:
     found = figures_of({"good": record(0.9), "bad": record(0.3), "same": record(0.75)})["targets"]
     assert {name: one["gain_from_transfer"]["verdict"] for name, one in found.items()} == {
-        "good/xx": "helps", "bad/xx": "harms", "same/xx": "no evidence",
-    }  # fmt: skip
+        "good/xx": "helps",
+        "bad/xx": "harms",
+        "same/xx": "no evidence",
+    }
     assert {one["gain_from_transfer"]["over"] for one in found.values()} == {"tfidf"}
     assert found["good/xx"]["gain_from_transfer"]["holm"] == "helps"
     assert found["good/xx"]["gain_from_stack"]["verdict"] == "no evidence"
@@ -59,9 +72,17 @@ def test_verdicts_over_the_best_of_what_had_the_target_alone() -> None:
 
 
 def test_many_targets_without_a_difference_raise_no_corrected_alarm() -> None:
-    records = {f"t{i}": {**record(0.6), "answers": {
-        f"xx/{rung}/{seed}": answers(0.5, 1000 * i + 10 * k + seed) for k, rung in enumerate(("lora", "parent"))
-        for seed in range(3)}} for i in range(20)}  # fmt: skip
+    records = {
+        f"t{i}": {
+            **record(0.6),
+            "answers": {
+                f"xx/{rung}/{seed}": answers(0.5, 1000 * i + 10 * k + seed)
+                for k, rung in enumerate(("lora", "parent"))
+                for seed in range(3)
+            },
+        }
+        for i in range(20)
+    }
     gains = [one["gain_from_transfer"] for one in figures_of(records)["targets"].values()]
     assert all(gain["holm"] == "no evidence" for gain in gains)
     assert sum(gain["verdict"] != "no evidence" for gain in gains) <= 3
@@ -74,19 +95,28 @@ def test_false_alarms_are_counted_on_seeds_of_one_rung() -> None:
 
 
 def test_the_page_names_what_it_shows(tmp_path: Path) -> None:
-    plan = Study.model_validate({
-        "seeds": [0, 1, 2], "few_seeds": [0, 1],
-        "families": [{"name": "mood", "source": {"language": "en", "train": "x"},
-                      "targets": [{"language": "xx", "train": "x", "test": "x"}]}],
-    })  # fmt: skip
+    plan = Study.model_validate(
+        {
+            "seeds": [0, 1, 2],
+            "few_seeds": [0, 1],
+            "families": [
+                {
+                    "name": "mood",
+                    "source": {"language": "en", "train": "x"},
+                    "targets": [{"language": "xx", "train": "x", "test": "x"}],
+                }
+            ],
+        }
+    )
     (tmp_path / "mood.json").write_text(json.dumps(record(0.9)), encoding="utf-8")
     numbers, html, words = write_results(plan, tmp_path)
     assert json.loads(numbers.read_text())["sources"] == {"mood": "en"}
     shown = html.read_text(encoding="utf-8")
     assert "mood/xx" in shown
     assert "helps" in shown
-    assert "http" not in shown.replace("http://www.w3.org", "").replace("http://purl.org", "").replace(
-        "http://creativecommons.org", "").replace("https://matplotlib.org", "")  # fmt: skip
+    assert "http" not in shown.replace("http://www.w3.org", "").replace(
+        "http://purl.org", ""
+    ).replace("http://creativecommons.org", "").replace("https://matplotlib.org", "")
     assert page(json.loads(numbers.read_text())) == shown
     assert "| mood/xx | 300 |" in words.read_text(encoding="utf-8")
 
@@ -95,16 +125,25 @@ def test_translations_across_the_split_are_refused(tmp_path: Path) -> None:
     for name, ids in (("en", range(10)), ("xx", range(10)), ("xxtest", (2, 11, 12))):
         rows = [{"id": i, "text": f"{name} {i}", "label": "ab"[i % 2]} for i in ids]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    family = Family.model_validate({
-        "name": "mood", "id": "id", "dev_every": 3, "source": {"language": "en", "train": "en.jsonl"},
-        "targets": [{"language": "xx", "train": "xx.jsonl", "test": "xxtest.jsonl"}],
-    })  # fmt: skip
+    family = Family.model_validate(
+        {
+            "name": "mood",
+            "id": "id",
+            "dev_every": 3,
+            "source": {"language": "en", "train": "en.jsonl"},
+            "targets": [{"language": "xx", "train": "xx.jsonl", "test": "xxtest.jsonl"}],
+        }
+    )
     source = read_side(family, family.source, tmp_path)
     assert (source[0].ids, source[1].ids) == (["1", "2", "4", "5", "7", "8"], ["0", "3", "6", "9"])
     with pytest.raises(DataError, match="xx: 1 held-out rows are translations"):
         check(family, source, {"xx": read_side(family, family.targets[0], tmp_path)})
     with pytest.raises(DataError, match="the source has no label"):
-        check(family, source, {"xx": (Split(["x"], ["z"], ["50"]), Split([], [], []), Split(["x"], ["z"], ["51"]))})
+        check(
+            family,
+            source,
+            {"xx": (Split(["x"], ["z"], ["50"]), Split([], [], []), Split(["x"], ["z"], ["51"]))},
+        )
 
 
 def test_a_broken_plan_says_where(tmp_path: Path) -> None:

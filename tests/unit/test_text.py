@@ -7,7 +7,15 @@ from polygraft.architectures.text import LOWER, TITLE, UPPER, Encoded, case_of, 
 
 
 @pytest.mark.parametrize(
-    ("word", "case"), [("free", LOWER), ("Free", TITLE), ("FREE", UPPER), ("I", TITLE), ("123", LOWER), ("Ọjọ́", TITLE)]
+    ("word", "case"),
+    [
+        ("free", LOWER),
+        ("Free", TITLE),
+        ("FREE", UPPER),
+        ("I", TITLE),
+        ("123", LOWER),
+        ("Ọjọ́", TITLE),
+    ],
 )
 def test_case_of(word: str, case: int) -> None:
     assert case_of(word) == case
@@ -17,7 +25,13 @@ def test_case_ids_cover_every_piece_of_a_word(backbone: Path) -> None:
     encoder = load_encoder(backbone)
     encoded = encoder.encode(["FREE zebra Zebra"])[0]
     tokens = [encoder.tokenizer.id_to_token(i) for i in encoded.ids]
-    assert tokens == ["[CLS]", "free", *["z", "##e", "##b", "##r", "##a"], *["z", "##e", "##b", "##r", "##a"], "[SEP]"]
+    assert tokens == [
+        "[CLS]",
+        "free",
+        *["z", "##e", "##b", "##r", "##a"],
+        *["z", "##e", "##b", "##r", "##a"],
+        "[SEP]",
+    ]
     assert encoded.cases == [0, UPPER, *[LOWER] * 5, *[TITLE] * 5, 0]
 
 
@@ -25,7 +39,9 @@ def test_composed_and_decomposed_text_are_the_same_and_tones_are_kept(backbone: 
     encoder = load_encoder(backbone)
     composed, decomposed = (unicodedata.normalize(form, "ọjọ́ dára") for form in ("NFC", "NFD"))
     assert encoder.encode([composed]) == encoder.encode([decomposed])
-    assert "[UNK]" not in [encoder.tokenizer.id_to_token(i) for i in encoder.encode([composed])[0].ids]
+    assert "[UNK]" not in [
+        encoder.tokenizer.id_to_token(i) for i in encoder.encode([composed])[0].ids
+    ]
 
 
 def test_truncation_keeps_the_closing_token_and_says_so(backbone: Path) -> None:

@@ -1,5 +1,5 @@
-"""Goldens (issue 15, defects 3 and 14): noise passes; another's output, the bare backbone's, and a manifest that makes up
-its own distance to the bare backbone do not."""
+"""Goldens (issue 15, defects 3 and 14): noise passes; another's output, the bare backbone's, and a
+manifest that makes up its own distance to the bare backbone do not."""
 
 from __future__ import annotations
 
@@ -17,8 +17,18 @@ from polygraft.tasks.language.manifest import GoldenVector
 from polygraft.tasks.translation.manifest import GoldenText
 
 GOLDEN = [
-    GoldenText(text="a", target="yo", written="the children are at school today", bare="my people have gone to a far place"),
-    GoldenText(text="b", target="yo", written="she will call when the train is late", bare="in the house of the king and sons"),
+    GoldenText(
+        text="a",
+        target="yo",
+        written="the children are at school today",
+        bare="my people have gone to a far place",
+    ),
+    GoldenText(
+        text="b",
+        target="yo",
+        written="she will call when the train is late",
+        bare="in the house of the king and sons",
+    ),
 ]
 WRITTEN, BARE = [g.written for g in GOLDEN], [g.bare for g in GOLDEN]
 NEAR_WRITTEN = ["the children were in school today", "she calls when trains are late"]
@@ -57,7 +67,9 @@ def verify_texts(adapter: Any, now: list[str], bare: list[str]) -> None:
         (["", ""], BARE, False),
     ],
 )
-def test_what_counts_is_whose_text_it_is_like(now: list[str], bare: list[str], proved: bool) -> None:
+def test_what_counts_is_whose_text_it_is_like(
+    now: list[str], bare: list[str], proved: bool
+) -> None:
     if proved:
         verify_texts(adapter(golden_texts=GOLDEN), now, bare)
     else:
@@ -66,8 +78,11 @@ def test_what_counts_is_whose_text_it_is_like(now: list[str], bare: list[str], p
 
 
 def test_forged_texts_of_an_adapter_that_does_nothing() -> None:
-    """Passed before: `bare` was what the manifest said, so made-up words were far from what zero weights write."""
-    forged = [GoldenText(text=g.text, target=g.target, written=g.bare, bare="zzzz qqqq") for g in GOLDEN]
+    """Passed before: `bare` was what the manifest said, so made-up words were far from what zero
+    weights write."""
+    forged = [
+        GoldenText(text=g.text, target=g.target, written=g.bare, bare="zzzz qqqq") for g in GOLDEN
+    ]
     with pytest.raises(GoldenMismatch, match="like the bare backbone"):
         verify_texts(adapter(golden_texts=forged), BARE, BARE)
 
@@ -96,16 +111,22 @@ def test_logits_within_the_tolerance_that_is_measured_here(head: Head) -> None:
     gap = now - without
     verify_numbers(classifier(head, now, without), pooled, bare)
     verify_numbers(classifier(head, now + 0.29 * gap, without - 0.29 * gap), pooled, bare)
-    for wrong in (classifier(head, now + 0.31 * gap, without), classifier(head, now, without + 0.31 * gap)):
+    for wrong in (
+        classifier(head, now + 0.31 * gap, without),
+        classifier(head, now, without + 0.31 * gap),
+    ):
         with pytest.raises(GoldenMismatch, match="does not give the outputs"):
             verify_numbers(wrong, pooled, bare)
 
 
 def test_a_manifest_cannot_widen_its_own_tolerance(head: Head) -> None:
-    """Passed before: the allowed distance was a share of the distance between two numbers of the manifest."""
+    """Passed before: the allowed distance was a share of the distance between two numbers of the
+    manifest."""
     pooled, bare = states(1), states(2)
     with pytest.raises(GoldenMismatch):
-        verify_numbers(classifier(head, head.logits(pooled) + 50, head.logits(bare) + 1000), pooled, bare)
+        verify_numbers(
+            classifier(head, head.logits(pooled) + 50, head.logits(bare) + 1000), pooled, bare
+        )
 
 
 def test_forged_goldens_of_an_adapter_that_does_nothing(head: Head) -> None:
@@ -122,7 +143,9 @@ def test_a_head_on_the_bare_backbone_says_so_by_its_bias(head: Head) -> None:
     verify_numbers(classifier(head, head.logits(bare), np.tile(head.bias, (4, 1))), bare, bare)
     nothing = Head(np.zeros_like(head.weight), head.bias)
     with pytest.raises(GoldenMismatch, match="like the bare backbone"):
-        verify_numbers(classifier(nothing, np.tile(head.bias, (4, 1)), np.tile(head.bias, (4, 1))), bare, bare)
+        verify_numbers(
+            classifier(nothing, np.tile(head.bias, (4, 1)), np.tile(head.bias, (4, 1))), bare, bare
+        )
 
 
 def vectors(ours: np.ndarray, bare: np.ndarray) -> Any:
@@ -159,7 +182,11 @@ def test_not_a_number_is_a_mismatch(head: Head) -> None:
 def test_a_head_or_vectors_of_another_width(head: Head) -> None:
     """Defect 3: a ValueError of numpy before."""
     right = classifier(head, np.zeros((4, 3)), np.ones((4, 3)))
-    with pytest.raises(AdapterError, match="head reads 8 values, and this backbone's vectors have 9"):
+    with pytest.raises(
+        AdapterError, match="head reads 8 values, and this backbone's vectors have 9"
+    ):
         verify_numbers(right, np.ones((4, 9), np.float32), np.zeros((4, 9), np.float32))
     with pytest.raises(AdapterError, match="golden vectors have 8 values"):
-        verify_numbers(vectors(states(1), states(2)), np.ones((4, 9), np.float32), np.zeros((4, 9), np.float32))
+        verify_numbers(
+            vectors(states(1), states(2)), np.ones((4, 9), np.float32), np.zeros((4, 9), np.float32)
+        )

@@ -1,7 +1,8 @@
 """An adapter as a zip, in memory: how it is sent to a server. Nothing touches the disk here.
 
-An archive is hostile until shown otherwise: entries are counted before the directory is read, names and sizes checked before
-anything is unpacked, and unpacking counts the bytes that come, whatever was declared.
+An archive is hostile until shown otherwise: entries are counted before the directory is read, names
+and sizes checked before anything is unpacked, and unpacking counts the bytes that come, whatever
+was declared.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from polygraft.adapters.publishing import reading
 from polygraft.errors import AdapterError, shortened
 
 MAX_UPLOAD = 64 * 1024 * 1024
-ENTRY = b"PK\x01\x02"  # begins each entry of a zip's directory; in other bytes it is found by chance once in 4 GiB
+# begins each entry of a zip's directory; in other bytes it is found by chance once in 4 GiB
+ENTRY = b"PK\x01\x02"
 MOST_SIGNATURES = 100
 PLAIN = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 ENCRYPTED = 0x1
@@ -25,7 +27,8 @@ CHUNK = 2**20
 
 
 def pack(folder: Path) -> bytes:
-    """The adapter in `folder` as a zip of its layout's files, for `unpack`. Raises `AdapterError`."""
+    """The adapter in `folder` as a zip of its layout's files, for `unpack`. Raises
+    `AdapterError`."""
     load_manifest(folder)
     buffer = io.BytesIO()
     with reading(folder) as home, zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as bundle:
@@ -36,10 +39,13 @@ def pack(folder: Path) -> bytes:
 
 
 def unpack(archive: bytes) -> dict[str, bytes]:
-    """The files in an uploaded zip, by name, at most `MAX_UPLOAD` bytes together. Raises `AdapterError` for an archive that is
-    not readable, or holds anything but the files of one adapter."""
+    """The files in an uploaded zip, by name, at most `MAX_UPLOAD` bytes together. Raises
+    `AdapterError` for an archive that is not readable, or holds anything but the files of one
+    adapter."""
     if len(archive) > MAX_UPLOAD:
-        raise AdapterError(f"the upload is larger than {MAX_UPLOAD // 2**20} MiB; that is not an adapter")
+        raise AdapterError(
+            f"the upload is larger than {MAX_UPLOAD // 2**20} MiB; that is not an adapter"
+        )
     if archive.count(ENTRY) > MOST_SIGNATURES:
         raise AdapterError(f"the archive holds more than {MOST_SIGNATURES} entries; {_consists()}")
     try:
@@ -49,9 +55,11 @@ def unpack(archive: bytes) -> dict[str, bytes]:
             return _read(bundle, entries)
     except AdapterError:
         raise
-    except Exception as error:  # zipfile says of broken bytes whatever its parts say: of zlib, struct, codecs, seek, int
+    # zipfile says of broken bytes whatever its parts say: of zlib, struct, codecs, seek, int
+    except Exception as error:
         raise AdapterError(
-            f"the upload is not a readable zip archive ({shortened(str(error) or type(error).__name__)}); "
+            "the upload is not a readable zip archive "
+            f"({shortened(str(error) or type(error).__name__)}); "
             "send the adapter folder again"
         ) from None
 
@@ -65,13 +73,23 @@ def _check(entries: list[zipfile.ZipInfo]) -> None:
             raise AdapterError(f"the archive holds {entry.filename} twice; {_consists()}")
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if kind not in (0, stat.S_IFREG):
-            raise AdapterError(f"{entry.filename} in the archive is not a plain file; {_consists()}")
+            raise AdapterError(
+                f"{entry.filename} in the archive is not a plain file; {_consists()}"
+            )
         if entry.flag_bits & ENCRYPTED:
-            raise AdapterError(f"{entry.filename} in the archive is encrypted; send it without a password")
+            raise AdapterError(
+                f"{entry.filename} in the archive is encrypted; send it without a password"
+            )
         if entry.compress_type not in PLAIN:
-            raise AdapterError(f"{entry.filename} in the archive is compressed by a rare method; use deflate, zip's own")
+            raise AdapterError(
+                f"{entry.filename} in the archive is compressed by a rare method; use deflate, "
+                "zip's own"
+            )
         if entry.file_size > largest(entry.filename):
-            raise AdapterError(f"{entry.filename} in the archive has {entry.file_size:,} bytes, more than an adapter's")
+            raise AdapterError(
+                f"{entry.filename} in the archive has {entry.file_size:,} bytes, more than an "
+                "adapter's"
+            )
     if sum(entry.file_size for entry in entries) > MAX_UPLOAD:
         raise _too_large()
     if LAYOUT.manifest not in names:
@@ -97,4 +115,6 @@ def _consists() -> str:
 
 
 def _too_large() -> AdapterError:
-    return AdapterError(f"the archive unpacks to more than {MAX_UPLOAD // 2**20} MiB; that is not an adapter")
+    return AdapterError(
+        f"the archive unpacks to more than {MAX_UPLOAD // 2**20} MiB; that is not an adapter"
+    )

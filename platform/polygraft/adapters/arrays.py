@@ -22,10 +22,11 @@ VARIANTS = ("use_dora", "use_rslora", "fan_in_fan_out", "rank_pattern", "alpha_p
 FLOATS = {"float16", "bfloat16", "float32", "float64"}
 
 LARGEST_VALUE = 1e4
-"""Of a weight, of B with alpha/r folded in, of a head's values. Trained ones stay below 2. In a mixed batch a row's states
-also pass the arrays of adapters it does not use, and what comes out is multiplied by 0, which makes NaN of infinity: states
-below 1e4 times 1e4, summed over fewer than 1e5 inputs, are below 1e13; times 1e4, summed over ranks below 1e4, below 1e21, far
-from float32's 3e38."""
+"""Of a weight, of B with alpha/r folded in, of a head's values. Trained ones stay below 2. In a
+mixed batch a row's states also pass the arrays of adapters it does not use, and what comes out is
+multiplied by 0, which makes NaN of infinity: states below 1e4 times 1e4, summed over fewer than 1e5
+inputs, are below 1e13; times 1e4, summed over ranks below 1e4, below 1e21, far from float32's
+3e38."""
 LARGEST_SCALE = 1e3  # alpha/r; peft's defaults give 1, recipes 1 to 64
 
 
@@ -52,28 +53,41 @@ def peft_config(content: bytes, name: str) -> PeftConfig:
         found = error.errors(include_url=False, include_input=False)
         problems = listed(problems_of(found))
         raise AdapterError(
-            f"adapter {name!r}: {LAYOUT.peft_config} is not PEFT's configuration of LoRA ({problems}); save the adapter again"
+            f"adapter {name!r}: {LAYOUT.peft_config} is not PEFT's configuration of LoRA "
+            f"({problems}); save the adapter again"
         ) from None
     if config.peft_type != "LORA" or config.bias != "none" or config.variants:
         raise AdapterError(
-            f"adapter {name!r} is not plain LoRA (type {shortened(config.peft_type)}, bias {shortened(config.bias)}, "
+            f"adapter {name!r} is not plain LoRA (type {shortened(config.peft_type)}, bias "
+            f"{shortened(config.bias)}, "
             f"{', '.join(config.variants) or 'no variants'}); plain LoRA without bias is served"
         )
     if config.lora_alpha / config.r > LARGEST_SCALE:
         raise AdapterError(
-            f"adapter {name!r}: alpha/r is {config.lora_alpha / config.r:.3g}, at most {LARGEST_SCALE:.0f} is served; "
+            f"adapter {name!r}: alpha/r is {config.lora_alpha / config.r:.3g}, at most "
+            f"{LARGEST_SCALE:.0f} is served; "
             "train it with a smaller alpha"
         )
     return config
 
 
 def tensors(content: bytes, file: str, name: str) -> dict[str, Floats]:
-    """The arrays in the bytes of the safetensors file `file`. Raises `AdapterError` for what is not readable, not floating
-    point, not finite or absurdly large."""
+    """The arrays in the bytes of the safetensors file `file`. Raises `AdapterError` for what is not
+    readable, not floating point, not finite or absurdly large."""
     try:
         found: dict[str, NDArray[Any]] = load(content)
-    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        raise AdapterError(f"adapter {name!r}: {file} is not readable as safetensors ({_told(error)}); save it again") from None
+    except (
+        SafetensorError,
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        OverflowError,
+    ) as error:
+        raise AdapterError(
+            f"adapter {name!r}: {file} is not readable as safetensors ({_told(error)}); save it "
+            "again"
+        ) from None
     for key, value in found.items():
         where = f"adapter {name!r}: {shortened(key)} in {file}"
         if value.dtype.name not in FLOATS:
@@ -83,7 +97,8 @@ def tensors(content: bytes, file: str, name: str) -> dict[str, Floats]:
             raise AdapterError(f"{where} holds NaN or infinity; train it again")
         if largest > LARGEST_VALUE:
             raise AdapterError(
-                f"{where} holds {largest:.3g}; values beyond {LARGEST_VALUE:.0f} are not trained ones, and could make "
+                f"{where} holds {largest:.3g}; values beyond {LARGEST_VALUE:.0f} are not trained "
+                "ones, and could make "
                 "infinity of the rows beside them"
             )
     return {key: value.astype(np.float32) for key, value in found.items()}
@@ -94,22 +109,37 @@ def _told(error: Exception) -> str:
 
 
 def lora_arrays(tensors: dict[str, Floats], alpha: float, name: str) -> Lora:
-    """PEFT's tensors as bank arrays: `{site: (A [in, r], B [r, out])}`, alpha/r folded into B. Raises `AdapterError`."""
+    """PEFT's tensors as bank arrays: `{site: (A [in, r], B [r, out])}`, alpha/r folded into B.
+    Raises `AdapterError`."""
     strange = [key for key in tensors if not LORA_KEY.fullmatch(key)]
     if strange:
-        raise AdapterError(f"adapter {name!r} holds {shortened(strange[0])}, which is not plain LoRA; save it with peft again")
+        raise AdapterError(
+            f"adapter {name!r} holds {shortened(strange[0])}, which is not plain LoRA; save it "
+            "with peft again"
+        )
     lora: Lora = {}
     for site in sorted({found["site"] for key in tensors if (found := LORA_KEY.fullmatch(key))}):
         a = tensors.get(f"{PEFT_PREFIX}{site}.lora_A.weight")
         b = tensors.get(f"{PEFT_PREFIX}{site}.lora_B.weight")
-        if a is None or b is None or a.ndim != 2 or b.ndim != 2 or a.shape[0] != b.shape[1] or 0 in (*a.shape, *b.shape):
+        if (
+            a is None
+            or b is None
+            or a.ndim != 2
+            or b.ndim != 2
+            or a.shape[0] != b.shape[1]
+            or 0 in (*a.shape, *b.shape)
+        ):
             raise AdapterError(
-                f"adapter {name!r}: LoRA A and B of site {shortened(site)} are missing or disagree in rank "
+                f"adapter {name!r}: LoRA A and B of site {shortened(site)} are missing or disagree "
+                "in rank "
                 f"(A {_shape(a)}, B {_shape(b)}; wanted are A [r, in] and B [out, r])"
             )
         scale = np.float32(alpha / a.shape[0])
         if float(np.abs(b).max()) * float(scale) > LARGEST_VALUE:
-            raise AdapterError(f"adapter {name!r}: B of site {shortened(site)} times alpha/r is beyond {LARGEST_VALUE:.0f}")
+            raise AdapterError(
+                f"adapter {name!r}: B of site {shortened(site)} times alpha/r is beyond "
+                f"{LARGEST_VALUE:.0f}"
+            )
         lora[site] = (np.ascontiguousarray(a.T), np.ascontiguousarray(b.T) * scale)
     return lora
 

@@ -1,14 +1,18 @@
 """The adapter on disk: PEFT's own two files, plus head, manifest, card and recipe.
 
-    adapter_config.json  adapter_model.safetensors     PEFT's format: `PeftModel.from_pretrained(backbone, folder)`
+    adapter_config.json  adapter_model.safetensors
+                         PEFT's format: `PeftModel.from_pretrained(backbone, folder)`
     head.safetensors     weight [labels, hidden], bias [labels]; none for translation and languages
-    manifest.json        fingerprint, task, labels, parent, data, metrics, golden, SHA-256 of every file (see `manifest`)
+    manifest.json        fingerprint, task, labels, parent, data, metrics, golden, SHA-256 of every
+                         file (see `manifest`)
     README.md            the card
     recipe.yaml          how it was made
 
-Only safetensors is ever opened, and only these files by these names; nothing that can run code is loaded. Whatever is wrong
-with a folder is an `AdapterError` that says so without the folder's path. Runs without torch. Does not: put adapters into
-memory slots (see `runtime.bank`), find them by name (see `library`), or put them in their place (see `publishing`).
+Only safetensors is ever opened, and only these files by these names; nothing that can run code
+is loaded. Whatever is wrong with a folder is an `AdapterError` that says so without the
+folder's path. Runs without torch. Does not: put adapters into memory slots (see
+`runtime.bank`), find them by name (see `library`), or put them in their place (see
+`publishing`).
 """
 
 from __future__ import annotations
@@ -47,8 +51,9 @@ PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
 
 @dataclass(frozen=True)
 class Adapter:
-    """An adapter in memory. `lora[site] = (A [in, r], B [r, out])`, alpha/r folded into B: of the encoder's sites, and of the
-    decoder's when its task `writes` text. `manifest` and `head` are of the task's own classes; None for no head."""
+    """An adapter in memory. `lora[site] = (A [in, r], B [r, out])`, alpha/r folded into B: of the
+    encoder's sites, and of the decoder's when its task `writes` text. `manifest` and `head` are of
+    the task's own classes; None for no head."""
 
     manifest: Any
     lora: Lora
@@ -76,12 +81,14 @@ def load_manifest(folder: Path) -> Manifest: ...
 @overload
 def load_manifest(folder: Path, kind: type[M]) -> M: ...
 def load_manifest(folder: Path, kind: type[Manifest] = Manifest) -> Manifest:
-    """Read and check `manifest.json`. `kind` is what its task has to make of it. Raises `AdapterError`."""
+    """Read and check `manifest.json`. `kind` is what its task has to make of it. Raises
+    `AdapterError`."""
     with _opened(folder) as home:
         manifest = _manifest(home, folder)
     if not isinstance(manifest, kind):
         raise AdapterError(
-            f"adapter {manifest.name!r} does {manifest.task}; needed here is one that does {kind.model_fields['task'].default}"
+            f"adapter {manifest.name!r} does {manifest.task}; needed here is one that does "
+            f"{kind.model_fields['task'].default}"
         )
     return manifest
 
@@ -89,44 +96,54 @@ def load_manifest(folder: Path, kind: type[Manifest] = Manifest) -> Manifest:
 def load_adapter(folder: Path, *, backbone: str | None = None) -> Adapter:
     """Load and check an adapter folder.
 
-    `backbone` is the fingerprint of the backbone it must fit. Raises `WrongBackbone`, or `AdapterError` for missing, truncated
-    or changed files, pickles, shapes that disagree, and weights that are not finite or absurdly large.
+    `backbone` is the fingerprint of the backbone it must fit. Raises `WrongBackbone`, or
+    `AdapterError` for missing, truncated or changed files, pickles, shapes that disagree, and
+    weights that are not finite or absurdly large.
     """
     with _opened(folder) as home:
         manifest = _manifest(home, folder)
         name = manifest.name
         if backbone is not None and not fits(manifest.backbone, backbone):
             raise WrongBackbone(
-                f"adapter {name!r} was trained on backbone {manifest.backbone}, this one is {backbone}; "
+                f"adapter {name!r} was trained on backbone {manifest.backbone}, this one is "
+                f"{backbone}; "
                 "train it again on this backbone, or serve the one it was made for"
             )
         content = _weight_files(home, manifest)
     config = peft_config(content[LAYOUT.peft_config], name)
-    lora = lora_arrays(tensors(content[LAYOUT.weights], LAYOUT.weights, name), config.lora_alpha, name)
+    lora = lora_arrays(
+        tensors(content[LAYOUT.weights], LAYOUT.weights, name), config.lora_alpha, name
+    )
     other = sorted({a.shape[1] for a, _ in lora.values()} - {config.r})
     if other:
         raise AdapterError(
-            f"adapter {name!r} has LoRA of rank {other[0]}, its {LAYOUT.peft_config} says {config.r}; save it again"
+            f"adapter {name!r} has LoRA of rank {other[0]}, its {LAYOUT.peft_config} says "
+            f"{config.r}; save it again"
         )
     task = registry.served(manifest.task)
     of_encoder, of_decoder = by_part(lora) if task.writes else (lora, {})
-    head = task.read_head(manifest, tensors(content[LAYOUT.head], LAYOUT.head, name) if LAYOUT.head in content else {})
+    head = task.read_head(
+        manifest, tensors(content[LAYOUT.head], LAYOUT.head, name) if LAYOUT.head in content else {}
+    )
     return Adapter(manifest, of_encoder, head, of_decoder, task.writes)
 
 
 @contextmanager
 def _opened(folder: Path) -> Iterator[Path]:
-    """Where the adapter's files are to be read. Whatever the disk says against it is an `AdapterError`."""
+    """Where the adapter's files are to be read. Whatever the disk says against it is an
+    `AdapterError`."""
     try:
         if not folder.is_dir():
             raise AdapterError(
-                f"{shortened(folder.name)} is not an adapter: no such folder; give the folder that `polygraft train` wrote"
+                f"{shortened(folder.name)} is not an adapter: no such folder; give the folder that "
+                "`polygraft train` wrote"
             )
         with reading(folder) as home:
             yield home
     except OSError as error:
         raise AdapterError(
-            f"{shortened(folder.name)} cannot be read ({error.strerror or type(error).__name__}); check the folder, and who "
+            f"{shortened(folder.name)} cannot be read ({error.strerror or type(error).__name__}); "
+            "check the folder, and who "
             "may read it"
         ) from None
 
@@ -135,7 +152,8 @@ def _manifest(home: Path, folder: Path) -> Manifest:
     file = home / LAYOUT.manifest
     if not file.is_file():
         raise AdapterError(
-            f"{shortened(folder.name)} is not an adapter yet: no {LAYOUT.manifest}; run `polygraft train` on its recipe"
+            f"{shortened(folder.name)} is not an adapter yet: no {LAYOUT.manifest}; run `polygraft "
+            "train` on its recipe"
         )
     return read(_content(file))
 
@@ -145,7 +163,9 @@ def _content(file: Path) -> bytes:
     with file.open("rb") as opened:
         content = opened.read(largest(file.name) + 1)
     if len(content) > largest(file.name):
-        raise AdapterError(f"{file.name} has more than {largest(file.name):,} bytes; that is not an adapter's")
+        raise AdapterError(
+            f"{file.name} has more than {largest(file.name):,} bytes; that is not an adapter's"
+        )
     return content
 
 
@@ -155,27 +175,37 @@ def _weight_files(home: Path, manifest: Manifest) -> dict[str, bytes]:
     pickles = sorted(f.name for f in home.iterdir() if f.suffix in PICKLES)
     if pickles and not (home / LAYOUT.weights).exists():
         raise AdapterError(
-            f"adapter {name!r} holds {', '.join(map(shortened, pickles[:3]))} instead of {LAYOUT.weights}: pickles can run "
+            f"adapter {name!r} holds {', '.join(map(shortened, pickles[:3]))} instead of "
+            f"{LAYOUT.weights}: pickles can run "
             "code and are never loaded; save it again with safe_serialization=True"
         )
     found: dict[str, bytes] = {}
     for file, digest in sorted(manifest.files.items()):
         if not (home / file).is_file():
-            raise AdapterError(f"adapter {name!r} is incomplete: {file} is missing; copy the whole folder again")
+            raise AdapterError(
+                f"adapter {name!r} is incomplete: {file} is missing; copy the whole folder again"
+            )
         found[file] = _content(home / file)
         if hashlib.sha256(found[file]).hexdigest() != digest:
             raise AdapterError(
-                f"adapter {name!r}: {file} is not the file its manifest names (truncated or changed); copy it again"
+                f"adapter {name!r}: {file} is not the file its manifest names (truncated or "
+                "changed); copy it again"
             )
     unnamed = [file for file in HASHED if file not in found and (home / file).exists()]
     if unnamed:
         raise AdapterError(
-            f"adapter {name!r} holds {unnamed[0]}, which its manifest does not name; delete that file, or train it again"
+            f"adapter {name!r} holds {unnamed[0]}, which its manifest does not name; delete that "
+            "file, or train it again"
         )
     return found
 
 
 def by_part(lora: Lora) -> tuple[Lora, Lora]:
-    """LoRA of a whole encoder-decoder: the encoder's sites, under the names they have in the encoder alone; the decoder's."""
-    inside = {name.removeprefix("encoder."): pair for name, pair in lora.items() if name.startswith("encoder.")}
+    """LoRA of a whole encoder-decoder: the encoder's sites, under the names they have in the
+    encoder alone; the decoder's."""
+    inside = {
+        name.removeprefix("encoder."): pair
+        for name, pair in lora.items()
+        if name.startswith("encoder.")
+    }
     return inside, {name: pair for name, pair in lora.items() if not name.startswith("encoder.")}

@@ -25,10 +25,15 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 LAYOUT = Layout()
 HASHED = (LAYOUT.peft_config, LAYOUT.weights, LAYOUT.head)
 MiB = 2**20
-LARGEST = {LAYOUT.weights: 512 * MiB, LAYOUT.head: 64 * MiB, LAYOUT.manifest: 16 * MiB}  # bytes; others: `OTHER_LARGEST`
+LARGEST = {
+    LAYOUT.weights: 512 * MiB,
+    LAYOUT.head: 64 * MiB,
+    LAYOUT.manifest: 16 * MiB,
+}  # bytes; others: `OTHER_LARGEST`
 OTHER_LARGEST = MiB
 
 
 def largest(name: str) -> int:
-    """How many bytes the file `name` of an adapter may have. What is larger is refused before it is read."""
+    """How many bytes the file `name` of an adapter may have. What is larger is refused before it is
+    read."""
     return LARGEST.get(name, OTHER_LARGEST)

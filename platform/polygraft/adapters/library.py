@@ -1,7 +1,7 @@
 """The library: the folder that holds adapters, one folder each, found by name.
 
-Names are checked before they become paths. What is in the folder and is not an adapter is left alone. Does not: keep more than
-one version, or read object stores (yet).
+Names are checked before they become paths. What is in the folder and is not an adapter is left
+alone. Does not: keep more than one version, or read object stores (yet).
 """
 
 from __future__ import annotations
@@ -35,27 +35,36 @@ class Library:
         self.root = root
 
     def folder(self, name: str) -> Path:
-        """Where adapter `name` lies or would lie. Raises `AdapterError` for anything that is not a plain name."""
+        """Where adapter `name` lies or would lie. Raises `AdapterError` for anything that is not a
+        plain name."""
         if not NAME.fullmatch(name):
-            raise AdapterError(f"{shortened(name)} is not an adapter name: a-z, 0-9, '.', '_' and '-', at most 64 characters")
+            raise AdapterError(
+                f"{shortened(name)} is not an adapter name: a-z, 0-9, '.', '_' and '-', at most 64 "
+                "characters"
+            )
         return self.root / name
 
     def names(self) -> list[str]:
-        """Adapters that are trained and complete enough to have a manifest; also those whose folder cannot be looked into."""
+        """Adapters that are trained and complete enough to have a manifest; also those whose folder
+        cannot be looked into."""
         if not self.root.is_dir():
             return []
-        return sorted(f.name for f in self.root.iterdir() if not f.name.startswith(".") and _is_adapter(f))
+        return sorted(
+            f.name for f in self.root.iterdir() if not f.name.startswith(".") and _is_adapter(f)
+        )
 
     def recover(self) -> None:
-        """Finish, or clear away, what a killed server or training run left. For whoever is going to write."""
+        """Finish, or clear away, what a killed server or training run left. For whoever is going to
+        write."""
         publishing.recover(self.root)
 
     @contextmanager
     def unpack(self, archive: bytes) -> Iterator[Path]:
-        """Unpack an uploaded zip into a folder inside the library, for `publish`; it is gone at the end.
+        """Unpack an uploaded zip into a folder inside the library, for `publish`; it is gone at the
+        end.
 
-        Raises `AdapterError` for an archive that does not hold an adapter (see `archive`) or whose name is taken by something
-        else, and `LibraryError` when the library cannot be written.
+        Raises `AdapterError` for an archive that does not hold an adapter (see `archive`) or whose
+        name is taken by something else, and `LibraryError` when the library cannot be written.
         """
         files = archives.unpack(archive)
         self._claim(read(files[LAYOUT.manifest]).name)
@@ -68,32 +77,41 @@ class Library:
             yield made
 
     def publish(self, made: Path) -> Path:
-        """Put an unpacked adapter in its place and return its folder. Raises `AdapterError` or `LibraryError`."""
+        """Put an unpacked adapter in its place and return its folder. Raises `AdapterError` or
+        `LibraryError`."""
         folder = self._claim(load_manifest(made).name)
         with _writing(f"adapter {folder.name!r} cannot be written to the library"):
             publishing.publish(made, folder)
         return folder
 
     def holds(self, made: Path) -> bool:
-        """Whether every file of the adapter in `made`, and no other, is in the library byte for byte."""
+        """Whether every file of the adapter in `made`, and no other, is in the library byte for
+        byte."""
         folder = self.folder(load_manifest(made).name)
         try:
             with publishing.reading(folder) as home:
-                return all(_content(home / name) == _content(made / name) for name in LAYOUT.names())
+                return all(
+                    _content(home / name) == _content(made / name) for name in LAYOUT.names()
+                )
         except OSError:
             return False
 
     def delete(self, name: str) -> None:
-        """Delete an adapter, if it is there. Raises `LibraryError` when it cannot be; it is still there then."""
+        """Delete an adapter, if it is there. Raises `LibraryError` when it cannot be; it is still
+        there then."""
         if name in self.names() or (NAME.fullmatch(name) and _half_published(self.root / name)):
             with _writing(f"adapter {shortened(name)} cannot be deleted from the library"):
                 publishing.retire(self.root / name)
 
     def _claim(self, name: str) -> Path:
-        """The folder of adapter `name`, which holds that adapter, what is left of one, or nothing. Raises `AdapterError`."""
+        """The folder of adapter `name`, which holds that adapter, what is left of one, or nothing.
+        Raises `AdapterError`."""
         folder = self.folder(name)
         if os.path.lexists(folder) and not _is_adapter(folder) and not _half_published(folder):
-            raise AdapterError(f"the library has something else named {name!r}, which is not an adapter; give it another name")
+            raise AdapterError(
+                f"the library has something else named {name!r}, which is not an adapter; give it "
+                "another name"
+            )
         return folder
 
 
@@ -105,8 +123,8 @@ def _is_adapter(folder: Path) -> bool:
 
 
 def _half_published(folder: Path) -> bool:
-    """Nothing but some of an adapter's files, weights among them: what versions that published file by file could leave. Or
-    nothing at all."""
+    """Nothing but some of an adapter's files, weights among them: what versions that published file
+    by file could leave. Or nothing at all."""
     if not folder.is_dir():
         return False
     there = {entry.name for entry in folder.iterdir()}
@@ -123,5 +141,6 @@ def _writing(failed: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise LibraryError(
-            f"{failed} ({error.strerror or type(error).__name__}); check the folder's permissions and the room on its disk"
+            f"{failed} ({error.strerror or type(error).__name__}); check the folder's permissions "
+            "and the room on its disk"
         ) from error

@@ -1,7 +1,9 @@
-"""`manifest.json`: what an adapter is, what it was made of, how good it is, and the goldens that verify it.
+"""`manifest.json`: what an adapter is, what it was made of, how good it is, and the goldens that
+verify it.
 
-`Manifest` is what the manifests of all tasks have; each task adds its own fields (`tasks/<task>/manifest.py`), and `read` finds
-them by the manifest's `task`. `read` also checks what the fields say together. Nothing here opens another file.
+`Manifest` is what the manifests of all tasks have; each task adds its own fields
+(`tasks/<task>/manifest.py`), and `read` finds them by the manifest's `task`. `read` also checks
+what the fields say together. Nothing here opens another file.
 """
 
 from __future__ import annotations
@@ -11,7 +13,15 @@ import re
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    FiniteFloat,
+    ValidationError,
+    model_validator,
+)
 
 from polygraft.adapters.layout import HASHED, LAYOUT, NAME, largest
 from polygraft.errors import AdapterError, listed, problems_of, shortened
@@ -25,7 +35,8 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class GoldenInput(BaseModel):
-    """One input whose outputs are kept. Tasks add the outputs: with the adapter when it was trained, and without."""
+    """One input whose outputs are kept. Tasks add the outputs: with the adapter when it was
+    trained, and without."""
 
     model_config = ConfigDict(extra="forbid")
     text: str
@@ -37,7 +48,8 @@ class GoldenInput(BaseModel):
 
 
 class Manifest(BaseModel):
-    """`manifest.json`. Unknown keys are refused, so that a newer format is never half-understood."""
+    """`manifest.json`. Unknown keys are refused, so that a newer format is never
+    half-understood."""
 
     model_config = ConfigDict(extra="forbid")
     golden_field: ClassVar[str]
@@ -46,23 +58,44 @@ class Manifest(BaseModel):
     format: int = Field(1, ge=1, le=1)
     name: str
     task: str
-    backbone: str = Field(description="fingerprint of the backbone it was trained on; of its encoder, if it only reads")
+    backbone: str = Field(
+        description=(
+            "fingerprint of the backbone it was trained on; of its encoder, if it only reads"
+        )
+    )
     languages: Texts
     description: str = ""
     parent: str | None = Field(None, description="name@version it started from")
-    stack: list[str] = Field([], max_length=100, description="name@version of the frozen adapters it was trained on top of")
+    stack: list[str] = Field(
+        [],
+        max_length=100,
+        description="name@version of the frozen adapters it was trained on top of",
+    )
     created: str = Field(description="UTC date, ISO 8601")
-    data: list[dict[str, Any]] = Field(max_length=1_000, description="file, rows, SHA-256 and licence of each source")
-    metrics: dict[str, Any] = Field(description="test figures with 95% intervals, and the ladder of baselines")
-    files: dict[str, str] = Field(max_length=len(LAYOUT.names()), description="SHA-256 of each weight file")
-    forced: str | None = Field(None, description="why it is served although transfer harmed it (see `guard`)")
+    data: list[dict[str, Any]] = Field(
+        max_length=1_000, description="file, rows, SHA-256 and licence of each source"
+    )
+    metrics: dict[str, Any] = Field(
+        description="test figures with 95% intervals, and the ladder of baselines"
+    )
+    files: dict[str, str] = Field(
+        max_length=len(LAYOUT.names()), description="SHA-256 of each weight file"
+    )
+    forced: str | None = Field(
+        None, description="why it is served although transfer harmed it (see `guard`)"
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _without_empty_fields_of_other_tasks(cls, given: Any) -> Any:
-        """Manifests written before version 0.2 have the fields of every task, empty where they are not their own."""
+        """Manifests written before version 0.2 have the fields of every task, empty where they are
+        not their own."""
         if isinstance(given, dict):
-            return {name: value for name, value in given.items() if name in cls.model_fields or value not in ([], {})}
+            return {
+                name: value
+                for name, value in given.items()
+                if name in cls.model_fields or value not in ([], {})
+            }
         return given
 
     @property
@@ -73,7 +106,9 @@ class Manifest(BaseModel):
     @property
     def version(self) -> str:
         """First 12 hex digits over the weight files' hashes: same weights, same version."""
-        return hashlib.sha256("".join(self.files[n] for n in sorted(self.files)).encode()).hexdigest()[:12]
+        return hashlib.sha256(
+            "".join(self.files[n] for n in sorted(self.files)).encode()
+        ).hexdigest()[:12]
 
     @property
     def goldens(self) -> Sequence[GoldenInput]:
@@ -92,8 +127,15 @@ class Manifest(BaseModel):
     def problems(self) -> Iterator[str]:
         """What the fields say wrongly, alone or together."""
         if not NAME.fullmatch(self.name):
-            yield f"name: {shortened(self.name)} is not an adapter name: a-z, 0-9, '.', '_' and '-', at most 64 characters"
-        for name, text in (("backbone", self.backbone), ("created", self.created), ("parent", self.parent or "")):
+            yield (
+                f"name: {shortened(self.name)} is not an adapter name: a-z, 0-9, '.', '_' and '-', "
+                "at most 64 characters"
+            )
+        for name, text in (
+            ("backbone", self.backbone),
+            ("created", self.created),
+            ("parent", self.parent or ""),
+        ):
             if len(text) > 200:
                 yield f"{name}: has {len(text):,} characters, at most 200 make sense"
         if any(not language.strip() or len(language) > 64 for language in self.languages):
@@ -127,15 +169,20 @@ class _TaskOnly(BaseModel):
 
 
 def read(content: bytes) -> Manifest:
-    """The manifest in the bytes of a `manifest.json`, of the class that its task has. Raises `AdapterError` that lists the
-    first of its problems."""
+    """The manifest in the bytes of a `manifest.json`, of the class that its task has. Raises
+    `AdapterError` that lists the first of its problems."""
     if len(content) > largest(LAYOUT.manifest):
-        raise AdapterError(f"{LAYOUT.manifest} has {len(content):,} bytes, at most {largest(LAYOUT.manifest):,} are read")
+        raise AdapterError(
+            f"{LAYOUT.manifest} has {len(content):,} bytes, at most {largest(LAYOUT.manifest):,} "
+            "are read"
+        )
     task = ""
     try:
         task = _TaskOnly.model_validate_json(content).task
         if task not in registry.TASKS:
-            raise _unreadable([f"task: {shortened(task)} is not one of {', '.join(registry.TASKS)}"])
+            raise _unreadable(
+                [f"task: {shortened(task)} is not one of {', '.join(registry.TASKS)}"]
+            )
         manifest = registry.served(task).manifest.model_validate_json(content)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
@@ -146,16 +193,31 @@ def read(content: bytes) -> Manifest:
 
 
 def unreadable(name: str) -> Manifest:
-    """What stands for the manifest of an adapter that cannot be read, when all that matters is which one it was."""
+    """What stands for the manifest of an adapter that cannot be read, when all that matters is
+    which one it was."""
     return Manifest.model_construct(
-        name=name, task="", backbone="", languages=[], created="", data=[], metrics={}, files={},
+        name=name,
+        task="",
+        backbone="",
+        languages=[],
+        created="",
+        data=[],
+        metrics={},
+        files={},
         description="its manifest is broken",
-    )  # fmt: skip
+    )
 
 
 def _said(error: Any, task: str) -> Any:
-    return error | {"msg": f"a {task} adapter has no such field"} if error["type"] == "extra_forbidden" else error
+    return (
+        error | {"msg": f"a {task} adapter has no such field"}
+        if error["type"] == "extra_forbidden"
+        else error
+    )
 
 
 def _unreadable(problems: Sequence[str]) -> AdapterError:
-    return AdapterError(f"{LAYOUT.manifest} cannot be read: {listed(problems)}; train the adapter again or copy it whole")
+    return AdapterError(
+        f"{LAYOUT.manifest} cannot be read: {listed(problems)}; train the adapter again or copy it "
+        "whole"
+    )

@@ -1,13 +1,17 @@
-"""Putting an adapter in its place, and taking it away, so that a kill at any moment leaves the old one or the new one, whole.
+"""Putting an adapter in its place, and taking it away, so that a kill at any moment leaves the old
+one or the new one, whole.
 
-    .staging-XXXX   scrap: a folder or file under way, or one to be deleted. Whoever uses it holds a lock on it
-    .publishing     inside an adapter folder: the complete new adapter, from the rename that decides until every file is copied
+    .staging-XXXX   scrap: a folder or file under way, or one to be deleted; locked by its user
+    .publishing     inside an adapter folder: the complete new adapter, from the rename that
+                    decides until every file is copied
 
-A new adapter is staged, written through to the disk, and renamed to its name. Where a folder of that name exists (it may hold
-training data, checkpoints, or be somebody's working directory, so it is never exchanged), the rename is to `.publishing` inside
-it: from then on the new adapter is the one that is read. Its files are copied to their names, which can be repeated as often as
-it takes, and `.publishing` is renamed away. Locks are `flock`, which the kernel releases when a process dies; on a file system
-without it there are none. Does not check what is in the files (see `adapter`).
+A new adapter is staged, written through to the disk, and renamed to its name. Where a folder of
+that name exists (it may hold training data, checkpoints, or be somebody's working directory, so
+it is never exchanged), the rename is to `.publishing` inside it: from then on the new adapter
+is the one that is read. Its files are copied to their names, which can be repeated as often as
+it takes, and `.publishing` is renamed away. Locks are `flock`, which the kernel releases when a
+process dies; on a file system without it there are none. Does not check what is in the files
+(see `adapter`).
 """
 
 from __future__ import annotations
@@ -31,7 +35,8 @@ SCRAP, PENDING = ".staging-", ".publishing"
 
 @contextmanager
 def staging(parent: Path) -> Iterator[Path]:
-    """A new folder in `parent` to put an adapter together in; deleted at the end, unless it was published."""
+    """A new folder in `parent` to put an adapter together in; deleted at the end, unless it was
+    published."""
     folder = Path(tempfile.mkdtemp(dir=parent, prefix=SCRAP))
     try:
         with _lock(folder, shared=True):
@@ -44,7 +49,8 @@ def staging(parent: Path) -> Iterator[Path]:
 def reading(folder: Path) -> Iterator[Path]:
     """Where the files of the adapter in `folder` are to be read; nobody publishes there meanwhile.
 
-    What a killed process had decided to publish is finished first; on a disk that cannot be written, it is read where it lies.
+    What a killed process had decided to publish is finished first; on a disk that cannot be
+    written, it is read where it lies.
     """
     if (folder / PENDING).is_dir():
         with suppress(OSError), _lock(folder):
@@ -57,7 +63,8 @@ def reading(folder: Path) -> Iterator[Path]:
 def publish(made: Path, folder: Path) -> None:
     """Make the complete adapter in `made` the one in `folder`; both must be on one file system.
 
-    The layout's files in `folder` are then those of `made` and no others; what else lies there stays. Raises `OSError`.
+    The layout's files in `folder` are then those of `made` and no others; what else lies there
+    stays. Raises `OSError`.
     """
     for file in made.iterdir():
         file.chmod(0o644)
@@ -83,8 +90,8 @@ def rewrite(folder: Path, name: str, content: bytes) -> None:
 
 
 def retire(folder: Path) -> None:
-    """Delete the adapter in `folder`; a folder that holds more than an adapter keeps the rest, and the recipe. Raises `OSError`
-    when it cannot be, and has changed nothing then."""
+    """Delete the adapter in `folder`; a folder that holds more than an adapter keeps the rest, and
+    the recipe. Raises `OSError` when it cannot be, and has changed nothing then."""
     if folder.is_symlink():
         folder.unlink()
     elif foreign(folder):
@@ -106,13 +113,19 @@ def retire(folder: Path) -> None:
 def foreign(folder: Path) -> list[str]:
     """Names of what lies in `folder` and is not of an adapter."""
     ours = {*LAYOUT.names(), PENDING}
-    return sorted(e.name for e in folder.iterdir() if e.name not in ours and not e.name.startswith(SCRAP))
+    return sorted(
+        e.name for e in folder.iterdir() if e.name not in ours and not e.name.startswith(SCRAP)
+    )
 
 
 def recover(root: Path) -> None:
-    """Finish what killed processes had decided to publish in the folders of `root`, and delete their scrap there. What another
-    process is using, and what cannot be written, stays as it is."""
-    folders = [root, *(f for f in root.iterdir() if f.is_dir() and not f.name.startswith("."))] if root.is_dir() else []
+    """Finish what killed processes had decided to publish in the folders of `root`, and delete
+    their scrap there. What another process is using, and what cannot be written, stays as it is."""
+    folders = (
+        [root, *(f for f in root.iterdir() if f.is_dir() and not f.name.startswith("."))]
+        if root.is_dir()
+        else []
+    )
     for folder in folders:
         with suppress(OSError), _lock(folder, wait=False):
             _finish(folder)
@@ -169,14 +182,18 @@ def _write_through(path: Path) -> None:
 
 @contextmanager
 def _lock(folder: Path, *, shared: bool = False, wait: bool = True) -> Iterator[None]:
-    """Hold the lock of a folder, alone or with others who share it. Raises `BlockingIOError` instead of waiting."""
+    """Hold the lock of a folder, alone or with others who share it. Raises `BlockingIOError`
+    instead of waiting."""
     if fcntl is None:
         yield
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(
+                handle,
+                (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB),
+            )
         except BlockingIOError:
             raise
         except OSError:  # a file system without locks

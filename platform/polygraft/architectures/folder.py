@@ -1,12 +1,13 @@
-"""The backbone: a frozen pretrained transformer in one folder, read by its real transformers class.
+"""The backbone: a frozen pretrained transformer in one folder, read by its real transformers
+class.
 
-    config.json  model.safetensors  tokenizer.json  tokenizer_config.json     training
-    decoder_tokenizer.json                                                     where there is a decoder
-    onnx/graph.json  onnx/model.<precision>.onnx                               serving (see `export` and `runtime`)
-    onnx/cross.<precision>.onnx  onnx/step.<precision>.onnx                    where there is a decoder
+    config.json  model.safetensors  tokenizer.json  tokenizer_config.json   training
+    decoder_tokenizer.json                                                  where there is a decoder
+    onnx/graph.json  onnx/model.<precision>.onnx                            serving
+    onnx/cross.<precision>.onnx  onnx/step.<precision>.onnx                 where there is a decoder
 
-Does not: train, export, or know adapters. Imports torch and transformers only inside the functions that need them,
-so that `fingerprint` and `BackboneFiles` serve both sides.
+Does not: train, export, or know adapters. Imports torch and transformers only inside the
+functions that need them, so that `fingerprint` and `BackboneFiles` serve both sides.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class BackboneFiles:
 
     @property
     def name(self) -> str:
-        """What the backbone is called wherever it may lie: `name` in the recipe it was made by, else its folder's name."""
+        """What the backbone is called wherever it may lie: `name` in the recipe it was made by,
+        else its folder's name."""
         try:
             recipe = yaml.safe_load((self.folder / "recipe.yaml").read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError):
@@ -73,7 +75,11 @@ class BackboneFiles:
 
     def copy_tokenizers(self, target: Path) -> None:
         """Copy every tokenizer file there is into the folder `target`, unless that is this one."""
-        files = [self.tokenizer, self.tokenizer_config, *([self.decoder_tokenizer] if self.decoder_tokenizer.is_file() else [])]
+        files = [
+            self.tokenizer,
+            self.tokenizer_config,
+            *([self.decoder_tokenizer] if self.decoder_tokenizer.is_file() else []),
+        ]
         for file in files if self.folder.resolve() != target.resolve() else []:
             shutil.copyfile(file, target / file.name)
 
@@ -99,25 +105,30 @@ class BackboneFiles:
         missing = [str(f.relative_to(self.folder)) for f in files if not f.is_file()]
         if missing:
             raise BackboneError(
-                f"{self.folder} is not a usable backbone: {', '.join(missing)} missing; point --backbone or "
+                f"{self.folder} is not a usable backbone: {', '.join(missing)} missing; point "
+                "--backbone or "
                 "POLYGRAFT_BACKBONE at a folder that has been pretrained and exported"
             )
 
 
 def fingerprint(folder: Path) -> str:
-    """What an adapter must fit: 16 hex digits of SHA-256 over the encoder's config, weights and tokenizer; with a decoder, `+`
-    and as many over the decoder's. So a better decoder leaves adapters that only read (classification) as they are."""
+    """What an adapter must fit: 16 hex digits of SHA-256 over the encoder's config, weights and
+    tokenizer; with a decoder, `+` and as many over the decoder's. So a better decoder leaves
+    adapters that only read (classification) as they are."""
     files = BackboneFiles(folder)
     files.require(files.config, files.weights, files.tokenizer)
     config = json.loads(files.config.read_text(encoding="utf-8"))
     if config.get("model_type") != "encoder-decoder":
         return _digest(config, files.weights, "", files.tokenizer)
     parts = (("encoder", files.tokenizer), ("decoder", files.decoder_tokenizer))
-    return "+".join(_digest(config[part], files.weights, f"{part}.", tokenizer) for part, tokenizer in parts)
+    return "+".join(
+        _digest(config[part], files.weights, f"{part}.", tokenizer) for part, tokenizer in parts
+    )
 
 
 def fits(adapter: str, backbone: str) -> bool:
-    """Whether an adapter made for the fingerprint `adapter` can be used on the backbone of fingerprint `backbone`."""
+    """Whether an adapter made for the fingerprint `adapter` can be used on the backbone of
+    fingerprint `backbone`."""
     return adapter in (backbone, encoder_part(backbone))
 
 
@@ -127,13 +138,15 @@ def encoder_part(fingerprint: str) -> str:
 
 
 def _digest(config: dict[str, object], weights: Path, prefix: str, tokenizer: Path) -> str:
-    """Over the tensors whose names start with `prefix`, in order of name, whatever their type; and over the config, without the
-    folder that transformers says it was loaded from."""
+    """Over the tensors whose names start with `prefix`, in order of name, whatever their type; and
+    over the config, without the folder that transformers says it was loaded from."""
     config = {key: value for key, value in config.items() if key != "_name_or_path"}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
     digest.update(tokenizer.read_bytes())
     with weights.open("rb") as file:
-        size = int.from_bytes(file.read(8), "little")  # safetensors: length of the header, the header, the tensors
+        size = int.from_bytes(
+            file.read(8), "little"
+        )  # safetensors: length of the header, the header, the tensors
         header = json.loads(file.read(size))
         for name in sorted(n for n in header if n.startswith(prefix) and n != "__metadata__"):
             start, end = header[name]["data_offsets"]

@@ -1,4 +1,5 @@
-"""A backbone's weights as its real transformers class: the encoder, or the whole of an encoder-decoder."""
+"""A backbone's weights as its real transformers class: the encoder, or the whole of an
+encoder-decoder."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from polygraft.architectures.folder import BackboneFiles
 
 
 def load_backbone(folder: Path) -> PreTrainedModel:
-    """The backbone in float32, eval mode, frozen; of an encoder-decoder its encoder. Reads safetensors only.
+    """The backbone in float32, eval mode, frozen; of an encoder-decoder its encoder. Reads
+    safetensors only.
 
     Any architecture `AutoModel` knows.
     """
@@ -26,24 +28,32 @@ def load_backbone(folder: Path) -> PreTrainedModel:
         encoder: PreTrainedModel = load_seq2seq(folder).get_encoder()
         return encoder
     options = {"add_pooling_layer": False} if kind in {"bert", "roberta", "xlm-roberta"} else {}
-    model: PreTrainedModel = AutoModel.from_pretrained(folder, use_safetensors=True, dtype="float32", **options)
+    model: PreTrainedModel = AutoModel.from_pretrained(
+        folder, use_safetensors=True, dtype="float32", **options
+    )
     return model.eval().requires_grad_(False)
 
 
 def load_seq2seq(folder: Path) -> PreTrainedModel:
-    """The whole of an encoder-decoder backbone, in float32, eval mode, frozen. Raises `BackboneError` when it has no
-    decoder."""
+    """The whole of an encoder-decoder backbone, in float32, eval mode, frozen. Raises
+    `BackboneError` when it has no decoder."""
     from transformers import AutoModelForSeq2SeqLM
 
     if _model_type(folder) != "encoder-decoder":
-        raise BackboneError(f"{folder} has no decoder, so it cannot write text; use a backbone whose recipe has seq2seq")
-    model: PreTrainedModel = AutoModelForSeq2SeqLM.from_pretrained(folder, use_safetensors=True, dtype="float32")
+        raise BackboneError(
+            f"{folder} has no decoder, so it cannot write text; use a backbone whose recipe has "
+            "seq2seq"
+        )
+    model: PreTrainedModel = AutoModelForSeq2SeqLM.from_pretrained(
+        folder, use_safetensors=True, dtype="float32"
+    )
     model.get_encoder().pooler = None  # the class makes one that was never trained
     return model.eval().requires_grad_(False)
 
 
 def untrained_seq2seq(folder: Path) -> PreTrainedModel:
-    """A model of the shape of the encoder-decoder backbone in `folder`, with random weights, to be trained."""
+    """A model of the shape of the encoder-decoder backbone in `folder`, with random weights, to be
+    trained."""
     from transformers import AutoConfig, EncoderDecoderModel
 
     model: PreTrainedModel = EncoderDecoderModel(config=AutoConfig.from_pretrained(folder))
@@ -62,7 +72,8 @@ def _model_type(folder: Path) -> str:
 
 
 def linear_sites(model: nn.Module) -> dict[str, nn.Linear]:
-    """Every linear layer that can carry LoRA, by dotted name, in forward order of the module tree."""
+    """Every linear layer that can carry LoRA, by dotted name, in forward order of the module
+    tree."""
     from torch import nn
 
     return {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}

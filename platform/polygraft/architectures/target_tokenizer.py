@@ -1,4 +1,5 @@
-"""What the decoder writes: its vocabulary's fixed ids, a tag for each language, and pieces to text and back.
+"""What the decoder writes: its vocabulary's fixed ids, a tag for each language, and pieces to text
+and back.
 
 Runs without torch. Does not: learn a vocabulary (see `pretrain.decoder_vocabulary`).
 """
@@ -21,13 +22,16 @@ def tag(language: str) -> str:
 
 
 def bound(read: int) -> int:
-    """How many pieces may be written for a source of `read` encoder tokens: what serving and its reference both keep to."""
+    """How many pieces may be written for a source of `read` encoder tokens: what serving and its
+    reference both keep to."""
     return 2 * read + 10
 
 
 def languages_of(tokenizer: Tokenizer) -> list[str]:
     """The languages that have a tag."""
-    pieces = (str(tokenizer.id_to_token(i)) for i in range(UNKNOWN_ID + 1, tokenizer.get_vocab_size()))
+    pieces = (
+        str(tokenizer.id_to_token(i)) for i in range(UNKNOWN_ID + 1, tokenizer.get_vocab_size())
+    )
     tags = []
     for piece in pieces:
         if piece.startswith("<spare") or piece.startswith("<0x"):
@@ -46,7 +50,8 @@ class TargetTokenizer:
         self._tags = {language: ids[tag(language)] for language in self.languages}
 
     def start(self, language: str) -> int:
-        """The id that a text in `language` starts with. Raises `KeyError` when the decoder has no tag for it."""
+        """The id that a text in `language` starts with. Raises `KeyError` when the decoder has no
+        tag for it."""
         return self._tags[language]
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:

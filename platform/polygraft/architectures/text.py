@@ -1,10 +1,11 @@
 """Text to model inputs: the one tokenizer call that training, pretraining and serving share.
 
-A backbone folder holds `tokenizer.json` (read by the `tokenizers` library) and, in `config.json`, the key
-`case_feature`. With it on, every token also gets a **case id**, fed through BERT's token-type input: the vocabulary
-is lower-cased, so this is how "FREE" and "free" stay different.
+A backbone folder holds `tokenizer.json` (read by the `tokenizers` library) and, in `config.json`,
+the key `case_feature`. With it on, every token also gets a **case id**, fed through BERT's
+token-type input: the vocabulary is lower-cased, so this is how "FREE" and "free" stay different.
 
-Does not: pad to tensors of a framework, know adapters, or truncate silently (`Encoded.truncated` says so).
+Does not: pad to tensors of a framework, know adapters, or truncate silently (`Encoded.truncated`
+says so).
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ MOST_MARKS = 30
 
 @dataclass(frozen=True)
 class Encoded:
-    """One text as token ids and case ids, special tokens included; both lists have the same length."""
+    """One text as token ids and case ids, special tokens included; both lists have the same
+    length."""
 
     ids: list[int]
     cases: list[int]
@@ -37,29 +39,37 @@ class Encoded:
 
 
 def not_unicode(text: str) -> str | None:
-    """What is wrong with a text that is not valid Unicode, as half of a UTF-16 pair (`"\\ud800"` in JSON); else None."""
+    """What is wrong with a text that is not valid Unicode, as half of a UTF-16 pair (`"\\ud800"` in
+    JSON); else None."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        return f"the text is not valid Unicode: character {error.start + 1} is a lone surrogate; send it as UTF-8"
+        return (
+            f"the text is not valid Unicode: character {error.start + 1} is a lone surrogate; send "
+            "it as UTF-8"
+        )
     return None
 
 
 def too_many_marks(text: str) -> str | None:
-    """What is wrong with a text with more than `MOST_MARKS` combining marks on one letter; else None. Normalising such a run
-    takes time by its square (1.2 s for 20,000); no language needs ten (UAX #15, section 13, allows 30)."""
+    """What is wrong with a text with more than `MOST_MARKS` combining marks on one letter; else
+    None. Normalising such a run takes time by its square (1.2 s for 20,000); no language needs ten
+    (UAX #15, section 13, allows 30)."""
     if text.isascii():
         return None
     run = 0
     for character in text:
         run = run + 1 if unicodedata.combining(character) else 0
         if run > MOST_MARKS:
-            return f"the text has more than {MOST_MARKS} combining marks on one letter; leave them out"
+            return (
+                f"the text has more than {MOST_MARKS} combining marks on one letter; leave them out"
+            )
     return None
 
 
 def case_of(word: str) -> int:
-    """Case id of one surface word: UPPER needs two cased letters, so that "I" and "A" count as TITLE."""
+    """Case id of one surface word: UPPER needs two cased letters, so that "I" and "A" count as
+    TITLE."""
     first = next((c for c in word if c.isalpha()), "")
     if not first.isupper():
         return LOWER
@@ -69,7 +79,9 @@ def case_of(word: str) -> int:
 class TextEncoder:
     """Wraps one `tokenizer.json`. Thread-safe: it keeps no state between calls."""
 
-    def __init__(self, tokenizer_file: str | Path, *, case_feature: bool, max_length: int, pad_id: int = 0) -> None:
+    def __init__(
+        self, tokenizer_file: str | Path, *, case_feature: bool, max_length: int, pad_id: int = 0
+    ) -> None:
         self.tokenizer = Tokenizer.from_file(str(tokenizer_file))
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
@@ -79,9 +91,13 @@ class TextEncoder:
         self._closing = self.tokenizer.num_special_tokens_to_add(False) - 1
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
-        """Encode texts; those over `max_length` tokens keep their beginning and the closing special token."""
+        """Encode texts; those over `max_length` tokens keep their beginning and the closing special
+        token."""
         texts = [unicodedata.normalize("NFC", text) for text in texts]
-        return [self._one(e, text) for e, text in zip(self.tokenizer.encode_batch(texts), texts, strict=True)]
+        return [
+            self._one(e, text)
+            for e, text in zip(self.tokenizer.encode_batch(texts), texts, strict=True)
+        ]
 
     def _one(self, encoding: object, text: str) -> Encoded:
         ids: list[int] = encoding.ids  # type: ignore[attr-defined]
@@ -105,7 +121,8 @@ class TextEncoder:
 
 
 def load_encoder(backbone: Path, max_length: int | None = None) -> TextEncoder:
-    """The encoder of a backbone folder; rows are cut at `max_length` or at what the backbone can read."""
+    """The encoder of a backbone folder; rows are cut at `max_length` or at what the backbone can
+    read."""
     config = json.loads((backbone / "config.json").read_text(encoding="utf-8"))
     config = config.get("encoder", config)
     longest = config.get("max_position_embeddings", 512)
@@ -118,7 +135,8 @@ def load_encoder(backbone: Path, max_length: int | None = None) -> TextEncoder:
 
 
 def pad(rows: Sequence[Encoded], pad_id: int) -> dict[str, NDArray[np.int64]]:
-    """Stack encoded rows into `input_ids`, `attention_mask` and `token_type_ids`, each int64 [rows, longest]."""
+    """Stack encoded rows into `input_ids`, `attention_mask` and `token_type_ids`, each int64 [rows,
+    longest]."""
     longest = max(len(row) for row in rows)
     batch = {
         "input_ids": np.full((len(rows), longest), pad_id, np.int64),

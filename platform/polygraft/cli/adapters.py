@@ -16,33 +16,51 @@ from polygraft.cli.app import AsJson, Backbone, app, err, out, told
 @told
 def train(
     recipe: Annotated[Path | None, typer.Argument(help="recipe.yaml of the adapter.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Adapter folder; default: the recipe's own.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Only check recipe and data, in seconds.")] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Adapter folder; default: the recipe's own.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only check recipe and data, in seconds.")
+    ] = False,
     full_ladder: Annotated[
-        bool, typer.Option("--full-ladder", help="Also train without the parent, for the gain from transfer.")
+        bool,
+        typer.Option(
+            "--full-ladder", help="Also train without the parent, for the gain from transfer."
+        ),
     ] = False,
     every: Annotated[
-        bool, typer.Option("--all", help="Instead of a recipe: every adapter of the library made for another backbone.")
+        bool,
+        typer.Option(
+            "--all",
+            help="Instead of a recipe: every adapter of the library made for another backbone.",
+        ),
     ] = False,
     allow_leak: Annotated[
-        str | None, typer.Option(metavar="REASON", help="Train although rows leak; the reason is kept in the manifest.")
+        str | None,
+        typer.Option(
+            metavar="REASON", help="Train although rows leak; the reason is kept in the manifest."
+        ),
     ] = None,
     backbone: Backbone = None,
     as_json: AsJson = False,
 ) -> None:
     """Train an adapter from a recipe: LoRA and head, figures beside the baselines, card and golden.
 
-    A killed run goes on where it stopped when the same command is given again. Put the result live with
-    `polygraft adapters add FOLDER`. After a new backbone, `polygraft train --all` trains what no longer fits it, parents
-    first.
+    A killed run goes on where it stopped when the same command is given again. Put the result live
+    with `polygraft adapters add FOLDER`. After a new backbone, `polygraft train --all` trains what
+    no longer fits it, parents first.
     """
     if every == (recipe is not None):
         raise typer.BadParameter("give a recipe, or --all without one")
     if every and (output or check or allow_leak):
-        raise typer.BadParameter("--all trains each recipe in place, as it is: leave the other options out")
+        raise typer.BadParameter(
+            "--all trains each recipe in place, as it is: leave the other options out"
+        )
     home = backbone or default_backbone()
     if recipe is not None:
-        _train(recipe, home, output or recipe.resolve().parent, check, full_ladder, allow_leak, as_json)
+        _train(
+            recipe, home, output or recipe.resolve().parent, check, full_ladder, allow_leak, as_json
+        )
         return
     from polygraft.adapters.library import Library, default_library
     from polygraft.architectures.folder import fingerprint
@@ -50,12 +68,30 @@ def train(
 
     due = outdated(Library(default_library()), fingerprint(home))
     for one in due:
-        _train(one.recipe, home, one.recipe.parent, False, full_ladder or one.full_ladder, None, as_json)
-    err.print(f"{len(due)} adapters trained again" if due else "every adapter fits this backbone: nothing to train")
+        _train(
+            one.recipe,
+            home,
+            one.recipe.parent,
+            False,
+            full_ladder or one.full_ladder,
+            None,
+            as_json,
+        )
+    err.print(
+        f"{len(due)} adapters trained again"
+        if due
+        else "every adapter fits this backbone: nothing to train"
+    )
 
 
 def _train(
-    recipe: Path, backbone: Path, target: Path, check: bool, full_ladder: bool, allow_leak: str | None, as_json: bool
+    recipe: Path,
+    backbone: Path,
+    target: Path,
+    check: bool,
+    full_ladder: bool,
+    allow_leak: str | None,
+    as_json: bool,
 ) -> None:
     from polygraft.data.leaks import sentence
     from polygraft.training import pipeline
@@ -66,9 +102,14 @@ def _train(
         err.print(sentence(job.leaks))
     if check:
         if as_json:
-            out.print_json(data={"name": prepared.name, "rows": job.rows, "labels": job.answers, "ok": True})
+            out.print_json(
+                data={"name": prepared.name, "rows": job.rows, "labels": job.answers, "ok": True}
+            )
         else:
-            out.print(f"{prepared.name}: recipe and data are fine; rows {job.rows}; {', '.join(job.answers)}")
+            out.print(
+                f"{prepared.name}: recipe and data are fine; rows {job.rows}; "
+                f"{', '.join(job.answers)}"
+            )
         return
     err.print(f"training {prepared.name}: {job.rows['train']} rows; {', '.join(job.answers)}")
     manifest = pipeline.train(job, target, full_ladder=full_ladder, say=err)
@@ -85,19 +126,27 @@ def _train(
 @told
 def sources(
     recipe: Annotated[Path, typer.Argument(help="recipe.yaml of the adapter to be made.")],
-    run: Annotated[bool, typer.Option("--try", help="Also train briefly: from three, from English, from none.")] = False,
+    run: Annotated[
+        bool, typer.Option("--try", help="Also train briefly: from three, from English, from none.")
+    ] = False,
     every: Annotated[
-        bool, typer.Option("--every", help="Train briefly from all candidates, for the regret of the guess.")
+        bool,
+        typer.Option(
+            "--every", help="Train briefly from all candidates, for the regret of the guess."
+        ),
     ] = False,
     epochs: Annotated[float, typer.Option(help="Of each short run.")] = 2,
-    library: Annotated[Path | None, typer.Option(help="Folder of adapters; default: the bundled ones.")] = None,
+    library: Annotated[
+        Path | None, typer.Option(help="Folder of adapters; default: the bundled ones.")
+    ] = None,
     backbone: Backbone = None,
     as_json: AsJson = False,
 ) -> None:
     """Which adapter to take as the parent: candidates by how well they explain the recipe's labels.
 
-    Candidates are adapters with the same labels whose data is on this machine. Evidence (LogME, nats a row) and
-    closeness (of their data, a cosine) are guesses; `--try` tests them on the dev rows.
+    Candidates are adapters with the same labels whose data is on this machine. Evidence (LogME,
+    nats a row) and closeness (of their data, a cosine) are guesses; `--try` tests them on the dev
+    rows.
     """
     from dataclasses import asdict
 
@@ -119,13 +168,26 @@ def sources(
     tried = choosing.attempt(job, shelf, ranked, epochs=epochs, every=every) if run or every else []
     lost = choosing.regret(tried, ranked)
     if as_json:
-        out.print_json(data={"ranked": [asdict(c) for c in ranked], "tried": [asdict(c) for c in tried], "regret": lost})
+        out.print_json(
+            data={
+                "ranked": [asdict(c) for c in ranked],
+                "tried": [asdict(c) for c in tried],
+                "regret": lost,
+            }
+        )
         return
     scores = {c.name: c.dev_score for c in tried}
     table = Table("parent", "languages", "closeness", "evidence", "dev macro-F1, short run")
     for one in [*ranked, *(c for c in tried if c.name is None)]:
-        guesses = ["" if guess is None else f"{guess:.3f}" for guess in (one.closeness, one.evidence)]
-        table.add_row(one.name or "(none)", ", ".join(one.languages), *guesses, str(scores.get(one.name) or ""))
+        guesses = [
+            "" if guess is None else f"{guess:.3f}" for guess in (one.closeness, one.evidence)
+        ]
+        table.add_row(
+            one.name or "(none)",
+            ", ".join(one.languages),
+            *guesses,
+            str(scores.get(one.name) or ""),
+        )
     out.print(table)
     if lost is not None:
         err.print(f"taking the first costs {lost} against the best parent that was tried")
@@ -134,17 +196,24 @@ def sources(
 @app.command()
 @told
 def report(
-    adapters: Annotated[list[Path] | None, typer.Argument(help="Adapter folders, for a page about them.")] = None,
-    output: Annotated[Path, typer.Option(help="The page; its JSON is written beside it.")] = Path("report.html"),
-    library: Annotated[Path | None, typer.Option(help="Folder of adapters; default: the bundled ones.")] = None,
+    adapters: Annotated[
+        list[Path] | None, typer.Argument(help="Adapter folders, for a page about them.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="The page; its JSON is written beside it.")] = Path(
+        "report.html"
+    ),
+    library: Annotated[
+        Path | None, typer.Option(help="Folder of adapters; default: the bundled ones.")
+    ] = None,
     backbone: Backbone = None,
 ) -> None:
     """A page about some adapters, or the results table of a whole library.
 
-    With adapters: one HTML file with ladder, learning curve, confusion, calibration and examples, and JSON beside it. Without:
-    the table is printed as Markdown, from the manifests.
+    With adapters: one HTML file with ladder, learning curve, confusion, calibration and examples,
+    and JSON beside it. Without: the table is printed as Markdown, from the manifests.
 
-    Examples: `polygraft report adapters/spam-sw --output spam-sw.html`, `polygraft report > adapters/README.md`
+    Examples: `polygraft report adapters/spam-sw --output spam-sw.html`, `polygraft report >
+    adapters/README.md`
     """
     from polygraft.adapters.library import Library, default_library
     from polygraft.reporting.results import results_table

@@ -1,4 +1,5 @@
-"""Commands that make and judge backbones: `export`, `pretrain`, `alone`, `carry`, `probe`, `measure`."""
+"""Commands that make and judge backbones: `export`, `pretrain`, `alone`, `carry`, `probe`,
+`measure`."""
 
 from __future__ import annotations
 
@@ -16,20 +17,33 @@ from polygraft.cli.app import AsJson, Backbone, app, out, told
 @told
 def export(
     adapter: Annotated[Path | None, typer.Argument(help="Adapter folder, with --merged.")] = None,
-    merged: Annotated[bool, typer.Option("--merged", help="One plain ONNX model of the adapter, head included.")] = False,
+    merged: Annotated[
+        bool, typer.Option("--merged", help="One plain ONNX model of the adapter, head included.")
+    ] = False,
     output: Annotated[Path | None, typer.Option(help="With --merged: the file to write.")] = None,
-    precision: Annotated[list[str] | None, typer.Option(help="int8 (default) or fp32; may be given twice.")] = None,
-    sites: Annotated[list[str] | None, typer.Option(help="Name endings of the sites to carry; default: all.")] = None,
+    precision: Annotated[
+        list[str] | None, typer.Option(help="int8 (default) or fp32; may be given twice.")
+    ] = None,
+    sites: Annotated[
+        list[str] | None, typer.Option(help="Name endings of the sites to carry; default: all.")
+    ] = None,
     core: Annotated[
         list[str] | None,
-        typer.Option(help="Name endings of the sites that every batch computes; the others cost only who uses them."),
+        typer.Option(
+            help=(
+                "Name endings of the sites that every batch computes; the others cost only who "
+                "uses them."
+            )
+        ),
     ] = None,
     decoder_sites: Annotated[
-        list[str] | None, typer.Option(help="Name endings of the decoder's sites to carry; default: all.")
+        list[str] | None,
+        typer.Option(help="Name endings of the decoder's sites to carry; default: all."),
     ] = None,
     backbone: Backbone = None,
 ) -> None:
-    """Write the backbone's ONNX graphs (bank as inputs), checked against PyTorch + peft with adapters mixed.
+    """Write the backbone's ONNX graphs (bank as inputs), checked against PyTorch + peft with
+    adapters mixed.
 
     With `ADAPTER --merged`: a plain ONNX model for people who serve one task elsewhere.
     """
@@ -46,10 +60,15 @@ def export(
         out.print(f"wrote {export_merged(adapter, home, target, precision=precisions[0])}")
         return
     card = export_backbone(
-        home, precisions=precisions, sites=sites or "all", core=core or "all", decoder_sites=decoder_sites or "all"
+        home,
+        precisions=precisions,
+        sites=sites or "all",
+        core=core or "all",
+        decoder_sites=decoder_sites or "all",
     )
     out.print(
-        f"wrote {home / 'onnx'}: {len(card.sites)} sites, {sum(s.core for s in card.sites)} of them core, drift {card.drift}"
+        f"wrote {home / 'onnx'}: {len(card.sites)} sites, {sum(s.core for s in card.sites)} of "
+        f"them core, drift {card.drift}"
     )
 
 
@@ -57,12 +76,22 @@ def export(
 @told
 def pretrain(
     folder: Annotated[Path, typer.Argument(help="Backbone folder with its recipe.yaml.")],
-    data: Annotated[Path, typer.Option(envvar="POLYGRAFT_DATA", help="Root of the corpora the recipe lists.")],
-    work: Annotated[Path, typer.Option(help="Caches and checkpoints; a killed run goes on from here.")],
-    hours: Annotated[float | None, typer.Option(help="Stop the last stage after this many hours.")] = None,
-    start: Annotated[Path | None, typer.Option(help="Backbone folder to start the second stage from.")] = None,
+    data: Annotated[
+        Path, typer.Option(envvar="POLYGRAFT_DATA", help="Root of the corpora the recipe lists.")
+    ],
+    work: Annotated[
+        Path, typer.Option(help="Caches and checkpoints; a killed run goes on from here.")
+    ],
+    hours: Annotated[
+        float | None, typer.Option(help="Stop the last stage after this many hours.")
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Backbone folder to start the second stage from.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    bf16: Annotated[bool | None, typer.Option("--bf16/--fp32", help="Default: the faster one, measured.")] = None,
+    bf16: Annotated[
+        bool | None, typer.Option("--bf16/--fp32", help="Default: the faster one, measured.")
+    ] = None,
     recipe: Annotated[Path | None, typer.Option(help="Default: FOLDER/recipe.yaml.")] = None,
 ) -> None:
     """Make a multilingual backbone from the English teacher, as the folder's recipe says."""
@@ -75,12 +104,18 @@ def pretrain(
 @told
 def alone(
     folder: Annotated[Path, typer.Argument(help="A finished encoder-decoder backbone.")],
-    work: Annotated[Path, typer.Option(help="The WORK of its pretraining, with packed.npz; models go to WORK/alone.")],
-    languages: Annotated[str, typer.Option(help="Languages, each paired with English, separated by commas.")],
+    work: Annotated[
+        Path,
+        typer.Option(help="The WORK of its pretraining, with packed.npz; models go to WORK/alone."),
+    ],
+    languages: Annotated[
+        str, typer.Option(help="Languages, each paired with English, separated by commas.")
+    ],
     steps: Annotated[int, typer.Option(min=1, help="Steps of each, of the recipe's size.")] = 300,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
-    """For comparison: models of the backbone's size, from random weights, each on one language's pairs alone.
+    """For comparison: models of the backbone's size, from random weights, each on one language's
+    pairs alone.
 
     `polygraft measure --alone WORK/alone` then shows their translations beside the backbone's.
     """
@@ -97,8 +132,8 @@ def carry(
 ) -> None:
     """Write a small checkpoint, WORK/<phase>/carry.safetensors, to go on from on another machine.
 
-    Take it (in its folder), packed.npz, the backbone folder and the backbone it started from there, and run the same
-    `polygraft pretrain`. The phases before it are not run again.
+    Take it (in its folder), packed.npz, the backbone folder and the backbone it started from there,
+    and run the same `polygraft pretrain`. The phases before it are not run again.
     """
     from polygraft.pretrain.checkpoint import carry as run
 
@@ -115,29 +150,48 @@ def probe(
     backbone: Backbone = None,
     as_json: AsJson = False,
 ) -> None:
-    """SIB-200 zero-shot of the bare backbone: fitted on the first language's vectors, scored on every language's."""
+    """SIB-200 zero-shot of the bare backbone: fitted on the first language's vectors, scored on
+    every language's."""
     from polygraft.pretrain.probe import probe_sib200
 
     scores = probe_sib200(backbone or default_backbone(), data / "sib200", languages.split(","))
     if as_json:
         out.print_json(data=scores)
         return
-    table = Table("language", "5-fold over 800", "centred", "train -> dev", title="SIB-200 zero-shot, macro-F1")
+    table = Table(
+        "language",
+        "5-fold over 800",
+        "centred",
+        "train -> dev",
+        title="SIB-200 zero-shot, macro-F1",
+    )
     for language, score in scores.items():
-        table.add_row(language, *(f"{score[protocol]:.1f}" for protocol in ("folds", "centred", "official")))
+        table.add_row(
+            language, *(f"{score[protocol]:.1f}" for protocol in ("folds", "centred", "official"))
+        )
     out.print(table)
 
 
 @app.command()
 @told
 def measure(
-    data: Annotated[Path, typer.Option(envvar="POLYGRAFT_DATA", help="Root of the data that the recipe names.")],
+    data: Annotated[
+        Path, typer.Option(envvar="POLYGRAFT_DATA", help="Root of the data that the recipe names.")
+    ],
     output: Annotated[Path, typer.Option(help="Folder for measures.json and measures.html.")],
     rows: Annotated[int, typer.Option(min=10, help="Rows of each evaluation set at most.")] = 200,
-    work: Annotated[Path | None, typer.Option(help="WORK of its pretraining, for the learning curves.")] = None,
-    alone: Annotated[Path | None, typer.Option(help="WORK/alone, as `polygraft alone` left it.")] = None,
-    ablations: Annotated[Path | None, typer.Option(help="What tests/bench/objectives.py printed, to show it too.")] = None,
-    beside: Annotated[Path | None, typer.Option(help="measures.json of another backbone, to draw next to it.")] = None,
+    work: Annotated[
+        Path | None, typer.Option(help="WORK of its pretraining, for the learning curves.")
+    ] = None,
+    alone: Annotated[
+        Path | None, typer.Option(help="WORK/alone, as `polygraft alone` left it.")
+    ] = None,
+    ablations: Annotated[
+        Path | None, typer.Option(help="What tests/bench/objectives.py printed, to show it too.")
+    ] = None,
+    beside: Annotated[
+        Path | None, typer.Option(help="measures.json of another backbone, to draw next to it.")
+    ] = None,
     backbone: Backbone = None,
 ) -> None:
     """Everything a backbone is judged by: zero-shot topics, retrieval, translation, tokens a word.
@@ -149,9 +203,13 @@ def measure(
     from polygraft.pretrain.measure import measure as run
     from polygraft.pretrain.page import page
 
-    found = run(backbone or default_backbone(), data, rows=rows, work=work, alone=alone, ablations=ablations)
+    found = run(
+        backbone or default_backbone(), data, rows=rows, work=work, alone=alone, ablations=ablations
+    )
     output.mkdir(parents=True, exist_ok=True)
-    (output / "measures.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (output / "measures.json").write_text(
+        json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
     other = json.loads(beside.read_text(encoding="utf-8")) if beside else None
     (output / "measures.html").write_text(page(found, other), encoding="utf-8")
     out.print(f"wrote {output / 'measures.json'} and {output / 'measures.html'}")

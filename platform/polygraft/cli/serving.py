@@ -1,4 +1,5 @@
-"""Commands that answer rows or speak to a server: `serve`, `key`, `predict`, `suggest`, `adapters list|add|remove`."""
+"""Commands that answer rows or speak to a server: `serve`, `key`, `predict`, `suggest`, `adapters
+list|add|remove`."""
 
 from __future__ import annotations
 
@@ -22,15 +23,20 @@ from polygraft.errors import SettingsError
 @app.command()
 @told
 def serve(
-    host: Annotated[str, typer.Option(help="IP address to listen on; 0.0.0.0 for every interface.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="IP address to listen on; 0.0.0.0 for every interface.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 3000,
-    library: Annotated[Path | None, typer.Option(help="Folder of adapters; default: the bundled ones.")] = None,
+    library: Annotated[
+        Path | None, typer.Option(help="Folder of adapters; default: the bundled ones.")
+    ] = None,
     backbone: Backbone = None,
 ) -> None:
     """Serve every adapter of the library over HTTP, on BentoML.
 
-    Settings beyond these are environment variables, POLYGRAFT_SLOTS and others; docs/operations.md lists them. All are checked
-    before anything is started: exit status 2 and a line for each problem.
+    Settings beyond these are environment variables, POLYGRAFT_SLOTS and others; docs/operations.md
+    lists them. All are checked before anything is started: exit status 2 and a line for each
+    problem.
     """
     from polygraft.serve import launch
 
@@ -51,11 +57,17 @@ def _banner(url: str) -> None:
     with Client(url) as client:
         names = [a.name for a in client.adapters().adapters]
     rows = [{"adapter": n, "text": t} for n, t in EXAMPLES.items() if n in names]
-    out.print(f"\n[bold green]polygraft[/] is ready on [bold]{url}[/] with {', '.join(names) or 'no adapters yet'}")
+    out.print(
+        f"\n[bold green]polygraft[/] is ready on [bold]{url}[/] with "
+        f"{', '.join(names) or 'no adapters yet'}"
+    )
     out.print(f"API: {url}/docs   metrics: {url}/metrics\n")
     if rows:
         body = json.dumps({"rows": rows}, ensure_ascii=False)
-        print(f"Try:\n\ncurl -s {url}/v1/classify -H 'content-type: application/json' -d '{body}'\n", flush=True)
+        print(
+            f"Try:\n\ncurl -s {url}/v1/classify -H 'content-type: application/json' -d '{body}'\n",
+            flush=True,
+        )
 
 
 EXAMPLES = {
@@ -67,10 +79,11 @@ EXAMPLES = {
 @app.command("key")
 @told
 def show_key() -> None:
-    """Print the admin key of a server that this user runs, for a header: `Authorization: Bearer $(polygraft key)`.
+    """Print the admin key of a server that this user runs, for a header: `Authorization: Bearer
+    $(polygraft key)`.
 
-    It is POLYGRAFT_ADMIN_KEY when that is set, else the one kept for the user. `adapters add` and `adapters remove` find it by
-    themselves on this machine.
+    It is POLYGRAFT_ADMIN_KEY when that is set, else the one kept for the user. `adapters add` and
+    `adapters remove` find it by themselves on this machine.
     """
     from polygraft.serve import auth
 
@@ -80,16 +93,28 @@ def show_key() -> None:
 @app.command()
 @told
 def predict(
-    adapter: Annotated[str, typer.Argument(help="Name of an adapter in the library, or its folder.")],
-    input: Annotated[str, typer.Option("--input", help='JSON Lines with "text"; - is standard input.')] = "-",
-    output: Annotated[str, typer.Option("--output", help="JSON Lines; - is standard output.")] = "-",
-    target: Annotated[str | None, typer.Option(help="Language to write, for a translation adapter with several.")] = None,
+    adapter: Annotated[
+        str, typer.Argument(help="Name of an adapter in the library, or its folder.")
+    ],
+    input: Annotated[
+        str, typer.Option("--input", help='JSON Lines with "text"; - is standard input.')
+    ] = "-",
+    output: Annotated[
+        str, typer.Option("--output", help="JSON Lines; - is standard output.")
+    ] = "-",
+    target: Annotated[
+        str | None, typer.Option(help="Language to write, for a translation adapter with several.")
+    ] = None,
     stack: Annotated[
-        list[str] | None, typer.Option(help="Language adapter under it, in place of what it was trained on; name or folder.")
+        list[str] | None,
+        typer.Option(
+            help="Language adapter under it, in place of what it was trained on; name or folder."
+        ),
     ] = None,
     backbone: Backbone = None,
 ) -> None:
-    """Classify or translate a file without a server: each row gets `label` or `translation`, and `score`; or `error`.
+    """Classify or translate a file without a server: each row gets `label` or `translation`, and
+    `score`; or `error`.
 
     The exit status is 3 when some rows got an error; the others are answered all the same.
 
@@ -112,19 +137,29 @@ def predict(
 @app.command()
 @told
 def suggest(
-    input: Annotated[str, typer.Option("--input", help='Unlabelled JSON Lines with "text"; - is standard input.')] = "-",
+    input: Annotated[
+        str, typer.Option("--input", help='Unlabelled JSON Lines with "text"; - is standard input.')
+    ] = "-",
     count: Annotated[int, typer.Option(min=1, help="Rows to suggest.")] = 20,
-    adapter: Annotated[str | None, typer.Option(help="An adapter that classifies such rows so far: name or folder.")] = None,
-    labelled: Annotated[Path | None, typer.Option(help="Rows that have labels already; their texts are left out.")] = None,
-    output: Annotated[str, typer.Option("--output", help="JSON Lines; - is standard output.")] = "-",
+    adapter: Annotated[
+        str | None,
+        typer.Option(help="An adapter that classifies such rows so far: name or folder."),
+    ] = None,
+    labelled: Annotated[
+        Path | None, typer.Option(help="Rows that have labels already; their texts are left out.")
+    ] = None,
+    output: Annotated[
+        str, typer.Option("--output", help="JSON Lines; - is standard output.")
+    ] = "-",
     backbone: Backbone = None,
 ) -> None:
     """Which rows to label next: those an adapter is least sure of, unlike each other.
 
-    Each suggested row comes back with `label`, the adapter's guess, and `margin`, its lead over the next label. Without an
-    adapter the rows are only spread out: a first set to label.
+    Each suggested row comes back with `label`, the adapter's guess, and `margin`, its lead over the
+    next label. Without an adapter the rows are only spread out: a first set to label.
 
-    Example: `polygraft suggest --input messages.jsonl --adapter spam-sw --count 50 --output to-label.jsonl`
+    Example: `polygraft suggest --input messages.jsonl --adapter spam-sw --count 50 --output
+    to-label.jsonl`
     """
     from polygraft import offline
     from polygraft.runtime.engine import Engine
@@ -168,7 +203,9 @@ def list_adapters(server: Server = "http://127.0.0.1:3000", as_json: AsJson = Fa
         return
     table = Table("adapter", "version", "task", "languages", "labels", "parent")
     for a in answer.adapters:
-        table.add_row(a.name, a.version, a.task, ", ".join(a.languages), ", ".join(a.labels), a.parent or "")
+        table.add_row(
+            a.name, a.version, a.task, ", ".join(a.languages), ", ".join(a.labels), a.parent or ""
+        )
     out.print(table)
     for refused in answer.refused:
         err.print(f"[red]refused[/] {refused.name}: {refused.error.message}", highlight=False)
@@ -181,13 +218,17 @@ def add_adapter(
     server: Server = "http://127.0.0.1:3000",
     key: Key = None,
     force: Annotated[
-        str | None, typer.Option(metavar="REASON", help="Serve it although transfer harmed it; kept in its manifest.")
+        str | None,
+        typer.Option(
+            metavar="REASON", help="Serve it although transfer harmed it; kept in its manifest."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Promote an adapter: put it live without a restart; one of the same name is replaced.
 
-    One that was shown to be worse for its parent (verdict `harms`) is refused unless it is forced, with a reason.
+    One that was shown to be worse for its parent (verdict `harms`) is refused unless it is forced,
+    with a reason.
     """
     from polygraft.client import Client
     from polygraft.transfer import guard
@@ -200,7 +241,10 @@ def add_adapter(
     if as_json:
         out.print_json(added.model_dump_json())
     else:
-        out.print(f"{added.name}@{added.version} answers on {server} ({time.perf_counter() - started:.2f} s)")
+        out.print(
+            f"{added.name}@{added.version} answers on {server} "
+            f"({time.perf_counter() - started:.2f} s)"
+        )
 
 
 @adapters_app.command("remove")
@@ -209,7 +253,9 @@ def remove_adapter(
     name: Annotated[str, typer.Argument(help="Adapter name.")],
     server: Server = "http://127.0.0.1:3000",
     key: Key = None,
-    purge: Annotated[bool, typer.Option("--purge", help="Delete it from the server's library too.")] = False,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Delete it from the server's library too.")
+    ] = False,
 ) -> None:
     """Stop serving an adapter; without --purge a restart brings it back."""
     from polygraft.client import Client

@@ -15,11 +15,14 @@ from polygraft.cli.app import AsJson, Backbone, app, err, out, told
 @told
 def advise(
     recipe: Annotated[Path, typer.Argument(help="recipe.yaml of the adapter to be made.")],
-    library: Annotated[Path | None, typer.Option(help="Folder of adapters; default: the bundled ones.")] = None,
+    library: Annotated[
+        Path | None, typer.Option(help="Folder of adapters; default: the bundled ones.")
+    ] = None,
     backbone: Backbone = None,
     as_json: AsJson = False,
 ) -> None:
-    """Which strategy suits a recipe's data, with the figures that say so; takes a minute and trains no LoRA."""
+    """Which strategy suits a recipe's data, with the figures that say so; takes a minute and trains
+    no LoRA."""
     from polygraft.adapters.library import Library, default_library
     from polygraft.errors import RecipeError
     from polygraft.tasks.classification.job import prepare
@@ -30,14 +33,22 @@ def advise(
     content = load_recipe(recipe)
     if not isinstance(content, ClassificationRecipe):
         raise RecipeError(str(recipe), ["advice is given for classifiers only"])
-    alone = content.model_copy(update={"parent": None, "strategy": None, "source": None, "tasks": [], "stack": []})
-    found = ask(prepare(alone, recipe, backbone or default_backbone()), Library(library or default_library()))
+    alone = content.model_copy(
+        update={"parent": None, "strategy": None, "source": None, "tasks": [], "stack": []}
+    )
+    found = ask(
+        prepare(alone, recipe, backbone or default_backbone()),
+        Library(library or default_library()),
+    )
     if as_json:
         out.print_json(data=found)
         return
     rows = ", ".join(f"{label} {count}" for label, count in sorted(found["rows"].items()))
     out.print(f"training rows: {rows}", highlight=False)
-    out.print("macro-F1 on dev: " + ", ".join(f"{name} {value}" for name, value in found["dev"].items()), highlight=False)
+    out.print(
+        "macro-F1 on dev: " + ", ".join(f"{name} {value}" for name, value in found["dev"].items()),
+        highlight=False,
+    )
     for number, one in enumerate(found["advice"], 1):
         out.print(f"{number}. [bold]{one['strategy']}[/]: {one['why']}", highlight=False)
 
@@ -46,15 +57,26 @@ def advise(
 @told
 def combine(
     task: Annotated[Path, typer.Argument(help="Folder of a classifier.")],
-    output: Annotated[Path, typer.Argument(help="Folder of the new adapter; its name is the adapter's.")],
-    plus: Annotated[list[Path] | None, typer.Option(help="Folder of an adapter to add; may be given several times.")] = None,
-    minus: Annotated[list[Path] | None, typer.Option(help="Folder of an adapter to subtract; the same.")] = None,
-    rank: Annotated[int | None, typer.Option(help="Approximate the sum by this rank; left out, it is exact.")] = None,
+    output: Annotated[
+        Path, typer.Argument(help="Folder of the new adapter; its name is the adapter's.")
+    ],
+    plus: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of an adapter to add; may be given several times."),
+    ] = None,
+    minus: Annotated[
+        list[Path] | None, typer.Option(help="Folder of an adapter to subtract; the same.")
+    ] = None,
+    rank: Annotated[
+        int | None, typer.Option(help="Approximate the sum by this rank; left out, it is exact.")
+    ] = None,
     backbone: Backbone = None,
 ) -> None:
-    """Task arithmetic: a classifier plus and minus other adapters, as one adapter. Nothing is trained.
+    """Task arithmetic: a classifier plus and minus other adapters, as one adapter. Nothing is
+    trained.
 
-    Example: `polygraft combine adapters/topic adapters/topic-sd --plus adapters/lang-sd --minus adapters/lang-en`
+    Example: `polygraft combine adapters/topic adapters/topic-sd --plus adapters/lang-sd --minus
+    adapters/lang-en`
     """
     from polygraft.transfer.arithmetic import combine as add
 
@@ -65,15 +87,23 @@ def combine(
 @app.command()
 @told
 def study(
-    plan: Annotated[Path, typer.Argument(help="plan.yaml: tasks, sources, targets. Results are written beside it.")],
-    only: Annotated[list[str] | None, typer.Option(help="Only this family of the plan; may be given several times.")] = None,
+    plan: Annotated[
+        Path,
+        typer.Argument(help="plan.yaml: tasks, sources, targets. Results are written beside it."),
+    ],
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this family of the plan; may be given several times."),
+    ] = None,
     work: Annotated[Path, typer.Option(help="Folder for the source adapters.")] = Path(".study"),
     backbone: Backbone = None,
 ) -> None:
-    """Measure every transfer strategy on many languages: ladder, stacks, few shots, verdicts; JSON and a page.
+    """Measure every transfer strategy on many languages: ladder, stacks, few shots, verdicts; JSON
+    and a page.
 
-    What each run answered is kept in NAME.json beside the plan, so that a killed study goes on where it stopped. `study.json`,
-    `study.html` and `README.md` hold the figures of all families that were run so far.
+    What each run answered is kept in NAME.json beside the plan, so that a killed study goes on
+    where it stopped. `study.json`, `study.html` and `README.md` hold the figures of all families
+    that were run so far.
     """
     from polygraft.transfer.study.plan import load_study
     from polygraft.transfer.study.runs import run_family

@@ -1,8 +1,10 @@
-"""Training rows that stand in dev or test: the same text, nearly the same text, or a translation of the same id.
+"""Training rows that stand in dev or test: the same text, nearly the same text, or a translation of
+the same id.
 
-Near-equal: five-character shingles of the normalised texts share at least `NEAR` of their union; candidates come from MinHash
-with locality-sensitive hashing (Broder 1997, "On the resemblance and containment of documents"; library datasketch) and are
-confirmed exactly. Does not: read files, or decide what happens to a leak (see `data`).
+Near-equal: five-character shingles of the normalised texts share at least `NEAR` of their union;
+candidates come from MinHash with locality-sensitive hashing (Broder 1997, "On the resemblance and
+containment of documents"; library datasketch) and are confirmed exactly. Does not: read files, or
+decide what happens to a leak (see `data`).
 """
 
 from __future__ import annotations
@@ -49,7 +51,10 @@ def leaked_texts(texts: Sequence[str], held_out: Sequence[str]) -> dict[int, Lea
         if ours[i] in known:
             found[i] = Leak("equal", ours[i])
             continue
-        likeness = {j: len(pieces[i] & shingled[j]) / len(pieces[i] | shingled[j]) for j in index.query(signature)}
+        likeness = {
+            j: len(pieces[i] & shingled[j]) / len(pieces[i] | shingled[j])
+            for j in index.query(signature)
+        }
         closest = max(likeness, key=likeness.__getitem__, default=None)
         if closest is not None and likeness[closest] >= NEAR:
             found[i] = Leak("near-equal", plain[closest])
@@ -58,16 +63,19 @@ def leaked_texts(texts: Sequence[str], held_out: Sequence[str]) -> dict[int, Lea
 
 @dataclass(frozen=True)
 class Settled:
-    """What becomes of a training split's leaks: the rows to drop, what the manifest says about them (empty: none was found),
-    or the problem, when nobody has decided."""
+    """What becomes of a training split's leaks: the rows to drop, what the manifest says about them
+    (empty: none was found), or the problem, when nobody has decided."""
 
     drop: frozenset[int] = frozenset()
     record: dict[str, Any] = field(default_factory=dict)
     problem: str | None = None
 
 
-def settle(leaks: Mapping[int, Leak], texts: Sequence[str], what: str, on_leak: str, allowed: str | None) -> Settled:
-    """`what` says of the rows how they leak; `allowed` is the reason for which they may stay, or None."""
+def settle(
+    leaks: Mapping[int, Leak], texts: Sequence[str], what: str, on_leak: str, allowed: str | None
+) -> Settled:
+    """`what` says of the rows how they leak; `allowed` is the reason for which they may stay, or
+    None."""
     if not leaks:
         return Settled()
     record: dict[str, Any] = dict(Counter(leak.kind for leak in leaks.values()).most_common())
@@ -81,17 +89,23 @@ def settle(leaks: Mapping[int, Leak], texts: Sequence[str], what: str, on_leak: 
         like = f" ~ {leaks[row].like[:60]!r}" if kind == "near-equal" else ""
         examples.append(f"{record[kind]} {kind}, e.g. {texts[row][:60]!r}{like}")
     return Settled(
-        problem=f"train: {len(leaks)} {what} ({'; '.join(examples)}); remove them, set data.on_leak: drop, or say why they "
+        problem=f"train: {len(leaks)} {what} ({'; '.join(examples)}); remove them, set "
+        "data.on_leak: drop, or say why they "
         "may stay with --allow-leak REASON"
     )
 
 
 def sentence(record: Mapping[str, Any]) -> str:
     """The record for people."""
-    counts = ", ".join(f"{count} {kind}" for kind, count in record.items() if kind not in ("done", "given_away"))
+    counts = ", ".join(
+        f"{count} {kind}" for kind, count in record.items() if kind not in ("done", "given_away")
+    )
     found = [f"Training rows that stand in dev or test ({counts})"] if counts else []
     if hints := record.get("given_away"):
-        found.append("The label is given away by " + ", ".join(f"{name} ({score}%)" for name, score in hints.items()))
+        found.append(
+            "The label is given away by "
+            + ", ".join(f"{name} ({score}%)" for name, score in hints.items())
+        )
     return f"{'. '.join(found)}: {record['done']}."
 
 

@@ -22,26 +22,31 @@ def read_source(source: str) -> list[dict[str, Any]]:
     datasets.disable_progress_bars()
     if source.startswith("hub:"):
         name, config, split = [*source.removeprefix("hub:").split(":"), "", ""][:3]
-        return [dict(r) for r in datasets.load_dataset(name, config or None, split=split or "train")]
+        return [
+            dict(r) for r in datasets.load_dataset(name, config or None, split=split or "train")
+        ]
     suffixes = [s for s in Path(source.split("?")[0]).suffixes if s not in COMPRESSED]
     reader = READERS.get(suffixes[-1] if suffixes else "")
     if reader is None:
-        raise ValueError(f"unknown kind of file; one of {', '.join(READERS)} (compressed or not) is read")
+        raise ValueError(
+            f"unknown kind of file; one of {', '.join(READERS)} (compressed or not) is read"
+        )
     options = {"sep": "\t"} if suffixes[-1] == ".tsv" else {}
     rows = datasets.load_dataset(reader, data_files=source, split="train", **options)
     return [dict(r) for r in rows]
 
 
 def read_lines(source: str, folder: Path) -> list[str]:
-    """Lines of a text file or URL, compressed or not. Raises `OSError`, `UnicodeDecodeError`, or `KeyError` for an unset
-    variable."""
+    """Lines of a text file or URL, compressed or not. Raises `OSError`, `UnicodeDecodeError`, or
+    `KeyError` for an unset variable."""
     with fsspec.open(expand(source, folder), "rb", compression="infer") as file:
         text: bytes = file.read()
     return split_lines(text.decode("utf-8"))
 
 
 def unreadable(source: str, error: Exception) -> str:
-    """What to tell when reading `source` raised `error`: a `KeyError` is an unset variable in its path."""
+    """What to tell when reading `source` raised `error`: a `KeyError` is an unset variable in its
+    path."""
     if isinstance(error, KeyError):
         return f"{source} needs the environment variable {error}; set it to the data's folder"
     first_line = str(error).strip().split("\n")[0]
@@ -56,8 +61,12 @@ def thinned(rows: Sequence[Any], most: int | None) -> list[Any]:
 
 
 def read_texts(one: TextFile, folder: Path) -> list[str]:
-    """Its texts that are short enough, as many as it says. Raises what reading raises, or `ValueError` for a missing column."""
-    return thinned([t for t in map(str.strip, _texts(one, folder)) if t and len(t) <= one.most_characters], one.limit)
+    """Its texts that are short enough, as many as it says. Raises what reading raises, or
+    `ValueError` for a missing column."""
+    return thinned(
+        [t for t in map(str.strip, _texts(one, folder)) if t and len(t) <= one.most_characters],
+        one.limit,
+    )
 
 
 def _texts(one: TextFile, folder: Path) -> list[str]:

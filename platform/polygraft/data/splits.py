@@ -14,9 +14,10 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Split:
-    """Texts and their labels, same length; `ids` is empty when the recipe names no id column. `others` are the fields of each
-    row that the recipe does not read, and the file of its table: none of a row of text with one label, whose file says what
-    its label says. `others` may be empty, else it is as long as the texts."""
+    """Texts and their labels, same length; `ids` is empty when the recipe names no id column.
+    `others` are the fields of each row that the recipe does not read, and the file of its table:
+    none of a row of text with one label, whose file says what its label says. `others` may be
+    empty, else it is as long as the texts."""
 
     texts: list[str]
     labels: list[str]
@@ -35,10 +36,15 @@ class Split:
         return Split(keep(self.texts), keep(self.labels), keep(self.ids), keep(self.others))
 
     def few(self, shots: int | None, seed: int) -> Split:
-        """`shots` rows of every label, drawn with `seed`, in their order; all of a label that has fewer. None: every row."""
+        """`shots` rows of every label, drawn with `seed`, in their order; all of a label that has
+        fewer. None: every row."""
         if shots is None:
             return self
-        order, taken, kept = np.random.default_rng(seed).permutation(len(self)), Counter[str](), set[int]()
+        order, taken, kept = (
+            np.random.default_rng(seed).permutation(len(self)),
+            Counter[str](),
+            set[int](),
+        )
         for i in order.tolist():
             if taken[self.labels[i]] < shots:
                 taken[self.labels[i]] += 1
@@ -48,8 +54,9 @@ class Split:
 
 @dataclass(frozen=True)
 class Splits:
-    """`test` is None when the recipe has none. `sources` lists file, rows, SHA-256 and licence, `leaks` how many training rows
-    of each kind leaked and what was done about it, for the manifest."""
+    """`test` is None when the recipe has none. `sources` lists file, rows, SHA-256 and licence,
+    `leaks` how many training rows of each kind leaked and what was done about it, for the
+    manifest."""
 
     train: Split
     dev: Split

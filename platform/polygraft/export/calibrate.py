@@ -1,8 +1,10 @@
-"""The constants by which a backbone's normalised activations are quantised, found on the texts of `calibration.txt`.
+"""The constants by which a backbone's normalised activations are quantised, found on the texts of
+`calibration.txt`.
 
-Only what a normalising layer has written is measured: an adapter can move it, but the layer's own weights bound it. The
-largest value of a channel counts, not a percentile: every clip that was tried cost more truth than its finer steps gave,
-for a channel's rare large values carry meaning. Figures: the backbone's README.
+Only what a normalising layer has written is measured: an adapter can move it, but the layer's own
+weights bound it. The largest value of a channel counts, not a percentile: every clip that was tried
+cost more truth than its finer steps gave, for a channel's rare large values carry meaning. Figures:
+the backbone's README.
 """
 
 from __future__ import annotations
@@ -28,14 +30,17 @@ WRITTEN = 24  # tokens of a text
 
 
 def calibration_texts() -> list[str]:
-    """Short messages, sentences and odd ones in the languages of the bundled backbone, some of them from the Universal
-    Declaration of Human Rights."""
-    return split_lines(resources.files("polygraft.export").joinpath("calibration.txt").read_text(encoding="utf-8"))
+    """Short messages, sentences and odd ones in the languages of the bundled backbone, some of them
+    from the Universal Declaration of Human Rights."""
+    return split_lines(
+        resources.files("polygraft.export").joinpath("calibration.txt").read_text(encoding="utf-8")
+    )
 
 
 @torch.no_grad()
 def calibrate_encoder(model: PreTrainedModel, backbone: Path, prefix: str) -> dict[str, Spread]:
-    """What is seen, by the name that a normalising layer's weight has in a graph whose encoder is called `prefix`."""
+    """What is seen, by the name that a normalising layer's weight has in a graph whose encoder is
+    called `prefix`."""
     with _watched(model, prefix) as seen:
         for row in load_encoder(backbone).encode(calibration_texts()):
             model(**_one(row))
@@ -44,16 +49,26 @@ def calibrate_encoder(model: PreTrainedModel, backbone: Path, prefix: str) -> di
 
 @torch.no_grad()
 def calibrate_decoder(model: PreTrainedModel, backbone: Path) -> dict[str, Spread]:
-    """The same for the names in `step`, and for `states`, which `cross` reads: on what the bare decoder writes greedily, each
-    text in one of its languages."""
-    encoder, pieces, states = load_encoder(backbone), TargetTokenizer(BackboneFiles(backbone).decoder_tokenizer), _Seen()
+    """The same for the names in `step`, and for `states`, which `cross` reads: on what the bare
+    decoder writes greedily, each text in one of its languages."""
+    encoder, pieces, states = (
+        load_encoder(backbone),
+        TargetTokenizer(BackboneFiles(backbone).decoder_tokenizer),
+        _Seen(),
+    )
     rows = encoder.encode(calibration_texts())
     starts = [pieces.start(pieces.languages[i % len(pieces.languages)]) for i in range(len(rows))]
     inputs = {name: torch.from_numpy(array) for name, array in pad(rows, encoder.pad_id).items()}
     written = model.generate(
-        **inputs, decoder_input_ids=torch.tensor(starts)[:, None], do_sample=False, num_beams=1, max_new_tokens=WRITTEN,
-        eos_token_id=END_ID, pad_token_id=PAD_ID, decoder_start_token_id=starts[0],
-    )  # fmt: skip
+        **inputs,
+        decoder_input_ids=torch.tensor(starts)[:, None],
+        do_sample=False,
+        num_beams=1,
+        max_new_tokens=WRITTEN,
+        eos_token_id=END_ID,
+        pad_token_id=PAD_ID,
+        decoder_start_token_id=starts[0],
+    )
     with _watched(Step(model, [], []), "") as seen:
         for row, ids in zip(rows, written.tolist(), strict=True):
             length = ids.index(END_ID) if END_ID in ids else len(ids)
@@ -89,7 +104,9 @@ def _watched(module: nn.Module, prefix: str) -> Iterator[dict[str, _Seen]]:
     for name, layer in module.named_modules():
         if isinstance(layer, nn.LayerNorm | nn.RMSNorm):
             one = seen.setdefault(f"{prefix}{name}.weight", _Seen())
-            hooks.append(layer.register_forward_hook(lambda _layer, _args, out, one=one: one.add(out)))
+            hooks.append(
+                layer.register_forward_hook(lambda _layer, _args, out, one=one: one.add(out))
+            )
     try:
         yield seen
     finally:
@@ -100,4 +117,8 @@ def _watched(module: nn.Module, prefix: str) -> Iterator[dict[str, _Seen]]:
 def _one(row: Encoded) -> dict[str, torch.Tensor]:
     """The encoder's inputs for one text."""
     ids = torch.tensor([row.ids])
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.tensor([row.cases])}
+    return {
+        "input_ids": ids,
+        "attention_mask": torch.ones_like(ids),
+        "token_type_ids": torch.tensor([row.cases]),
+    }

@@ -1,11 +1,13 @@
 """The decoder of a BERT-style encoder-decoder -> two ONNX graphs with a key-value cache.
 
-`cross` runs once a text: encoder states -> the keys and values of every cross-attention. `step` writes one token a row:
-it takes each row's last token and the cache, and gives the `best` likeliest next tokens and the cache one column longer.
+`cross` runs once a text: encoder states -> the keys and values of every cross-attention. `step`
+writes one token a row: it takes each row's last token and the cache, and gives the `best` likeliest
+next tokens and the cache one column longer.
 
-A row carries no slot here. The adapters of a batch lie side by side, A [in, adapters * rank] and B [adapters * rank, out],
-and `mix` [rows, adapters * rank] blanks the columns of the others: x·W + ((x·A) * mix)·B. A decoding step has one token a
-row, so gathering A and B for each row, as the encoder's graph does, would move more memory than the whole step.
+A row carries no slot here. The adapters of a batch lie side by side, A [in, adapters * rank] and B
+[adapters * rank, out], and `mix` [rows, adapters * rank] blanks the columns of the others: x·W +
+((x·A) * mix)·B. A decoding step has one token a row, so gathering A and B for each row, as the
+encoder's graph does, would move more memory than the whole step.
 """
 
 from __future__ import annotations
@@ -29,26 +31,36 @@ Banks = Mapping[str, torch.Tensor]
 
 
 def readers(layers: int) -> list[list[str]]:
-    """The decoder's linear layers, by dotted name in the whole model, those that read the same tensor together. First the
-    keys and values of every cross-attention; last the one before the vocabulary, which is tied to the embedding and no site."""
+    """The decoder's linear layers, by dotted name in the whole model, those that read the same
+    tensor together. First the keys and values of every cross-attention; last the one before the
+    vocabulary, which is tied to the embedding and no site."""
     names = [f"decoder.bert.encoder.layer.{i}" for i in range(layers)]
     found = [[f"{name}.crossattention.self.{part}" for name in names for part in ("key", "value")]]
     for name in names:
         found.append([f"{name}.attention.self.{part}" for part in ("query", "key", "value")])
-        found += [[f"{name}.{part}"] for part in ("attention.output.dense", "crossattention.self.query")]
-        found += [[f"{name}.{part}"] for part in ("crossattention.output.dense", "intermediate.dense", "output.dense")]
+        found += [
+            [f"{name}.{part}"] for part in ("attention.output.dense", "crossattention.self.query")
+        ]
+        found += [
+            [f"{name}.{part}"]
+            for part in ("crossattention.output.dense", "intermediate.dense", "output.dense")
+        ]
     return [*found, ["decoder.cls.predictions.transform.dense"]]
 
 
 class Joined(nn.Module):
-    """Linear layers that read the same tensor, as one product; each gives its own output, LoRA added on those of `sites`."""
+    """Linear layers that read the same tensor, as one product; each gives its own output, LoRA
+    added on those of `sites`."""
 
     def __init__(self, root: nn.Module, names: Sequence[str], sites: Container[str]) -> None:
         super().__init__()
         linears: list[Any] = [root.get_submodule(name) for name in names]
         self.weight = nn.Parameter(torch.cat([x.weight for x in linears]).T.contiguous())
         self.bias = nn.Parameter(torch.cat([x.bias for x in linears]))
-        self.sizes, carried = [x.out_features for x in linears], [name for name in names if name in sites]
+        self.sizes, carried = (
+            [x.out_features for x in linears],
+            [name for name in names if name in sites],
+        )
         self.members = {names.index(name): (i, name) for i, name in enumerate(carried)}
         self.first = carried[0] if carried else ""
 
@@ -64,15 +76,20 @@ class Joined(nn.Module):
 
 
 class Cross(nn.Module):
-    """states [rows, seq, hidden] -> for every layer key and value, each [rows, heads, seq, size]."""
+    """states [rows, seq, hidden] -> for every layer key and value, each [rows, heads, seq,
+    size]."""
 
-    def __init__(self, model: EncoderDecoderModel, names: Sequence[str], sites: Container[str]) -> None:
+    def __init__(
+        self, model: EncoderDecoderModel, names: Sequence[str], sites: Container[str]
+    ) -> None:
         super().__init__()
         config = model.config.decoder
         self.heads, self.names = config.num_attention_heads, names
         self.joined = Joined(model, readers(config.num_hidden_layers)[0], sites)
 
-    def forward(self, states: torch.Tensor, mix: torch.Tensor, *banks: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def forward(
+        self, states: torch.Tensor, mix: torch.Tensor, *banks: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
         outs = self.joined(states, mix[:, None], dict(zip(self.names, banks, strict=True)))
         return tuple(o.unflatten(-1, (self.heads, -1)).transpose(1, 2) for o in outs)
 
@@ -88,7 +105,8 @@ class Layer(nn.Module):
         self.heads, self.scaling = own.num_attention_heads, own.scaling
         self.activation: nn.Module = layer.intermediate.intermediate_act_fn
         self.norms = nn.ModuleList(
-            part.LayerNorm for part in (layer.attention.output, layer.crossattention.output, layer.output)
+            part.LayerNorm
+            for part in (layer.attention.output, layer.crossattention.output, layer.output)
         )
 
         def joined(*parts: str) -> Joined:
@@ -101,9 +119,15 @@ class Layer(nn.Module):
         self.up, self.down = joined("intermediate.dense"), joined("output.dense")
 
     def forward(
-        self, x: torch.Tensor, mask: torch.Tensor, source: torch.Tensor, past: Sequence[torch.Tensor],
-        given: Sequence[torch.Tensor], mix: torch.Tensor, banks: Banks,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+        self,
+        x: torch.Tensor,
+        mask: torch.Tensor,
+        source: torch.Tensor,
+        past: Sequence[torch.Tensor],
+        given: Sequence[torch.Tensor],
+        mix: torch.Tensor,
+        banks: Banks,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         query, *new = (self._split(part) for part in self.qkv(x, mix, banks))
         key, value = (torch.cat([old, one], dim=2) for old, one in zip(past, new, strict=True))
         read = self._attend(query, key, value, mask)
@@ -117,30 +141,45 @@ class Layer(nn.Module):
         split: torch.Tensor = x.unflatten(-1, (self.heads, -1)).unsqueeze(2)
         return split
 
-    def _attend(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def _attend(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor
+    ) -> torch.Tensor:
         scores = (query * self.scaling) @ key.transpose(-1, -2) + mask[:, None, None]
         read: torch.Tensor = (scores.softmax(dim=-1) @ value).flatten(1)
         return read
 
 
 class Step(nn.Module):
-    """One token a row: token, position int64 [rows]; mask float32 [rows, past + 1] and source [rows, seq], 0 where a row may
-    look and -10,000 where not; mix; past keys and values; cross keys and values; banks."""
+    """One token a row: token, position int64 [rows]; mask float32 [rows, past + 1] and source
+    [rows, seq], 0 where a row may look and -10,000 where not; mix; past keys and values; cross keys
+    and values; banks."""
 
-    def __init__(self, model: EncoderDecoderModel, names: Sequence[str], sites: Container[str]) -> None:
+    def __init__(
+        self, model: EncoderDecoderModel, names: Sequence[str], sites: Container[str]
+    ) -> None:
         super().__init__()
         decoder = model.decoder
         self.embeddings, self.names = decoder.bert.embeddings, names
-        self.layers = nn.ModuleList(Layer(model, i, sites) for i in range(decoder.config.num_hidden_layers))
+        self.layers = nn.ModuleList(
+            Layer(model, i, sites) for i in range(decoder.config.num_hidden_layers)
+        )
         head = decoder.cls.predictions
         self.transform = Joined(model, readers(len(self.layers))[-1], sites)
         self.activation, self.norm = head.transform.transform_act_fn, head.transform.LayerNorm
-        self.vocabulary, self.bias = nn.Parameter(head.decoder.weight.T.contiguous()), head.decoder.bias
+        self.vocabulary, self.bias = (
+            nn.Parameter(head.decoder.weight.T.contiguous()),
+            head.decoder.bias,
+        )
 
     def forward(
-        self, token: torch.Tensor, position: torch.Tensor, mask: torch.Tensor, source: torch.Tensor, mix: torch.Tensor,
+        self,
+        token: torch.Tensor,
+        position: torch.Tensor,
+        mask: torch.Tensor,
+        source: torch.Tensor,
+        mix: torch.Tensor,
         *rest: torch.Tensor,
-    ) -> tuple[torch.Tensor, ...]:  # fmt: skip
+    ) -> tuple[torch.Tensor, ...]:
         count = 2 * len(self.layers)
         past, given = rest[:count], rest[count : 2 * count]
         banks = dict(zip(self.names, rest[2 * count :], strict=True))
@@ -154,7 +193,8 @@ class Step(nn.Module):
             grown += [key, value]
         x = self.norm(self.activation(self.transform(x, mix, banks)[0]))
         logits = x @ self.vocabulary + self.bias
-        # Not logsumexp: ONNX Runtime's ReduceLogSumExp took 2.1 of a step's 9.6 ms (16 rows, one core).
+        # Not logsumexp: ONNX Runtime's ReduceLogSumExp took 2.1 of a step's 9.6 ms (16 rows, one
+        # core).
         largest = logits.amax(dim=-1, keepdim=True)
         total = (logits - largest).exp().sum(dim=-1, keepdim=True).log() + largest
         scores, tokens = torch.topk(logits, 2)
@@ -168,25 +208,42 @@ def describe_decoder(model: EncoderDecoderModel, names: Container[str]) -> Decod
     for together in readers(config.num_hidden_layers):
         carried = [name for name in together if name in names]
         sites += [
-            Site(name=name, inputs=linears[name].in_features, outputs=linears[name].out_features, reads=carried[0])
+            Site(
+                name=name,
+                inputs=linears[name].in_features,
+                outputs=linears[name].out_features,
+                reads=carried[0],
+            )
             for name in carried
         ]
     return DecoderCard(
-        layers=config.num_hidden_layers, heads=config.num_attention_heads,
-        head_size=config.hidden_size // config.num_attention_heads, positions=config.max_position_embeddings, sites=sites,
-    )  # fmt: skip
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        head_size=config.hidden_size // config.num_attention_heads,
+        positions=config.max_position_embeddings,
+        sites=sites,
+    )
 
 
 def cross_to_onnx(model: EncoderDecoderModel, card: DecoderCard, file: Path) -> None:
-    """Write the float32 `cross` graph: `states`, `mix`, then A and B of its sites -> `key_0`, `value_0`, `key_1` ..."""
+    """Write the float32 `cross` graph: `states`, `mix`, then A and B of its sites -> `key_0`,
+    `value_0`, `key_1` ..."""
     rows, seq, width = Dim("rows"), Dim("seq"), Dim("width")
     sites = [s for s in card.sites if s.name in readers(card.layers)[0]]
     names, banks, shapes = _banks(sites, width)
-    example = (torch.randn(3, 7, card.heads * card.head_size), torch.ones(3, 2 * EXAMPLE_RANK), *banks)
+    example = (
+        torch.randn(3, 7, card.heads * card.head_size),
+        torch.ones(3, 2 * EXAMPLE_RANK),
+        *banks,
+    )
     export_program(
-        Cross(model, names, [s.name for s in sites]), example, ({0: rows, 1: seq}, {0: rows, 1: width}, tuple(shapes)),
-        ["states", "mix", *names], card.cache(""), file,
-    )  # fmt: skip
+        Cross(model, names, [s.name for s in sites]),
+        example,
+        ({0: rows, 1: seq}, {0: rows, 1: width}, tuple(shapes)),
+        ["states", "mix", *names],
+        card.cache(""),
+        file,
+    )
     made = onnx.load(file)
     steady(made, sequences=True)
     onnx.save(made, file)
@@ -203,11 +260,29 @@ def step_to_onnx(model: EncoderDecoderModel, card: DecoderCard, file: Path) -> N
     example = (*first, torch.ones(3, 2 * EXAMPLE_RANK), *old, *read, *banks)
     cache = [{0: rows, 2: past}] * len(old) + [{0: rows, 2: seq}] * len(read)
     export_program(
-        Step(model, names, [s.name for s in sites]), example,
-        ({0: rows}, {0: rows}, {0: rows, 1: past + 1}, {0: rows, 1: seq}, {0: rows, 1: width}, (*cache, *shapes)),
-        ["token", "position", "mask", "source", "mix", *card.cache("past_"), *card.cache(""), *names],
-        ["tokens", "scores", *card.cache("next_")], file,
-    )  # fmt: skip
+        Step(model, names, [s.name for s in sites]),
+        example,
+        (
+            {0: rows},
+            {0: rows},
+            {0: rows, 1: past + 1},
+            {0: rows, 1: seq},
+            {0: rows, 1: width},
+            (*cache, *shapes),
+        ),
+        [
+            "token",
+            "position",
+            "mask",
+            "source",
+            "mix",
+            *card.cache("past_"),
+            *card.cache(""),
+            *names,
+        ],
+        ["tokens", "scores", *card.cache("next_")],
+        file,
+    )
     made = onnx.load(file)
     top = next(n for n in made.graph.node if n.op_type == "TopK")
     top.input[1] = "best"
@@ -219,7 +294,9 @@ def step_to_onnx(model: EncoderDecoderModel, card: DecoderCard, file: Path) -> N
     onnx.save(made, file)
 
 
-def _banks(sites: Sequence[Site], width: Dim) -> tuple[list[str], list[torch.Tensor], list[dict[int, object]]]:
+def _banks(
+    sites: Sequence[Site], width: Dim
+) -> tuple[list[str], list[torch.Tensor], list[dict[int, object]]]:
     """Names, example arrays and dynamic axes of the bank inputs of `sites`."""
     names, arrays, shapes = list[str](), list[torch.Tensor](), list[dict[int, object]]()
     columns = 2 * EXAMPLE_RANK

@@ -1,4 +1,5 @@
-"""Parity of the decoder's graphs: texts written with several adapters mixed in one batch, scored again by PyTorch + peft."""
+"""Parity of the decoder's graphs: texts written with several adapters mixed in one batch, scored
+again by PyTorch + peft."""
 
 from __future__ import annotations
 
@@ -21,28 +22,48 @@ from polygraft.runtime.search import Hypothesis, Search
 MOST = 12
 
 
-def decoder_drift(backbone: Path, card: DecoderCard, models: dict[str, tuple[Path, Path]]) -> dict[str, float]:
-    """For each precision, whose `cross` and `step` graphs are given: the largest difference between the mean log-probability
-    a token that the graph gave to a text it wrote greedily, and that PyTorch + peft gives to the same text."""
+def decoder_drift(
+    backbone: Path, card: DecoderCard, models: dict[str, tuple[Path, Path]]
+) -> dict[str, float]:
+    """For each precision, whose `cross` and `step` graphs are given: the largest difference between
+    the mean log-probability a token that the graph gave to a text it wrote greedily, and that
+    PyTorch + peft gives to the same text."""
     torch.manual_seed(0)
-    encoder, pieces = load_encoder(backbone), TargetTokenizer(BackboneFiles(backbone).decoder_tokenizer)
-    bank, adapted, stacks = Bank(card.sites, capacity=3), [load_seq2seq(backbone)], list[Stack]([[]])
-    for model, lora in random_adapters(lambda: load_seq2seq(backbone), [s.name for s in card.sites]):
+    encoder, pieces = (
+        load_encoder(backbone),
+        TargetTokenizer(BackboneFiles(backbone).decoder_tokenizer),
+    )
+    bank, adapted, stacks = (
+        Bank(card.sites, capacity=3),
+        [load_seq2seq(backbone)],
+        list[Stack]([[]]),
+    )
+    for model, lora in random_adapters(
+        lambda: load_seq2seq(backbone), [s.name for s in card.sites]
+    ):
         stacks.append([(slot, 1.0) for slot in bank.write(lora, "parity")])
         adapted.append(model)
     starts = [pieces.start(language) for language in pieces.languages]
     with torch.no_grad():
         inner = adapted[0].get_encoder()
         states = [
-            inner(input_ids=torch.tensor([e.ids]), token_type_ids=torch.tensor([e.cases])).last_hidden_state[0].numpy()
+            inner(input_ids=torch.tensor([e.ids]), token_type_ids=torch.tensor([e.cases]))
+            .last_hidden_state[0]
+            .numpy()
             for e in encoder.encode(TEXTS)
         ]
     which = [i % len(adapted) for i in range(len(states))]
-    texts = [Text(s, stacks[which[i]], starts[i % len(starts)], Search(), MOST) for i, s in enumerate(states)]
+    texts = [
+        Text(s, stacks[which[i]], starts[i % len(starts)], Search(), MOST)
+        for i, s in enumerate(states)
+    ]
     figures = {}
     for precision, (cross, step) in models.items():
         written = _write(DecoderBatch(DecoderSession(cross, step, card), bank, END_ID), texts)
-        figures[precision] = max(abs(_score(adapted[k], t, h) - h.score) for k, t, h in zip(which, texts, written, strict=True))
+        figures[precision] = max(
+            abs(_score(adapted[k], t, h) - h.score)
+            for k, t, h in zip(which, texts, written, strict=True)
+        )
     return figures
 
 
@@ -53,7 +74,9 @@ def _write(batch: DecoderBatch, texts: list[Text]) -> list[Hypothesis]:
     for step in range(4 * MOST):
         if step == 3:
             batch.add(texts[half:])
-        found |= {id(text): hypotheses[0] for text, hypotheses in (batch.step() if batch.rows else [])}
+        found |= {
+            id(text): hypotheses[0] for text, hypotheses in (batch.step() if batch.rows else [])
+        }
     return [found[id(text)] for text in texts]
 
 

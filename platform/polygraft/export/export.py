@@ -1,4 +1,5 @@
-"""`polygraft export`: write a backbone's ONNX graphs, or one adapter merged into a plain ONNX model."""
+"""`polygraft export`: write a backbone's ONNX graphs, or one adapter merged into a plain ONNX
+model."""
 
 from __future__ import annotations
 
@@ -33,16 +34,21 @@ DECODER_ALLOWED = {"fp32": 1e-3, "int8": 0.25}
 
 
 def export_backbone(
-    backbone: Path, *, precisions: Sequence[str] = ("int8",), sites: str | list[str] = "all", core: str | list[str] = "all",
+    backbone: Path,
+    *,
+    precisions: Sequence[str] = ("int8",),
+    sites: str | list[str] = "all",
+    core: str | list[str] = "all",
     decoder_sites: str | list[str] = "all",
-) -> GraphCard:  # fmt: skip
-    """Write `onnx/model.<precision>.onnx` and `onnx/graph.json`; with a decoder also `cross` and `step`. `sites` and
-    `decoder_sites` are name endings, as in a recipe; `core` are those of `sites` that every batch computes, the others cost
-    time only in batches that use them. The decoder computes all of its sites at every step.
+) -> GraphCard:
+    """Write `onnx/model.<precision>.onnx` and `onnx/graph.json`; with a decoder also `cross` and
+    `step`. `sites` and `decoder_sites` are name endings, as in a recipe; `core` are those of
+    `sites` that every batch computes, the others cost time only in batches that use them. The
+    decoder computes all of its sites at every step.
 
-    Raises `ExportError`, leaving what was there untouched, when mixed adapters drift from PyTorch + peft (random adapters far
-    larger than trained ones): in fp32 by more than 1e-3 absolute, in int8 below cosine 0.99; and the decoder's mean
-    log-probability a token by more than 1e-3 or 0.25.
+    Raises `ExportError`, leaving what was there untouched, when mixed adapters drift from PyTorch +
+    peft (random adapters far larger than trained ones): in fp32 by more than 1e-3 absolute, in int8
+    below cosine 0.99; and the decoder's mean log-probability a token by more than 1e-3 or 0.25.
     """
     files = BackboneFiles(backbone)
     model = load_backbone(backbone)
@@ -59,10 +65,17 @@ def export_backbone(
             found = _checked(decoder_drift(backbone, decoder, written), DECODER_ALLOWED, "decoder")
             figures |= {f"decoder_{precision}": value for precision, value in found.items()}
         card = GraphCard(
-            backbone=fingerprint(backbone), hidden=model.config.hidden_size, sites=described, decoder=decoder,
+            backbone=fingerprint(backbone),
+            hidden=model.config.hidden_size,
+            sites=described,
+            decoder=decoder,
             drift={k: float(f"{v:.3g}") for k, v in figures.items()},
-            exported_with={"torch": torch.__version__, "onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__},
-        )  # fmt: skip
+            exported_with={
+                "torch": torch.__version__,
+                "onnx": onnx.__version__,
+                "onnxruntime": onnxruntime.__version__,
+            },
+        )
         for precision in precisions:
             made[precision].replace(files.model(precision))
             if decoder:
@@ -77,8 +90,10 @@ def _checked(figures: dict[str, float], allowed: dict[str, float], what: str) ->
     for precision, value in figures.items():
         if not value <= allowed[precision]:
             raise ExportError(
-                f"the {precision} {what} drifts from PyTorch + peft by {value:.2g}, allowed {allowed[precision]:.2g}; "
-                "nothing was written; check the versions of torch, onnx and onnxruntime against constraints.txt"
+                f"the {precision} {what} drifts from PyTorch + peft by {value:.2g}, allowed "
+                f"{allowed[precision]:.2g}; "
+                "nothing was written; check the versions of torch, onnx and onnxruntime against "
+                "constraints.txt"
             )
     return figures
 
@@ -88,7 +103,9 @@ def _decoder_graphs(
 ) -> tuple[DecoderCard, dict[str, tuple[Path, Path]]]:
     """The `cross` and `step` graphs in each precision, the first of which is fp32."""
     model = load_seq2seq(backbone)
-    every = [name for together in readers(model.config.decoder.num_hidden_layers) for name in together]
+    every = [
+        name for together in readers(model.config.decoder.num_hidden_layers) for name in together
+    ]
     card = describe_decoder(model, pick_sites(LoraRecipe(sites=sites), every))
     made = {p: (folder / f"cross.{p}.onnx", folder / f"step.{p}.onnx") for p in precisions}
     for write, file in zip((cross_to_onnx, step_to_onnx), made["fp32"], strict=True):
@@ -100,11 +117,17 @@ def _decoder_graphs(
     return card, made
 
 
-def _graphs(backbone: Path, sites: list[Site], precisions: Sequence[str], folder: Path) -> dict[str, Path]:
+def _graphs(
+    backbone: Path, sites: list[Site], precisions: Sequence[str], folder: Path
+) -> dict[str, Path]:
     """The graph in each precision, the first of which is fp32."""
     core = [s for s in sites if s.core]
     kinds = {"full": sites} if core == sites else {"full": sites, "core": core}
-    spreads = calibrate_encoder(load_backbone(backbone), backbone, ENCODER) if "int8" in precisions else {}
+    spreads = (
+        calibrate_encoder(load_backbone(backbone), backbone, ENCODER)
+        if "int8" in precisions
+        else {}
+    )
     for kind, carried in kinds.items():
         to_onnx(load_backbone(backbone), carried, folder / f"{kind}.fp32.onnx")
         if "int8" in precisions:
@@ -118,14 +141,19 @@ def _graphs(backbone: Path, sites: list[Site], precisions: Sequence[str], folder
 
 
 def export_merged(adapter: Path, backbone: Path, output: Path, *, precision: str = "fp32") -> Path:
-    """One plain ONNX model of `adapter` merged into the backbone, head included: token ids in, `logits` out.
+    """One plain ONNX model of `adapter` merged into the backbone, head included: token ids in,
+    `logits` out.
 
     For people who serve a single task elsewhere; nothing of polygraft is needed to run it.
     """
     loaded = load_adapter(adapter, backbone=fingerprint(backbone))
     if not isinstance(loaded.manifest, ClassificationManifest):
-        raise ExportError(f"adapter {loaded.name!r} writes text; only adapters with a head are exported merged")
-    merged = peft.PeftModel.from_pretrained(load_backbone(backbone), adapter).merge_and_unload().eval()
+        raise ExportError(
+            f"adapter {loaded.name!r} writes text; only adapters with a head are exported merged"
+        )
+    merged = (
+        peft.PeftModel.from_pretrained(load_backbone(backbone), adapter).merge_and_unload().eval()
+    )
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".staging-") as name:
         body, small = Path(name) / "body.onnx", Path(name) / "int8.onnx"
@@ -134,7 +162,9 @@ def export_merged(adapter: Path, backbone: Path, output: Path, *, precision: str
             to_int8(body, small, calibrate_encoder(merged, backbone, ENCODER))
             body = small
         model = _with_head(onnx.load(body), loaded.head.own.weight, loaded.head.own.bias)
-        helper.set_model_props(model, {"labels": ",".join(loaded.manifest.labels), "adapter": loaded.name})
+        helper.set_model_props(
+            model, {"labels": ",".join(loaded.manifest.labels), "adapter": loaded.name}
+        )
         onnx.save(model, small)
         small.replace(output)
     return output
@@ -148,5 +178,9 @@ def _with_head(model: onnx.ModelProto, weight: object, bias: object) -> onnx.Mod
         [helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["rows", None])],
         [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(bias, "bias")],
     )
-    head_model = helper.make_model(head, opset_imports=model.opset_import, ir_version=model.ir_version)
-    return compose.merge_models(model, head_model, io_map=[("pooled", "head_in")], outputs=["logits"])
+    head_model = helper.make_model(
+        head, opset_imports=model.opset_import, ir_version=model.ir_version
+    )
+    return compose.merge_models(
+        model, head_model, io_map=[("pooled", "head_in")], outputs=["logits"]
+    )

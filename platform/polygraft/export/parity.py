@@ -1,4 +1,5 @@
-"""Parity: the ONNX graph with several adapters mixed in one batch, against PyTorch + peft with each adapter alone."""
+"""Parity: the ONNX graph with several adapters mixed in one batch, against PyTorch + peft with each
+adapter alone."""
 
 from __future__ import annotations
 
@@ -32,10 +33,12 @@ TEXTS = (
 
 
 def drift(backbone: Path, sites: list[Site], models: dict[str, Path]) -> dict[str, float]:
-    """Figures for each precision in `models`: the largest absolute difference for fp32, 1 - lowest cosine otherwise.
+    """Figures for each precision in `models`: the largest absolute difference for fp32, 1 - lowest
+    cosine otherwise.
 
-    Rows use the bare backbone and three adapters of one and two slots in turn, with random weights large enough to matter.
-    Measured with adapters on every site and, where only some are core, again with adapters on those: the worse of the two.
+    Rows use the bare backbone and three adapters of one and two slots in turn, with random weights
+    large enough to matter. Measured with adapters on every site and, where only some are core,
+    again with adapters on those: the worse of the two.
     """
     core = [s for s in sites if s.core]
     figures = dict.fromkeys(models, 0.0)
@@ -45,7 +48,9 @@ def drift(backbone: Path, sites: list[Site], models: dict[str, Path]) -> dict[st
     return figures
 
 
-def _drift(backbone: Path, sites: list[Site], used: list[Site], models: dict[str, Path]) -> dict[str, float]:
+def _drift(
+    backbone: Path, sites: list[Site], used: list[Site], models: dict[str, Path]
+) -> dict[str, float]:
     expected, bank, stacks = _references(backbone, sites, used)
     encoder = load_encoder(backbone)
     rows = encoder.encode(TEXTS)
@@ -63,8 +68,11 @@ def _drift(backbone: Path, sites: list[Site], used: list[Site], models: dict[str
     return figures
 
 
-def _references(backbone: Path, sites: list[Site], used: list[Site]) -> tuple[list[NDArray[np.float32]], Bank, list[Stack]]:
-    """Pooled vectors of every text by PyTorch, bare and with each adapter alone; a bank with those, and their slots."""
+def _references(
+    backbone: Path, sites: list[Site], used: list[Site]
+) -> tuple[list[NDArray[np.float32]], Bank, list[Stack]]:
+    """Pooled vectors of every text by PyTorch, bare and with each adapter alone; a bank with those,
+    and their slots."""
     torch.manual_seed(0)
     encoder = load_encoder(backbone)
     batch = {k: torch.from_numpy(v) for k, v in pad(encoder.encode(TEXTS), encoder.pad_id).items()}
@@ -74,12 +82,17 @@ def _references(backbone: Path, sites: list[Site], used: list[Site]) -> tuple[li
         stacks.append([(slot, 1.0) for slot in bank.write(lora, "parity")])
         expected.append(_pooled(adapted, batch))
     for adapted_vectors in expected[1:]:
-        assert np.abs(adapted_vectors - expected[0]).max() > 1e-2, "parity adapters change nothing: the check is void"
+        assert np.abs(adapted_vectors - expected[0]).max() > 1e-2, (
+            "parity adapters change nothing: the check is void"
+        )
     return expected, bank, stacks
 
 
-def random_adapters(load: Callable[[], PreTrainedModel], sites: list[str]) -> Iterator[tuple[Any, Lora]]:
-    """Models with random adapters of ranks 4, 8 and 2, large enough to matter, and the same as arrays for the bank."""
+def random_adapters(
+    load: Callable[[], PreTrainedModel], sites: list[str]
+) -> Iterator[tuple[Any, Lora]]:
+    """Models with random adapters of ranks 4, 8 and 2, large enough to matter, and the same as
+    arrays for the bank."""
     for rank in (4, 8, 2):
         config = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=sites)
         adapted = peft.get_peft_model(load(), config).eval()
@@ -92,5 +105,7 @@ def random_adapters(load: Callable[[], PreTrainedModel], sites: list[str]) -> It
 
 @torch.no_grad()
 def _pooled(model: Any, batch: dict[str, torch.Tensor]) -> NDArray[np.float32]:
-    vectors: NDArray[np.float32] = pool(model(**batch).last_hidden_state, batch["attention_mask"]).numpy()
+    vectors: NDArray[np.float32] = pool(
+        model(**batch).last_hidden_state, batch["attention_mask"]
+    ).numpy()
     return vectors

@@ -1,9 +1,9 @@
 """First values of new embedding rows, from word alignment with English.
 
-IBM model 1 (Brown et al. 1993) over pieces gives t(e|f), how likely the English piece e is given the foreign piece f.
-A new row starts as the t-weighted mean of the teacher's rows (Tran 2020, section 3.1), so before the first training
-step a translation already reads as a bag of its English words. TargetTokenizer that never align start as the mean of the old
-pieces they are spelt with.
+IBM model 1 (Brown et al. 1993) over pieces gives t(e|f), how likely the English piece e is given
+the foreign piece f. A new row starts as the t-weighted mean of the teacher's rows (Tran 2020,
+section 3.1), so before the first training step a translation already reads as a bag of its English
+words. TargetTokenizer that never align start as the mean of the old pieces they are spelt with.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ MAX_PIECES = 40
 KEEP = 12
 
 
-def spelling_rows(pieces: Sequence[str], old: Tokenizer, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+def spelling_rows(
+    pieces: Sequence[str], old: Tokenizer, rows: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Mean of the old rows each piece is spelt with; float32 [len(pieces), hidden]."""
     unknown = int(old.token_to_id("[UNK]") or 0)
     out = np.zeros((len(pieces), rows.shape[1]), np.float32)
@@ -28,11 +30,16 @@ def spelling_rows(pieces: Sequence[str], old: Tokenizer, rows: NDArray[np.float3
     return out
 
 
-def _links(pairs: Sequence[tuple[list[int], list[int]]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Every (foreign, English) piece of every pair: packed keys f << 32 | e, and the id of the pair's English piece."""
+def _links(
+    pairs: Sequence[tuple[list[int], list[int]]],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Every (foreign, English) piece of every pair: packed keys f << 32 | e, and the id of the
+    pair's English piece."""
     keys, segments, segment = [], [], 0
     for foreign, english in pairs:
-        f = np.asarray([0, *dict.fromkeys(foreign)][:MAX_PIECES], np.int64)  # 0 = [PAD] stands for the NULL word
+        f = np.asarray(
+            [0, *dict.fromkeys(foreign)][:MAX_PIECES], np.int64
+        )  # 0 = [PAD] stands for the NULL word
         e = np.asarray([*dict.fromkeys(english)][:MAX_PIECES], np.int64)
         keys.append(((f[None, :] << 32) | e[:, None]).ravel())
         segments.append(np.repeat(np.arange(segment, segment + len(e)), len(f)))
@@ -63,7 +70,8 @@ def aligned_rows(
     rows: NDArray[np.float32],
     fallback: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """Rows of the pieces `ids`, each the mean of its `KEEP` likeliest English rows; float32 [len(ids), hidden]."""
+    """Rows of the pieces `ids`, each the mean of its `KEEP` likeliest English rows; float32
+    [len(ids), hidden]."""
     foreign, english, t = links
     out = fallback.copy()
     order = np.lexsort((-t, foreign))

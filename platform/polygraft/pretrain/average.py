@@ -10,9 +10,9 @@ from torch import nn
 
 
 class Average:
-    """Exponential moving average of the dense weights that are trained. Encoder embedding rows, most of them untouched by a
-    step, are taken as they are: averaging all 50,000 would cost more than the step. A decay of 0 is no average: the weights as
-    they are."""
+    """Exponential moving average of the dense weights that are trained. Encoder embedding rows,
+    most of them untouched by a step, are taken as they are: averaging all 50,000 would cost more
+    than the step. A decay of 0 is no average: the weights as they are."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay, self.updates = decay, 0
@@ -22,7 +22,11 @@ class Average:
         if not self.decay:
             return []
         named = model.named_parameters()
-        return [(n, p) for n, p in named if p.requires_grad and not n.startswith("encoder.embeddings.word_embeddings")]
+        return [
+            (n, p)
+            for n, p in named
+            if p.requires_grad and not n.startswith("encoder.embeddings.word_embeddings")
+        ]
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:

@@ -1,4 +1,5 @@
-"""Checkpoints of a phase: whole ones to go on from as if nothing had happened, and small ones to carry elsewhere."""
+"""Checkpoints of a phase: whole ones to go on from as if nothing had happened, and small ones to
+carry elsewhere."""
 
 from __future__ import annotations
 
@@ -32,17 +33,27 @@ class Checkpoint:
         device: str,
     ) -> None:
         self.model, self.head, self.average, self.optimizers = model, head, average, optimizers
-        self.file, self.carried, self.device = work / "checkpoint.pt", work / "carry.safetensors", device
-        fixed = (n for n, p in model.named_parameters(remove_duplicate=False) if not p.requires_grad)
+        self.file, self.carried, self.device = (
+            work / "checkpoint.pt",
+            work / "carry.safetensors",
+            device,
+        )
+        fixed = (
+            n for n, p in model.named_parameters(remove_duplicate=False) if not p.requires_grad
+        )
         self._fixed = set(fixed) if carries(model) else set[str]()
 
     def write(self, step: int) -> None:
-        """Write `checkpoint.pt` beside and move it into place, on disk before the one before is gone."""
+        """Write `checkpoint.pt` beside and move it into place, on disk before the one before is
+        gone."""
         state = {
-            "step": step, "model": {n: t for n, t in self.model.state_dict().items() if n not in self._fixed},
-            "head": self.head.state_dict(), "average": self.average.values, "updates": self.average.updates,
+            "step": step,
+            "model": {n: t for n, t in self.model.state_dict().items() if n not in self._fixed},
+            "head": self.head.state_dict(),
+            "average": self.average.values,
+            "updates": self.average.updates,
             "optimizers": [o.state_dict() for o in self.optimizers],
-        }  # fmt: skip
+        }
         partial = self.file.with_suffix(".tmp")
         with partial.open("wb") as file:
             torch.save(state, file)
@@ -73,8 +84,10 @@ class Checkpoint:
         missing = [n for n in found.missing_keys if n not in self._fixed and not n.startswith(TIED)]
         if missing or found.unexpected_keys:
             raise BackboneError(
-                f"{self.file.parent}: its checkpoint is of another model ({len(missing)} weights missing, "
-                f"{len(found.unexpected_keys)} unknown): give the recipe and --start it was made with, or another --work"
+                f"{self.file.parent}: its checkpoint is of another model ({len(missing)} weights "
+                "missing, "
+                f"{len(found.unexpected_keys)} unknown): give the recipe and --start it was made "
+                "with, or another --work"
             )
 
 
@@ -82,13 +95,20 @@ TIED = "decoder.cls.predictions.decoder"  # the decoder's embedding rows again
 
 
 def carry(work: Path) -> Path:
-    """Write `carry.safetensors` beside the latest checkpoint of a phase under `work`: float16 weights and the step, about a
-    sixth of its size. Raises `BackboneError` when there is none."""
+    """Write `carry.safetensors` beside the latest checkpoint of a phase under `work`: float16
+    weights and the step, about a sixth of its size. Raises `BackboneError` when there is none."""
     checkpoints = sorted(work.glob("*/checkpoint.pt"), key=lambda file: file.stat().st_mtime)
     if not checkpoints:
-        raise BackboneError(f"{work} has no checkpoint of a second stage; give the WORK folder of a `polygraft pretrain` run")
+        raise BackboneError(
+            f"{work} has no checkpoint of a second stage; give the WORK folder of a `polygraft "
+            "pretrain` run"
+        )
     state = torch.load(checkpoints[-1], map_location="cpu", weights_only=True)
-    small = {k: v.to(torch.float16).contiguous().clone() for k, v in state["model"].items() if not k.startswith(TIED)}
+    small = {
+        k: v.to(torch.float16).contiguous().clone()
+        for k, v in state["model"].items()
+        if not k.startswith(TIED)
+    }
     file = checkpoints[-1].with_name("carry.safetensors")
     save_file(small | {"step": torch.tensor(state["step"])}, file)
     return file

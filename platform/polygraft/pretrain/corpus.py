@@ -1,9 +1,11 @@
-"""Parallel text for pretraining: files on disk -> (language, English, translation) rows -> a sampling plan.
+"""Parallel text for pretraining: files on disk -> (language, English, translation) rows -> a
+sampling plan.
 
-Three layouts are read, all gzip text: `pairs` (English, tab, translation a line; `reverse: true` when the English side is
-second), `aligned` (one file a language, line i is the same segment in each, an empty line means missing) and `records` (JSON
-Lines, one file a language, `text` with the same `id` is the same message).
-Does not: tokenize, or touch evaluation data. SIB-200 / FLORES text must never be listed in a recipe.
+Three layouts are read, all gzip text: `pairs` (English, tab, translation a line; `reverse: true`
+when the English side is second), `aligned` (one file a language, line i is the same segment in
+each, an empty line means missing) and `records` (JSON Lines, one file a language, `text` with the
+same `id` is the same message). Does not: tokenize, or touch evaluation data. SIB-200 / FLORES text
+must never be listed in a recipe.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ MAX_CHARACTERS = 400
 
 @dataclass(frozen=True)
 class Pair:
-    """One translation: `english` and `text` say the same; `weight` is its corpus's sampling weight, `domain` its corpus's."""
+    """One translation: `english` and `text` say the same; `weight` is its corpus's sampling weight,
+    `domain` its corpus's."""
 
     language: str
     english: str
@@ -50,7 +53,9 @@ def read_other_splits(recipe: PretrainRecipe, root: Path) -> Iterator[str]:
         splits = read_lines(root / corpus.split_file)
         for language in {corpus.english, *corpus.languages}:
             lines = read_lines(root / corpus.path.format(lang=language))
-            yield from (line for line, split in zip(lines, splits, strict=True) if split != "train" and line)
+            yield from (
+                line for line, split in zip(lines, splits, strict=True) if split != "train" and line
+            )
 
 
 def _by_id(path: Path) -> dict[str, str]:
@@ -64,14 +69,20 @@ def read_corpus(corpus: Corpus, root: Path) -> list[Pair]:
     pairs = []
     for language in corpus.languages:
         if corpus.layout == "pairs":
-            rows = [line.split("\t") for line in read_lines(root / corpus.path.format(lang=language))]
+            rows = [
+                line.split("\t") for line in read_lines(root / corpus.path.format(lang=language))
+            ]
             sides = [(r[1], r[0]) if corpus.reverse else (r[0], r[1]) for r in rows if len(r) == 2]
         elif corpus.layout == "records":
-            known, other = (_by_id(root / corpus.path.format(lang=x)) for x in (corpus.english, language))
+            known, other = (
+                _by_id(root / corpus.path.format(lang=x)) for x in (corpus.english, language)
+            )
             sides = [(known[i], text) for i, text in other.items() if i in known]
         else:
             english = read_lines(root / corpus.path.format(lang=corpus.english))
-            sides = list(zip(english, read_lines(root / corpus.path.format(lang=language)), strict=True))
+            sides = list(
+                zip(english, read_lines(root / corpus.path.format(lang=language)), strict=True)
+            )
             if corpus.split_file:
                 splits = read_lines(root / corpus.split_file)
                 sides = [s for s, split in zip(sides, splits, strict=True) if split == corpus.split]
@@ -110,15 +121,19 @@ def read_text(recipe: PretrainRecipe, root: Path) -> Text:
     """Every usable pair of every corpus, in recipe order, and the monolingual files."""
     pairs = [pair for corpus in recipe.corpora for pair in read_corpus(corpus, root)]
     path, languages = recipe.monolingual.path, recipe.monolingual.languages
-    lines = {language: [x for x in read_lines(root / path.format(lang=language)) if x] for language in languages}
+    lines = {
+        language: [x for x in read_lines(root / path.format(lang=language)) if x]
+        for language in languages
+    }
     return Text(pairs, lines)
 
 
 def plan(pairs: list[Pair], *, draws: int, exponent: float, seed: int) -> NDArray[np.int64]:
-    """Indices into `pairs`, [draws], sampled so that a language's share is (its weighted size) ** exponent.
+    """Indices into `pairs`, [draws], sampled so that a language's share is (its weighted size) **
+    exponent.
 
-    A pair repeats only after its language and weight class are used up. Same arguments, same plan: that is what makes
-    pretraining resumable by step number alone.
+    A pair repeats only after its language and weight class are used up. Same arguments, same plan:
+    that is what makes pretraining resumable by step number alone.
     """
     rng = np.random.default_rng(seed)
     buckets: dict[tuple[str, float], list[int]] = defaultdict(list)

@@ -1,8 +1,8 @@
 """The decoder's own vocabulary: cased and lossless, since the encoder's is lower-cased.
 
-A unigram model (Kudo 2018) with byte fallback: what no piece covers is spelt in UTF-8 bytes, so decoding what was
-encoded gives the text back exactly, whatever the script. Ids: pad, end, unknown, one tag a language (`<yo>`), spare tags
-for languages that come later, 256 bytes, then the pieces.
+A unigram model (Kudo 2018) with byte fallback: what no piece covers is spelt in UTF-8 bytes, so
+decoding what was encoded gives the text back exactly, whatever the script. Ids: pad, end, unknown,
+one tag a language (`<yo>`), spare tags for languages that come later, 256 bytes, then the pieces.
 """
 
 from __future__ import annotations
@@ -21,30 +21,45 @@ SPACE = "\u2581"
 
 
 def learn_unigram(recipe: DecoderRecipe, text: dict[str, list[str]], seed: int) -> Tokenizer:
-    """A tokenizer of `recipe.pieces` entries over `text` by language, small languages oversampled."""
-    head = [PAD, END, UNKNOWN, *map(tag, sorted(text)), *(f"<spare{i}>" for i in range(recipe.spare_tags))]
+    """A tokenizer of `recipe.pieces` entries over `text` by language, small languages
+    oversampled."""
+    head = [
+        PAD,
+        END,
+        UNKNOWN,
+        *map(tag, sorted(text)),
+        *(f"<spare{i}>" for i in range(recipe.spare_tags)),
+    ]
     head += [f"<0x{byte:02X}>" for byte in range(256)]
     learner = Tokenizer(models.Unigram())
     learner.pre_tokenizer = _pieces_of()
     trainer = trainers.UnigramTrainer(
-        vocab_size=recipe.pieces - len(head), show_progress=False, unk_token=UNKNOWN, special_tokens=[UNKNOWN],
+        vocab_size=recipe.pieces - len(head),
+        show_progress=False,
+        unk_token=UNKNOWN,
+        special_tokens=[UNKNOWN],
         max_piece_length=16,
-    )  # fmt: skip
+    )
     lines = sample_text(text, recipe.exponent, recipe.lines, seed)
     learner.train_from_iterator((unicodedata.normalize("NFC", line) for line in lines), trainer)
-    learnt: list[tuple[str, float]] = [(piece, score) for piece, score in _scored(learner) if piece not in set(head)]
+    learnt: list[tuple[str, float]] = [
+        (piece, score) for piece, score in _scored(learner) if piece not in set(head)
+    ]
     lowest = min(score for _, score in learnt)
     vocabulary = [(piece, 0.0) for piece in head[: len(head) - 256]]
     vocabulary += [(piece, lowest - 10) for piece in head[len(head) - 256 :]] + learnt
     tokenizer = Tokenizer(models.Unigram(vocabulary, UNKNOWN_ID, True))
     tokenizer.pre_tokenizer = _pieces_of()
-    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse(), decoders.Replace(SPACE, " ")])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.ByteFallback(), decoders.Fuse(), decoders.Replace(SPACE, " ")]
+    )
     tokenizer.add_special_tokens(head[: len(head) - 256])
     return tokenizer
 
 
 def _pieces_of() -> pre_tokenizers.PreTokenizer:
-    """Spaces become a visible mark at the start of a word; nothing is added or dropped; digits stand alone."""
+    """Spaces become a visible mark at the start of a word; nothing is added or dropped; digits
+    stand alone."""
     return pre_tokenizers.Sequence(
         [
             pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="never"),

@@ -1,7 +1,8 @@
-"""What a training is followed by: loss and chrF++ on held-out pairs, both ways with English, while it runs.
+"""What a training is followed by: loss and chrF++ on held-out pairs, both ways with English, while
+it runs.
 
-The pairs lie in `WORK/dev.jsonl`, so that a run goes on where the corpora are not. They are read as the service reads:
-general text, no domain's tag, whatever they are.
+The pairs lie in `WORK/dev.jsonl`, so that a run goes on where the corpora are not. They are read as
+the service reads: general text, no domain's tag, whatever they are.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ def save_pairs(pairs: Sequence[Pair], file: Path) -> None:
     """One JSON object a line; written beside and moved."""
     rows = [{"language": p.language, "english": p.english, "text": p.text} for p in pairs]
     partial = file.with_suffix(".tmp")
-    partial.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    partial.write_text(
+        "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+    )
     partial.replace(file)
 
 
@@ -48,7 +51,8 @@ def load_pairs(file: Path) -> list[Pair]:
 
 @dataclass(frozen=True)
 class Dev:
-    """The pairs, how the backbone reads and writes them, and the arithmetic: under bf16 autocast or in float32."""
+    """The pairs, how the backbone reads and writes them, and the arithmetic: under bf16 autocast or
+    in float32."""
 
     pairs: list[Pair]
     encoder: TextEncoder
@@ -58,43 +62,71 @@ class Dev:
 
     def of(self, languages: Sequence[str] | None) -> Dev:
         """Only the pairs of these languages; None: all."""
-        return self if languages is None else replace(self, pairs=[p for p in self.pairs if p.language in languages])
+        return (
+            self
+            if languages is None
+            else replace(self, pairs=[p for p in self.pairs if p.language in languages])
+        )
 
     def figures(self, model: EncoderDecoderModel, schedule: Schedule, step: int) -> dict[str, Any]:
-        """What is due at `step`: `dev`, the mean loss over directions, and `chrf++`, the mean score; each also by direction.
-        The last step has both."""
+        """What is due at `step`: `dev`, the mean loss over directions, and `chrf++`, the mean
+        score; each also by direction. The last step has both."""
         found: dict[str, Any] = {}
         last, training = step == schedule.steps, model.training
         if not last and step % schedule.dev_steps:
             return found
         model.eval()
         by_direction = self.losses(model)
-        found |= {"dev": round(float(np.mean([*by_direction.values()])), 4), "dev_directions": by_direction}
+        found |= {
+            "dev": round(float(np.mean([*by_direction.values()])), 4),
+            "dev_directions": by_direction,
+        }
         if last or step % schedule.score_steps == 0:
             scores = self.chrf(model)
-            found |= {"chrf++": round(float(np.mean([*scores.values()])), 2), "chrf++_directions": scores}
+            found |= {
+                "chrf++": round(float(np.mean([*scores.values()])), 2),
+                "chrf++_directions": scores,
+            }
         model.train(training)
         return found
 
     @torch.no_grad()
     def losses(self, model: EncoderDecoderModel) -> dict[str, float]:
         """Mean loss of a piece by direction, against all pieces."""
-        packed = pack(self.pairs, {}, self.encoder, self.pieces.tokenizer, max_length=self.encoder.max_length)
-        ids = Ids(mask=0, closing=0, tags=[self.pieces.start(language) for language in packed.languages])
+        packed = pack(
+            self.pairs, {}, self.encoder, self.pieces.tokenizer, max_length=self.encoder.max_length
+        )
+        ids = Ids(
+            mask=0, closing=0, tags=[self.pieces.start(language) for language in packed.languages]
+        )
         tally, head, rng = Tally(packed.languages), MaskedHead(1), np.random.default_rng(0)
         for batch in _batches(packed):
             with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
-                losses(batch, packed, model, model.encoder, head, TRANSLATE, ids, rng, self.device, tally)
+                losses(
+                    batch,
+                    packed,
+                    model,
+                    model.encoder,
+                    head,
+                    TRANSLATE,
+                    ids,
+                    rng,
+                    self.device,
+                    tally,
+                )
         return tally.means()
 
     def chrf(self, model: EncoderDecoderModel) -> dict[str, float]:
         """chrF++ of greedy translations by direction."""
         found = {}
         for language in dict.fromkeys(p.language for p in self.pairs):
-            english, other = zip(*((p.english, p.text) for p in self.pairs if p.language == language), strict=True)
+            english, other = zip(
+                *((p.english, p.text) for p in self.pairs if p.language == language), strict=True
+            )
             for sources, references, source, target in (
-                (english, other, ENGLISH, language), (other, english, language, ENGLISH),
-            ):  # fmt: skip
+                (english, other, ENGLISH, language),
+                (other, english, language, ENGLISH),
+            ):
                 with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
                     written = translate(model, self.encoder, self.pieces, sources, target)
                 score = chrf_plus_plus().corpus_score(written, [list(references)]).score

@@ -1,8 +1,9 @@
 """Distil the teacher's English sentence vectors into the multilingual student.
 
-Each row is a sentence in some language and the teacher's vector of its English side. Loss: `teacher.towards`.
-The rows in `learnt` learn fast, the other rows are frozen, the body learns slowly. Runs on CPU or CUDA, resumes from its
-last checkpoint: the batch plan is a pure function of the recipe, so the step number is the whole reader state.
+Each row is a sentence in some language and the teacher's vector of its English side. Loss:
+`teacher.towards`. The rows in `learnt` learn fast, the other rows are frozen, the body learns
+slowly. Runs on CPU or CUDA, resumes from its last checkpoint: the batch plan is a pure function of
+the recipe, so the step number is the whole reader state.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ GROUP = 8192
 
 
 class SplitEmbedding(nn.Module):
-    """Learnt rows (sparse gradients) and frozen rows behind one id space; `learnt` lists the ids of the former."""
+    """Learnt rows (sparse gradients) and frozen rows behind one id space; `learnt` lists the ids of
+    the former."""
 
     frozen: torch.Tensor
     place: torch.Tensor
@@ -41,7 +43,9 @@ class SplitEmbedding(nn.Module):
         place[learnt] = torch.arange(len(learnt))
         self.register_buffer("frozen", weight.clone())
         self.register_buffer("place", place)
-        self.learnt = nn.Embedding.from_pretrained(weight[learnt].clone(), freeze=False, sparse=True)
+        self.learnt = nn.Embedding.from_pretrained(
+            weight[learnt].clone(), freeze=False, sparse=True
+        )
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         place = self.place[ids]
@@ -55,7 +59,8 @@ class SplitEmbedding(nn.Module):
 
 
 def plan_batches(lengths: NDArray[np.int64], tokens: int, seed: int) -> list[NDArray[np.int64]]:
-    """Cut rows into batches of similar length with at most `tokens` padded tokens, in a random but fixed order."""
+    """Cut rows into batches of similar length with at most `tokens` padded tokens, in a random but
+    fixed order."""
     rng = np.random.default_rng(seed)
     batches: list[NDArray[np.int64]] = []
     for start in range(0, len(lengths), GROUP):
@@ -82,15 +87,19 @@ def distil(
 ) -> BertModel:
     """Train `student` in place and return it.
 
-    `learnt` are the ids of the embedding rows to train, ascending. `pairs[i]` is the i-th drawn row,
-    `vectors[teacher_row[i]]` its target. Writes `work/checkpoint.pt` and `work/log.jsonl`. `stop_after` (seconds) shortens
-    the schedule to what fits: the learning rate still ends at 0.
+    `learnt` are the ids of the embedding rows to train, ascending. `pairs[i]` is the i-th drawn
+    row, `vectors[teacher_row[i]]` its target. Writes `work/checkpoint.pt` and `work/log.jsonl`.
+    `stop_after` (seconds) shortens the schedule to what fits: the learning rate still ends at 0.
     """
     rng = np.random.default_rng(seed + 1)
     read_english = rng.random(len(pairs)) < recipe.english_rate
-    rows = encoder.encode([p.english if english else p.text for p, english in zip(pairs, read_english, strict=True)])
+    rows = encoder.encode(
+        [p.english if english else p.text for p, english in zip(pairs, read_english, strict=True)]
+    )
     batches = plan_batches(np.array([len(r) for r in rows]), recipe.tokens, seed)
-    embedding = SplitEmbedding(student.get_input_embeddings().weight.detach(), torch.from_numpy(learnt))
+    embedding = SplitEmbedding(
+        student.get_input_embeddings().weight.detach(), torch.from_numpy(learnt)
+    )
     student.embeddings.word_embeddings = embedding
     student.to(device).train()
     body = [p for name, p in student.named_parameters() if "word_embeddings" not in name]
@@ -110,9 +119,18 @@ def distil(
 
     def progress_share() -> float:
         by_steps = step / len(batches)
-        return by_steps if stop_after is None else max(by_steps, (time.monotonic() - started) / stop_after)
+        return (
+            by_steps
+            if stop_after is None
+            else max(by_steps, (time.monotonic() - started) / stop_after)
+        )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns) as progress, log.open("a", encoding="utf-8") as log_file:
         bar = progress.add_task("distil", total=len(batches), completed=done_before)
         running: list[tuple[float, float]] = []
@@ -123,7 +141,9 @@ def distil(
             for optimizer, rate in zip(optimizers, (recipe.body_lr, recipe.rows_lr), strict=True):
                 optimizer.param_groups[0]["lr"] = rate * scale
             batch = batches[step]
-            cosine, contrast = _losses(student, [rows[i] for i in batch], vectors[teacher_row[batch]], recipe, device)
+            cosine, contrast = _losses(
+                student, [rows[i] for i in batch], vectors[teacher_row[batch]], recipe, device
+            )
             (cosine + recipe.contrast * contrast).backward()
             nn.utils.clip_grad_norm_(body, 1.0)
             for optimizer in optimizers:
@@ -146,7 +166,12 @@ def distil(
                 log_file.flush()
                 running = []
                 states = [optimizer.state_dict() for optimizer in optimizers]
-                saved = {"student": student.state_dict(), "optimizers": states, "step": step, "spent": spent}
+                saved = {
+                    "student": student.state_dict(),
+                    "optimizers": states,
+                    "step": step,
+                    "spent": spent,
+                }
                 torch.save(saved, checkpoint.with_suffix(".tmp"))
                 checkpoint.with_suffix(".tmp").replace(checkpoint)
     plain = nn.Embedding.from_pretrained(embedding.weight(), freeze=False, padding_idx=0)
@@ -155,7 +180,11 @@ def distil(
 
 
 def _losses(
-    student: BertModel, rows: list[Encoded], target: NDArray[np.float16], recipe: Distillation, device: str
+    student: BertModel,
+    rows: list[Encoded],
+    target: NDArray[np.float16],
+    recipe: Distillation,
+    device: str,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     inputs = {name: torch.from_numpy(a).to(device) for name, a in pad(rows, 0).items()}
     with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):

@@ -1,4 +1,5 @@
-"""LoRA on the encoder of a model whose decoder is trained with it: put there, left in place by every phase, taken off again.
+"""LoRA on the encoder of a model whose decoder is trained with it: put there, left in place by
+every phase, taken off again.
 
 The encoder itself never changes, so other adapters, trained on it alone, stay valid.
 """
@@ -20,10 +21,11 @@ from polygraft.training.lora import adapt, save_lora
 
 
 def put_on(model: EncoderDecoderModel, lora: LoraRecipe, seed: int) -> peft.PeftModel:
-    """Freeze the encoder of `model` and put untrained LoRA (an update of zero) on the sites that `lora` names, in place.
+    """Freeze the encoder of `model` and put untrained LoRA (an update of zero) on the sites that
+    `lora` names, in place.
 
-    Returns what `take_off` needs. The model keeps its encoder: generation asks that for the names of its inputs, which PEFT's
-    wrapper hides.
+    Returns what `take_off` needs. The model keeps its encoder: generation asks that for the names
+    of its inputs, which PEFT's wrapper hides.
     """
     torch.manual_seed(seed)
     return adapt(model.encoder, lora, list(linear_sites(model.encoder)), None)
@@ -40,8 +42,8 @@ def adapter_weights(model: EncoderDecoderModel) -> list[nn.Parameter]:
 
 
 def take_off(adapted: peft.PeftModel, folder: Path, backbone: Path) -> None:
-    """Write the LoRA into `folder`, in PEFT's format, for the encoder of `backbone` alone, and take it off the model, in
-    place."""
+    """Write the LoRA into `folder`, in PEFT's format, for the encoder of `backbone` alone, and take
+    it off the model, in place."""
     folder.mkdir(parents=True, exist_ok=True)
     save_lora(adapted, folder, backbone)
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's template of a card, empty

@@ -1,4 +1,5 @@
-"""The first stage: the English teacher becomes a multilingual encoder. Vocabulary, alignment, distillation."""
+"""The first stage: the English teacher becomes a multilingual encoder. Vocabulary, alignment,
+distillation."""
 
 from __future__ import annotations
 
@@ -20,13 +21,24 @@ from polygraft.pretrain.teacher import load_teacher, teacher_folder, teacher_vec
 
 
 def make_encoder(
-    recipe: PretrainRecipe, folder: Path, text: Text, work: Path, *, device: str, hours: float | None
+    recipe: PretrainRecipe,
+    folder: Path,
+    text: Text,
+    work: Path,
+    *,
+    device: str,
+    hours: float | None,
 ) -> BertModel:
-    """Distil the encoder; its tokenizer is written into `folder`. `hours` shortens the schedule to what fits."""
+    """Distil the encoder; its tokenizer is written into `folder`. `hours` shortens the schedule to
+    what fits."""
     pairs = text.pairs
     _make_tokenizer(recipe, folder, text)
     options = recipe.distillation
-    encoder = TextEncoder(BackboneFiles(folder).tokenizer, case_feature=recipe.case_feature > 0, max_length=options.max_length)
+    encoder = TextEncoder(
+        BackboneFiles(folder).tokenizer,
+        case_feature=recipe.case_feature > 0,
+        max_length=options.max_length,
+    )
     student, learnt = _make_student(recipe, encoder, pairs, work)
     chosen = corpus.plan(pairs, draws=options.draws, exponent=options.exponent, seed=recipe.seed)
     drawn = [pairs[i] for i in chosen]
@@ -35,9 +47,18 @@ def make_encoder(
     targets = np.array([position[p.english] for p in drawn])
     vectors = teacher_vectors(sentences, work, max_length=options.max_length * 2, device=device)
     return distil(
-        student, learnt, encoder, drawn, targets, vectors, options, work,
-        seed=recipe.seed, device=device, stop_after=None if hours is None else hours * 3600,
-    )  # fmt: skip
+        student,
+        learnt,
+        encoder,
+        drawn,
+        targets,
+        vectors,
+        options,
+        work,
+        seed=recipe.seed,
+        device=device,
+        stop_after=None if hours is None else hours * 3600,
+    )
 
 
 def _make_tokenizer(recipe: PretrainRecipe, folder: Path, text: Text) -> None:
@@ -50,7 +71,8 @@ def _make_tokenizer(recipe: PretrainRecipe, folder: Path, text: Text) -> None:
 
 
 def _learnt_ids(encoder: TextEncoder, old: int) -> NDArray[np.int64]:
-    """New pieces, and the old ones with a letter outside ASCII: the teacher strips accents, so it hardly knows those."""
+    """New pieces, and the old ones with a letter outside ASCII: the teacher strips accents, so it
+    hardly knows those."""
     vocabulary = encoder.tokenizer.get_vocab()
     return np.array(sorted(i for piece, i in vocabulary.items() if i >= old or not piece.isascii()))
 
@@ -58,20 +80,37 @@ def _learnt_ids(encoder: TextEncoder, old: int) -> NDArray[np.int64]:
 def _make_student(
     recipe: PretrainRecipe, encoder: TextEncoder, pairs: list[Pair], work: Path
 ) -> tuple[BertModel, NDArray[np.int64]]:
-    """The teacher with more rows, and the ids of the rows to learn; case vectors start small and random."""
+    """The teacher with more rows, and the ids of the rows to learn; case vectors start small and
+    random."""
     teacher, old_tokenizer = load_teacher()
     rows = teacher.get_input_embeddings().weight.detach().numpy()
     old, tokenizer = len(rows), encoder.tokenizer
     learnt = _learnt_ids(encoder, old)
     file = work / "learnt_rows.npy"
     if not file.exists():
-        fresh = alignment.spelling_rows([str(tokenizer.id_to_token(i)) for i in learnt], old_tokenizer, rows)
+        fresh = alignment.spelling_rows(
+            [str(tokenizer.id_to_token(i)) for i in learnt], old_tokenizer, rows
+        )
         if recipe.alignment.iterations:
-            picked = corpus.plan(pairs, draws=recipe.alignment.pairs, exponent=recipe.alignment.exponent, seed=recipe.seed)
-            foreign = tokenizer.encode_batch([pairs[i].text for i in picked], add_special_tokens=False)
-            english = tokenizer.encode_batch([pairs[i].english for i in picked], add_special_tokens=False)
-            both = [(f.ids, [i for i in e.ids if i < old]) for f, e in zip(foreign, english, strict=True)]
-            fresh = alignment.aligned_rows(learnt, alignment.ibm1(both, recipe.alignment.iterations), rows, fresh)
+            picked = corpus.plan(
+                pairs,
+                draws=recipe.alignment.pairs,
+                exponent=recipe.alignment.exponent,
+                seed=recipe.seed,
+            )
+            foreign = tokenizer.encode_batch(
+                [pairs[i].text for i in picked], add_special_tokens=False
+            )
+            english = tokenizer.encode_batch(
+                [pairs[i].english for i in picked], add_special_tokens=False
+            )
+            both = [
+                (f.ids, [i for i in e.ids if i < old])
+                for f, e in zip(foreign, english, strict=True)
+            ]
+            fresh = alignment.aligned_rows(
+                learnt, alignment.ibm1(both, recipe.alignment.iterations), rows, fresh
+            )
         np.save(file, fresh)
     config = teacher.config
     config.vocab_size, config.type_vocab_size = tokenizer.get_vocab_size(), CASE_IDS
@@ -83,7 +122,9 @@ def _make_student(
     words[learnt] = np.load(file)
     state["embeddings.word_embeddings.weight"] = torch.from_numpy(words)
     lower = state["embeddings.token_type_embeddings.weight"][:1]
-    noise = torch.randn(CASE_IDS, lower.shape[1], generator=torch.Generator().manual_seed(recipe.seed))
+    noise = torch.randn(
+        CASE_IDS, lower.shape[1], generator=torch.Generator().manual_seed(recipe.seed)
+    )
     noise *= recipe.case_feature * lower.norm() / noise.norm(dim=1, keepdim=True)
     noise[0] = 0
     state["embeddings.token_type_embeddings.weight"] = lower + noise

@@ -1,9 +1,10 @@
-"""Is evaluation text in the training text? By whole lines and by 8-grams of words, both after normalisation.
+"""Is evaluation text in the training text? By whole lines and by 8-grams of words, both after
+normalisation.
 
-A training row is a finding when one of its sides is, once normalised, equal to an evaluation line of at least
-`LEAST_WORDS` words, or shares `GRAM` consecutive words with one (GPT-3, Brown et al. 2020, appendix C, used 13; a
-sentence is short). Findings are dropped and counted, never kept. Does not know which files are evaluation data: the
-recipe says so.
+A training row is a finding when one of its sides is, once normalised, equal to an evaluation line
+of at least `LEAST_WORDS` words, or shares `GRAM` consecutive words with one (GPT-3, Brown et al.
+2020, appendix C, used 13; a sentence is short). Findings are dropped and counted, never kept. Does
+not know which files are evaluation data: the recipe says so.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ WORD = re.compile(r"\w+")
 
 
 def words(text: str) -> list[str]:
-    """Case-folded words without punctuation, accents kept (they tell words apart in Yoruba and Hawaiian)."""
+    """Case-folded words without punctuation, accents kept (they tell words apart in Yoruba and
+    Hawaiian)."""
     return WORD.findall(unicodedata.normalize("NFKC", text).casefold())
 
 
@@ -65,7 +67,10 @@ class Fingerprints:
 
 
 def _hash_words(text: list[str]) -> NDArray[np.uint64]:
-    return np.array([int.from_bytes(w.encode()[:64].ljust(8, b"\0"), "little") % (2**61 - 1) for w in text], np.uint64)
+    return np.array(
+        [int.from_bytes(w.encode()[:64].ljust(8, b"\0"), "little") % (2**61 - 1) for w in text],
+        np.uint64,
+    )
 
 
 def _hash_line(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -96,7 +101,8 @@ def _among(values: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.
 
 @dataclass(frozen=True)
 class Report:
-    """What was found, for the card: `rows` and findings of each kind by corpus name, with a few examples."""
+    """What was found, for the card: `rows` and findings of each kind by corpus name, with a few
+    examples."""
 
     files: list[str]
     lines: int
@@ -105,19 +111,26 @@ class Report:
     examples: list[str]
 
 
-def clean(text: Text, root: Path, globs: Sequence[str], more: Iterable[str] = ()) -> tuple[Text, Report]:
-    """The text without the findings, and the report on them. `more` is held-out text beside that of the files that
-    `globs` name.
+def clean(
+    text: Text, root: Path, globs: Sequence[str], more: Iterable[str] = ()
+) -> tuple[Text, Report]:
+    """The text without the findings, and the report on them. `more` is held-out text beside that of
+    the files that `globs` name.
 
-    Raises `FileNotFoundError` for a glob that matches nothing: a check that reads nothing proves nothing.
+    Raises `FileNotFoundError` for a glob that matches nothing: a check that reads nothing proves
+    nothing.
     """
     files: list[Path] = []
     for pattern in globs:
         matched = sorted(root.glob(pattern))
         if not matched:
-            raise FileNotFoundError(f"held_out: {pattern!r} matches no file under {root}; correct the recipe")
+            raise FileNotFoundError(
+                f"held_out: {pattern!r} matches no file under {root}; correct the recipe"
+            )
         files += matched
-    known = Fingerprints.of(itertools.chain(more, (line for file in files for line in read_texts(file))))
+    known = Fingerprints.of(
+        itertools.chain(more, (line for file in files for line in read_texts(file)))
+    )
     found: dict[str, dict[str, int]] = {}
     examples: list[str] = []
 
@@ -126,12 +139,16 @@ def clean(text: Text, root: Path, globs: Sequence[str], more: Iterable[str] = ()
         counts["rows"] += len(kinds)
         counts["equal_line"] += int((kinds == 1).sum())
         counts["shared_gram"] += int((kinds == 2).sum())
-        examples.extend(f"{name}: {texts[i]}"[:200] for i in np.flatnonzero(kinds)[:2] if len(examples) < 40)
+        examples.extend(
+            f"{name}: {texts[i]}"[:200] for i in np.flatnonzero(kinds)[:2] if len(examples) < 40
+        )
 
     kept: list[Pair] = []
     for language in sorted({p.language for p in text.pairs}):
         own = [p for p in text.pairs if p.language == language]
-        kinds = np.maximum(known.finds([p.english for p in own]), known.finds([p.text for p in own]))
+        kinds = np.maximum(
+            known.finds([p.english for p in own]), known.finds([p.text for p in own])
+        )
         note(f"pairs {language}", kinds, [p.text for p in own])
         kept += [p for p, kind in zip(own, kinds, strict=True) if not kind]
     cleaned = {}
@@ -144,7 +161,8 @@ def clean(text: Text, root: Path, globs: Sequence[str], more: Iterable[str] = ()
 
 
 def read_texts(file: Path) -> Iterator[str]:
-    """Every text of an evaluation file: plain lines, tab-separated columns, or the string fields of JSON Lines."""
+    """Every text of an evaluation file: plain lines, tab-separated columns, or the string fields of
+    JSON Lines."""
     for line in read_lines(file):
         if ".jsonl" in file.name:
             row = json.loads(line)

@@ -1,4 +1,5 @@
-"""`log.jsonl` of a phase: a line a checkpoint, nothing after the last checkpoint that a killed run goes on from."""
+"""`log.jsonl` of a phase: a line a checkpoint, nothing after the last checkpoint that a killed run
+goes on from."""
 
 from __future__ import annotations
 
@@ -18,8 +19,8 @@ from polygraft.pretrain.tally import Tally
 class Log:
     """Means since the line before, and totals since the phase's first step.
 
-    A line: `step`; each loss; `directions`, the translation loss of a piece by direction; `tokens` read and written, of them
-    `written`; `seconds`; and what else it is given.
+    A line: `step`; each loss; `directions`, the translation loss of a piece by direction; `tokens`
+    read and written, of them `written`; `seconds`; and what else it is given.
     """
 
     def __init__(self, file: Path, step: int, languages: Sequence[str]) -> None:
@@ -48,7 +49,11 @@ class Log:
     def write(self, step: int, more: dict[str, Any]) -> None:
         means = {name: round(float(np.mean(values)), 4) for name, values in self._sums.items()}
         directions = {"directions": found} if (found := self.directions.means()) else {}
-        totals = {"tokens": self._tokens, "written": self._written, "seconds": round(time.monotonic() - self._started)}
+        totals = {
+            "tokens": self._tokens,
+            "written": self._written,
+            "seconds": round(time.monotonic() - self._started),
+        }
         with self.file.open("a", encoding="utf-8") as log:
             log.write(json.dumps({"step": step, **means, **directions, **totals, **more}) + "\n")
         self._sums.clear()

@@ -1,7 +1,8 @@
-"""The loop of a phase of the second stage: mixed objectives, warm-up / stable / decay, averaged weights, checkpoints.
+"""The loop of a phase of the second stage: mixed objectives, warm-up / stable / decay, averaged
+weights, checkpoints.
 
-CPU or CUDA, in float32 or under bf16 autocast. A killed run goes on from its last checkpoint with the data it would have
-seen.
+CPU or CUDA, in float32 or under bf16 autocast. A killed run goes on from its last checkpoint with
+the data it would have seen.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from polygraft.training.speed import quick_attention
 
 
 def rate_at(schedule: Schedule, step: int) -> float:
-    """Learning rate at `step` as a share of its peak: up in a line, flat, down in a line to zero."""
+    """Learning rate at `step` as a share of its peak: up in a line, flat, down in a line to
+    zero."""
     share = (step + 1) / schedule.steps
     up = share / schedule.warmup if schedule.warmup else 1.0
     down = (1 - step / schedule.steps) / schedule.decay if schedule.decay else 1.0
@@ -39,20 +41,32 @@ def rate_at(schedule: Schedule, step: int) -> float:
 
 @torch.no_grad()
 def blend(model: nn.Module, start: nn.Module, share: float) -> None:
-    """Move the weights of `model` towards those it started from by `share` (Wortsman et al. 2022, "Robust fine-tuning of
-    zero-shot models"): a training that gains somewhere and forgets elsewhere keeps most of the gain."""
+    """Move the weights of `model` towards those it started from by `share` (Wortsman et al. 2022,
+    "Robust fine-tuning of zero-shot models"): a training that gains somewhere and forgets elsewhere
+    keeps most of the gain."""
     for ours, theirs in zip(model.parameters(), start.parameters(), strict=True):
         ours.lerp_(theirs, share)
 
 
 def train_phase(
-    model: EncoderDecoderModel, packed: Packed, phase: Phase, ids: Ids, work: Path, *,
-    seed: int, device: str, bf16: bool, end: float | None = None, dev: Dev | None = None,
-) -> tuple[EncoderDecoderModel, bool]:  # fmt: skip
-    """Train to `phase.schedule.steps`; returns the averaged model on the CPU, in eval mode, and whether that was reached.
+    model: EncoderDecoderModel,
+    packed: Packed,
+    phase: Phase,
+    ids: Ids,
+    work: Path,
+    *,
+    seed: int,
+    device: str,
+    bf16: bool,
+    end: float | None = None,
+    dev: Dev | None = None,
+) -> tuple[EncoderDecoderModel, bool]:
+    """Train to `phase.schedule.steps`; returns the averaged model on the CPU, in eval mode, and
+    whether that was reached.
 
-    Writes `work/checkpoint.pt` and `work/log.jsonl`. `end` (of `time.monotonic`) stops early, with a checkpoint; the model
-    returned then is what there is, its learning rate not yet decayed. `dev` is scored as the schedule says.
+    Writes `work/checkpoint.pt` and `work/log.jsonl`. `end` (of `time.monotonic`) stops early, with
+    a checkpoint; the model returned then is what there is, its learning rate not yet decayed. `dev`
+    is scored as the schedule says.
     """
     plan, schedule, objectives = Plan(packed, phase, seed), phase.schedule, phase.objectives
     work.mkdir(parents=True, exist_ok=True)
@@ -61,7 +75,9 @@ def train_phase(
     start = copy.deepcopy(model.encoder).eval().requires_grad_(False) if learns else model.encoder
     anchor = start.to(device)
     words = model.encoder.embeddings.word_embeddings
-    sparse = nn.Embedding.from_pretrained(words.weight.detach().clone(), freeze=not learns, sparse=True)
+    sparse = nn.Embedding.from_pretrained(
+        words.weight.detach().clone(), freeze=not learns, sparse=True
+    )
     model.encoder.embeddings.word_embeddings = sparse
     head = MaskedHead(model.encoder.config.hidden_size)
     model.to(device).train()
@@ -78,13 +94,17 @@ def train_phase(
     step = resumed = checkpoint.resume()
     log = Log(work / "log.jsonl", step, packed.languages)
     clipped = [*model.decoder.parameters(), *lora, *body]
-    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as progress:
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    ) as progress:
         bar = progress.add_task(phase.name, total=schedule.steps, completed=step)
         while step < schedule.steps and (end is None or time.monotonic() < end):
             batch = plan[step]
             rng = np.random.default_rng([seed, step, 1])
             with torch.autocast(device, torch.bfloat16, enabled=bf16):
-                terms = losses(batch, packed, model, anchor, head, objectives, ids, rng, device, log.directions)
+                terms = losses(
+                    batch, packed, model, anchor, head, objectives, ids, rng, device, log.directions
+                )
             weigh(terms, objectives).backward()
             nn.utils.clip_grad_norm_(clipped, 1.0)
             for optimizer, peak in optimizers:
@@ -93,7 +113,11 @@ def train_phase(
                 optimizer.zero_grad(set_to_none=True)
             average.update(model)
             step += 1
-            log.add(terms, int(packed.source_lengths[batch.sources].sum()), int(packed.target_lengths[batch.targets].sum()))
+            log.add(
+                terms,
+                int(packed.source_lengths[batch.sources].sum()),
+                int(packed.target_lengths[batch.targets].sum()),
+            )
             progress.update(bar, completed=step, description=f"{phase.name}: {log.latest()}")
             if step % schedule.checkpoint_steps == 0 or step == schedule.steps:
                 with average.used_by(model):
@@ -106,7 +130,9 @@ def train_phase(
     model.to("cpu")
     average.values = {n: v.cpu() for n, v in average.values.items()}
     average.copy_to(model)
-    plain = nn.Embedding.from_pretrained(sparse.weight.detach().cpu(), freeze=not learns, padding_idx=0)
+    plain = nn.Embedding.from_pretrained(
+        sparse.weight.detach().cpu(), freeze=not learns, padding_idx=0
+    )
     model.encoder.embeddings.word_embeddings = plain
     if phase.keep and learns:
         blend(model.encoder, anchor.to("cpu"), phase.keep)
@@ -116,7 +142,11 @@ def train_phase(
 def _body(model: EncoderDecoderModel, learns: bool) -> list[nn.Parameter]:
     """The encoder's own weights but its embedding rows, set to be trained or not."""
     named = model.encoder.named_parameters()
-    return [p.requires_grad_(learns) for n, p in named if "word_embeddings" not in n and "lora_" not in n]
+    return [
+        p.requires_grad_(learns)
+        for n, p in named
+        if "word_embeddings" not in n and "lora_" not in n
+    ]
 
 
 def _adam(weights: list[nn.Parameter]) -> torch.optim.Optimizer:

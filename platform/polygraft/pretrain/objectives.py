@@ -1,4 +1,5 @@
-"""What a batch asks of the model: translate (and distil), denoise, restore masked tokens. Each returns losses by name.
+"""What a batch asks of the model: translate (and distil), denoise, restore masked tokens. Each
+returns losses by name.
 
 Noise is drawn from the generator it is given, so a step is the same on every machine.
 """
@@ -27,8 +28,9 @@ from polygraft.training.vectors import mean_pool
 
 @dataclass(frozen=True)
 class Ids:
-    """Token ids the objectives need: the encoder's mask and closing tokens, each language's tag in the decoder, and each
-    domain's. `domain_dropout`: the share of a domain's sentences that are written without its tag."""
+    """Token ids the objectives need: the encoder's mask and closing tokens, each language's tag in
+    the decoder, and each domain's. `domain_dropout`: the share of a domain's sentences that are
+    written without its tag."""
 
     mask: int
     closing: int
@@ -38,11 +40,19 @@ class Ids:
 
 
 def losses(
-    batch: Batch, packed: Packed, model: EncoderDecoderModel, anchor: BertModel, head: MaskedHead,
-    objectives: Objectives, ids: Ids, rng: np.random.Generator, device: str, tally: Tally | None = None,
-) -> dict[str, torch.Tensor]:  # fmt: skip
-    """Loss terms of one batch; their weighted sum is what is trained (`weigh`). `tally` gets those of translations, by
-    direction."""
+    batch: Batch,
+    packed: Packed,
+    model: EncoderDecoderModel,
+    anchor: BertModel,
+    head: MaskedHead,
+    objectives: Objectives,
+    ids: Ids,
+    rng: np.random.Generator,
+    device: str,
+    tally: Tally | None = None,
+) -> dict[str, torch.Tensor]:
+    """Loss terms of one batch; their weighted sum is what is trained (`weigh`). `tally` gets those
+    of translations, by direction."""
     if batch.kind == "masked":
         return {"masked": _masked(batch, packed, model.encoder, head, ids, rng, device)}
     sources = [_read(packed, s) for s in batch.sources]
@@ -54,13 +64,19 @@ def losses(
         return _towards_english(states, inputs["attention_mask"], batch, packed, anchor, device)
     given, wanted = _target(batch, packed, ids, rng, device)
     out = model.decoder.bert(
-        input_ids=given, attention_mask=(given != PAD_ID).long(), encoder_hidden_states=states,
+        input_ids=given,
+        attention_mask=(given != PAD_ID).long(),
+        encoder_hidden_states=states,
         encoder_attention_mask=inputs["attention_mask"],
-    )  # fmt: skip
+    )
     each = piece_losses(
-        model.decoder.cls.predictions, out.last_hidden_state, wanted, rng,
-        negatives=objectives.negatives, smoothing=objectives.label_smoothing,
-    )  # fmt: skip
+        model.decoder.cls.predictions,
+        out.last_hidden_state,
+        wanted,
+        rng,
+        negatives=objectives.negatives,
+        smoothing=objectives.label_smoothing,
+    )
     loss = each.mean()
     if batch.kind == "denoise":
         return {"denoise": loss}
@@ -69,11 +85,18 @@ def losses(
         tally.add(each, rows, packed.language[batch.sources], packed.language[batch.targets])
     if not objectives.distil:
         return {"translate": loss}
-    return {"translate": loss} | _towards_english(states, inputs["attention_mask"], batch, packed, anchor, device)
+    return {"translate": loss} | _towards_english(
+        states, inputs["attention_mask"], batch, packed, anchor, device
+    )
 
 
 def _towards_english(
-    states: torch.Tensor, mask: torch.Tensor, batch: Batch, packed: Packed, anchor: BertModel, device: str
+    states: torch.Tensor,
+    mask: torch.Tensor,
+    batch: Batch,
+    packed: Packed,
+    anchor: BertModel,
+    device: str,
 ) -> dict[str, torch.Tensor]:
     """How far each sentence's vector is from the starting encoder's of its English side."""
     with torch.no_grad():
@@ -98,7 +121,9 @@ def _tensors(batch: dict[str, NDArray[np.int64]], device: str) -> dict[str, torc
     return {name: torch.from_numpy(array).to(device) for name, array in batch.items()}
 
 
-def _target(batch: Batch, packed: Packed, ids: Ids, rng: np.random.Generator, device: str) -> tuple[torch.Tensor, torch.Tensor]:
+def _target(
+    batch: Batch, packed: Packed, ids: Ids, rng: np.random.Generator, device: str
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Decoder inputs (tag, domain's tag, pieces) and labels (pieces, end), int64 [rows, longest].
 
     A domain's tag is given, never asked for: after the language's tag alone comes general text.
@@ -111,7 +136,10 @@ def _target(batch: Batch, packed: Packed, ids: Ids, rng: np.random.Generator, de
             starts[i].append(ids.domains[domains[i] - 1])
     rows = [packed.written(int(s)).tolist() for s in batch.targets]
     longest = max(len(start) + len(row) for start, row in zip(starts, rows, strict=True))
-    given, wanted = torch.full((len(rows), longest), PAD_ID), torch.full((len(rows), longest), IGNORED)
+    given, wanted = (
+        torch.full((len(rows), longest), PAD_ID),
+        torch.full((len(rows), longest), IGNORED),
+    )
     for r, (start, row) in enumerate(zip(starts, rows, strict=True)):
         given[r, : len(start) + len(row)] = torch.tensor([*start, *row])
         wanted[r, len(start) - 1 : len(start) + len(row)] = torch.tensor([*row, END_ID])
@@ -119,9 +147,17 @@ def _target(batch: Batch, packed: Packed, ids: Ids, rng: np.random.Generator, de
 
 
 def _masked(
-    batch: Batch, packed: Packed, encoder: BertModel, head: MaskedHead, ids: Ids, rng: np.random.Generator, device: str
+    batch: Batch,
+    packed: Packed,
+    encoder: BertModel,
+    head: MaskedHead,
+    ids: Ids,
+    rng: np.random.Generator,
+    device: str,
 ) -> torch.Tensor:
-    inputs, wanted = mask_tokens(pad([_read(packed, s) for s in batch.sources], 0), ids.mask, ids.closing, rng)
+    inputs, wanted = mask_tokens(
+        pad([_read(packed, s) for s in batch.sources], 0), ids.mask, ids.closing, rng
+    )
     tensors = _tensors(inputs, device)
     states = encoder(**tensors).last_hidden_state
     labels = torch.from_numpy(wanted).to(device)

@@ -1,7 +1,8 @@
-"""One small file of tokens: everything the second stage reads, so that it can run where the corpora are not.
+"""One small file of tokens: everything the second stage reads, so that it can run where the corpora
+are not.
 
-Sentences are stored once, as the encoder reads them (ids, case ids) and as the decoder writes them; pairs point at
-sentences. Does not choose what is trained when (see `plan`).
+Sentences are stored once, as the encoder reads them (ids, case ids) and as the decoder writes them;
+pairs point at sentences. Does not choose what is trained when (see `plan`).
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ ENGLISH = "en"
 class Packed:
     """Flat token arrays with offsets.
 
-    `source`, `target` uint16 [tokens], `cases` uint8 [tokens of source]; `source_at`, `target_at` int64
-    [sentences + 1]; `language` uint8 [sentences], an index into `languages`; `domain` uint8 [sentences], 0 for general text,
-    else one more than an index into the recipe's domains; `pairs` int32 [pairs, 2]: English sentence, other sentence;
-    `weight` float32 [pairs].
+    `source`, `target` uint16 [tokens], `cases` uint8 [tokens of source]; `source_at`, `target_at`
+    int64 [sentences + 1]; `language` uint8 [sentences], an index into `languages`; `domain` uint8
+    [sentences], 0 for general text, else one more than an index into the recipe's domains; `pairs`
+    int32 [pairs, 2]: English sentence, other sentence; `weight` float32 [pairs].
     """
 
     languages: list[str]
@@ -76,20 +77,29 @@ class Packed:
         with np.load(file) as arrays:
             if missing := {f.name for f in fields(cls)} - set(arrays.files):
                 raise BackboneError(
-                    f"{file} lacks {', '.join(sorted(missing))}: an older version packed it; delete it and run again where the "
+                    f"{file} lacks {', '.join(sorted(missing))}: an older version packed it; "
+                    "delete it and run again where the "
                     "corpora are"
                 )
-            return cls(**{k: arrays[k].tolist() if k == "languages" else arrays[k] for k in arrays.files})
+            return cls(
+                **{k: arrays[k].tolist() if k == "languages" else arrays[k] for k in arrays.files}
+            )
 
 
 def pack(
-    pairs: Sequence[Pair], lines: dict[str, list[str]], encoder: TextEncoder, decoder: Tokenizer, *, max_length: int,
+    pairs: Sequence[Pair],
+    lines: dict[str, list[str]],
+    encoder: TextEncoder,
+    decoder: Tokenizer,
+    *,
+    max_length: int,
     domains: Sequence[str] = (),
-) -> Packed:  # fmt: skip
-    """Tokenize `pairs` and monolingual `lines` by language. Rows with a side over `max_length` tokens are left out.
+) -> Packed:
+    """Tokenize `pairs` and monolingual `lines` by language. Rows with a side over `max_length`
+    tokens are left out.
 
-    A sentence's domain is that of the first pair it is in; lines are general text. Raises `ValueError` for a pair whose domain
-    is not one of `domains`.
+    A sentence's domain is that of the first pair it is in; lines are general text. Raises
+    `ValueError` for a pair whose domain is not one of `domains`.
     """
     place: dict[tuple[str, str], int] = {}
     domain: list[int] = []
@@ -103,13 +113,25 @@ def pack(
             place.setdefault((language, text), len(place))
     languages = sorted({language for language, _ in place})
     texts = [text for _, text in place]
-    read = [x for start in range(0, len(texts), 20_000) for x in encoder.encode(texts[start : start + 20_000])]
+    read = [
+        x
+        for start in range(0, len(texts), 20_000)
+        for x in encoder.encode(texts[start : start + 20_000])
+    ]
     written = [e.ids for e in decoder.encode_batch(texts, add_special_tokens=False)]
-    fits = np.array([len(r) <= max_length and 0 < len(w) < max_length for r, w in zip(read, written, strict=True)])
+    fits = np.array(
+        [
+            len(r) <= max_length and 0 < len(w) < max_length
+            for r, w in zip(read, written, strict=True)
+        ]
+    )
     kept = np.flatnonzero(fits)
     moved = np.full(len(texts), -1)
     moved[kept] = np.arange(len(kept))
-    index = {(moved[place[ENGLISH, p.english]], moved[place[p.language, p.text]]): p.weight for p in pairs}
+    index = {
+        (moved[place[ENGLISH, p.english]], moved[place[p.language, p.text]]): p.weight
+        for p in pairs
+    }
     usable = [(*sides, weight) for sides, weight in index.items() if min(sides) >= 0]
     names = [language for language, _ in place]
     return Packed(
@@ -123,7 +145,7 @@ def pack(
         np.array([*domain, *[0] * (len(texts) - len(domain))], np.uint8)[kept],
         np.array([x[:2] for x in usable], np.int32).reshape(-1, 2),
         np.array([x[2] for x in usable], np.float32),
-    )  # fmt: skip
+    )
 
 
 def describe(packed: Packed) -> dict[str, dict[str, int]]:

@@ -1,8 +1,9 @@
-"""Which rows each step trains: a pure function of the packed text, the recipe, the seed and the step.
+"""Which rows each step trains: a pure function of the packed text, the recipe, the seed and the
+step.
 
-So a run that is killed, or carried to another machine, goes on with the same data order from the step number alone.
-Steps come in segments; within one the language sampling exponent is fixed, and it falls from segment to segment until
-two thirds of the run are done.
+So a run that is killed, or carried to another machine, goes on with the same data order from the
+step number alone. Steps come in segments; within one the language sampling exponent is fixed, and
+it falls from segment to segment until two thirds of the run are done.
 """
 
 from __future__ import annotations
@@ -21,13 +22,15 @@ from polygraft.training.batches import cut
 Kind = Literal["translate", "denoise", "masked", "align"]
 KINDS: tuple[Kind, ...] = ("translate", "denoise", "masked", "align")
 SEGMENT = 100
-ENGLISH_RATE = 0.15  # of `align` rows that read the English side itself, so that English stays where it is
+ENGLISH_RATE = (
+    0.15  # of `align` rows that read the English side itself, so that English stays where it is
+)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of one objective. `sources` and `targets` are sentence numbers, `english` those of the English sides
-    (equal to `sources` where there is none); all int64 [rows]."""
+    """Rows of one objective. `sources` and `targets` are sentence numbers, `english` those of the
+    English sides (equal to `sources` where there is none); all int64 [rows]."""
 
     kind: Kind
     sources: NDArray[np.int64]
@@ -45,8 +48,14 @@ class Plan:
     """`plan[step]` is that step's batch."""
 
     def __init__(self, packed: Packed, phase: Phase, seed: int) -> None:
-        """Raises `BackboneError` when the packed text has no pairs of a language that the phase asks for."""
-        self.packed, self.objectives, self.schedule, self.seed = packed, phase.objectives, phase.schedule, seed
+        """Raises `BackboneError` when the packed text has no pairs of a language that the phase
+        asks for."""
+        self.packed, self.objectives, self.schedule, self.seed = (
+            packed,
+            phase.objectives,
+            phase.schedule,
+            seed,
+        )
         self._pair_rows = _by_language(packed.language[packed.pairs[:, 1]], len(packed.languages))
         self._pair_chance = [_chances(packed.weight[rows]) for rows in self._pair_rows]
         self._pair_mass = np.array([packed.weight[rows].sum() for rows in self._pair_rows], float)
@@ -55,10 +64,13 @@ class Plan:
             self._rows = [np.setdiff1d(rows, packed.pairs) for rows in self._rows]
         self._mass = np.array([packed.source_lengths[rows].sum() for rows in self._rows], float)
         if phase.languages is not None:
-            having = {name for name, mass in zip(packed.languages, self._pair_mass, strict=True) if mass}
+            having = {
+                name for name, mass in zip(packed.languages, self._pair_mass, strict=True) if mass
+            }
             if missing := sorted(set(phase.languages) - having):
                 raise BackboneError(
-                    f"phase {phase.name}: no pairs with {', '.join(missing)}; there are {', '.join(sorted(having))}"
+                    f"phase {phase.name}: no pairs with {', '.join(missing)}; there are "
+                    f"{', '.join(sorted(having))}"
                 )
             taught = np.isin(packed.languages, [*phase.languages, ENGLISH])
             self._pair_mass, self._mass = self._pair_mass * taught, self._mass * taught
@@ -75,22 +87,37 @@ class Plan:
         shares = np.array([getattr(self.objectives, kind) for kind in KINDS])
         kinds = rng.choice(len(KINDS), SEGMENT, p=shares / shares.sum())
         exponent = exponent_at(self.schedule, segment * SEGMENT)
-        queues = {kind: self._batches_of(kind, int((kinds == i).sum()), exponent, rng) for i, kind in enumerate(KINDS)}
+        queues = {
+            kind: self._batches_of(kind, int((kinds == i).sum()), exponent, rng)
+            for i, kind in enumerate(KINDS)
+        }
         return [queues[KINDS[i]].pop() for i in kinds]
 
-    def _batches_of(self, kind: Kind, count: int, exponent: float, rng: np.random.Generator) -> list[Batch]:
+    def _batches_of(
+        self, kind: Kind, count: int, exponent: float, rng: np.random.Generator
+    ) -> list[Batch]:
         """`count` batches of rows of similar length within the token budget, in random order."""
         made: list[Batch] = []
         while len(made) < count:
             draws = max(2_000, 60 * count)
             if kind in ("translate", "align"):
-                row = self._choose(self._pair_rows, self._pair_mass, exponent, draws, rng, self._pair_chance)
+                row = self._choose(
+                    self._pair_rows, self._pair_mass, exponent, draws, rng, self._pair_chance
+                )
                 english, other = self.packed.pairs[row].T.astype(np.int64)
                 forward = rng.random(len(row)) < (0.5 if kind == "translate" else ENGLISH_RATE)
-                sources, targets = np.where(forward, english, other), np.where(forward, other, english)
+                sources, targets = (
+                    np.where(forward, english, other),
+                    np.where(forward, other, english),
+                )
             else:
-                sources = targets = english = self._choose(self._rows, self._mass, exponent, draws, rng)
-            read, write = self.packed.source_lengths[sources], self.packed.target_lengths[targets] + 2
+                sources = targets = english = self._choose(
+                    self._rows, self._mass, exponent, draws, rng
+                )
+            read, write = (
+                self.packed.source_lengths[sources],
+                self.packed.target_lengths[targets] + 2,
+            )
             length = read if kind in ("masked", "align") else read + write
             batches = cut(np.lexsort((write, read)), length, self.schedule.tokens)
             whole = batches[:-1] or batches  # the last of several may be nearly empty
@@ -100,12 +127,22 @@ class Plan:
 
     @staticmethod
     def _choose(
-        rows: list[NDArray[np.int64]], mass: NDArray[np.float64], exponent: float, draws: int, rng: np.random.Generator,
+        rows: list[NDArray[np.int64]],
+        mass: NDArray[np.float64],
+        exponent: float,
+        draws: int,
+        rng: np.random.Generator,
         chances: list[NDArray[np.float64]] | None = None,
-    ) -> NDArray[np.int64]:  # fmt: skip
+    ) -> NDArray[np.int64]:
         share = np.where(mass > 0, mass, 0.0) ** exponent * (mass > 0)
         counts = rng.multinomial(draws, share / share.sum())
-        return np.concatenate([rng.choice(rows[i], n, p=chances[i] if chances else None) for i, n in enumerate(counts) if n])
+        return np.concatenate(
+            [
+                rng.choice(rows[i], n, p=chances[i] if chances else None)
+                for i, n in enumerate(counts)
+                if n
+            ]
+        )
 
 
 def _by_language(language: NDArray[np.uint8], count: int) -> list[NDArray[np.int64]]:

@@ -1,4 +1,5 @@
-"""`polygraft pretrain`: recipe in, backbone folder out. Every stage leaves a file in `work/`, so a killed run goes on."""
+"""`polygraft pretrain`: recipe in, backbone folder out. Every stage leaves a file in `work/`, so a
+killed run goes on."""
 
 from __future__ import annotations
 
@@ -21,15 +22,24 @@ from polygraft.pretrain.second_stage import add_decoder, train_alone
 
 
 def pretrain(
-    folder: Path, data: Path, work: Path, *, device: str = "cpu", hours: float | None = None,
-    start: Path | None = None, bf16: bool | None = None, recipe_file: Path | None = None,
-) -> None:  # fmt: skip
-    """Make the backbone that `folder/recipe.yaml` describes, or `recipe_file`, and write it into `folder`.
+    folder: Path,
+    data: Path,
+    work: Path,
+    *,
+    device: str = "cpu",
+    hours: float | None = None,
+    start: Path | None = None,
+    bf16: bool | None = None,
+    recipe_file: Path | None = None,
+) -> None:
+    """Make the backbone that `folder/recipe.yaml` describes, or `recipe_file`, and write it into
+    `folder`.
 
-    `data` is the corpora's root, `work` holds caches and checkpoints. First stage: the encoder, by distillation; `start`,
-    a backbone folder, takes its place. Second stage, when the recipe has `seq2seq`: a decoder beside it, on mixed
-    objectives, phase by phase. `hours` bounds the last of the stages that runs. `bf16`: left out, where it is faster.
-    Writes `config.json`, `model.safetensors` (float16), `tokenizer.json`, `tokenizer_config.json`, and with a decoder
+    `data` is the corpora's root, `work` holds caches and checkpoints. First stage: the encoder, by
+    distillation; `start`, a backbone folder, takes its place. Second stage, when the recipe has
+    `seq2seq`: a decoder beside it, on mixed objectives, phase by phase. `hours` bounds the last of
+    the stages that runs. `bf16`: left out, where it is faster. Writes `config.json`,
+    `model.safetensors` (float16), `tokenizer.json`, `tokenizer_config.json`, and with a decoder
     `decoder_tokenizer.json`; `hygiene.json` when the recipe names held-out text.
     """
     say = Console(stderr=True).print
@@ -43,25 +53,43 @@ def pretrain(
         encoder.mkdir(exist_ok=True)
         own = work / "first"
         own.mkdir(exist_ok=True)
-        student = make_encoder(recipe, encoder, text(), own, device=device, hours=None if stage else hours)
+        student = make_encoder(
+            recipe, encoder, text(), own, device=device, hours=None if stage else hours
+        )
         write_backbone(student, encoder)
         say(f"wrote the encoder to {encoder}")
     if stage:
         dev = (lambda: _dev_pairs(recipe, data, stage.dev_rows)) if stage.dev_rows else None
         model = add_decoder(
-            stage, folder, encoder, text, work, seed=recipe.seed, device=device, hours=hours, bf16=bf16, dev=dev
-        )  # fmt: skip
+            stage,
+            folder,
+            encoder,
+            text,
+            work,
+            seed=recipe.seed,
+            device=device,
+            hours=hours,
+            bf16=bf16,
+            dev=dev,
+        )
         write_backbone(model, folder)
         say(f"wrote {folder}")
 
 
-def pretrain_alone(folder: Path, language: str, steps: int, work: Path, *, device: str = "cpu") -> Path:
-    """A model of the shape of the backbone in `folder`, trained from random weights on the pairs of one language alone,
-    written as a backbone of its own to `work/alone/<language>`. Raises `BackboneError` when there are no such pairs."""
+def pretrain_alone(
+    folder: Path, language: str, steps: int, work: Path, *, device: str = "cpu"
+) -> Path:
+    """A model of the shape of the backbone in `folder`, trained from random weights on the pairs of
+    one language alone, written as a backbone of its own to `work/alone/<language>`. Raises
+    `BackboneError` when there are no such pairs."""
     recipe = PretrainRecipe.load(folder / "recipe.yaml")
     if recipe.seq2seq is None:
-        raise BackboneError(f"{folder} has no decoder: its recipe lacks seq2seq, so there is nothing to compare")
-    model = train_alone(recipe.seq2seq, folder, language, steps, work, seed=recipe.seed, device=device)
+        raise BackboneError(
+            f"{folder} has no decoder: its recipe lacks seq2seq, so there is nothing to compare"
+        )
+    model = train_alone(
+        recipe.seq2seq, folder, language, steps, work, seed=recipe.seed, device=device
+    )
     own = work / "alone" / language
     BackboneFiles(folder).copy_tokenizers(own)
     write_backbone(model, own)
@@ -73,23 +101,30 @@ def _dev_pairs(recipe: PretrainRecipe, data: Path, rows: int) -> list[corpus.Pai
 
 
 def _read(recipe: PretrainRecipe, folder: Path, data: Path) -> corpus.Text:
-    """The recipe's text without what it holds out; the report on that is written to `hygiene.json`."""
+    """The recipe's text without what it holds out; the report on that is written to
+    `hygiene.json`."""
     text = corpus.read_text(recipe, data)
     if recipe.held_out:
-        text, report = hygiene.clean(text, data, recipe.held_out, corpus.read_other_splits(recipe, data))
+        text, report = hygiene.clean(
+            text, data, recipe.held_out, corpus.read_other_splits(recipe, data)
+        )
         written = json.dumps(dataclasses.asdict(report), indent=1, ensure_ascii=False)
         (folder / "hygiene.json").write_text(written + "\n", encoding="utf-8")
-    Console(stderr=True).print(f"{len(text.pairs):,} pairs in {len({p.language for p in text.pairs})} languages")
+    Console(stderr=True).print(
+        f"{len(text.pairs):,} pairs in {len({p.language for p in text.pairs})} languages"
+    )
     return text
 
 
 def write_backbone(model: PreTrainedModel, folder: Path) -> None:
-    """Save config and float16 weights the way `from_pretrained` reads them. The config says nothing of where parts of the model
-    were loaded from."""
+    """Save config and float16 weights the way `from_pretrained` reads them. The config says nothing
+    of where parts of the model were loaded from."""
     model.config.architectures = [type(model).__name__]
     model.to(torch.float16).save_pretrained(folder, max_shard_size="10GB")
     (folder / "model.safetensors").chmod(0o644)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     for part in (config, config.get("encoder", {}), config.get("decoder", {})):
         part.pop("_name_or_path", None)
-    (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / "config.json").write_text(
+        json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+    )

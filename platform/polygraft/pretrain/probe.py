@@ -1,9 +1,10 @@
-"""Zero-shot probe: logistic regression on English sentence vectors, applied to other languages' (SIB-200).
+"""Zero-shot probe: logistic regression on English sentence vectors, applied to other languages'
+(SIB-200).
 
-Three protocols, all macro-F1 in percent: `folds`, 5-fold over all 800 id-aligned rows (a language is scored on folds
-whose English rows the classifier never saw); `centred`, the same with the mean of its language's 800 vectors taken from
-each (which needs to know the language, and unlabelled text of it); and `official`, fitted on the 701 training rows, scored
-on the 99 dev rows.
+Three protocols, all macro-F1 in percent: `folds`, 5-fold over all 800 id-aligned rows (a language
+is scored on folds whose English rows the classifier never saw); `centred`, the same with the mean
+of its language's 800 vectors taken from each (which needs to know the language, and unlabelled text
+of it); and `official`, fitted on the 701 training rows, scored on the 99 dev rows.
 """
 
 from __future__ import annotations
@@ -24,9 +25,13 @@ from polygraft.training.vectors import Vectors, sentence_vectors
 
 
 def zero_shot(
-    vectors_of: Callable[[str], Vectors], labels: Sequence[str], is_train: NDArray[np.bool_], languages: Sequence[str]
+    vectors_of: Callable[[str], Vectors],
+    labels: Sequence[str],
+    is_train: NDArray[np.bool_],
+    languages: Sequence[str],
 ) -> dict[str, dict[str, float]]:
-    """Scores by language; the first language is the source. `vectors_of(language)` is [len(labels), hidden]."""
+    """Scores by language; the first language is the source. `vectors_of(language)` is [len(labels),
+    hidden]."""
     y = np.asarray(labels)
     vectors = {language: vectors_of(language) for language in languages}
     folds = _in_folds(vectors, y)
@@ -43,7 +48,8 @@ def zero_shot(
 
 
 def _in_folds(vectors: dict[str, Vectors], y: NDArray[np.str_]) -> dict[str, float]:
-    """Scores by language, each row predicted by a probe of the first language that saw no translation of it."""
+    """Scores by language, each row predicted by a probe of the first language that saw no
+    translation of it."""
     source = next(iter(vectors.values()))
     predicted = {language: np.empty_like(y) for language in vectors}
     for train, test in StratifiedKFold(5, shuffle=True, random_state=0).split(source, y):
@@ -57,14 +63,21 @@ def _probe(vectors: Vectors, y: NDArray[np.str_]) -> LogisticRegression:
     return LogisticRegression(C=10, max_iter=2000).fit(vectors, y)
 
 
-def probe_sib200(backbone: Path, folder: Path, languages: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Scores of a backbone on the multi-parallel SIB-200 files of `folder` (`<code>.txt.gz`, `labels.tsv.gz`)."""
+def probe_sib200(
+    backbone: Path, folder: Path, languages: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Scores of a backbone on the multi-parallel SIB-200 files of `folder` (`<code>.txt.gz`,
+    `labels.tsv.gz`)."""
     rows = [line.split("\t") for line in read_lines(folder / "labels.tsv.gz")]
     model, encoder = load_backbone(backbone), load_encoder(backbone, max_length=128)
     return zero_shot(
-        lambda language: sentence_vectors(model, encoder, read_lines(folder / f"{language}.txt.gz")),
-        [row[2] for row in rows], np.array([row[1] == "train" for row in rows]), languages,
-    )  # fmt: skip
+        lambda language: sentence_vectors(
+            model, encoder, read_lines(folder / f"{language}.txt.gz")
+        ),
+        [row[2] for row in rows],
+        np.array([row[1] == "train" for row in rows]),
+        languages,
+    )
 
 
 def _macro_f1(gold: NDArray[np.str_], predicted: NDArray[np.str_]) -> float:

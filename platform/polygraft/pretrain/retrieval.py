@@ -1,4 +1,5 @@
-"""Sentence retrieval: does a sentence's vector lie nearest to its translation's? (LASER, Artetxe & Schwenk 2019.)"""
+"""Sentence retrieval: does a sentence's vector lie nearest to its translation's? (LASER, Artetxe &
+Schwenk 2019.)"""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ Vectors = NDArray[np.float32]
 
 
 def accuracy(sources: Vectors, targets: Vectors, texts: Sequence[str]) -> float:
-    """Percent of rows of `sources` [rows, hidden] whose nearest row of `targets` [rows, hidden], by cosine, is their own.
+    """Percent of rows of `sources` [rows, hidden] whose nearest row of `targets` [rows, hidden], by
+    cosine, is their own.
 
     `texts` are the targets' sentences: an equal sentence elsewhere is as right.
     """

@@ -1,4 +1,5 @@
-"""The second stage: a decoder beside the encoder. Packs the text once, then trains from the packed file alone."""
+"""The second stage: a decoder beside the encoder. Packs the text once, then trains from the packed
+file alone."""
 
 from __future__ import annotations
 
@@ -30,14 +31,25 @@ ADAPTER = "mt"  # the folder in a backbone's that the encoder's adapter is writt
 
 
 def add_decoder(
-    stage: Seq2SeqRecipe, folder: Path, start: Path, text: Callable[[], Text], work: Path, *,
-    seed: int, device: str, hours: float | None, bf16: bool | None, dev: Callable[[], list[Pair]] | None = None,
-) -> EncoderDecoderModel:  # fmt: skip
-    """Train the whole from the encoder in `start`, or, when that has a decoder, go on with both. `text` is only called when
-    `work/packed.npz` is not there yet, `dev`, the pairs to follow it by, when `work/dev.jsonl` is not.
+    stage: Seq2SeqRecipe,
+    folder: Path,
+    start: Path,
+    text: Callable[[], Text],
+    work: Path,
+    *,
+    seed: int,
+    device: str,
+    hours: float | None,
+    bf16: bool | None,
+    dev: Callable[[], list[Pair]] | None = None,
+) -> EncoderDecoderModel:
+    """Train the whole from the encoder in `start`, or, when that has a decoder, go on with both.
+    `text` is only called when `work/packed.npz` is not there yet, `dev`, the pairs to follow it by,
+    when `work/dev.jsonl` is not.
 
-    Writes the encoder's and the decoder's tokenizers and `text.json` (sentences, tokens and pairs a language) into `folder`,
-    and where the stage has an adapter, that into `folder/mt`. `hours` stops the training early, as it stands.
+    Writes the encoder's and the decoder's tokenizers and `text.json` (sentences, tokens and pairs a
+    language) into `folder`, and where the stage has an adapter, that into `folder/mt`. `hours`
+    stops the training early, as it stands.
     """
     there = BackboneFiles(start)
     whole = there.decoder_tokenizer.is_file()
@@ -46,17 +58,31 @@ def add_decoder(
     if not file.exists():
         pack_text(stage, folder, start, text(), seed).save(file)
     packed = Packed.load(file)
-    (folder / "text.json").write_text(json.dumps(describe(packed), indent=1) + "\n", encoding="utf-8")
-    model = load_seq2seq(start).requires_grad_(True) if whole else _with_decoder(stage, folder, start, seed)
+    (folder / "text.json").write_text(
+        json.dumps(describe(packed), indent=1) + "\n", encoding="utf-8"
+    )
+    model = (
+        load_seq2seq(start).requires_grad_(True)
+        if whole
+        else _with_decoder(stage, folder, start, seed)
+    )
     adapted = encoder_adapter.put_on(model, stage.adapter, seed) if stage.adapter else None
     ids, bf16 = _ids(folder, packed, stage), bf16_wanted(bf16, lambda: _short_texts(model))
     followed = _dev(dev, folder, start, work, device, bf16) if dev else None
     end = None if hours is None else time.monotonic() + hours * 3600
     for phase in _left(stage.phases, work):
         model, done = train_phase(
-            model, packed, phase, ids, work / phase.name, seed=seed, device=device, bf16=bf16, end=end,
+            model,
+            packed,
+            phase,
+            ids,
+            work / phase.name,
+            seed=seed,
+            device=device,
+            bf16=bf16,
+            end=end,
             dev=followed and followed.of(phase.languages),
-        )  # fmt: skip
+        )
         if not done:
             break
     if adapted is not None:
@@ -64,30 +90,49 @@ def add_decoder(
     return model
 
 
-def _dev(pairs: Callable[[], list[Pair]], folder: Path, start: Path, work: Path, device: str, bf16: bool) -> Dev:
+def _dev(
+    pairs: Callable[[], list[Pair]], folder: Path, start: Path, work: Path, device: str, bf16: bool
+) -> Dev:
     file = work / "dev.jsonl"
     if not file.exists():
         save_pairs(pairs(), file)
-    encoder, pieces = load_encoder(start, max_length=128), TargetTokenizer(BackboneFiles(folder).decoder_tokenizer)
+    encoder, pieces = (
+        load_encoder(start, max_length=128),
+        TargetTokenizer(BackboneFiles(folder).decoder_tokenizer),
+    )
     return Dev(load_pairs(file), encoder, pieces, device, bf16)
 
 
 def _left(phases: list[Phase], work: Path) -> list[Phase]:
     """The phases to run: without those before a carried checkpoint that were done elsewhere."""
-    carried = [i for i, phase in enumerate(phases) if (work / phase.name / "carry.safetensors").exists()]
+    carried = [
+        i for i, phase in enumerate(phases) if (work / phase.name / "carry.safetensors").exists()
+    ]
     first = max(carried, default=0)
-    return [p for i, p in enumerate(phases) if i >= first or (work / p.name / "checkpoint.pt").exists()]
+    return [
+        p for i, p in enumerate(phases) if i >= first or (work / p.name / "checkpoint.pt").exists()
+    ]
 
 
 def train_alone(
-    stage: Seq2SeqRecipe, folder: Path, language: str, steps: int, work: Path, *, seed: int, device: str
+    stage: Seq2SeqRecipe,
+    folder: Path,
+    language: str,
+    steps: int,
+    work: Path,
+    *,
+    seed: int,
+    device: str,
 ) -> EncoderDecoderModel:
-    """For comparison: a model of the shape and vocabularies of the backbone in `folder`, random at first, trained for `steps`
-    on the pairs of `language` in `work/packed.npz` and nothing else. Raises `BackboneError` when there are none."""
+    """For comparison: a model of the shape and vocabularies of the backbone in `folder`, random at
+    first, trained for `steps` on the pairs of `language` in `work/packed.npz` and nothing else.
+    Raises `BackboneError` when there are none."""
     packed = Packed.load(work / "packed.npz")
     usual = stage.phases[-1].schedule
     rate = usual.decoder_lr
-    schedule = usual.model_copy(update={"steps": steps, "encoder_lr": rate, "rows_lr": rate, "checkpoint_steps": steps})
+    schedule = usual.model_copy(
+        update={"steps": steps, "encoder_lr": rate, "rows_lr": rate, "checkpoint_steps": steps}
+    )
     objectives = stage.phases[-1].objectives.model_copy(
         update={"translate": 1, "denoise": 0, "masked": 0, "align": 0, "distil": 0}
     )
@@ -104,46 +149,67 @@ def _short_texts(model: EncoderDecoderModel) -> object:
     return model.encoder(input_ids=torch.ones(64, 24, dtype=torch.long))
 
 
-def _with_decoder(stage: Seq2SeqRecipe, folder: Path, start: Path, seed: int) -> EncoderDecoderModel:
+def _with_decoder(
+    stage: Seq2SeqRecipe, folder: Path, start: Path, seed: int
+) -> EncoderDecoderModel:
     """The encoder in `start` and an untrained decoder."""
     body, encoder = load_backbone(start).requires_grad_(True), load_encoder(start)
     pieces = Tokenizer.from_file(str(BackboneFiles(folder).decoder_tokenizer))
-    rows = seq2seq.first_rows(pieces, encoder.tokenizer, body.get_input_embeddings().weight.detach().numpy())
+    rows = seq2seq.first_rows(
+        pieces, encoder.tokenizer, body.get_input_embeddings().weight.detach().numpy()
+    )
     return seq2seq.build(body, rows, stage.decoder, max_length=2 * stage.max_length, seed=seed)
 
 
 def _ids(folder: Path, packed: Packed, stage: Seq2SeqRecipe) -> Ids:
     files = BackboneFiles(folder)
-    known, pieces = Tokenizer.from_file(str(files.tokenizer)).get_vocab(), TargetTokenizer(files.decoder_tokenizer)
+    known, pieces = (
+        Tokenizer.from_file(str(files.tokenizer)).get_vocab(),
+        TargetTokenizer(files.decoder_tokenizer),
+    )
     spare = pieces.tokenizer.get_vocab()
     if missing := [domain for i, domain in enumerate(stage.domains) if f"<spare{i}>" not in spare]:
-        raise BackboneError(f"{files.decoder_tokenizer} has no spare tag left for the domains {', '.join(missing)}")
+        raise BackboneError(
+            f"{files.decoder_tokenizer} has no spare tag left for the domains {', '.join(missing)}"
+        )
     tags = [pieces.start(language) for language in packed.languages]
     domains = [spare[f"<spare{i}>"] for i in range(len(stage.domains))]
     return Ids(known["[MASK]"], known["[SEP]"], tags, domains, stage.domain_dropout)
 
 
 def pack_text(stage: Seq2SeqRecipe, folder: Path, start: Path, text: Text, seed: int) -> Packed:
-    """Learn the decoder's vocabulary into `folder`, unless it is there; draw the stage's text; cut it into tokens."""
+    """Learn the decoder's vocabulary into `folder`, unless it is there; draw the stage's text; cut
+    it into tokens."""
     file = BackboneFiles(folder).decoder_tokenizer
     if not file.exists():
-        learnt = decoder_vocabulary.learn_unigram(stage.decoder, text.foreign | {ENGLISH: text.english}, seed)
+        learnt = decoder_vocabulary.learn_unigram(
+            stage.decoder, text.foreign | {ENGLISH: text.english}, seed
+        )
         learnt.save(str(file))
     return pack(
-        _some_pairs(stage, text, seed), _some_lines(stage, text), load_encoder(start, max_length=stage.max_length),
-        Tokenizer.from_file(str(file)), max_length=stage.max_length, domains=stage.domains,
-    )  # fmt: skip
+        _some_pairs(stage, text, seed),
+        _some_lines(stage, text),
+        load_encoder(start, max_length=stage.max_length),
+        Tokenizer.from_file(str(file)),
+        max_length=stage.max_length,
+        domains=stage.domains,
+    )
 
 
 def _some_pairs(stage: Seq2SeqRecipe, text: Text, seed: int) -> list[Pair]:
     if stage.pairs is None:
         return text.pairs
     exponent = stage.phases[0].schedule.first_exponent
-    return [text.pairs[i] for i in np.unique(corpus.plan(text.pairs, draws=stage.pairs, exponent=exponent, seed=seed))]
+    return [
+        text.pairs[i]
+        for i in np.unique(corpus.plan(text.pairs, draws=stage.pairs, exponent=exponent, seed=seed))
+    ]
 
 
 def _some_lines(stage: Seq2SeqRecipe, text: Text) -> dict[str, list[str]]:
     if stage.lines is None:
         return text.lines
     each = max(1, stage.lines // max(1, len(text.lines)))
-    return {language: lines[:: max(1, len(lines) // each)] for language, lines in text.lines.items()}
+    return {
+        language: lines[:: max(1, len(lines) // each)] for language, lines in text.lines.items()
+    }

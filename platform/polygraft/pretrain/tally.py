@@ -11,17 +11,22 @@ from numpy.typing import NDArray
 
 
 class Tally:
-    """Sums of piece losses by (source language, target language). Means are over pieces, not over batches."""
+    """Sums of piece losses by (source language, target language). Means are over pieces, not over
+    batches."""
 
     def __init__(self, languages: Sequence[str]) -> None:
         self.languages = languages
         self._sums: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0])
 
     def add(
-        self, losses: torch.Tensor, rows: torch.Tensor, sources: NDArray[np.uint8], targets: NDArray[np.uint8]
-    ) -> None:  # fmt: skip
-        """Add `losses` float [pieces] of the rows `rows` int64 [pieces], whose languages are `sources[row]` and
-        `targets[row]`, indices into `languages`."""
+        self,
+        losses: torch.Tensor,
+        rows: torch.Tensor,
+        sources: NDArray[np.uint8],
+        targets: NDArray[np.uint8],
+    ) -> None:
+        """Add `losses` float [pieces] of the rows `rows` int64 [pieces], whose languages are
+        `sources[row]` and `targets[row]`, indices into `languages`."""
         directions = sources.astype(np.int64) * len(self.languages) + targets
         of_piece, values = directions[rows.cpu().numpy()], losses.detach().float().cpu().numpy()
         for direction in np.unique(directions):
@@ -33,7 +38,9 @@ class Tally:
         """Mean loss of a piece by direction (`en-yo`), in order of name."""
         size = len(self.languages)
         named = {
-            f"{self.languages[direction // size]}-{self.languages[direction % size]}": round(total / count, 4)
+            f"{self.languages[direction // size]}-{self.languages[direction % size]}": round(
+                total / count, 4
+            )
             for direction, (total, count) in self._sums.items()
             if count
         }

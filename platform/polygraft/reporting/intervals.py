@@ -1,8 +1,8 @@
 """Metrics with confidence intervals, and the baselines every adapter is shown beside.
 
-Intervals are 95% percentile bootstraps (Efron & Tibshirani 1993, chapter 13) over examples and, with several seeds, over
-seeds: each resample draws seeds, and examples that all of them are scored on. The figure is the mean over seeds. Does not train
-adapters.
+Intervals are 95% percentile bootstraps (Efron & Tibshirani 1993, chapter 13) over examples and,
+with several seeds, over seeds: each resample draws seeds, and examples that all of them are scored
+on. The figure is the mean over seeds. Does not train adapters.
 """
 
 from __future__ import annotations
@@ -53,15 +53,19 @@ def bootstrap(gold: Rows, runs: Sequence[Rows], metric: Metric, seed: int = 0) -
     return resampled(len(labels), len(ours), figure, seed)
 
 
-def paired_difference(gold: Rows, ours: Sequence[Rows], theirs: Sequence[Rows], metric: Metric, seed: int = 0) -> Interval:
-    """`metric` of ours minus theirs, resampling the same examples and seeds for both. `theirs` may be a single run."""
+def paired_difference(
+    gold: Rows, ours: Sequence[Rows], theirs: Sequence[Rows], metric: Metric, seed: int = 0
+) -> Interval:
+    """`metric` of ours minus theirs, resampling the same examples and seeds for both. `theirs` may
+    be a single run."""
     return paired_test(gold, ours, theirs, metric, seed)[0]
 
 
 def paired_test(
     gold: Rows, ours: Sequence[Rows], theirs: Sequence[Rows], metric: Metric, seed: int = 0
 ) -> tuple[Interval, float]:
-    """The same with the two-sided p of no difference: twice the share of resamples on the other side of zero, at least one."""
+    """The same with the two-sided p of no difference: twice the share of resamples on the other
+    side of zero, at least one."""
     labels, left, right = np.asarray(gold), _arrays(ours), _arrays(theirs)
     assert len(right) in (1, len(left))
 
@@ -78,14 +82,23 @@ def _arrays(runs: Sequence[Rows]) -> list[Labels]:
     return [np.asarray(run) for run in runs]
 
 
-def resampled(rows: int, runs: int, figure: Callable[[Numbers, Numbers], float], seed: int) -> Interval:
-    """`figure` of all of `rows` examples in all of `runs` seeds, and its interval over resamples; it is given their numbers."""
+def resampled(
+    rows: int, runs: int, figure: Callable[[Numbers, Numbers], float], seed: int
+) -> Interval:
+    """`figure` of all of `rows` examples in all of `runs` seeds, and its interval over resamples;
+    it is given their numbers."""
     return _drawn(rows, runs, figure, seed)[1]
 
 
-def _drawn(rows: int, runs: int, figure: Callable[[Numbers, Numbers], float], seed: int) -> tuple[list[float], Interval]:
+def _drawn(
+    rows: int, runs: int, figure: Callable[[Numbers, Numbers], float], seed: int
+) -> tuple[list[float], Interval]:
     rng = np.random.default_rng(seed)
     every_row, every_run = np.arange(rows), np.arange(runs)
-    draws = [figure(rng.choice(every_row, rows), rng.choice(every_run, runs)) for _ in range(RESAMPLES)]
+    draws = [
+        figure(rng.choice(every_row, rows), rng.choice(every_run, runs)) for _ in range(RESAMPLES)
+    ]
     low, high = np.percentile(draws, [2.5, 97.5])
-    return draws, Interval(round(figure(every_row, every_run), 2), round(float(low), 2), round(float(high), 2))
+    return draws, Interval(
+        round(figure(every_row, every_run), 2), round(float(low), 2), round(float(high), 2)
+    )

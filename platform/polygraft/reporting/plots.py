@@ -14,8 +14,10 @@ from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
-    "table{border-collapse:collapse;margin:1rem 0}td,th{padding:.2rem .6rem;border-bottom:1px solid #ddd;text-align:right}"
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 "
+    "1rem;color:#222}"
+    "table{border-collapse:collapse;margin:1rem 0}td,th{padding:.2rem .6rem;border-bottom:1px "
+    "solid #ddd;text-align:right}"
     "td:first-child,th:first-child{text-align:left}svg{max-width:100%;height:auto}.bad{color:#666}"
 )
 Series = Sequence[tuple[float, float]]
@@ -24,7 +26,10 @@ Series = Sequence[tuple[float, float]]
 def document(title: str, parts: Sequence[str]) -> str:
     """A whole page; `parts` are HTML."""
     body = "\n".join(parts)
-    return f"<!doctype html><meta charset=utf-8><title>{text(title)}</title><style>{STYLE}</style>{body}\n"
+    return (
+        "<!doctype html><meta "
+        f"charset=utf-8><title>{text(title)}</title><style>{STYLE}</style>{body}\n"
+    )
 
 
 def text(value: object) -> str:
@@ -33,7 +38,10 @@ def text(value: object) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    lines = ["".join(f"<th>{text(h)}</th>" for h in head), *("".join(f"<td>{text(c)}</td>" for c in row) for row in rows)]
+    lines = [
+        "".join(f"<th>{text(h)}</th>" for h in head),
+        *("".join(f"<td>{text(c)}</td>" for c in row) for row in rows),
+    ]
     return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
@@ -43,8 +51,15 @@ def bars(series: Mapping[str, Mapping[str, float]]) -> str:
     names = list(dict.fromkeys(name for values in series.values() for name in values))
     width = 0.8 / len(series)
     for i, (label, values) in enumerate(series.items()):
-        axes.bar([j + i * width for j in range(len(names))], [values.get(n, 0.0) for n in names], width, label=label)
-    axes.set_xticks([j + 0.4 - width / 2 for j in range(len(names))], names, rotation=45, ha="right")
+        axes.bar(
+            [j + i * width for j in range(len(names))],
+            [values.get(n, 0.0) for n in names],
+            width,
+            label=label,
+        )
+    axes.set_xticks(
+        [j + 0.4 - width / 2 for j in range(len(names))], names, rotation=45, ha="right"
+    )
     axes.legend(frameon=False)
     return _svg(figure)
 
@@ -66,7 +81,9 @@ def lines(series: Mapping[str, Series], x: str, y: str, *, diagonal: bool = Fals
     figure, axes = _figure()
     for label, points in series.items():
         if points:
-            axes.plot(*zip(*points, strict=True), label=label, marker="o" if len(points) < 20 else None)
+            axes.plot(
+                *zip(*points, strict=True), label=label, marker="o" if len(points) < 20 else None
+            )
     if diagonal:
         axes.plot([0, 1], [0, 1], color="#bbb", linestyle=":")
     axes.set_xlabel(x)
@@ -75,7 +92,9 @@ def lines(series: Mapping[str, Series], x: str, y: str, *, diagonal: bool = Fals
     return _svg(figure)
 
 
-def heat(values: ArrayLike, rows: Sequence[str], columns: Sequence[str], down: str, across: str) -> str:
+def heat(
+    values: ArrayLike, rows: Sequence[str], columns: Sequence[str], down: str, across: str
+) -> str:
     """A grid of numbers, darker where larger; NaN is left blank."""
     grid = np.asarray(values, float)
     figure, axes = _figure(height=1.2 + 0.4 * len(rows), width=min(9.0, 3.0 + 1.2 * len(columns)))
@@ -85,7 +104,14 @@ def heat(values: ArrayLike, rows: Sequence[str], columns: Sequence[str], down: s
     middle = (np.nanmin(grid) + np.nanmax(grid)) / 2 if np.isfinite(grid).any() else 0.0
     for (i, j), value in np.ndenumerate(grid):
         if np.isfinite(value):
-            axes.text(j, i, f"{round(value, 1):g}", ha="center", va="center", color="white" if value > middle else "black")
+            axes.text(
+                j,
+                i,
+                f"{round(value, 1):g}",
+                ha="center",
+                va="center",
+                color="white" if value > middle else "black",
+            )
     axes.set_xlabel(across)
     axes.set_ylabel(down)
     return _svg(figure)

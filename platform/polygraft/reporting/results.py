@@ -1,4 +1,5 @@
-"""The results table of a library, from the figures in its manifests. Markdown; runs without the training libraries."""
+"""The results table of a library, from the figures in its manifests. Markdown; runs without the
+training libraries."""
 
 from __future__ import annotations
 
@@ -10,26 +11,37 @@ from polygraft.adapters.library import Library
 from polygraft.tasks import registry
 
 NAMES = {
-    "majority": "majority label", "tfidf": "TF-IDF", "head": "linear head, frozen", "tfidf_zero_shot": "TF-IDF, parent's rows",
-    "zero_shot": "parent, zero-shot", "target_only": "LoRA without parent",
-    "zero_shot_stack": "parent, zero-shot, language exchanged", "exchanged": "language exchanged", "copy": "source copied",
-    "from_scratch": "from scratch", "bare": "bare backbone", "no_parent": "without parent", "adapter": "adapter",
-}  # fmt: skip
+    "majority": "majority label",
+    "tfidf": "TF-IDF",
+    "head": "linear head, frozen",
+    "tfidf_zero_shot": "TF-IDF, parent's rows",
+    "zero_shot": "parent, zero-shot",
+    "target_only": "LoRA without parent",
+    "zero_shot_stack": "parent, zero-shot, language exchanged",
+    "exchanged": "language exchanged",
+    "copy": "source copied",
+    "from_scratch": "from scratch",
+    "bare": "bare backbone",
+    "no_parent": "without parent",
+    "adapter": "adapter",
+}
 HEAD = """# Adapters
 
-One folder an adapter: `recipe.yaml` (how it was made), `manifest.json` (figures, golden, hashes), `README.md` (the card),
-PEFT's two files and the head. Written by `polygraft report`; do not edit.
+One folder an adapter: `recipe.yaml` (how it was made), `manifest.json` (figures, golden, hashes),
+`README.md` (the card), PEFT's two files and the head. Written by `polygraft report`; do not edit.
 
-Macro-F1 in percent with 95% bootstrap intervals over the rows of the named split, mean over the seeds. TF-IDF is word and
-character TF-IDF into logistic regression on the same training rows; zero-shot is the parent as it is; "target only" is the same
-recipe without the parent.
+Macro-F1 in percent with 95% bootstrap intervals over the rows of the named split, mean over the
+seeds. TF-IDF is word and character TF-IDF into logistic regression on the same training rows;
+zero-shot is the parent as it is; "target only" is the same recipe without the parent.
 
 """
 
 
 def show(figure: dict[str, float] | None) -> str:
     """`value [low, high]`, or a dash."""
-    return "–" if not figure else f"{figure['value']:.1f} [{figure['low']:.1f}, {figure['high']:.1f}]"
+    return (
+        "–" if not figure else f"{figure['value']:.1f} [{figure['low']:.1f}, {figure['high']:.1f}]"
+    )
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -39,7 +51,10 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def results_table(library: Library) -> str:
     """One row an adapter, by name; of those that translate, one a direction and split."""
-    manifests, lines = [load_manifest(library.folder(name)) for name in library.names()], [HEAD.rstrip("\n") + "\n"]
+    manifests, lines = (
+        [load_manifest(library.folder(name)) for name in library.names()],
+        [HEAD.rstrip("\n") + "\n"],
+    )
     for task in registry.TASKS:
         if mine := [m for m in manifests if m.task == task]:
             lines += registry.results(task).table(mine)

@@ -1,7 +1,8 @@
 """Admission: how much work may be under way, and what is said to those for whom there is no room.
 
-Work is counted in units of `UNIT` characters of a row's text, at least one a row, times its beam, since that is known before
-anything is computed: a short message is one unit, a page of text to translate is ten or more.
+Work is counted in units of `UNIT` characters of a row's text, at least one a row, times its beam,
+since that is known before anything is computed: a short message is one unit, a page of text to
+translate is ten or more.
 """
 
 from __future__ import annotations
@@ -38,12 +39,14 @@ class Admission:
         return self._under_way
 
     def check(self, units: int) -> None:
-        """Raise `Overloaded` when there is no room for so much work now, `TooLarge` when there never is."""
+        """Raise `Overloaded` when there is no room for so much work now, `TooLarge` when there
+        never is."""
         if self.capacity is None:
             return
         if units > self.capacity:
             raise TooLarge(
-                f"the request holds {units:,} units of work ({UNIT} characters of a row's text, times its beam), at most "
+                f"the request holds {units:,} units of work ({UNIT} characters of a row's text, "
+                "times its beam), at most "
                 f"{self.capacity:,} are taken; send several requests"
             )
         if self._under_way + units > self.capacity:
@@ -63,7 +66,8 @@ class Admission:
             self._done += units
 
     def _wait(self) -> int:
-        """Seconds until what is under way will have been done, at the speed since the engine was idle last."""
+        """Seconds until what is under way will have been done, at the speed since the engine was
+        idle last."""
         speed = self._done / max(time.monotonic() - self._busy_since, 1e-3)
         seconds = self._under_way / speed if speed else LONGEST_WAIT
         return math.ceil(min(max(seconds, SHORTEST_WAIT), LONGEST_WAIT))

@@ -1,11 +1,14 @@
-"""The bank: LoRA arrays of every resident adapter, stacked by slot, read by the ONNX graph where they lie.
+"""The bank: LoRA arrays of every resident adapter, stacked by slot, read by the ONNX graph where
+they lie.
 
-For each site A is [slots, inputs, rank] and B [slots, rank, outputs], float32, alpha/r folded into B. Every slot has the same
-rank; an adapter of a higher one takes several, and the graph puts the ranks of a row's slots side by side (the pages of
-S-LoRA, Sheng et al. 2023, section 5): a wide adapter costs the rows that use it, and the others nothing. Sites that read
-the same tensor keep their A side by side in one array, so that one matrix product serves them (16 columns cost what 8 do).
-Slot 0 stays zero: the bare backbone. Writing a slot changes the numpy memory that the graph's OrtValues wrap, so adding an
-adapter rebuilds nothing. Does not know names, heads or requests (see `engine`).
+For each site A is [slots, inputs, rank] and B [slots, rank, outputs], float32, alpha/r folded into
+B. Every slot has the same rank; an adapter of a higher one takes several, and the graph puts the
+ranks of a row's slots side by side (the pages of S-LoRA, Sheng et al. 2023, section 5): a wide
+adapter costs the rows that use it, and the others nothing. Sites that read the same tensor keep
+their A side by side in one array, so that one matrix product serves them (16 columns cost what 8
+do). Slot 0 stays zero: the bare backbone. Writing a slot changes the numpy memory that the graph's
+OrtValues wrap, so adding an adapter rebuilds nothing. Does not know names, heads or requests (see
+`engine`).
 """
 
 from __future__ import annotations
@@ -39,27 +42,40 @@ class Bank:
         self._lock = threading.Lock()
         self._arrays: dict[str, Floats] = {}
         for first, members in self._groups.items():
-            self._arrays[f"{first}.A"] = np.zeros((capacity + 1, members[0].inputs, len(members) * rank), np.float32)
+            self._arrays[f"{first}.A"] = np.zeros(
+                (capacity + 1, members[0].inputs, len(members) * rank), np.float32
+            )
             for site in members:
-                self._arrays[f"{site.name}.B"] = np.zeros((capacity + 1, rank, site.outputs), np.float32)
-        self.values = {name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in self._arrays.items()}
+                self._arrays[f"{site.name}.B"] = np.zeros(
+                    (capacity + 1, rank, site.outputs), np.float32
+                )
+        self.values = {
+            name: ort.OrtValue.ortvalue_from_numpy(array) for name, array in self._arrays.items()
+        }
 
     def feeds(self, slots: NDArray[np.int64]) -> dict[str, ort.OrtValue]:
         """The graph's inputs for a batch that uses `slots`."""
-        return self.values | {"all_sites": ort.OrtValue.ortvalue_from_numpy(np.array(self._beyond_core[slots].any()))}
+        return self.values | {
+            "all_sites": ort.OrtValue.ortvalue_from_numpy(np.array(self._beyond_core[slots].any()))
+        }
 
     def side_by_side(self, slots: Sequence[int]) -> dict[str, ort.OrtValue]:
-        """The decoder graphs' inputs for `slots`: of every site A [in, members * slots * rank], B [slots * rank, out]."""
+        """The decoder graphs' inputs for `slots`: of every site A [in, members * slots * rank], B
+        [slots * rank, out]."""
         count, found = len(slots), dict[str, Floats]()
         with self._lock:
             for first, members in self._groups.items():
                 a = self._arrays[f"{first}.A"][slots].reshape(count, -1, len(members), self.rank)
                 found[f"{first}.A"] = a.transpose(1, 2, 0, 3).reshape(a.shape[1], -1)
-                found |= {f"{s.name}.B": self._arrays[f"{s.name}.B"][slots].reshape(count * self.rank, -1) for s in members}
+                found |= {
+                    f"{s.name}.B": self._arrays[f"{s.name}.B"][slots].reshape(count * self.rank, -1)
+                    for s in members
+                }
         return {name: value(array) for name, array in found.items()}
 
     def require(self, inputs: Container[str], model: Path) -> None:
-        """Raises `BackboneError` when a graph with these inputs, in the file `model`, does not take every array."""
+        """Raises `BackboneError` when a graph with these inputs, in the file `model`, does not take
+        every array."""
         missing = [name for name in self.values if name not in inputs]
         if missing:
             raise BackboneError(f"{model} lacks bank inputs {sorted(missing)[:3]}...; export again")
@@ -76,25 +92,29 @@ class Bank:
     def write(self, lora: Lora, name: str) -> tuple[int, ...]:
         """Put an adapter's arrays into free slots and return them.
 
-        Raises `BankFull`, or `AdapterError` for a site the graph does not carry or a shape that does not fit it.
+        Raises `BankFull`, or `AdapterError` for a site the graph does not carry or a shape that
+        does not fit it.
         """
         for site, (a, b) in lora.items():
             known = self.sites.get(site)
             if known is None:
                 raise AdapterError(
-                    f"adapter {name!r} has LoRA on {site}, a site this graph does not carry; export the backbone with "
+                    f"adapter {name!r} has LoRA on {site}, a site this graph does not carry; "
+                    "export the backbone with "
                     "that site, or train on the sites it has"
                 )
             if a.shape[0] != known.inputs or b.shape[1] != known.outputs:
                 raise AdapterError(
-                    f"adapter {name!r}: {site} maps {a.shape[0]} to {b.shape[1]}, the graph's {known.inputs} to {known.outputs}"
+                    f"adapter {name!r}: {site} maps {a.shape[0]} to {b.shape[1]}, the graph's "
+                    f"{known.inputs} to {known.outputs}"
                 )
         with self._lock:
             rank = max((a.shape[1] for a, _ in lora.values()), default=1)
             needed = -(-rank // self.rank)
             if needed > len(self._free):
                 raise BankFull(
-                    f"adapter {name!r} of rank {rank} takes {needed} of {self.capacity} slots of rank {self.rank}, and "
+                    f"adapter {name!r} of rank {rank} takes {needed} of {self.capacity} slots of "
+                    f"rank {self.rank}, and "
                     f"{len(self._free)} are free; remove an adapter or start with more slots"
                 )
             slots = tuple(self._free.pop() for _ in range(needed))
@@ -104,7 +124,9 @@ class Bank:
                 for i, slot in enumerate(slots):
                     part = slice(i * self.rank, (i + 1) * self.rank)
                     columns, rows = a[:, part], b[part]
-                    self._arrays[f"{described.reads}.A"][slot, :, start : start + columns.shape[1]] = columns
+                    self._arrays[f"{described.reads}.A"][
+                        slot, :, start : start + columns.shape[1]
+                    ] = columns
                     self._arrays[f"{site}.B"][slot, : len(rows)] = rows
             self.changes += 1
             self._beyond_core[list(slots)] = not all(self.sites[site].core for site in lora)

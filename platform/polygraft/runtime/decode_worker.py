@@ -1,9 +1,11 @@
-"""Decode workers: threads that write texts, one a core, each with its own batch of unfinished texts.
+"""Decode workers: threads that write texts, one a core, each with its own batch of unfinished
+texts.
 
-A worker takes new texts in between two steps, at every fourth (see `DecoderBatch.may_join`), as long as its batch has rows
-free, so a short text never waits for a long one. A text whose future is cancelled leaves before the next step. When a step
-fails, each text of the batch is written again by itself, so that only those that fail alone have failed. Does not: encode,
-choose adapters (see `engine`), or bound its queue (see `admission`).
+A worker takes new texts in between two steps, at every fourth (see `DecoderBatch.may_join`), as
+long as its batch has rows free, so a short text never waits for a long one. A text whose future is
+cancelled leaves before the next step. When a step fails, each text of the batch is written again by
+itself, so that only those that fail alone have failed. Does not: encode, choose adapters (see
+`engine`), or bound its queue (see `admission`).
 """
 
 from __future__ import annotations
@@ -41,17 +43,30 @@ class DecodeWorkers:
     """`submit` may be called from any thread."""
 
     def __init__(
-        self, session: DecoderSession, bank: Bank, end: int, count: int, max_rows: int = MAX_ROWS, niceness: int = 0
+        self,
+        session: DecoderSession,
+        bank: Bank,
+        end: int,
+        count: int,
+        max_rows: int = MAX_ROWS,
+        niceness: int = 0,
     ) -> None:
-        self._workers = [DecodeWorker(lambda: DecoderBatch(session, bank, end), max_rows, i, niceness) for i in range(count)]
+        self._workers = [
+            DecodeWorker(lambda: DecoderBatch(session, bank, end), max_rows, i, niceness)
+            for i in range(count)
+        ]
 
     def submit(self, text: Text, listener: Listener | None = None) -> Future[list[Hypothesis]]:
-        """Queue a text with the worker that has the least to do, or, where the difference is small, one that writes with the
-        same adapter already: the fewer adapters a worker has, the less each of its steps costs. `listener` hears the tokens so
-        far after every step, in the worker's thread: it must be quick. Cancel the future to drop the text."""
+        """Queue a text with the worker that has the least to do, or, where the difference is small,
+        one that writes with the same adapter already: the fewer adapters a worker has, the less
+        each of its steps costs. `listener` hears the tokens so far after every step, in the
+        worker's thread: it must be quick. Cancel the future to drop the text."""
         waiting = _Waiting(text, listener)
         slots = waiting.slots
-        min(self._workers, key=lambda worker: worker.load + (0 if worker.writes_with(slots) else AFFINITY)).submit(waiting)
+        min(
+            self._workers,
+            key=lambda worker: worker.load + (0 if worker.writes_with(slots) else AFFINITY),
+        ).submit(waiting)
         return waiting.future
 
     def close(self) -> None:
@@ -61,7 +76,9 @@ class DecodeWorkers:
 
 
 class DecodeWorker:
-    def __init__(self, new_batch: Callable[[], DecoderBatch], max_rows: int, number: int, niceness: int = 0) -> None:
+    def __init__(
+        self, new_batch: Callable[[], DecoderBatch], max_rows: int, number: int, niceness: int = 0
+    ) -> None:
         self._niceness = niceness
         self._new_batch, self._batch, self._max_rows = new_batch, new_batch(), max_rows
         self._queue: OrderedDict[int, _Waiting] = OrderedDict()
@@ -70,7 +87,9 @@ class DecodeWorker:
         self._wake = threading.Condition()
         self._load, self._slots = 0, Counter[int]()  # of the texts being written and waiting
         self._closed = False
-        self._thread = threading.Thread(target=self._loop, name=f"polygraft-decode-{number}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._loop, name=f"polygraft-decode-{number}", daemon=True
+        )
         self._thread.start()
 
     @property
@@ -177,6 +196,8 @@ class DecodeWorker:
             log.error("a text could not be written", exc_info=error)
             fail(here[0].future, error)
             return
-        log.warning("a decoding step of %d texts failed (%s); each is written again alone", len(here), error)
+        log.warning(
+            "a decoding step of %d texts failed (%s); each is written again alone", len(here), error
+        )
         with self._wake:
             self._suspects += here

@@ -1,7 +1,8 @@
-"""The engine: graphs + banks + scheduler. Takes rows of any task, returns answers; knows nothing of HTTP.
+"""The engine: graphs + banks + scheduler. Takes rows of any task, returns answers; knows nothing of
+HTTP.
 
-Rows of every task are encoded together; what is to be decoded then goes on to the writer. What a row's outputs mean is its
-task's business (`tasks.serving`).
+Rows of every task are encoded together; what is to be decoded then goes on to the writer. What a
+row's outputs mean is its task's business (`tasks.serving`).
 """
 
 from __future__ import annotations
@@ -41,13 +42,21 @@ Listener = Callable[[str], None]
 
 
 class Engine:
-    """One backbone and its loaded adapters. Every method may be called from any thread. `queue` bounds the work under way,
-    in the units of `admission`; `niceness` is added to the threads that compute."""
+    """One backbone and its loaded adapters. Every method may be called from any thread. `queue`
+    bounds the work under way, in the units of `admission`; `niceness` is added to the threads that
+    compute."""
 
     def __init__(
-        self, backbone: Path, *, precision: str = "int8", slots: int = 128, batch_tokens: int = 2048,
-        threads: int = 0, queue: int | None = None, niceness: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        backbone: Path,
+        *,
+        precision: str = "int8",
+        slots: int = 128,
+        batch_tokens: int = 2048,
+        threads: int = 0,
+        queue: int | None = None,
+        niceness: int = 0,
+    ) -> None:
         files = BackboneFiles(backbone)
         self.card = load_card(backbone)
         files.require(files.model(precision))
@@ -57,8 +66,12 @@ class Engine:
         self.bank.require(self.session.inputs, files.model(precision))
         decoder = self.card.decoder
         workers = threads or os.cpu_count() or 1
-        self.writer = Writer(files, decoder, precision, slots, workers, niceness) if decoder else None
-        self._adapters = LoadedAdapters(self.bank, self.writer.bank if self.writer else None, self._verify)
+        self.writer = (
+            Writer(files, decoder, precision, slots, workers, niceness) if decoder else None
+        )
+        self._adapters = LoadedAdapters(
+            self.bank, self.writer.bank if self.writer else None, self._verify
+        )
         self._scheduler: Scheduler[Floats] = Scheduler(self._run, budget=batch_tokens)
         self.admission = Admission(queue)
 
@@ -72,7 +85,8 @@ class Engine:
         return self._adapters.add(folder, self.card.backbone)
 
     def remove(self, name: str) -> Manifest:
-        """Take an adapter out. Rows already queued for it are still answered by it. Raises `UnknownAdapter`."""
+        """Take an adapter out. Rows already queued for it are still answered by it. Raises
+        `UnknownAdapter`."""
         return self._adapters.remove(name)
 
     def manifests(self) -> list[Manifest]:
@@ -81,9 +95,12 @@ class Engine:
 
     # rows
 
-    def submit(self, rows: Sequence[Row], listener: Listener | None = None) -> list[Future[Answer | PolygraftError]]:
-        """Queue rows of any task. Each future gives its row's answer or its error and never raises; cancel it when nobody
-        waits for it any more. Raises `Overloaded` or `TooLarge`, with nothing queued, when there is no room.
+    def submit(
+        self, rows: Sequence[Row], listener: Listener | None = None
+    ) -> list[Future[Answer | PolygraftError]]:
+        """Queue rows of any task. Each future gives its row's answer or its error and never raises;
+        cancel it when nobody waits for it any more. Raises `Overloaded` or `TooLarge`, with nothing
+        queued, when there is no room.
 
         `listener` hears each sentence's translation as it grows, from another thread.
         """
@@ -100,15 +117,20 @@ class Engine:
         self._queue(begun, listener)
         return answers
 
-    def answer(self, rows: Sequence[Row], listener: Listener | None = None) -> list[Answer | PolygraftError]:
-        """Answer rows of any task in the order given; a row that cannot be answered gets its error in its place. As `submit`,
-        and waits."""
+    def answer(
+        self, rows: Sequence[Row], listener: Listener | None = None
+    ) -> list[Answer | PolygraftError]:
+        """Answer rows of any task in the order given; a row that cannot be answered gets its error
+        in its place. As `submit`, and waits."""
         return [answer.result() for answer in self.submit(rows, listener)]
 
     def vectors(self, texts: Sequence[str]) -> Floats:
-        """Unit sentence vectors of the backbone without any adapter, float32 [texts, hidden]; long texts by their beginning."""
+        """Unit sentence vectors of the backbone without any adapter, float32 [texts, hidden]; long
+        texts by their beginning."""
         rows = self.encoder.encode(texts)
-        pooled: Floats = np.stack([f.result() for f in self._scheduler.submit([((e, [], False), len(e)) for e in rows])])
+        pooled: Floats = np.stack(
+            [f.result() for f in self._scheduler.submit([((e, [], False), len(e)) for e in rows])]
+        )
         pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
         return pooled
 
@@ -139,13 +161,17 @@ class Engine:
     def _begin(self, row: Row) -> RowWork:
         """The row's adapters, leased, and its task's plan for it. Raises the row's error."""
         if not isinstance(row.text, str) or not row.text.strip():
-            raise InvalidRow("the text is empty; send at least one character that is not white space")
+            raise InvalidRow(
+                "the text is empty; send at least one character that is not white space"
+            )
         if problem := not_unicode(row.text) or too_many_marks(row.text):
             raise InvalidRow(problem)
         with ExitStack() as undo:
             lease = undo.enter_context(self._adapters.acquire(row))
             adapter = lease.loaded.adapter
-            plan = registry.served(adapter.manifest.task).plan(row, adapter, lease.names, self.encoder)
+            plan = registry.served(adapter.manifest.task).plan(
+                row, adapter, lease.names, self.encoder
+            )
             work = RowWork(row, lease, plan)
             undo.pop_all()
         return work
@@ -162,13 +188,18 @@ class Engine:
             elif not work.row.truncate and any(e.truncated for e in mine if e):
                 work.end(
                     InvalidRow(
-                        f"the text is longer than the {self.encoder.max_length} tokens that the backbone reads; shorten it, "
+                        f"the text is longer than the {self.encoder.max_length} tokens that the "
+                        "backbone reads; shorten it, "
                         'or send "truncate": true to use its beginning'
                     )
                 )
             else:
                 fit.append(work)
-                queued += [((e, work.lease.stack, work.plan.output is not Output.VECTOR), len(e)) for e in mine if e]
+                queued += [
+                    ((e, work.lease.stack, work.plan.output is not Output.VECTOR), len(e))
+                    for e in mine
+                    if e
+                ]
         try:
             futures = iter(self._scheduler.submit(queued))
             for work in fit:
@@ -187,24 +218,32 @@ class Engine:
                 return [None]
         return [one for text in texts for one in self._encoded([text])]
 
-    def _go_on(self, work: RowWork, encoded: list[Future[Floats]], listener: Listener | None) -> None:
+    def _go_on(
+        self, work: RowWork, encoded: list[Future[Floats]], listener: Listener | None
+    ) -> None:
         """Decode what is to be decoded; answer the row when all of its outputs are there."""
         output, outputs = work.plan.output, list[Future[Any]](encoded)
         if isinstance(output, Writing) and self.writer:
             stack, write = work.lease.decoder_stack, self.writer.write
-            outputs = [write(states, stack, output.language, output.search, listener) for states in encoded]
+            outputs = [
+                write(states, stack, output.language, output.search, listener) for states in encoded
+            ]
         when_all(outputs).add_done_callback(lambda done: self._finish(work, done))
         work.waits_for([*encoded, *outputs])
 
     def _finish(self, work: RowWork, outputs: Future[list[Any]]) -> None:
-        """End the row with its answer; with an error when any part of it failed. Nothing is to be done for one that has
-        ended."""
+        """End the row with its answer; with an error when any part of it failed. Nothing is to be
+        done for one that has ended."""
         if work.answer.done():
             return
         try:
             found = outputs.result()
             work.end(
-                work.plan.answer([self._written(one) for one in found] if isinstance(work.plan.output, Writing) else found)
+                work.plan.answer(
+                    [self._written(one) for one in found]
+                    if isinstance(work.plan.output, Writing)
+                    else found
+                )
             )
         except Exception:
             work.end(_failed(work.row))
@@ -214,7 +253,8 @@ class Engine:
         return [Written(self.writer.text(one), one.score, one.cut) for one in hypotheses]
 
     def _run(self, payloads: list[object]) -> list[Floats]:
-        """Payloads are (text, stack, whether its states are wanted); results [hidden], or states [seq, hidden]."""
+        """Payloads are (text, stack, whether its states are wanted); results [hidden], or states
+        [seq, hidden]."""
         rows: list[tuple[Encoded, Stack, bool]] = payloads  # type: ignore[assignment]
         found: dict[int, Floats] = {}
         for places in by_depth([len(stack) for _, stack, _ in rows]):
@@ -222,25 +262,40 @@ class Engine:
         return [found[i] for i in range(len(rows))]
 
     def _run_together(self, rows: Sequence[tuple[Encoded, Stack, bool]]) -> list[Floats]:
-        batch = pad([e for e, _, _ in rows], self.encoder.pad_id) | mixture([stack for _, stack, _ in rows])
+        batch = pad([e for e, _, _ in rows], self.encoder.pad_id) | mixture(
+            [stack for _, stack, _ in rows]
+        )
         if not any(wanted for _, _, wanted in rows):
             return list(self.session.run(batch, self.bank))
         pooled, states = self.session.run_both(batch, self.bank)
-        return [s if wanted else p for p, s, (_, _, wanted) in zip(pooled, states, rows, strict=True)]
+        return [
+            s if wanted else p for p, s, (_, _, wanted) in zip(pooled, states, rows, strict=True)
+        ]
 
     def _verify(self, loaded: LoadedAdapter) -> None:
-        """By itself, without what it was trained on top of: its own arrays are what is to be verified."""
-        registry.served(loaded.adapter.manifest.task).verify_goldens(loaded.adapter, _Replay(self, loaded))
+        """By itself, without what it was trained on top of: its own arrays are what is to be
+        verified."""
+        registry.served(loaded.adapter.manifest.task).verify_goldens(
+            loaded.adapter, _Replay(self, loaded)
+        )
 
-    def outputs_now(self, loaded: LoadedAdapter, texts: Sequence[str], *, states: bool) -> list[Floats]:
+    def outputs_now(
+        self, loaded: LoadedAdapter, texts: Sequence[str], *, states: bool
+    ) -> list[Floats]:
         """Encoder outputs of each text through the slots of one adapter, at once and not queued."""
-        return self._run([(encoded, Lease(loaded).stack, states) for encoded in self.encoder.encode(texts)])
+        return self._run(
+            [(encoded, Lease(loaded).stack, states) for encoded in self.encoder.encode(texts)]
+        )
 
-    def written_now(self, loaded: LoadedAdapter, texts: Sequence[str], languages: Sequence[str]) -> list[str]:
+    def written_now(
+        self, loaded: LoadedAdapter, texts: Sequence[str], languages: Sequence[str]
+    ) -> list[str]:
         """Greedy translations of each text into its language by one adapter."""
         assert self.writer
         stack, written = Lease(loaded).decoder_stack, list[Future[list[Hypothesis]]]()
-        for states, language in zip(self.outputs_now(loaded, texts, states=True), languages, strict=True):
+        for states, language in zip(
+            self.outputs_now(loaded, texts, states=True), languages, strict=True
+        ):
             written.append(self.writer.write(finished(states), stack, language, Search()))
         return [self.writer.text(found.result()[0]) for found in written]
 
@@ -256,10 +311,14 @@ class _Replay:
         return self._engine.writer.target_tokenizer.languages if self._engine.writer else []
 
     def vectors(self, texts: Sequence[str]) -> tuple[Floats, Floats]:
-        now, bare = (np.stack(self._engine.outputs_now(one, texts, states=False)) for one in self._both)
+        now, bare = (
+            np.stack(self._engine.outputs_now(one, texts, states=False)) for one in self._both
+        )
         return now, bare
 
-    def written(self, texts: Sequence[str], languages: Sequence[str]) -> tuple[list[str], list[str]]:
+    def written(
+        self, texts: Sequence[str], languages: Sequence[str]
+    ) -> tuple[list[str], list[str]]:
         now, bare = (self._engine.written_now(one, texts, languages) for one in self._both)
         return now, bare
 

@@ -1,7 +1,8 @@
-"""Futures that may be cancelled at any moment by whoever waits for them: given a result, an error, or joined.
+"""Futures that may be cancelled at any moment by whoever waits for them: given a result, an error,
+or joined.
 
-`concurrent.futures.Future` raises when a result is set on one that was cancelled; here that is no error, since a client
-may hang up while its row is being computed. Does not: run anything.
+`concurrent.futures.Future` raises when a result is set on one that was cancelled; here that is no
+error, since a client may hang up while its row is being computed. Does not: run anything.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ Result = TypeVar("Result")
 
 
 class Promise(Future[Result]):
-    """A future that lets go of its callbacks once it has called them. They hold the row and the row holds it: such a circle
-    stays until the garbage collector looks at everything, which stopped all threads for 0.4 s, once a second, under overload.
+    """A future that lets go of its callbacks once it has called them. They hold the row and the row
+    holds it: such a circle stays until the garbage collector looks at everything, which stopped all
+    threads for 0.4 s, once a second, under overload.
     """
 
     _done_callbacks: list[Callable[[Future[Result]], object]]
@@ -47,7 +49,8 @@ def fail(future: Future[Result], error: BaseException) -> None:
 
 
 def when_all(futures: Sequence[Future[Result]]) -> Future[list[Result]]:
-    """A future of every result in order; the first error, or a cancellation as `CancelledError`, ends it at once."""
+    """A future of every result in order; the first error, or a cancellation as `CancelledError`,
+    ends it at once."""
     joined: Future[list[Result]] = Promise()
     left, lock = len(futures), threading.Lock()
 

@@ -1,11 +1,11 @@
 """The exported graph: `graph.json`, and the ONNX Runtime session that runs it.
 
-Graph inputs: `input_ids`, `attention_mask`, `token_type_ids` int64 [rows, seq]; `slots` int64 and `weights` float32
-[rows, k], the slots whose ranks a row puts side by side and what each counts; for each site
-`<site>.B` float32 [slots, rank, out]; and for each set of k sites that read the same tensor (query and value of a layer)
-one `<first site>.A` [slots, in, k * rank], their A side by side. When only some sites are core, also `all_sites`, bool:
-false leaves the others out. Outputs: `pooled` [rows, hidden], the mean of the unmasked token states, and `states`
-[rows, seq, hidden].
+Graph inputs: `input_ids`, `attention_mask`, `token_type_ids` int64 [rows, seq]; `slots` int64 and
+`weights` float32 [rows, k], the slots whose ranks a row puts side by side and what each counts; for
+each site `<site>.B` float32 [slots, rank, out]; and for each set of k sites that read the same
+tensor (query and value of a layer) one `<first site>.A` [slots, in, k * rank], their A side by
+side. When only some sites are core, also `all_sites`, bool: false leaves the others out. Outputs:
+`pooled` [rows, hidden], the mean of the unmasked token states, and `states` [rows, seq, hidden].
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ Floats = NDArray[np.float32]
 class Site(BaseModel):
     """A linear layer that can carry LoRA: x [.., inputs] -> [.., outputs].
 
-    `core` sites are computed for every batch, the others only for batches with an adapter that uses one. `reads` names the
-    first site of the same kind (core or not) with the same input tensor: itself when there is none before it.
+    `core` sites are computed for every batch, the others only for batches with an adapter that uses
+    one. `reads` names the first site of the same kind (core or not) with the same input tensor:
+    itself when there is none before it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -58,9 +59,13 @@ TOKENS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def mixture(stacks: Sequence[Stack]) -> dict[str, NDArray[Any]]:
-    """The graph's inputs for rows that each use some slots, with a weight each. Shorter stacks are filled up with slot 0."""
+    """The graph's inputs for rows that each use some slots, with a weight each. Shorter stacks are
+    filled up with slot 0."""
     deepest = max(1, *map(len, stacks))
-    slots, weights = np.zeros((len(stacks), deepest), np.int64), np.zeros((len(stacks), deepest), np.float32)
+    slots, weights = (
+        np.zeros((len(stacks), deepest), np.int64),
+        np.zeros((len(stacks), deepest), np.float32),
+    )
     for i, stack in enumerate(stacks):
         for j, (slot, weight) in enumerate(stack):
             slots[i, j], weights[i, j] = slot, weight
@@ -68,14 +73,18 @@ def mixture(stacks: Sequence[Stack]) -> dict[str, NDArray[Any]]:
 
 
 def by_depth(depths: Sequence[int]) -> list[list[int]]:
-    """Places of rows that are run together, given how many slots each uses. The graph fills every row up to the deepest, so
-    deep stacks run apart from shallow ones, and few at a time: beside 8 rows of 28 slots the other 248 of a request took 9
-    times as long, and 2 GB."""
+    """Places of rows that are run together, given how many slots each uses. The graph fills every
+    row up to the deepest, so deep stacks run apart from shallow ones, and few at a time: beside 8
+    rows of 28 slots the other 248 of a request took 9 times as long, and 2 GB."""
     classes: dict[int, list[int]] = {}
     for place, depth in enumerate(depths):
         classes.setdefault(next((d for d in DEPTHS if depth <= d), depth), []).append(place)
     sizes = {deepest: max(1, MOST_GATHERED // max(1, deepest)) for deepest in classes}
-    return [places[i : i + sizes[d]] for d, places in classes.items() for i in range(0, len(places), sizes[d])]
+    return [
+        places[i : i + sizes[d]]
+        for d, places in classes.items()
+        for i in range(0, len(places), sizes[d])
+    ]
 
 
 class Feeds(Protocol):
@@ -113,17 +122,21 @@ class GraphCard(BaseModel):
 
 
 def load_card(backbone: Path) -> GraphCard:
-    """Read `graph.json`. Raises `BackboneError` when the backbone was never exported or the file is broken."""
+    """Read `graph.json`. Raises `BackboneError` when the backbone was never exported or the file is
+    broken."""
     files = BackboneFiles(backbone)
     files.require(files.graph, files.tokenizer, files.config)
     try:
         return GraphCard.model_validate_json(files.graph.read_bytes())
     except ValidationError as error:
-        raise BackboneError(f"{files.graph} is not readable ({error.error_count()} problems); export again") from None
+        raise BackboneError(
+            f"{files.graph} is not readable ({error.error_count()} problems); export again"
+        ) from None
 
 
-# ONNX Runtime 1.31 computes its fused SkipLayerNormalization value by value: 1.35 ms for [16, 28, 384] on one core, against
-# 0.32 ms for Add and LayerNormalization. Left unfused, the bare int8 graph takes 51 ms instead of 64.
+# ONNX Runtime 1.31 computes its fused SkipLayerNormalization value by value: 1.35 ms for [16, 28,
+# 384] on one core, against 0.32 ms for Add and LayerNormalization. Left unfused, the bare int8
+# graph takes 51 ms instead of 64.
 SLOWER_FUSED = ["SkipLayerNormFusion"]
 
 
@@ -137,16 +150,20 @@ def open_session(model: Path) -> ort.InferenceSession:
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = 1
     settings.log_severity_level = 3
-    return ort.InferenceSession(str(model), settings, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER_FUSED)
+    return ort.InferenceSession(
+        str(model), settings, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER_FUSED
+    )
 
 
 class GraphSession:
-    """One ONNX Runtime session, run by `threads` threads (0: one a core). Any thread may call `run`.
+    """One ONNX Runtime session, run by `threads` threads (0: one a core). Any thread may call
+    `run`.
 
-    A batch is cut into one part a thread and each part runs on a single core, instead of every operator being shared
-    out. Measured on 2 cores, rows per second with 16 adapters mixed, shared-out operators against parts: batch 32, 382
-    against 445; batch 8, 231 against 306; batch 1, 142 against 131. (Shared out and spinning between operators was
-    slower still: 26 ms instead of 11 ms for 4 short rows.)
+    A batch is cut into one part a thread and each part runs on a single core, instead of every
+    operator being shared out. Measured on 2 cores, rows per second with 16 adapters mixed,
+    shared-out operators against parts: batch 32, 382 against 445; batch 8, 231 against 306; batch
+    1, 142 against 131. (Shared out and spinning between operators was slower still: 26 ms instead
+    of 11 ms for 4 short rows.)
     """
 
     def __init__(self, model: Path, threads: int = 0, niceness: int = 0) -> None:
@@ -154,11 +171,15 @@ class GraphSession:
         self.inputs = {i.name for i in self._session.get_inputs()}
         self.threads = threads or os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(
-            self.threads, thread_name_prefix="polygraft-graph", initializer=add_niceness, initargs=(niceness,)
+            self.threads,
+            thread_name_prefix="polygraft-graph",
+            initializer=add_niceness,
+            initargs=(niceness,),
         )
 
     def run(self, batch: Batch, bank: Feeds | None = None) -> Floats:
-        """Run one batch against the bank that its `slots` point into; returns the pooled vectors [rows, hidden]."""
+        """Run one batch against the bank that its `slots` point into; returns the pooled vectors
+        [rows, hidden]."""
         return np.concatenate([pooled for (pooled,) in self._run(batch, bank, ["pooled"])])
 
     def run_both(self, batch: Batch, bank: Feeds | None = None) -> tuple[Floats, list[Floats]]:
@@ -166,13 +187,19 @@ class GraphSession:
         parts = self._run(batch, bank, ["pooled", "states"])
         lengths = batch["attention_mask"].sum(axis=1)
         rows = (row for _, states in parts for row in states)
-        return np.concatenate([pooled for pooled, _ in parts]), [r[:n] for r, n in zip(rows, lengths, strict=True)]
+        return np.concatenate([pooled for pooled, _ in parts]), [
+            r[:n] for r, n in zip(rows, lengths, strict=True)
+        ]
 
-    def _run(self, batch: Batch, bank: Feeds | None, outputs: list[str]) -> list[tuple[Floats, ...]]:
+    def _run(
+        self, batch: Batch, bank: Feeds | None, outputs: list[str]
+    ) -> list[tuple[Floats, ...]]:
         """The outputs of each part of the batch, in order."""
         rows = len(batch["input_ids"])
         size = -(-rows // self.threads)
-        parts = [{n: a[start : start + size] for n, a in batch.items()} for start in range(0, rows, size)]
+        parts = [
+            {n: a[start : start + size] for n, a in batch.items()} for start in range(0, rows, size)
+        ]
         if len(parts) == 1:
             return [self._run_part(parts[0], bank, outputs)]
         return list(self._pool.map(lambda part: self._run_part(part, bank, outputs), parts))

@@ -1,7 +1,9 @@
-"""The adapters in memory: loaded, verifyd, leased to rows that use them, cleared when the last is answered.
+"""The adapters in memory: loaded, verifyd, leased to rows that use them, cleared when the last is
+answered.
 
-An adapter becomes visible only after its golden inputs were replayed through the very arrays that will serve it. A row
-holds a lease on its adapters until it is answered, so removing or replacing one never changes an answer under way.
+An adapter becomes visible only after its golden inputs were replayed through the very arrays that
+will serve it. A row holds a lease on its adapters until it is answered, so removing or replacing
+one never changes an answer under way.
 """
 
 from __future__ import annotations
@@ -23,8 +25,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class LoadedAdapter:
-    """An adapter in its slots: of the encoder's bank and, when it writes text, of the decoder's. `leases` counts the rows in
-    flight; a retired one is cleared when the last is answered."""
+    """An adapter in its slots: of the encoder's bank and, when it writes text, of the decoder's.
+    `leases` counts the rows in flight; a retired one is cleared when the last is answered."""
 
     adapter: Adapter
     slots: tuple[int, ...]
@@ -35,8 +37,9 @@ class LoadedAdapter:
 
 @dataclass(eq=False)
 class Lease:
-    """The adapters of one row, which stay in their slots until it ends: the one that answers, those under it, and each with
-    its weight. A context manager; `release` may be called again, from any thread."""
+    """The adapters of one row, which stay in their slots until it ends: the one that answers, those
+    under it, and each with its weight. A context manager; `release` may be called again, from any
+    thread."""
 
     loaded: LoadedAdapter
     under: list[LoadedAdapter] = field(default_factory=list)
@@ -65,7 +68,9 @@ class Lease:
 
     @property
     def decoder_stack(self) -> Stack:
-        return [(s, w) for one, w in zip(self.all, self.weights, strict=True) for s in one.decoder_slots]
+        return [
+            (s, w) for one, w in zip(self.all, self.weights, strict=True) for s in one.decoder_slots
+        ]
 
     @property
     def names(self) -> list[str]:
@@ -74,15 +79,19 @@ class Lease:
 
 
 class LoadedAdapters:
-    """Every method may be called from any thread. `verify` raises when an adapter in its slots does not answer as it should."""
+    """Every method may be called from any thread. `verify` raises when an adapter in its slots does
+    not answer as it should."""
 
-    def __init__(self, bank: Bank, decoder_bank: Bank | None, verify: Callable[[LoadedAdapter], None]) -> None:
+    def __init__(
+        self, bank: Bank, decoder_bank: Bank | None, verify: Callable[[LoadedAdapter], None]
+    ) -> None:
         self.bank, self.decoder_bank, self._verify = bank, decoder_bank, verify
         self._loaded: dict[str, LoadedAdapter] = {}
         self._lock = threading.Lock()
 
     def add(self, folder: Path, backbone: str) -> Manifest:
-        """Load, verify and publish an adapter; one of the same name is replaced. `backbone` is the fingerprint it must fit.
+        """Load, verify and publish an adapter; one of the same name is replaced. `backbone` is the
+        fingerprint it must fit.
 
         Raises `AdapterError` and its kinds, or `BankFull`; nothing has changed then.
         """
@@ -97,7 +106,8 @@ class LoadedAdapters:
             self._clear(loaded)
             log.exception("adapter %s could not be verified", adapter.name)
             raise AdapterError(
-                f"adapter {adapter.name!r} cannot be run on this backbone ({type(error).__name__}); its files do not belong "
+                f"adapter {adapter.name!r} cannot be run on this backbone "
+                f"({type(error).__name__}); its files do not belong "
                 "together or were changed: train it again, or copy it whole"
             ) from error
         with self._lock:
@@ -109,7 +119,8 @@ class LoadedAdapters:
         return manifest
 
     def remove(self, name: str) -> Manifest:
-        """Take an adapter out. Rows already queued for it are still answered by it. Raises `UnknownAdapter`."""
+        """Take an adapter out. Rows already queued for it are still answered by it. Raises
+        `UnknownAdapter`."""
         with self._lock:
             if name not in self._loaded:
                 raise UnknownAdapter(name, self._loaded)
@@ -130,21 +141,28 @@ class LoadedAdapters:
             return sum(one.leases for one in self._loaded.values())
 
     def acquire(self, row: Row) -> Lease:
-        """The row's adapters, kept until the lease ends. Raises `UnknownAdapter`, or `InvalidRow` for an unknown language or
-        a stack that makes no sense."""
+        """The row's adapters, kept until the lease ends. Raises `UnknownAdapter`, or `InvalidRow`
+        for an unknown language or a stack that makes no sense."""
         with self._lock:
             loaded = self._get(row.adapter)
-            layers = row.under if row.under is not None else self._trained_on(loaded.adapter.manifest)
+            layers = (
+                row.under if row.under is not None else self._trained_on(loaded.adapter.manifest)
+            )
             under = [self._get(layer.adapter) for layer in layers]
-            languages = sorted({x for one in [*under, loaded] for x in one.adapter.manifest.languages})
+            languages = sorted(
+                {x for one in [*under, loaded] for x in one.adapter.manifest.languages}
+            )
             if row.language is not None and row.language not in languages:
                 raise InvalidRow(
-                    f"adapter {row.adapter!r} was made for {', '.join(languages)}, not for {row.language!r}; "
+                    f"adapter {row.adapter!r} was made for {', '.join(languages)}, not for "
+                    f"{row.language!r}; "
                     "leave the language out to use it all the same"
                 )
             for one in [*under, loaded]:
                 one.leases += 1
-            return Lease(loaded, under, [*(layer.weight for layer in layers), row.weight], self._end)
+            return Lease(
+                loaded, under, [*(layer.weight for layer in layers), row.weight], self._end
+            )
 
     def _end(self, lease: Lease) -> None:
         with self._lock:
@@ -163,14 +181,18 @@ class LoadedAdapters:
         return self._loaded[name]
 
     def _trained_on(self, manifest: Manifest) -> list[Layer]:
-        """What the adapter was trained on top of, at the same versions: anything else would not be its own answer."""
+        """What the adapter was trained on top of, at the same versions: anything else would not be
+        its own answer."""
         for named in manifest.stack:
             name = named.split("@")[0]
             there = self._loaded.get(name)
             if there is None or there.adapter.manifest.named != named:
-                found = f"version {there.adapter.version} is served" if there else "it is not served"
+                found = (
+                    f"version {there.adapter.version} is served" if there else "it is not served"
+                )
                 raise InvalidRow(
-                    f"adapter {manifest.name!r} was trained on top of {named}, and {found}; add that one, or say what is to "
+                    f"adapter {manifest.name!r} was trained on top of {named}, and {found}; add "
+                    "that one, or say what is to "
                     f'lie under it: "stack": ["...", "{manifest.name}"]'
                 )
         return [Layer(named.split("@")[0]) for named in manifest.stack]
@@ -182,7 +204,8 @@ class LoadedAdapters:
             if adapter.writes:
                 if self.decoder_bank is None:
                     raise AdapterError(
-                        f"adapter {adapter.name!r} writes text, and this backbone has no decoder; export one that has"
+                        f"adapter {adapter.name!r} writes text, and this backbone has no decoder; "
+                        "export one that has"
                     )
                 loaded.decoder_slots = self.decoder_bank.write(adapter.decoder_lora, adapter.name)
         except Exception:

@@ -1,6 +1,8 @@
-"""One row under way: the adapters leased to it, the plan by which it is answered, and the future that gives its answer.
+"""One row under way: the adapters leased to it, the plan by which it is answered, and the future
+that gives its answer.
 
-A row ends in one place, `_ended`, whatever ended it: an answer, its error, or a client that has gone.
+A row ends in one place, `_ended`, whatever ended it: an answer, its error, or a client that has
+gone.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from polygraft.tasks.serving import Plan
 
 @dataclass(eq=False)
 class RowWork:
-    """Cancelling `answer` drops the row: what of it waits is not computed, and the result of what runs is thrown away."""
+    """Cancelling `answer` drops the row: what of it waits is not computed, and the result of what
+    runs is thrown away."""
 
     row: Row
     lease: Lease

@@ -21,17 +21,20 @@ class Layer:
 
     def __post_init__(self) -> None:
         if not -MOST_WEIGHT <= self.weight <= MOST_WEIGHT:
-            raise InvalidRow(f"weight of {self.adapter!r} is {self.weight:g}, it must lie within ±{MOST_WEIGHT}")
+            raise InvalidRow(
+                f"weight of {self.adapter!r} is {self.weight:g}, it must lie within ±{MOST_WEIGHT}"
+            )
 
 
 @dataclass(frozen=True)
 class Row:
     """One text for one adapter, which answers; or for a stack of them, of which the last answers.
 
-    `under`: the adapters below it, usually a language's; None: those it was trained on top of. `weight`: how much its own
-    update counts. `head`: the task, for an adapter with several. `language`: that of the text; when given, it must be one the
-    adapter was made for. `target` and `search` are for translation: the language to write, needed when the adapter can write
-    several, and how to look for it. `top_k`: labels at most, for an adapter that has labels.
+    `under`: the adapters below it, usually a language's; None: those it was trained on top of.
+    `weight`: how much its own update counts. `head`: the task, for an adapter with several.
+    `language`: that of the text; when given, it must be one the adapter was made for. `target` and
+    `search` are for translation: the language to write, needed when the adapter can write several,
+    and how to look for it. `top_k`: labels at most, for an adapter that has labels.
     """
 
     adapter: str
@@ -48,8 +51,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Answer(ABC):
-    """A row's answer: `version` is that of the adapter that gave it, `stack` those of the adapters under it, `name@version`.
-    Each task adds what it answers."""
+    """A row's answer: `version` is that of the adapter that gave it, `stack` those of the adapters
+    under it, `name@version`. Each task adds what it answers."""
 
     adapter: str
     version: str

@@ -1,13 +1,14 @@
 """The scheduler: rows of all requests in one queue, batched by length within a token budget.
 
-BentoML's adaptive batcher concatenates lists: it knows no lengths and no adapters, and one bad item fails its batch.
-Here rows are validated before they are queued. Each batch starts with one row and is filled with the rows nearest to it in
-length, so that little is padded. It starts with the oldest row and, every second time, with the oldest of the call that has
-the fewest rows waiting: nothing starves, and a message does not wait for a book. One thread runs the batches: the session uses
-every core.
+BentoML's adaptive batcher concatenates lists: it knows no lengths and no adapters, and one bad item
+fails its batch. Here rows are validated before they are queued. Each batch starts with one row and
+is filled with the rows nearest to it in length, so that little is padded. It starts with the oldest
+row and, every second time, with the oldest of the call that has the fewest rows waiting: nothing
+starves, and a message does not wait for a book. One thread runs the batches: the session uses every
+core.
 
-A row whose future is cancelled leaves the queue at once. A batch that fails is halved until only the rows that fail by
-themselves have failed. Does not: bound the queue (see `admission`).
+A row whose future is cancelled leaves the queue at once. A batch that fails is halved until only
+the rows that fail by themselves have failed. Does not: bound the queue (see `admission`).
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ class Queued(Generic[Result]):
 
 
 class LengthQueue(Generic[Result]):
-    """Waiting rows, by age, by length and by call. Adding or dropping a row costs the same however many wait; taking a batch
-    costs one look at each length that occurs, and at each call. Not thread-safe."""
+    """Waiting rows, by age, by length and by call. Adding or dropping a row costs the same however
+    many wait; taking a batch costs one look at each length that occurs, and at each call. Not
+    thread-safe."""
 
     def __init__(self) -> None:
         self._by_age: OrderedDict[int, Queued[Result]] = OrderedDict()
@@ -66,8 +68,8 @@ class LengthQueue(Generic[Result]):
         return list(self._by_age.values())
 
     def take(self, budget: int, max_rows: int) -> list[Queued[Result]]:
-        """The next batch, by length: a first row and those nearest to it in length, the older of equals first; padded tokens
-        within `budget` unless the first alone is longer."""
+        """The next batch, by length: a first row and those nearest to it in length, the older of
+        equals first; padded tokens within `budget` unless the first alone is longer."""
         self._by_turns += 1
         rows = self._by_age if self._by_turns % 2 else min(self._by_call.values(), key=len)
         first = next(iter(rows.values()))
@@ -86,7 +88,9 @@ class LengthQueue(Generic[Result]):
         return sorted(batch, key=lambda r: r.length)
 
 
-def _leave(index: dict[int, OrderedDict[int, Queued[Result]]], key: int, row: Queued[Result]) -> None:
+def _leave(
+    index: dict[int, OrderedDict[int, Queued[Result]]], key: int, row: Queued[Result]
+) -> None:
     del index[key][id(row)]
     if not index[key]:
         del index[key]
@@ -95,7 +99,13 @@ def _leave(index: dict[int, OrderedDict[int, Queued[Result]]], key: int, row: Qu
 class Scheduler(Generic[Result]):
     """Calls `run(payloads)` from its own thread; `run` returns one result a payload, in order."""
 
-    def __init__(self, run: Callable[[list[object]], Sequence[Result]], *, budget: int = 2048, max_rows: int = 64) -> None:
+    def __init__(
+        self,
+        run: Callable[[list[object]], Sequence[Result]],
+        *,
+        budget: int = 2048,
+        max_rows: int = 64,
+    ) -> None:
         self._run, self.budget, self.max_rows = run, budget, max_rows
         self._waiting: LengthQueue[Result] = LengthQueue()
         self._wake = threading.Condition()
@@ -156,7 +166,12 @@ class Scheduler(Generic[Result]):
                 log.exception("a row failed")
                 fail(batch[0].future, error)
                 return
-            log.warning("a batch of %d rows failed (%s: %s); its halves run again", len(batch), type(error).__name__, error)
+            log.warning(
+                "a batch of %d rows failed (%s: %s); its halves run again",
+                len(batch),
+                type(error).__name__,
+                error,
+            )
             half = len(batch) // 2
             self._answer(batch[:half])
             self._answer(batch[half:])

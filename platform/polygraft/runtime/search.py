@@ -1,8 +1,9 @@
-"""Greedy and beam search, and sampling, over the next tokens of one text: which to take, and when it is done. Pure Python, no
-arrays kept.
+"""Greedy and beam search, and sampling, over the next tokens of one text: which to take, and when
+it is done. Pure Python, no arrays kept.
 
-Beam search as in Wu et al. 2016 (GNMT, section 7), with the score of a finished text divided by length ** `length_penalty`;
-sampling from the likeliest tokens as in Fan et al. 2018 (Hierarchical Neural Story Generation, section 5.2).
+Beam search as in Wu et al. 2016 (GNMT, section 7), with the score of a finished text divided by
+length ** `length_penalty`; sampling from the likeliest tokens as in Fan et al. 2018 (Hierarchical
+Neural Story Generation, section 5.2).
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ SAMPLED_FROM = 16
 
 @dataclass(frozen=True)
 class Search:
-    """How to look for a translation. `beam` 1 is greedy. `n_best` hypotheses come back, at most `beam`. No sequence of
-    `no_repeat` tokens is written twice; 0: no such rule. `temperature` above 0 draws every token from the `SAMPLED_FROM`
-    likeliest, the likeliest less often the higher it is; the same `seed` draws the same text."""
+    """How to look for a translation. `beam` 1 is greedy. `n_best` hypotheses come back, at most
+    `beam`. No sequence of `no_repeat` tokens is written twice; 0: no such rule. `temperature` above
+    0 draws every token from the `SAMPLED_FROM` likeliest, the likeliest less often the higher it
+    is; the same `seed` draws the same text."""
 
     beam: int = 1
     n_best: int = 1
@@ -43,17 +45,24 @@ class Search:
         if not 0 <= self.no_repeat <= MAX_NO_REPEAT:
             raise InvalidRow(f"no_repeat is {self.no_repeat}; give 0 (off) to {MAX_NO_REPEAT}")
         if not -MAX_PENALTY <= self.length_penalty <= MAX_PENALTY:
-            raise InvalidRow(f"length_penalty is {self.length_penalty}; give -{MAX_PENALTY} to {MAX_PENALTY}")
+            raise InvalidRow(
+                f"length_penalty is {self.length_penalty}; give -{MAX_PENALTY} to {MAX_PENALTY}"
+            )
         if not 0 <= self.temperature <= MAX_TEMPERATURE:
-            raise InvalidRow(f"temperature is {self.temperature}; give 0 (off) to {MAX_TEMPERATURE}")
+            raise InvalidRow(
+                f"temperature is {self.temperature}; give 0 (off) to {MAX_TEMPERATURE}"
+            )
         if self.temperature and self.beam > 1:
-            raise InvalidRow(f"temperature draws single tokens, a beam of {self.beam} does not; leave one of them out")
+            raise InvalidRow(
+                f"temperature draws single tokens, a beam of {self.beam} does not; leave one of "
+                "them out"
+            )
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """Tokens without the first tag and the end; `score` is their log-probability over length ** length_penalty; `cut` when
-    the bound was reached before the end."""
+    """Tokens without the first tag and the end; `score` is their log-probability over length **
+    length_penalty; `cut` when the bound was reached before the end."""
 
     tokens: list[int]
     score: float
@@ -66,14 +75,20 @@ class Searching:
     def __init__(self, search: Search, end: int, most: int) -> None:
         self.search, self.end, self.most = search, end, most
         self._beams: list[list[int]] = [[] for _ in range(search.beam)]
-        self._sums = [0.0] + [-np.inf] * (search.beam - 1)  # beams start equal: only the first may be extended
+        self._sums = [0.0] + [-np.inf] * (
+            search.beam - 1
+        )  # beams start equal: only the first may be extended
         self._done: list[Hypothesis] = []
         self._random = random.Random(search.seed)
 
     @property
     def wants(self) -> int:
         """How many next tokens a row are needed to be sure of the choice."""
-        banned = 0 if not self.search.no_repeat else max(0, len(self._beams[0]) - self.search.no_repeat + 1)
+        banned = (
+            0
+            if not self.search.no_repeat
+            else max(0, len(self._beams[0]) - self.search.no_repeat + 1)
+        )
         if self.search.temperature:
             return SAMPLED_FROM + banned
         return (1 if self.search.beam == 1 else 2 * self.search.beam) + banned
@@ -82,9 +97,11 @@ class Searching:
     def so_far(self) -> list[int]:
         return self._beams[0]
 
-    def advance(self, tokens: NDArray[np.int64], scores: NDArray[np.float32]) -> list[tuple[int, int]] | None:
-        """Given the likeliest next tokens and their log-probabilities [beam, best]: (beam, token) of each new beam, in
-        order; None when the text is done."""
+    def advance(
+        self, tokens: NDArray[np.int64], scores: NDArray[np.float32]
+    ) -> list[tuple[int, int]] | None:
+        """Given the likeliest next tokens and their log-probabilities [beam, best]: (beam, token)
+        of each new beam, in order; None when the text is done."""
         ways = [
             (self._sums[beam] + float(scores[beam, k]), beam, int(tokens[beam, k]))
             for beam, written in enumerate(self._beams)
@@ -127,7 +144,9 @@ class Searching:
     def found(self) -> list[Hypothesis]:
         """The hypotheses, best first; one that ended before one that was cut."""
         ordered = sorted(self._done, key=lambda h: (h.cut, -h.score))
-        return ordered[: self.search.n_best] or [Hypothesis(self._beams[0], self._sums[0], cut=True)]
+        return ordered[: self.search.n_best] or [
+            Hypothesis(self._beams[0], self._sums[0], cut=True)
+        ]
 
     def _finish(self, written: list[int], total: float, *, cut: bool) -> None:
         length = max(1, len(written) + (0 if cut else 1))
@@ -145,4 +164,8 @@ class Searching:
         if not size or len(written) < size:
             return set()
         last = written[len(written) - size + 1 :]
-        return {written[i + size - 1] for i in range(len(written) - size + 1) if written[i : i + size - 1] == last}
+        return {
+            written[i + size - 1]
+            for i in range(len(written) - size + 1)
+            if written[i : i + size - 1] == last
+        }

@@ -1,4 +1,5 @@
-"""The writer: what turns encoder states into text in a target language. Graphs + bank + tokenizer + decode workers."""
+"""The writer: what turns encoder states into text in a target language. Graphs + bank + tokenizer +
+decode workers."""
 
 from __future__ import annotations
 
@@ -19,7 +20,13 @@ class Writer:
     """`threads` workers over one bank of `slots` adapters."""
 
     def __init__(
-        self, files: BackboneFiles, card: DecoderCard, precision: str, slots: int, threads: int, niceness: int = 0
+        self,
+        files: BackboneFiles,
+        card: DecoderCard,
+        precision: str,
+        slots: int,
+        threads: int,
+        niceness: int = 0,
     ) -> None:
         cross, step = files.cross(precision), files.step(precision)
         files.require(cross, step, files.decoder_tokenizer)
@@ -33,13 +40,23 @@ class Writer:
         self._workers = DecodeWorkers(session, self.bank, END_ID, threads, niceness=niceness)
 
     def write(
-        self, states: Future[Floats], stack: Stack, language: str, search: Search, listener: Callable[[str], None] | None = None
+        self,
+        states: Future[Floats],
+        stack: Stack,
+        language: str,
+        search: Search,
+        listener: Callable[[str], None] | None = None,
     ) -> Future[list[Hypothesis]]:
-        """The hypotheses for a text whose encoder states [seq, hidden] are on their way, by the decoder's slots in `stack`; at
-        most as many tokens as `target_tokenizer.bound` allows. `listener` hears the text so far, from another thread. Cancel
-        the future to write no further."""
+        """The hypotheses for a text whose encoder states [seq, hidden] are on their way, by the
+        decoder's slots in `stack`; at most as many tokens as `target_tokenizer.bound` allows.
+        `listener` hears the text so far, from another thread. Cancel the future to write no
+        further."""
         written: Future[list[Hypothesis]] = Promise()
-        heard = None if listener is None else (lambda tokens: listener(self.target_tokenizer.decode(tokens)))
+        heard = (
+            None
+            if listener is None
+            else (lambda tokens: listener(self.target_tokenizer.decode(tokens)))
+        )
 
         def encoded(done: Future[Floats]) -> None:
             if done.cancelled() or written.cancelled():
@@ -54,7 +71,9 @@ class Writer:
                 fail(written, error)
                 return
             under_way.add_done_callback(finished)
-            written.add_done_callback(lambda ended: under_way.cancel() if ended.cancelled() else None)
+            written.add_done_callback(
+                lambda ended: under_way.cancel() if ended.cancelled() else None
+            )
 
         def finished(done: Future[list[Hypothesis]]) -> None:
             if done.cancelled():

@@ -1,1 +1,2 @@
-"""The HTTP service. schemas (what is said) -> api (how it is answered) -> service (the BentoML process around it)."""
+"""The HTTP service. schemas (what is said) -> api (how it is answered) -> service (the BentoML
+process around it)."""

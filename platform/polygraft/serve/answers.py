@@ -1,4 +1,5 @@
-"""Rows to answers for every endpoint: counted, waited for without a thread, dropped when nobody waits any more."""
+"""Rows to answers for every endpoint: counted, waited for without a thread, dropped when nobody
+waits any more."""
 
 from __future__ import annotations
 
@@ -19,9 +20,11 @@ from polygraft.serve.host import Host
 from polygraft.serve.schemas import RowOut, row_out
 
 MOST_LABELS = 50_000  # of all rows of a request together
-SMALL = 8  # units of text that are tokenised on the event loop: handing them to a thread would take longer
+# units of text that are tokenised on the event loop: handing them to a thread would take longer
+SMALL = 8
 ROWS = Counter("polygraft_rows_total", "Rows answered", ["adapter", "outcome"])
-# As many as can run at once: with one for each request, the event loop waited up to 0.5 s for its turn under load.
+# As many as can run at once: with one for each request, the event loop waited up to 0.5 s for its
+# turn under load.
 _TOKENISERS = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="polygraft-tokenise")
 Answered = Answer | PolygraftError
 
@@ -30,7 +33,9 @@ def check_count(host: Host, rows: int) -> None:
     """Raises `TooManyRows`."""
     most = host.settings.max_rows
     if rows > most:
-        raise TooManyRows(f"{rows} rows in one request, at most {most} are taken; send several requests")
+        raise TooManyRows(
+            f"{rows} rows in one request, at most {most} are taken; send several requests"
+        )
 
 
 class Submission:
@@ -65,7 +70,8 @@ class Submission:
             future.cancel()
 
     async def answers(self) -> list[Answered]:
-        """Wait for every row. One that takes longer than the timeout is dropped and gets its error; the others keep theirs."""
+        """Wait for every row. One that takes longer than the timeout is dropped and gets its error;
+        the others keep theirs."""
         try:
             await asyncio.wait_for(asyncio.wrap_future(when_all(self.futures)), self.timeout)
         except TimeoutError:
@@ -78,7 +84,8 @@ class Submission:
         """The answer of a row that has ended; one that was dropped ran out of time."""
         if future.cancelled():
             return DeadlineExceeded(
-                f"not answered within {self.timeout:g} s; send fewer or shorter texts at once, or again when the server is "
+                f"not answered within {self.timeout:g} s; send fewer or shorter texts at once, or "
+                "again when the server is "
                 "less busy"
             )
         return future.result()
@@ -94,8 +101,11 @@ async def answer_rows(host: Host, rows: Sequence[Row]) -> list[Answered]:
         submission.abandon()
 
 
-async def answer(host: Host, rows: Sequence[Row | PolygraftError], top_k: int | None = None) -> list[Answered]:
-    """`answer_rows`, counted in the metrics; a row that is an error already stays one. `top_k`: labels of each row at most."""
+async def answer(
+    host: Host, rows: Sequence[Row | PolygraftError], top_k: int | None = None
+) -> list[Answered]:
+    """`answer_rows`, counted in the metrics; a row that is an error already stays one. `top_k`:
+    labels of each row at most."""
     most = max(1, MOST_LABELS // max(1, len(rows)))
     top_k = min(top_k or most, most)
     asked = [replace(row, top_k=top_k) for row in rows if isinstance(row, Row)]

@@ -1,7 +1,8 @@
 """The HTTP endpoints under /v1, as a FastAPI app that BentoML mounts.
 
-BentoML's own `@bentoml.api` answers POST only and fails a whole request on one bad field; these endpoints need GET and
-DELETE, errors in their row's place, and stable error bodies: `{"error": {"code", "message"}}`.
+BentoML's own `@bentoml.api` answers POST only and fails a whole request on one bad field; these
+endpoints need GET and DELETE, errors in their row's place, and stable error bodies: `{"error":
+{"code", "message"}}`.
 """
 
 from __future__ import annotations
@@ -40,9 +41,15 @@ from polygraft.serve.schemas import (
 )
 from polygraft.tasks.translation.manifest import TranslationManifest
 
-# For the document, so that /docs has a place for the key; `auth.authorise` is what lets a request in.
-ADMIN = [Depends(HTTPBearer(auto_error=False, description="the admin key: `polygraft key` prints it"))]
-FAILURES = {status: {"model": ErrorResponse} for status in (400, 403, 404, 408, 409, 413, 422, 500, 503, 504, 507)}
+# For the document, so that /docs has a place for the key; `auth.authorise` is what lets a request
+# in.
+ADMIN = [
+    Depends(HTTPBearer(auto_error=False, description="the admin key: `polygraft key` prints it"))
+]
+FAILURES = {
+    status: {"model": ErrorResponse}
+    for status in (400, 403, 404, 408, 409, 413, 422, 500, 503, 504, 507)
+}
 
 
 def create_app(host: Callable[[], Host]) -> FastAPI:
@@ -65,7 +72,9 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
         rows = [_reading(row, writers) for row in read_rows(request, partial(check_count, host()))]
         answers = await answer(host(), rows, request.top_k)
         first = answers[0] if answers and request.rows is None else None
-        if isinstance(first, UnknownAdapter) or (request.texts is None and isinstance(first, PolygraftError)):
+        if isinstance(first, UnknownAdapter) or (
+            request.texts is None and isinstance(first, PolygraftError)
+        ):
             raise first  # one adapter or one text for the whole request: its error is the request's
         return ClassifyResponse(results=results(rows, answers))
 
@@ -84,22 +93,38 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
     async def list_adapters() -> AdaptersResponse:
         """Adapters that are served, and those in the library that were refused, with the reason."""
         engine = host().engine
-        refused = [Refused(name=n, error=ErrorBody.model_validate(e.payload())) for n, e in sorted(host().refused.items())]
+        refused = [
+            Refused(name=n, error=ErrorBody.model_validate(e.payload()))
+            for n, e in sorted(host().refused.items())
+        ]
         adapters = [_adapter_out(m) for m in engine.manifests()]
-        return AdaptersResponse(adapters=adapters, refused=refused, free_slots=engine.bank.free, backbone=engine.card.backbone)
+        return AdaptersResponse(
+            adapters=adapters,
+            refused=refused,
+            free_slots=engine.bank.free,
+            backbone=engine.card.backbone,
+        )
 
-    upload = {"requestBody": {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}}
+    upload = {
+        "requestBody": {
+            "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}
+        }
+    }
 
-    @app.post("/v1/adapters", tags=["adapters"], status_code=201, openapi_extra=upload, dependencies=ADMIN)
+    @app.post(
+        "/v1/adapters", tags=["adapters"], status_code=201, openapi_extra=upload, dependencies=ADMIN
+    )
     async def add_adapter(request: Request) -> AdapterOut:
-        """Serve a new adapter, or a new version of one, without a restart. Body: the adapter folder as a zip."""
+        """Serve a new adapter, or a new version of one, without a restart. Body: the adapter folder
+        as a zip."""
         auth.authorise(request.headers)
         manifest = await run_in_threadpool(host().add, await request.body())
         return _adapter_out(manifest)
 
     @app.delete("/v1/adapters/{name}", tags=["adapters"], dependencies=ADMIN)
     def remove_adapter(name: str, request: Request, purge: bool = False) -> AdapterOut:
-        """Stop serving an adapter. `purge=true` deletes it from the library too; otherwise a restart brings it back."""
+        """Stop serving an adapter. `purge=true` deletes it from the library too; otherwise a
+        restart brings it back."""
         auth.authorise(request.headers)
         manifest = host().remove(name, purge=purge)
         return _adapter_out(manifest)
@@ -108,7 +133,11 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
     # From the inside out: what a request passes last stands first.
     app.add_middleware(LastResort)
     app.add_middleware(Door, admission=lambda: host().engine.admission, spared="/v1/adapters")
-    app.add_middleware(BodyLimit, largest=lambda: host().settings.max_body_mib * 2**20, by_path={"/v1/adapters": MAX_UPLOAD})
+    app.add_middleware(
+        BodyLimit,
+        largest=lambda: host().settings.max_body_mib * 2**20,
+        by_path={"/v1/adapters": MAX_UPLOAD},
+    )
     app.add_middleware(CancelOnDisconnect)
     app.add_middleware(RequestMetrics)
     return app
@@ -116,10 +145,15 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
 
 def _reading(row: Row | PolygraftError, writers: set[str]) -> Row | PolygraftError:
     if isinstance(row, Row) and row.adapter in writers:
-        return InvalidRow(f"adapter {row.adapter!r} translates; send the text to /v1/translate, or the row to /v1/batch")
+        return InvalidRow(
+            f"adapter {row.adapter!r} translates; send the text to /v1/translate, or the row to "
+            "/v1/batch"
+        )
     return row
 
 
 def _adapter_out(manifest: Manifest) -> AdapterOut:
     shown = set(AdapterOut.model_fields)
-    return AdapterOut.model_validate(manifest.model_dump(include=shown) | {"version": manifest.version})
+    return AdapterOut.model_validate(
+        manifest.model_dump(include=shown) | {"version": manifest.version}
+    )

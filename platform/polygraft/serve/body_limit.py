@@ -1,5 +1,5 @@
-"""How large a request's body may be. Starlette has such a middleware, but answers with plain text where every other error of
-ours is JSON, whatever the handlers say.
+"""How large a request's body may be. Starlette has such a middleware, but answers with plain text
+where every other error of ours is JSON, whatever the handlers say.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ from polygraft.errors import TooLarge
 
 
 class BodyLimit:
-    """ASGI middleware. `largest()` bytes, or what `by_path` says: beyond it reading the body raises `TooLarge`."""
+    """ASGI middleware. `largest()` bytes, or what `by_path` says: beyond it reading the body raises
+    `TooLarge`."""
 
-    def __init__(self, app: ASGIApp, largest: Callable[[], int], by_path: Mapping[str, int]) -> None:
+    def __init__(
+        self, app: ASGIApp, largest: Callable[[], int], by_path: Mapping[str, int]
+    ) -> None:
         self.app, self.largest, self.by_path = app, largest, by_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -32,7 +35,9 @@ class BodyLimit:
             message: Message = {"type": "http.request"} if size > largest else await receive()
             read += len(message.get("body", b""))
             if max(size, read) > largest:
-                raise TooLarge(f"the body is larger than {largest / 2**20:g} MiB; send several requests")
+                raise TooLarge(
+                    f"the body is larger than {largest / 2**20:g} MiB; send several requests"
+                )
             return message
 
         await self.app(scope, receive_within, send)

@@ -11,7 +11,8 @@ CLIENT_CLOSED_REQUEST = 499  # as nginx writes it into its log; nobody reads it
 
 
 class CancelOnDisconnect:
-    """ASGI middleware. Handlers see `asyncio.CancelledError` where they wait, and give back what they took."""
+    """ASGI middleware. Handlers see `asyncio.CancelledError` where they wait, and give back what
+    they took."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -54,7 +55,9 @@ class CancelOnDisconnect:
             if not gone.is_set():
                 raise
             if not started:  # servers and middlewares outside of this one wait for an answer
-                await send({"type": "http.response.start", "status": CLIENT_CLOSED_REQUEST, "headers": []})
+                await send(
+                    {"type": "http.response.start", "status": CLIENT_CLOSED_REQUEST, "headers": []}
+                )
                 await send({"type": "http.response.body", "body": b""})
         finally:
             if watcher is not None:

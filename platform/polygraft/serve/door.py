@@ -1,9 +1,11 @@
-"""The door: who may come in when many come at once, so that the event loop always has a moment for a health check.
+"""The door: who may come in when many come at once, so that the event loop always has a moment for
+a health check.
 
-A request for which there is no room is refused before its body is read. A body is read whole, within a time, before its
-request takes one of the few places in which requests are parsed and queued: those who are slow, or wait for their turn, keep
-nobody else from coming in. Under ten times the load that the machine can take, with every request parsed as it came, /livez
-waited for up to 0.8 s.
+A request for which there is no room is refused before its body is read. A body is read whole,
+within a time, before its request takes one of the few places in which requests are parsed and
+queued: those who are slow, or wait for their turn, keep nobody else from coming in. Under ten times
+the load that the machine can take, with every request parsed as it came, /livez waited for up to
+0.8 s.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ def queued() -> None:
 
 
 class Door:
-    """ASGI middleware. `admission()` is asked about every POST but those to `spared`, by the length of its body."""
+    """ASGI middleware. `admission()` is asked about every POST but those to `spared`, by the length
+    of its body."""
 
     def __init__(self, app: ASGIApp, admission: Callable[[], Admission], spared: str) -> None:
         self.app, self.admission, self.spared = app, admission, spared
@@ -47,7 +50,11 @@ class Door:
             return
         body = bytearray()
         try:
-            self._check(int(declared) if (declared := Headers(scope=scope).get("content-length", "")).isdecimal() else 0)
+            self._check(
+                int(declared)
+                if (declared := Headers(scope=scope).get("content-length", "")).isdecimal()
+                else 0
+            )
             await self._read(receive, body)
             await self._pass(body, scope, receive, send)
         except PolygraftError as error:
@@ -56,8 +63,9 @@ class Door:
             self._held -= len(body)
 
     def _check(self, size: int) -> None:
-        """Raise `Overloaded` when there is hardly room for a body of `size` bytes. A guess, which never refuses what an idle
-        engine would take: how much work there is in it shows when it is parsed."""
+        """Raise `Overloaded` when there is hardly room for a body of `size` bytes. A guess, which
+        never refuses what an idle engine would take: how much work there is in it shows when it is
+        parsed."""
         admission = self.admission()
         if admission.capacity is not None:
             admission.check(max(1, min(size // UNIT, admission.capacity // 4)))
@@ -77,7 +85,9 @@ class Door:
                         raise Overloaded(self.admission().under_way, 1)
                     more = message.get("more_body", False)
         except TimeoutError:
-            raise SlowBody(f"the body did not arrive within {BODY_SECONDS:g} s; send the request again") from None
+            raise SlowBody(
+                f"the body did not arrive within {BODY_SECONDS:g} s; send the request again"
+            ) from None
 
     async def _pass(self, body: bytearray, scope: Scope, receive: Receive, send: Send) -> None:
         """Wait for a place, and hand the request on with its body. Raises `Overloaded`."""

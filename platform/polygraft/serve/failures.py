@@ -1,4 +1,5 @@
-"""How errors are told over HTTP: `{"error": {"code", "message"}}` with the error's status, whatever went wrong."""
+"""How errors are told over HTTP: `{"error": {"code", "message"}}` with the error's status, whatever
+went wrong."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ CODES = {404: "NotFound", 405: "MethodNotAllowed"}
 
 
 class SafeJSONResponse(JSONResponse):
-    """JSON in UTF-8; what is not valid Unicode is escaped, so that no answer fails while it is written."""
+    """JSON in UTF-8; what is not valid Unicode is escaped, so that no answer fails while it is
+    written."""
 
     def render(self, content: Any) -> bytes:
         text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -31,15 +33,19 @@ class SafeJSONResponse(JSONResponse):
 
 
 def refusal(error: PolygraftError, path: str) -> JSONResponse:
-    """The answer that tells an error of ours, with `Retry-After` when it says when to come again. LibreTranslate's clients
-    know a text alone, and 400 for what is wrong with a request."""
+    """The answer that tells an error of ours, with `Retry-After` when it says when to come again.
+    LibreTranslate's clients know a text alone, and 400 for what is wrong with a request."""
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Overloaded) else None
     if path in LIBRETRANSLATE:
-        return SafeJSONResponse({"error": str(error)}, 400 if error.status == 422 else error.status, headers)
+        return SafeJSONResponse(
+            {"error": str(error)}, 400 if error.status == 422 else error.status, headers
+        )
     return SafeJSONResponse({"error": error.payload()}, error.status, headers)
 
 
-def failure(code: str, message: str, status: int, headers: dict[str, str] | None = None) -> JSONResponse:
+def failure(
+    code: str, message: str, status: int, headers: dict[str, str] | None = None
+) -> JSONResponse:
     """An answer that tells an error."""
     return SafeJSONResponse({"error": {"code": code, "message": message}}, status, headers)
 
@@ -56,26 +62,45 @@ def tell_errors(app: FastAPI) -> None:
         found = error.errors()
         if any(p["type"] == "json_invalid" for p in found):
             reason = found[0].get("ctx", {}).get("error", "")
-            return failure("MalformedJSON", f"the body is not valid JSON ({reason}); send one JSON object", 400)
+            return failure(
+                "MalformedJSON", f"the body is not valid JSON ({reason}); send one JSON object", 400
+            )
         if "json" not in request.headers.get("content-type", ""):
-            return failure("InvalidRequest", "send one JSON object, with the header content-type: application/json", 422)
+            return failure(
+                "InvalidRequest",
+                "send one JSON object, with the header content-type: application/json",
+                422,
+            )
         return failure("InvalidRequest", problems(found, "body", skip=1), 422)
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> JSONResponse:
         """What FastAPI itself refuses: an unknown path or method, a body that cannot be parsed."""
         phrase = HTTPStatus(error.status_code).phrase
-        code = CODES.get(error.status_code, "MalformedJSON" if error.status_code == 400 else phrase.replace(" ", ""))
+        code = CODES.get(
+            error.status_code,
+            "MalformedJSON" if error.status_code == 400 else phrase.replace(" ", ""),
+        )
         if request.url.path in LIBRETRANSLATE:
-            return SafeJSONResponse({"error": str(error.detail)}, error.status_code, dict(error.headers or {}))
-        told = str(error.detail) if error.detail != phrase else f"{phrase.lower()}; GET /docs lists what there is"
+            return SafeJSONResponse(
+                {"error": str(error.detail)}, error.status_code, dict(error.headers or {})
+            )
+        told = (
+            str(error.detail)
+            if error.detail != phrase
+            else f"{phrase.lower()}; GET /docs lists what there is"
+        )
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            told = f"{request.method} is not for {request.url.path}; it takes {(error.headers or {}).get('Allow', 'another')}"
+            told = (
+                f"{request.method} is not for {request.url.path}; it takes "
+                f"{(error.headers or {}).get('Allow', 'another')}"
+            )
         return failure(code, told, error.status_code, dict(error.headers or {}))
 
 
 class LastResort:
-    """ASGI middleware: an exception that nobody foresaw is logged and answered with 500, without its traceback."""
+    """ASGI middleware: an exception that nobody foresaw is logged and answered with 500, without
+    its traceback."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -97,5 +122,7 @@ class LastResort:
                 raise
             log.exception("%s %s failed", scope["method"], scope["path"])
             if not started:
-                answer = failure("InternalError", "the server failed on this request; its log says why", 500)
+                answer = failure(
+                    "InternalError", "the server failed on this request; its log says why", 500
+                )
                 await answer(scope, receive, send)

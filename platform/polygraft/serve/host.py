@@ -1,4 +1,5 @@
-"""The host: one engine with the adapters of one library, and those it refused. What the API endpoints act on."""
+"""The host: one engine with the adapters of one library, and those it refused. What the API
+endpoints act on."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ NICENESS = 5  # of the threads that compute, so that the one that answers is nev
 
 
 class Host:
-    """Loads every adapter of the library at start; one that fails is refused by name and the rest are served. What requests
-    may ask for is in `settings`."""
+    """Loads every adapter of the library at start; one that fails is refused by name and the rest
+    are served. What requests may ask for is in `settings`."""
 
     def __init__(self, engine: Engine, library: Library, settings: Settings | None = None) -> None:
         self.engine, self.library, self.settings = engine, library, settings or Settings()
@@ -36,12 +37,14 @@ class Host:
             except Exception as error:
                 log.exception("adapter %s cannot be loaded", name)
                 self.refused[name] = AdapterError(
-                    f"adapter {name!r} cannot be loaded ({type(error).__name__}); the server's log says why"
+                    f"adapter {name!r} cannot be loaded ({type(error).__name__}); the server's log "
+                    "says why"
                 )
 
     @classmethod
     def from_environment(cls) -> Host:
-        """The host that the process's `Settings` describe. Raises `SettingsError`, `BackboneError`."""
+        """The host that the process's `Settings` describe. Raises `SettingsError`,
+        `BackboneError`."""
         settings = Settings.from_environment(files=True)
         engine = Engine(
             settings.backbone,
@@ -56,14 +59,19 @@ class Host:
     def _load(self, name: str, folder: Path) -> Manifest:
         manifest = load_manifest(folder)
         if manifest.name != name:
-            raise AdapterError(f"folder {name!r} holds adapter {manifest.name!r}; rename the folder to the adapter's name")
+            raise AdapterError(
+                f"folder {name!r} holds adapter {manifest.name!r}; rename the folder to the "
+                "adapter's name"
+            )
         guard.check(manifest)
         return self.engine.add(folder)
 
     def add(self, archive: bytes) -> Manifest:
-        """Unpack, check, prove and serve an uploaded adapter. One that fails changes nothing, in memory or on disk.
+        """Unpack, check, prove and serve an uploaded adapter. One that fails changes nothing, in
+        memory or on disk.
 
-        Only proving and publishing wait for other changes. Raises `AdapterError` and its kinds, `BankFull` or `LibraryError`.
+        Only proving and publishing wait for other changes. Raises `AdapterError` and its kinds,
+        `BankFull` or `LibraryError`.
         """
         with self.library.unpack(archive) as made:
             checked = load_adapter(made, backbone=self.engine.card.backbone)
@@ -80,10 +88,12 @@ class Host:
                 return manifest
 
     def remove(self, name: str, *, purge: bool = False) -> Manifest:
-        """Stop serving an adapter; `purge` deletes it from the library too, else it is back at the next start.
+        """Stop serving an adapter; `purge` deletes it from the library too, else it is back at the
+        next start.
 
-        Raises `UnknownAdapter`, and with `purge` `LibraryError` when it cannot be deleted; it is served as before then. One
-        that was refused, or is in the library only, can be purged; one whose folder is gone already too.
+        Raises `UnknownAdapter`, and with `purge` `LibraryError` when it cannot be deleted; it is
+        served as before then. One that was refused, or is in the library only, can be purged; one
+        whose folder is gone already too.
         """
         with self._changing:
             if not purge:
@@ -100,7 +110,8 @@ class Host:
             return manifest
 
     def _as_in_library(self, name: str) -> None:
-        """Serve the version that the library has, or none, after a newer one could not be published."""
+        """Serve the version that the library has, or none, after a newer one could not be
+        published."""
         try:
             self._load(name, self.library.folder(name))
         except Exception:

@@ -1,4 +1,5 @@
-"""Which adapter translates what, and which language a text is in: what every translation API of the service asks."""
+"""Which adapter translates what, and which language a text is in: what every translation API of the
+service asks."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ class Detected:
 
 
 def directions(engine: Engine) -> dict[tuple[str, str], str]:
-    """The adapter for each (source, target): of several, the one made for the fewest directions, then by name."""
+    """The adapter for each (source, target): of several, the one made for the fewest directions,
+    then by name."""
     found: dict[tuple[str, str], str] = {}
     translators = [m for m in engine.manifests() if isinstance(m, TranslationManifest)]
     for manifest in sorted(translators, key=lambda m: (len(m.directions), m.name)):
@@ -35,10 +37,12 @@ def directions(engine: Engine) -> dict[tuple[str, str], str]:
 
 
 async def detect(host: Host, texts: Sequence[str]) -> list[list[Detected] | PolygraftError]:
-    """Likely languages of each text, likeliest first, each text on its own. Without a detector among the adapters, every text
-    gets `UnknownLanguage`. Raises `Overloaded`."""
+    """Likely languages of each text, likeliest first, each text on its own. Without a detector
+    among the adapters, every text gets `UnknownLanguage`. Raises `Overloaded`."""
     detector = host.settings.detector
-    answers = await answer_rows(host, [Row(detector, text, truncate=True, top_k=3) for text in texts])
+    answers = await answer_rows(
+        host, [Row(detector, text, truncate=True, top_k=3) for text in texts]
+    )
     return [_detected(a, detector) for a in answers]
 
 
@@ -46,13 +50,18 @@ def _detected(answer: object, detector: str) -> list[Detected] | PolygraftError:
     if isinstance(answer, Classified):
         return [Detected(x.label, x.score) for x in answer.labels]
     if isinstance(answer, UnknownAdapter):
-        return UnknownLanguage(f"no adapter {detector!r} tells languages apart here; send the source language")
+        return UnknownLanguage(
+            f"no adapter {detector!r} tells languages apart here; send the source language"
+        )
     assert isinstance(answer, PolygraftError)
     return answer
 
 
-async def sources(host: Host, texts: Sequence[object], source: str | None) -> list[str | PolygraftError]:
-    """The language of each text: `source` when given, else detected; or the text's error. Raises `Overloaded`."""
+async def sources(
+    host: Host, texts: Sequence[object], source: str | None
+) -> list[str | PolygraftError]:
+    """The language of each text: `source` when given, else detected; or the text's error. Raises
+    `Overloaded`."""
     problems = [problem_of(text) for text in texts]
     usable = [str(text) for text, problem in zip(texts, problems, strict=True) if problem is None]
     told = iter(await detect(host, usable) if source is None else [])
@@ -71,19 +80,27 @@ async def sources(host: Host, texts: Sequence[object], source: str | None) -> li
 def problem_of(text: object) -> InvalidRow | None:
     """Why what stands in a text's place cannot be translated."""
     if not isinstance(text, str) or not text.strip():
-        return InvalidRow("the text is empty or not a string; send at least one character that is not white space")
+        return InvalidRow(
+            "the text is empty or not a string; send at least one character that is not white space"
+        )
     problem = not_unicode(text)
     return InvalidRow(problem) if problem else None
 
 
 def route(
-    engine: Engine, texts: Sequence[object], known: Sequence[str | PolygraftError | None], target: str, search: Search,
-    adapter: str | None = None, detected: bool = False,
-) -> list[Row | PolygraftError]:  # fmt: skip
-    """A row for each text in the language `known` for it, with the adapter that translates that; or the text's error.
+    engine: Engine,
+    texts: Sequence[object],
+    known: Sequence[str | PolygraftError | None],
+    target: str,
+    search: Search,
+    adapter: str | None = None,
+    detected: bool = False,
+) -> list[Row | PolygraftError]:
+    """A row for each text in the language `known` for it, with the adapter that translates that; or
+    the text's error.
 
-    `detected`: the languages are guesses, and errors say so. A text already in the target language is an error of its own:
-    to translate it would be to make something up.
+    `detected`: the languages are guesses, and errors say so. A text already in the target language
+    is an error of its own: to translate it would be to make something up.
     """
     there = directions(engine)
     found: list[Row | PolygraftError] = []
@@ -99,11 +116,22 @@ def route(
     return found
 
 
-def _no_way(source: str | None, target: str, there: list[tuple[str, str]], detected: bool) -> UnknownLanguage:
+def _no_way(
+    source: str | None, target: str, there: list[tuple[str, str]], detected: bool
+) -> UnknownLanguage:
     guess = (
-        "; the language was detected, and short texts are often taken for another: send it as the source" if detected else ""
+        "; the language was detected, and short texts are often taken for another: send it as the "
+        "source"
+        if detected
+        else ""
     )
     if source == target:
-        return UnknownLanguage(f"the text is in {shortened(target)} already; if it is not, send its language as the source")
+        return UnknownLanguage(
+            f"the text is in {shortened(target)} already; if it is not, send its language as the "
+            "source"
+        )
     ways = ", ".join(f"{a} to {b}" for a, b in sorted(there)) or "none yet"
-    return UnknownLanguage(f"no adapter translates {shortened(source or '')} to {shortened(target)}; there are: {ways}{guess}")
+    return UnknownLanguage(
+        f"no adapter translates {shortened(source or '')} to {shortened(target)}; there are: "
+        f"{ways}{guess}"
+    )

@@ -1,7 +1,7 @@
 """What `polygraft serve` does: check everything first, start BentoML's server, and end with it.
 
-Nothing is started unless all settings hold and the port is free. It says "ready" when the server it started answers, and not
-when something else does on that port.
+Nothing is started unless all settings hold and the port is free. It says "ready" when the server it
+started answers, and not when something else does on that port.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ ENTRY = "polygraft.serve.service:Polygraft"
 
 
 class Server:
-    """A server on `host` and `port` with the settings of `environment`. Raises `SettingsError` with every problem."""
+    """A server on `host` and `port` with the settings of `environment`. Raises `SettingsError` with
+    every problem."""
 
     def __init__(self, host: str, port: int, environment: Mapping[str, str]) -> None:
         problems: list[str] = []
@@ -42,16 +43,31 @@ class Server:
             raise SettingsError("settings", problems)
         self.url = f"http://{_reachable(host)}:{port}"
         self.token = process.launch_token()
-        self._environment = dict(environment) | {process.LAUNCH: self.token, "BENTOML_DO_NOT_TRACK": "true"}
+        self._environment = dict(environment) | {
+            process.LAUNCH: self.token,
+            "BENTOML_DO_NOT_TRACK": "true",
+        }
         self._command = [
-            sys.executable, "-m", "bentoml", "serve", ENTRY, "--host", host, "--port", str(port),
-            "--timeout-graceful-shutdown", str(math.ceil(timeout)),
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "bentoml",
+            "serve",
+            ENTRY,
+            "--host",
+            host,
+            "--port",
+            str(port),
+            "--timeout-graceful-shutdown",
+            str(math.ceil(timeout)),
+        ]
 
     def run(self, ready: Callable[[str], None]) -> int:
-        """Serve until told to stop; `ready(url)` is called once, when the server answers. Returns its exit status."""
+        """Serve until told to stop; `ready(url)` is called once, when the server answers. Returns
+        its exit status."""
         signal.signal(signal.SIGTERM, _interrupt)
-        server = subprocess.Popen(self._command, env=self._environment, process_group=0)  # Ctrl-C reaches it through us, once
+        server = subprocess.Popen(
+            self._command, env=self._environment, process_group=0
+        )  # Ctrl-C reaches it through us, once
         try:
             while server.poll() is None and not self._answers():
                 time.sleep(0.2)
@@ -89,13 +105,21 @@ def _port_problems(host: str, port: int) -> list[str]:
     try:
         version = ipaddress.ip_address(host).version
     except ValueError:
-        return [f"--host is {host!r}: give an IP address, such as 127.0.0.1, or 0.0.0.0 for every interface"]
+        return [
+            f"--host is {host!r}: give an IP address, such as 127.0.0.1, or 0.0.0.0 for every "
+            "interface"
+        ]
     try:
-        with socket.create_server((host, port), family=socket.AF_INET6 if version == 6 else socket.AF_INET):
+        with socket.create_server(
+            (host, port), family=socket.AF_INET6 if version == 6 else socket.AF_INET
+        ):
             return []
     except OSError as error:
         reason = os.strerror(error.errno or 0)
-        return [f"--port is {port}: it cannot be listened on at {host} ({reason}); stop what uses it, or give another"]
+        return [
+            f"--port is {port}: it cannot be listened on at {host} ({reason}); stop what uses it, "
+            "or give another"
+        ]
 
 
 def _reachable(host: str) -> str:

@@ -1,6 +1,8 @@
-"""LibreTranslate's API: `/translate`, `/languages`, `/detect`, for the clients that speak it already.
+"""LibreTranslate's API: `/translate`, `/languages`, `/detect`, for the clients that speak it
+already.
 
-JSON or form bodies; errors are `{"error": "message"}`. Unlike LibreTranslate, each text of a list is detected on its own.
+JSON or form bodies; errors are `{"error": "message"}`. Unlike LibreTranslate, each text of a list
+is detected on its own.
 """
 
 from __future__ import annotations
@@ -65,7 +67,9 @@ class Failure(BaseModel):
     error: str
 
 
-FAILURES: dict[int | str, dict[str, Any]] = {status: {"model": Failure} for status in (400, 404, 408, 413, 422, 500, 503, 504)}
+FAILURES: dict[int | str, dict[str, Any]] = {
+    status: {"model": Failure} for status in (400, 404, 408, 413, 422, 500, 503, 504)
+}
 FORMS = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -78,12 +82,22 @@ def _body(model: type[BaseModel]) -> Body:
 def router(host: Callable[[], Host]) -> APIRouter:
     routes = APIRouter(tags=["LibreTranslate"])
 
-    @routes.post("/translate", response_model=TranslateOut, responses=FAILURES, openapi_extra=_body(TranslateIn))
+    @routes.post(
+        "/translate",
+        response_model=TranslateOut,
+        responses=FAILURES,
+        openapi_extra=_body(TranslateIn),
+    )
     async def translate(request: Request) -> JSONResponse:
         """`q` (text or texts), `source` (a code or "auto"), `target`, `alternatives`?"""
         return SafeJSONResponse(await _translate(host(), await _read(request)))
 
-    @routes.post("/detect", response_model=list[DetectedOut], responses=FAILURES, openapi_extra=_body(DetectIn))
+    @routes.post(
+        "/detect",
+        response_model=list[DetectedOut],
+        responses=FAILURES,
+        openapi_extra=_body(DetectIn),
+    )
     async def detect(request: Request) -> JSONResponse:
         """`q`, one text -> likely languages with confidence 0 to 100."""
         return SafeJSONResponse(await _detect(host(), await _read(request)))
@@ -93,7 +107,10 @@ def router(host: Callable[[], Host]) -> APIRouter:
         """Languages that can be translated from, and into what."""
         there = languages.directions(host().engine)
         codes = sorted({source for source, _ in there})
-        return [LanguageOut(code=c, name=name_of(c), targets=sorted(t for s, t in there if s == c)) for c in codes]
+        return [
+            LanguageOut(code=c, name=name_of(c), targets=sorted(t for s, t in there if s == c))
+            for c in codes
+        ]
 
     return routes
 
@@ -118,7 +135,9 @@ async def _translate(host: Host, body: Body) -> Body:
         raise InvalidRow(f"alternatives is {more}; give 0 to {MAX_BEAM - 1}")
     search = Search(beam=max(4, more + 1), n_best=more + 1) if more else Search()
     told = await languages.detect(host, texts) if source == "auto" else []
-    known = [t if isinstance(t, PolygraftError) else t[0].language for t in told] or [source] * len(texts)
+    known = [t if isinstance(t, PolygraftError) else t[0].language for t in told] or [source] * len(
+        texts
+    )
     rows = languages.route(host.engine, texts, known, target, search, detected=bool(told))
     answers = await answer(host, rows)
     for one in answers:

@@ -1,7 +1,9 @@
-"""Prometheus series of the HTTP side, by route and not by path, so that their number is bounded whatever is asked for.
+"""Prometheus series of the HTTP side, by route and not by path, so that their number is bounded
+whatever is asked for.
 
-`RequestMetrics` wraps the whole app and counts; `exposition` is what `/metrics` answers with. BentoML's own series, which
-have one label value a path, are switched off in `service`. Gauges of the queue are set by whoever owns the queue.
+`RequestMetrics` wraps the whole app and counts; `exposition` is what `/metrics` answers with.
+BentoML's own series, which have one label value a path, are switched off in `service`. Gauges of
+the queue are set by whoever owns the queue.
 """
 
 from __future__ import annotations
@@ -19,23 +21,29 @@ OTHER = "other"
 
 REQUESTS = Counter("polygraft_requests_total", "Requests answered", ["route", "method", "status"])
 SECONDS = Histogram(
-    "polygraft_request_seconds", "Time from a request's arrival to the last byte of its answer", ["route", "method"],
+    "polygraft_request_seconds",
+    "Time from a request's arrival to the last byte of its answer",
+    ["route", "method"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
-)  # fmt: skip
+)
 RESIDENT = Gauge("polygraft_resident_adapters", "Adapters in the bank")
 IN_PROGRESS = Gauge("polygraft_requests_in_progress", "Requests being answered")
 WAITING = Gauge("polygraft_queue_units", "Units of work under way: waiting or being computed")
-CAPACITY = Gauge("polygraft_queue_capacity", "Units of work that may be under way before requests are refused")
+CAPACITY = Gauge(
+    "polygraft_queue_capacity", "Units of work that may be under way before requests are refused"
+)
 
 
 class RequestMetrics:
-    """Counts each request under the template of the route that answered it, `other` where none did."""
+    """Counts each request under the template of the route that answered it, `other` where none
+    did."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and count it once its answer is complete, its app has failed or its client is gone."""
+        """Pass a request on, and count it once its answer is complete, its app has failed or its
+        client is gone."""
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         outside = scope.get("route")  # what mounts this app, when something does

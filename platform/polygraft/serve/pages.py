@@ -1,7 +1,9 @@
-"""What a browser sees: a home page, and the API's documentation by Swagger UI. All of it from this origin.
+"""What a browser sees: a home page, and the API's documentation by Swagger UI. All of it from this
+origin.
 
-Adapters are changed on the same origin, so nothing foreign may run here: the pages load nothing from elsewhere, and their
-Content-Security-Policy forbids it. Swagger UI's script and style are the ones BentoML ships, which is installed already.
+Adapters are changed on the same origin, so nothing foreign may run here: the pages load nothing
+from elsewhere, and their Content-Security-Policy forbids it. Swagger UI's script and style are the
+ones BentoML ships, which is installed already.
 """
 
 from __future__ import annotations
@@ -30,19 +32,26 @@ DOCS_POLICY = f"default-src 'self'; img-src 'self' data:; object-src 'none'; {NO
 
 
 def router() -> APIRouter:
-    """`/`, `/docs` with its files, and `/metrics`; none of them is part of the API's description."""
+    """`/`, `/docs` with its files, and `/metrics`; none of them is part of the API's
+    description."""
     routes = APIRouter(include_in_schema=False)
 
     @routes.api_route("/", methods=["GET", "HEAD"])
     async def home() -> Response:
         """The home page."""
         page = (WEB / "home.html").read_bytes()
-        return Response(page, media_type="text/html", headers=GUARD | {"content-security-policy": _home_policy()})
+        return Response(
+            page,
+            media_type="text/html",
+            headers=GUARD | {"content-security-policy": _home_policy()},
+        )
 
     @routes.api_route("/docs", methods=["GET", "HEAD"])
     async def docs() -> Response:
         """The page that loads Swagger UI."""
-        return FileResponse(WEB / "docs.html", headers=GUARD | {"content-security-policy": DOCS_POLICY})
+        return FileResponse(
+            WEB / "docs.html", headers=GUARD | {"content-security-policy": DOCS_POLICY}
+        )
 
     @routes.api_route("/docs/{name}", methods=["GET", "HEAD"])
     async def docs_file(name: str) -> Response:
@@ -62,17 +71,25 @@ def router() -> APIRouter:
 
 @cache
 def _files() -> dict[str, Path]:
-    """The script and style of Swagger UI in BentoML's package, found without importing it, and our own line of script."""
+    """The script and style of Swagger UI in BentoML's package, found without importing it, and our
+    own line of script."""
     bentoml = importlib.util.find_spec("bentoml")
     if bentoml is None or bentoml.origin is None:
         return {}
     swagger = Path(bentoml.origin).parent / "_internal" / "server" / "static_content"
-    return {name: swagger / name for name in ("swagger-ui-bundle.js", "swagger-ui.css")} | {"start.js": WEB / "start.js"}
+    return {name: swagger / name for name in ("swagger-ui-bundle.js", "swagger-ui.css")} | {
+        "start.js": WEB / "start.js"
+    }
 
 
 @cache
 def _home_policy() -> str:
     """No script at all, and no style but the page's own."""
-    style = re.search(r"<style>(.*?)</style>", (WEB / "home.html").read_text(encoding="utf-8"), re.DOTALL)
+    style = re.search(
+        r"<style>(.*?)</style>", (WEB / "home.html").read_text(encoding="utf-8"), re.DOTALL
+    )
     digest = hashlib.sha256(style.group(1).encode() if style else b"").digest()
-    return f"default-src 'none'; style-src 'sha256-{base64.b64encode(digest).decode()}'; img-src data:; {NO_ONE_ELSE}"
+    return (
+        f"default-src 'none'; style-src 'sha256-{base64.b64encode(digest).decode()}'; img-src "
+        f"data:; {NO_ONE_ELSE}"
+    )

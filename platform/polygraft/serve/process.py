@@ -1,11 +1,13 @@
-"""The processes of a server: none outlives the one that started it, and a start that failed is not tried for ever.
+"""The processes of a server: none outlives the one that started it, and a start that failed is not
+tried for ever.
 
-    polygraft serve ── launcher        checks the settings, waits until its own server answers, prints the banner
+    polygraft serve ── launcher        checks the settings, waits for its server, prints a banner
       └─ bentoml serve ── supervisor   starts a worker, and another one when it dies
            └─ worker                   loads the engine and answers
 
-The launcher and `bentoml serve` may each be the first. A launcher is known by LAUNCH, which it puts into the environment;
-its token comes back as a header of /readyz, so the launcher knows its own server from another one on that port.
+The launcher and `bentoml serve` may each be the first. A launcher is known by LAUNCH, which it
+puts into the environment; its token comes back as a header of /readyz, so the launcher knows
+its own server from another one on that port.
 """
 
 from __future__ import annotations
@@ -36,12 +38,14 @@ _failed = threading.Event()
 
 
 def launch_token() -> str:
-    """A launcher's value of LAUNCH: its process id, and what nobody else knows before it is answered."""
+    """A launcher's value of LAUNCH: its process id, and what nobody else knows before it is
+    answered."""
     return f"{os.getpid()}-{secrets.token_hex(8)}"
 
 
 def supervise() -> None:
-    """Make this process the supervisor: it goes with its launcher, and ends in error once a worker has given up."""
+    """Make this process the supervisor: it goes with its launcher, and ends in error once a worker
+    has given up."""
     if launcher := os.environ.get(LAUNCH, "").partition("-")[0]:
         _follow(int(launcher), signal.SIGTERM)
     os.environ[SUPERVISOR] = str(os.getpid())
@@ -55,13 +59,15 @@ def supervise() -> None:
 
 
 def follow_supervisor() -> None:
-    """Make this worker go with its supervisor. At once: only one that was killed itself has left its worker running."""
+    """Make this worker go with its supervisor. At once: only one that was killed itself has left
+    its worker running."""
     if _supervised():
         _follow(os.getppid(), signal.SIGKILL)
 
 
 def give_up(*lines: str, status: int = 1) -> NoReturn:
-    """End a process that cannot start, and a worker's supervisor too, which would only try again; each of `lines` says why."""
+    """End a process that cannot start, and a worker's supervisor too, which would only try again;
+    each of `lines` says why."""
     for line in lines:
         print(f"error: {line}", file=sys.stderr)
     sys.stderr.flush()
@@ -72,7 +78,8 @@ def give_up(*lines: str, status: int = 1) -> NoReturn:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """End the process at once when it is told to stop inside: nothing is being answered yet that should be finished."""
+    """End the process at once when it is told to stop inside: nothing is being answered yet that
+    should be finished."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -129,10 +136,12 @@ def _watch(parent: int, signum: int) -> None:
 
 
 def collect_garbage_seldom() -> None:
-    """Leave what is loaded by now out of the garbage collector, and let it look at everything far less often.
+    """Leave what is loaded by now out of the garbage collector, and let it look at everything far
+    less often.
 
-    Rows hold no circles (`runtime.futures.Promise`), so it finds little; it stops every thread meanwhile. With Python's own
-    thresholds and 4,000 rows waiting that was 0.2 to 0.4 s, once a second, and /livez waited as long.
+    Rows hold no circles (`runtime.futures.Promise`), so it finds little; it stops every thread
+    meanwhile. With Python's own thresholds and 4,000 rows waiting that was 0.2 to 0.4 s, once a
+    second, and /livez waited as long.
     """
     gc.collect()
     gc.freeze()

@@ -1,6 +1,7 @@
 """What the API takes and gives, as pydantic models; the client uses the same ones.
 
-Rows are checked one by one (`read_rows`), so that a bad row is answered in its place and the others are not lost.
+Rows are checked one by one (`read_rows`), so that a bad row is answered in its place and the others
+are not lost.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ class _Strict(BaseModel):
 
 
 def _within(low: float, high: float) -> JsonDict:
-    """Bounds for the OpenAPI document; `Search` checks them, together with what else makes no sense."""
+    """Bounds for the OpenAPI document; `Search` checks them, together with what else makes no
+    sense."""
     return {"minimum": low, "maximum": high}
 
 
@@ -59,23 +61,38 @@ class SearchIn(_Strict):
     """How to look for a translation."""
 
     beam: int = Field(1, description="1: greedy", json_schema_extra=_within(1, MAX_BEAM))
-    n_best: int = Field(1, description="translations a text, at most the beam", json_schema_extra=_within(1, MAX_BEAM))
+    n_best: int = Field(
+        1,
+        description="translations a text, at most the beam",
+        json_schema_extra=_within(1, MAX_BEAM),
+    )
     length_penalty: float = Field(
         1.0,
         description="log-probability is divided by length to this power",
         json_schema_extra=_within(-MAX_PENALTY, MAX_PENALTY),
     )
     no_repeat: int = Field(
-        0, description="no sequence of so many tokens twice; 0: no such rule", json_schema_extra=_within(0, MAX_NO_REPEAT)
+        0,
+        description="no sequence of so many tokens twice; 0: no such rule",
+        json_schema_extra=_within(0, MAX_NO_REPEAT),
     )
     temperature: float = Field(
-        0.0, description="above 0: tokens are drawn, not the likeliest taken", json_schema_extra=_within(0, MAX_TEMPERATURE)
+        0.0,
+        description="above 0: tokens are drawn, not the likeliest taken",
+        json_schema_extra=_within(0, MAX_TEMPERATURE),
     )
     seed: int | None = Field(None, description="the same seed draws the same text")
 
     def search(self) -> Search:
         """Raises `InvalidRow`."""
-        return Search(self.beam, self.n_best, float(self.length_penalty), self.no_repeat, float(self.temperature), self.seed)
+        return Search(
+            self.beam,
+            self.n_best,
+            float(self.length_penalty),
+            self.no_repeat,
+            float(self.temperature),
+            self.seed,
+        )
 
 
 class LayerIn(_Strict):
@@ -93,16 +110,26 @@ class RowIn(SearchIn):
 
     adapter: Name | None = None
     stack: Stack | None = Field(
-        None, description="names or {adapter, weight}, in place of adapter: usually a language, then the task"
+        None,
+        description=(
+            "names or {adapter, weight}, in place of adapter: usually a language, then the task"
+        ),
     )
     text: Text
     head: Name | None = Field(None, description="the task, for an adapter with several heads")
-    language: Name | None = Field(None, description="ISO 639 code of the text; must be one the adapter was made for")
-    truncate: bool = Field(False, description="read the beginning of a text that is too long, instead of an error")
-    target: Name | None = Field(None, description="language to write, for a translation adapter with several")
+    language: Name | None = Field(
+        None, description="ISO 639 code of the text; must be one the adapter was made for"
+    )
+    truncate: bool = Field(
+        False, description="read the beginning of a text that is too long, instead of an error"
+    )
+    target: Name | None = Field(
+        None, description="language to write, for a translation adapter with several"
+    )
 
 
-# Rows and texts are checked one by one, after they are counted: the document says what they are, pydantic lets them pass.
+# Rows and texts are checked one by one, after they are counted: the document says what they are,
+# pydantic lets them pass.
 UncheckedRow = SkipValidation[RowIn]
 UncheckedText = SkipValidation[str]
 
@@ -113,7 +140,11 @@ class ClassifyRequest(_Strict):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {"adapter": "spam-en", "text": "WIN a FREE phone now! Text WIN to 80182", "top_k": 1},
+                {
+                    "adapter": "spam-en",
+                    "text": "WIN a FREE phone now! Text WIN to 80182",
+                    "top_k": 1,
+                },
                 {
                     "rows": [
                         {"adapter": "spam-en", "text": "See you at 5"},
@@ -131,7 +162,9 @@ class ClassifyRequest(_Strict):
     head: Name | None = Field(None, description="the task, for an adapter with several heads")
     truncate: bool = False
     rows: list[UncheckedRow] | None = None
-    top_k: int | None = Field(None, ge=1, description="labels a row at most; left out: all, up to 50,000 of all rows")
+    top_k: int | None = Field(
+        None, ge=1, description="labels a row at most; left out: all, up to 50,000 of all rows"
+    )
 
 
 class BatchRequest(_Strict):
@@ -143,7 +176,12 @@ class BatchRequest(_Strict):
                 {
                     "rows": [
                         {"adapter": "spam-en", "text": "WIN a FREE phone now! Text WIN to 80182"},
-                        {"adapter": "en-yo", "text": "The market opens at nine.", "target": "yo", "beam": 4},
+                        {
+                            "adapter": "en-yo",
+                            "text": "The market opens at nine.",
+                            "target": "yo",
+                            "beam": 4,
+                        },
                     ]
                 }
             ]
@@ -151,7 +189,11 @@ class BatchRequest(_Strict):
     )
     rows: list[UncheckedRow]
     top_k: int | None = Field(
-        None, ge=1, description="labels a classified row at most; left out: all, of all rows together up to 50,000"
+        None,
+        ge=1,
+        description=(
+            "labels a classified row at most; left out: all, of all rows together up to 50,000"
+        ),
     )
 
 
@@ -166,21 +208,27 @@ class LabelOut(BaseModel):
 
 
 class RowOut(BaseModel):
-    """A row's answer, or its `adapter` and `error`; what does not apply is left out. Tasks that are added may answer with
-    fields of their own."""
+    """A row's answer, or its `adapter` and `error`; what does not apply is left out. Tasks that are
+    added may answer with fields of their own."""
 
     model_config = ConfigDict(extra="allow")
     adapter: str | None = None
     version: str | None = None
-    stack: list[str] | None = Field(None, description="name@version of the adapters under the one that answered")
+    stack: list[str] | None = Field(
+        None, description="name@version of the adapters under the one that answered"
+    )
     label: str | None = None
     score: float | None = None
     labels: list[LabelOut] | None = None
     translation: str | None = None
-    alternatives: list[str] | None = Field(None, description="the other translations asked for, best first")
+    alternatives: list[str] | None = Field(
+        None, description="the other translations asked for, best first"
+    )
     source: str | None = None
     target: str | None = None
-    cut: bool | None = Field(None, description="true: a sentence reached the bound on its length before it ended")
+    cut: bool | None = Field(
+        None, description="true: a sentence reached the bound on its length before it ended"
+    )
     error: ErrorBody | None = None
 
 
@@ -199,9 +247,14 @@ class AdapterOut(BaseModel):
     languages: list[str]
     labels: list[str] = []
     heads: dict[str, list[str]] = Field({}, description="labels of its further heads, by task")
-    directions: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field([], description="translation: from, to")
+    directions: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field(
+        [], description="translation: from, to"
+    )
     parent: str | None
-    stack: list[str] = Field([], description="what it was trained on top of, and lies on unless the request says otherwise")
+    stack: list[str] = Field(
+        [],
+        description="what it was trained on top of, and lies on unless the request says otherwise",
+    )
     description: str
 
 
@@ -223,8 +276,11 @@ class ErrorResponse(BaseModel):
     error: ErrorBody
 
 
-def read_rows(request: ClassifyRequest, check_count: Callable[[int], None]) -> list[Row | PolygraftError]:
-    """The request's rows in order; one that is not usable becomes its error. Raises `InvalidRow` for a bad mix of fields.
+def read_rows(
+    request: ClassifyRequest, check_count: Callable[[int], None]
+) -> list[Row | PolygraftError]:
+    """The request's rows in order; one that is not usable becomes its error. Raises `InvalidRow`
+    for a bad mix of fields.
 
     `check_count` is told how many there are before any is read."""
     given = [name for name in ("text", "texts", "rows") if name in request.model_fields_set]
@@ -233,18 +289,34 @@ def read_rows(request: ClassifyRequest, check_count: Callable[[int], None]) -> l
             f"send exactly one of text, texts or rows (got {', '.join(given) or 'none'}); e.g. "
             '{"adapter": "spam-en", "text": "hello"}'
         )
-    who = {name: value for name in ("adapter", "stack") if (value := getattr(request, name)) is not None}
+    who = {
+        name: value
+        for name in ("adapter", "stack")
+        if (value := getattr(request, name)) is not None
+    }
     if request.rows is not None:
-        outer = [name for name in ("adapter", "stack", "language", "head", "truncate") if name in request.model_fields_set]
+        outer = [
+            name
+            for name in ("adapter", "stack", "language", "head", "truncate")
+            if name in request.model_fields_set
+        ]
         if outer:
-            raise InvalidRow(f"with rows, each row says its own {', '.join(outer)}; leave that out beside rows")
+            raise InvalidRow(
+                f"with rows, each row says its own {', '.join(outer)}; leave that out beside rows"
+            )
         check_count(len(request.rows))
         return [read_row(row) for row in request.rows]
     if not who:
-        raise InvalidRow("adapter is missing: name the adapter that should answer, GET /v1/adapters lists them")
+        raise InvalidRow(
+            "adapter is missing: name the adapter that should answer, GET /v1/adapters lists them"
+        )
     texts: list[Any] = [request.text] if request.texts is None else request.texts
     check_count(len(texts))
-    common = who | {"language": request.language, "truncate": request.truncate, "head": request.head}
+    common = who | {
+        "language": request.language,
+        "truncate": request.truncate,
+        "head": request.head,
+    }
     return [read_row(common | {"text": text}) for text in texts]
 
 
@@ -258,21 +330,40 @@ def read_row(raw: Any) -> Row | PolygraftError:
             raise InvalidRow("say who answers, with either adapter or stack")
         under, answers = None, Layer(row.adapter or "")
         if row.stack is not None:
-            *under, answers = [Layer(x) if isinstance(x, str) else Layer(x.adapter, x.weight) for x in row.stack]
+            *under, answers = [
+                Layer(x) if isinstance(x, str) else Layer(x.adapter, x.weight) for x in row.stack
+            ]
         return Row(
-            answers.adapter, row.text, row.language, row.truncate, row.target, row.search(),
-            None if under is None else tuple(under), row.head, answers.weight,
-        )  # fmt: skip
+            answers.adapter,
+            row.text,
+            row.language,
+            row.truncate,
+            row.target,
+            row.search(),
+            None if under is None else tuple(under),
+            row.head,
+            answers.weight,
+        )
     except ValidationError as error:
-        return InvalidRow(problems(error.errors(include_url=False, include_input=False, include_context=False), "row"))
+        return InvalidRow(
+            problems(
+                error.errors(include_url=False, include_input=False, include_context=False), "row"
+            )
+        )
     except InvalidRow as error:
         return error
 
 
 def problems(found: Sequence[Any], subject: str, skip: int = 0) -> str:
-    """Pydantic's errors in one line: where, without the first `skip` parts of the place, and what; `TOLD` of them at most."""
-    lines = [f"{'.'.join(map(str, e['loc'][skip:]))[:LONGEST_NAME] or subject}: {_said(e['msg'])}" for e in found[:TOLD]]
-    return "; ".join(lines) + (f"; and {len(found) - TOLD} more problems" if len(found) > TOLD else "")
+    """Pydantic's errors in one line: where, without the first `skip` parts of the place, and what;
+    `TOLD` of them at most."""
+    lines = [
+        f"{'.'.join(map(str, e['loc'][skip:]))[:LONGEST_NAME] or subject}: {_said(e['msg'])}"
+        for e in found[:TOLD]
+    ]
+    return "; ".join(lines) + (
+        f"; and {len(found) - TOLD} more problems" if len(found) > TOLD else ""
+    )
 
 
 def _said(message: str) -> str:
@@ -285,4 +376,9 @@ def row_out(answer: Answer | PolygraftError, adapter: str | None) -> RowOut:
     """An engine's answer as the API gives it."""
     if isinstance(answer, PolygraftError):
         return RowOut(adapter=adapter, error=ErrorBody.model_validate(answer.payload()))
-    return RowOut(adapter=answer.adapter, version=answer.version, stack=answer.stack or None, **answer.fields())
+    return RowOut(
+        adapter=answer.adapter,
+        version=answer.version,
+        stack=answer.stack or None,
+        **answer.fields(),
+    )

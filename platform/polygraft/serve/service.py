@@ -1,8 +1,10 @@
-"""The BentoML service: process, health, readiness and builds. The endpoints are in `api`, the pages in `pages`.
+"""The BentoML service: process, health, readiness and builds. The endpoints are in `api`, the pages
+in `pages`.
 
-BentoML's own limits, series and pages are out of the way. Its limits answer 429 and 504 in a shape of their own and know no
-rows; its series have one label value a path; its pages load scripts from elsewhere. The app limits, counts and shows. Requests
-are traced where BentoML's configuration names an exporter (`services.tracing.exporter_type`), not to be thrown away.
+BentoML's own limits, series and pages are out of the way. Its limits answer 429 and 504 in a shape
+of their own and know no rows; its series have one label value a path; its pages load scripts from
+elsewhere. The app limits, counts and shows. Requests are traced where BentoML's configuration names
+an exporter (`services.tracing.exporter_type`), not to be thrown away.
 """
 
 from __future__ import annotations
@@ -24,16 +26,18 @@ from polygraft.errors import PolygraftError, SettingsError
 from polygraft.serve import auth, process
 from polygraft.serve.settings import Settings
 
-# One worker answers, so its series live in its memory. BentoML would have them in one folder for all servers of a user, which
-# the next server to start empties. Read when prometheus_client is first imported, which the modules below do.
+# One worker answers, so its series live in its memory. BentoML would have them in one folder for
+# all servers of a user, which the next server to start empties. Read when prometheus_client is
+# first imported, which the modules below do.
 os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 
 from polygraft.serve.api import create_app
 from polygraft.serve.host import Host
 from polygraft.serve.metrics import CAPACITY, RESIDENT, WAITING
 
-# uvicorn would take httptools where some package has installed it: that reads pipelined requests and headers without bound, and
-# takes the body of a request with an Upgrade header for the next request.
+# uvicorn would take httptools where some package has installed it: that reads pipelined requests
+# and headers without bound, and takes the body of a request with an Upgrade header for the next
+# request.
 uvicorn.protocols.http.auto.AutoHTTPProtocol = H11Protocol
 
 log = logging.getLogger(__name__)
@@ -48,12 +52,14 @@ _app = create_app(_host)
 
 
 async def _everything(scope: Scope, receive: Receive, send: Send) -> None:
-    """The app. Not mounted as a Starlette, of which BentoML would only take the routes it knows and answer the rest."""
+    """The app. Not mounted as a Starlette, of which BentoML would only take the routes it knows and
+    answer the rest."""
     await _app(scope, receive, send)
 
 
 class _WithoutLimits(bentoml.Service):
-    """A service whose requests BentoML neither counts nor times; its timer would also keep each request for its length."""
+    """A service whose requests BentoML neither counts nor times; its timer would also keep each
+    request for its length."""
 
     def to_asgi(self, is_main: bool = True) -> Starlette:
         app: Starlette = super().to_asgi(is_main)
@@ -65,11 +71,15 @@ class _WithoutLimits(bentoml.Service):
 
 
 class OneLine(logging.Filter):
-    """Control characters of a path, which a client chose, would begin a line of their own in the access log."""
+    """Control characters of a path, which a client chose, would begin a line of their own in the
+    access log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
-            record.args = tuple(one if not isinstance(one, str) else _CONTROL.sub(_escaped, one) for one in record.args)
+            record.args = tuple(
+                one if not isinstance(one, str) else _CONTROL.sub(_escaped, one)
+                for one in record.args
+            )
         return True
 
 
@@ -84,7 +94,10 @@ logging.getLogger("bentoml.access").addFilter(OneLine())
 
 
 @bentoml.service(
-    name="polygraft", workers=1, service_class=_WithoutLimits, metrics={"enabled": False, "namespace": "polygraft"}
+    name="polygraft",
+    workers=1,
+    service_class=_WithoutLimits,
+    metrics={"enabled": False, "namespace": "polygraft"},
 )
 @bentoml.asgi_app(_everything, path="/")
 class Polygraft:
@@ -112,7 +125,10 @@ class Polygraft:
             process.give_up(str(error))
         except Exception as error:
             log.debug("the engine could not be started", exc_info=True)
-            process.give_up(f"the engine could not be started: {type(error).__name__}: {' '.join(str(error).split())}")
+            process.give_up(
+                f"the engine could not be started: {type(error).__name__}: "
+                f"{' '.join(str(error).split())}"
+            )
         _hosts[:] = [self.host]
         RESIDENT.set_function(lambda: len(self.host.engine.manifests()))
         WAITING.set_function(lambda: self.host.engine.admission.under_way)

@@ -1,9 +1,11 @@
-"""Every setting of a server: the POLYGRAFT_* environment variables, with meaning, default and range.
+"""Every setting of a server: the POLYGRAFT_* environment variables, with meaning, default and
+range.
 
-    settings = Settings.from_environment()              # raises SettingsError, which lists every problem at once
-    settings = Settings.from_environment(files=True)    # the same, and folders and graphs that are missing
+    settings = Settings.from_environment()              # SettingsError lists every problem at once
+    settings = Settings.from_environment(files=True)    # and what is missing on disk
 
-Does not: read a file, or keep a copy. What a process uses is what its environment says when it asks.
+Does not: read a file, or keep a copy. What a process uses is what its environment says when it
+asks.
 """
 
 from __future__ import annotations
@@ -26,19 +28,31 @@ MAX_TIMEOUT = 600
 
 
 class Settings(BaseModel):
-    """One field a variable: `slots` is POLYGRAFT_SLOTS. An empty variable counts as one that is not set."""
+    """One field a variable: `slots` is POLYGRAFT_SLOTS. An empty variable counts as one that is not
+    set."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
 
     backbone: Path = Field(BUNDLED_BACKBONE, description="folder of the exported backbone")
     library: Path = Field(BUNDLED_LIBRARY, description="folder of the adapters")
-    precision: Literal["int8", "fp32"] = Field("int8", description="of the backbone's graph; fp32 must be exported first")
-    slots: int = Field(128, ge=1, le=65_536, description="slots of rank 8; an adapter of rank 32 takes four")
+    precision: Literal["int8", "fp32"] = Field(
+        "int8", description="of the backbone's graph; fp32 must be exported first"
+    )
+    slots: int = Field(
+        128, ge=1, le=65_536, description="slots of rank 8; an adapter of rank 32 takes four"
+    )
     threads: int = Field(0, ge=0, le=1_024, description="of ONNX Runtime; 0: one a core")
     max_rows: int = Field(512, ge=1, le=100_000, description="rows one request may hold")
     max_body_mib: int = Field(4, ge=1, le=1_024, description="MiB one JSON or form body may hold")
-    queue: int = Field(4_096, ge=1, le=1_000_000, description="units of work that may wait before requests are refused")
-    timeout: float = Field(60, ge=1, le=MAX_TIMEOUT, description="seconds a request may wait before it is given up")
+    queue: int = Field(
+        4_096,
+        ge=1,
+        le=1_000_000,
+        description="units of work that may wait before requests are refused",
+    )
+    timeout: float = Field(
+        60, ge=1, le=MAX_TIMEOUT, description="seconds a request may wait before it is given up"
+    )
     detector: str = Field("langid", description="adapter that tells languages apart")
     admin_key: SecretStr | None = Field(
         None, description="key for adding and removing adapters; not set: one kept for the user"
@@ -48,7 +62,9 @@ class Settings(BaseModel):
     @classmethod
     def _is_a_name(cls, value: str) -> str:
         if not NAME.fullmatch(value):
-            raise ValueError("give an adapter's name: a-z, 0-9, '.', '_' and '-', at most 64 characters")
+            raise ValueError(
+                "give an adapter's name: a-z, 0-9, '.', '_' and '-', at most 64 characters"
+            )
         return value
 
     @field_validator("admin_key")
@@ -56,12 +72,18 @@ class Settings(BaseModel):
     def _can_be_sent(cls, value: SecretStr | None) -> SecretStr | None:
         key = value.get_secret_value() if value else ""
         if key != key.strip() or not key.isprintable():
-            raise ValueError("it cannot be sent in a header; leave out white space at its ends and control characters")
+            raise ValueError(
+                "it cannot be sent in a header; leave out white space at its ends and control "
+                "characters"
+            )
         return value
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] | None = None, *, files: bool = False) -> Settings:
-        """The settings that `environment` (default: the process's own) gives; with `files`, folders and graphs must be there.
+    def from_environment(
+        cls, environment: Mapping[str, str] | None = None, *, files: bool = False
+    ) -> Settings:
+        """The settings that `environment` (default: the process's own) gives; with `files`, folders
+        and graphs must be there.
 
         Raises `SettingsError` with every problem.
         """
@@ -73,7 +95,9 @@ class Settings(BaseModel):
         except ValidationError as error:
             wrong = {str(e["loc"][0]): e["msg"] for e in error.errors()}
             problems += [_problem(name, message, values) for name, message in wrong.items()]
-            settings = cls.model_validate({name: value for name, value in values.items() if name not in wrong})
+            settings = cls.model_validate(
+                {name: value for name, value in values.items() if name not in wrong}
+            )
         if files:
             problems += settings._file_problems()
         if problems:
@@ -84,11 +108,13 @@ class Settings(BaseModel):
         problems = []
         if not self.library.is_dir():
             problems.append(
-                f"{variable('library')} is {str(self.library)!r}, which is not a folder; give the folder of adapters"
+                f"{variable('library')} is {str(self.library)!r}, which is not a folder; give the "
+                "folder of adapters"
             )
         if not self.backbone.is_dir():
             problems.append(
-                f"{variable('backbone')} is {str(self.backbone)!r}, which is not a folder; give a backbone's folder"
+                f"{variable('backbone')} is {str(self.backbone)!r}, which is not a folder; give a "
+                "backbone's folder"
             )
             return problems
         files = BackboneFiles(self.backbone)
@@ -98,8 +124,10 @@ class Settings(BaseModel):
         missing = [str(f.relative_to(self.backbone)) for f in needed if not f.is_file()]
         if missing:
             problems.append(
-                f"{variable('backbone')} is {str(self.backbone)!r}, where {', '.join(missing)} is missing; export it with "
-                f"polygraft export --precision {self.precision}, or give another folder or {variable('precision')}"
+                f"{variable('backbone')} is {str(self.backbone)!r}, where {', '.join(missing)} is "
+                "missing; export it with "
+                f"polygraft export --precision {self.precision}, or give another folder or "
+                f"{variable('precision')}"
             )
         return problems
 

@@ -24,11 +24,19 @@ class TranslateRequest(SearchIn):
     """Either `text` or `texts`."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"text": "The market opens at nine.", "source": "en", "target": "yo", "beam": 4}]}
+        json_schema_extra={
+            "examples": [
+                {"text": "The market opens at nine.", "source": "en", "target": "yo", "beam": 4}
+            ]
+        }
     )
-    text: UncheckedText | None = Field(None, description="one text, of any length up to 20,000 characters")
+    text: UncheckedText | None = Field(
+        None, description="one text, of any length up to 20,000 characters"
+    )
     texts: list[UncheckedText] | None = Field(None, description="several texts")
-    source: Name | None = Field(None, description="language of the texts; left out, each is detected on its own")
+    source: Name | None = Field(
+        None, description="language of the texts; left out, each is detected on its own"
+    )
     target: Name = Field(description="language to write")
     adapter: Name | None = Field(None, description="left out: the one made for these languages")
     stream: bool = Field(False, description="answer with server-sent events; one text only")
@@ -49,18 +57,31 @@ def router(host: Callable[[], Host]) -> APIRouter:
     async def translate(request: TranslateRequest) -> Any:
         """Translate texts. `results[i].translation` is the i-th text's.
 
-        With `stream`: events `progress` (`{"text"}`, the sentence being written) and at the end `result`, or `error`.
+        With `stream`: events `progress` (`{"text"}`, the sentence being written) and at the end
+        `result`, or `error`.
         """
         given = [name for name in ("text", "texts") if name in request.model_fields_set]
         if len(given) != 1:
-            raise InvalidRow(f"send exactly one of text or texts (got {', '.join(given) or 'none'})")
+            raise InvalidRow(
+                f"send exactly one of text or texts (got {', '.join(given) or 'none'})"
+            )
         texts: list[Any] = [request.text] if request.texts is None else request.texts
         check_count(host(), len(texts))
         if request.stream and request.texts is not None:
             raise InvalidRow("a stream is for one text; send text, or leave stream out")
-        known = [request.source] * len(texts) if request.adapter else await languages.sources(host(), texts, request.source)
+        known = (
+            [request.source] * len(texts)
+            if request.adapter
+            else await languages.sources(host(), texts, request.source)
+        )
         rows = languages.route(
-            host().engine, texts, known, request.target, request.search(), request.adapter, request.source is None
+            host().engine,
+            texts,
+            known,
+            request.target,
+            request.search(),
+            request.adapter,
+            request.source is None,
         )
         if request.texts is None and isinstance(rows[0], PolygraftError):
             raise rows[0]
@@ -75,8 +96,9 @@ def router(host: Callable[[], Host]) -> APIRouter:
 
 
 class EventStream(StreamingResponse):
-    """The sentence being written whenever it has grown, then the whole answer or its error. No thread waits, and only the
-    newest text is kept for a client that reads slowly. A client that leaves ends the writing."""
+    """The sentence being written whenever it has grown, then the whole answer or its error. No
+    thread waits, and only the newest text is kept for a client that reads slowly. A client that
+    leaves ends the writing."""
 
     def __init__(self, submission: Submission, grown: asyncio.Event) -> None:
         super().__init__(self._events(), media_type="text/event-stream")
@@ -97,7 +119,9 @@ class EventStream(StreamingResponse):
         except BaseException:  # the client may leave while the text is being tokenised
             stream._submission.abandon()
             raise
-        stream._submission.futures[0].add_done_callback(lambda _: loop.call_soon_threadsafe(grown.set))
+        stream._submission.futures[0].add_done_callback(
+            lambda _: loop.call_soon_threadsafe(grown.set)
+        )
         return stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,1 +1,2 @@
-"""One folder a task, found in `registry`: recipe, data, model, metrics and card (training), `serving` (numpy only)."""
+"""One folder a task, found in `registry`: recipe, data, model, metrics and card (training),
+`serving` (numpy only)."""

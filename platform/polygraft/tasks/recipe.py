@@ -1,7 +1,8 @@
-"""What the recipes of all tasks have in common, and how a recipe is read: the YAML file that says how an adapter is made.
+"""What the recipes of all tasks have in common, and how a recipe is read: the YAML file that says
+how an adapter is made.
 
-Fields are documented where they are declared (`polygraft recipe` prints them). A bad recipe reports every
-problem at once, each with its path. Does not read data or touch the backbone.
+Fields are documented where they are declared (`polygraft recipe` prints them). A bad recipe reports
+every problem at once, each with its path. Does not read data or touch the backbone.
 """
 
 from __future__ import annotations
@@ -28,7 +29,11 @@ class TextFile(RecipePart):
 
     file: str
     column: Annotated[int, Field(ge=0)] | str | None = Field(
-        None, description="position in a tab-separated file without a header, from 0; or a name in CSV, JSON Lines, Parquet"
+        None,
+        description=(
+            "position in a tab-separated file without a header, from 0; or a name in CSV, JSON "
+            "Lines, Parquet"
+        ),
     )
     limit: int | None = Field(None, ge=1, description="so many rows at most, evenly spread")
     most_characters: int = Field(400, ge=1, description="longer texts are left out")
@@ -41,9 +46,14 @@ class LoraRecipe(RecipePart):
     alpha: float = Field(16, gt=0, description="scales the update by alpha/r")
     dropout: float = Field(0.05, ge=0, lt=1, description="on the input of A, while training")
     sites: str | list[str] = Field(
-        "all", description="all: every site the backbone's graph carries; or name endings such as [query, value]"
+        "all",
+        description=(
+            "all: every site the backbone's graph carries; or name endings such as [query, value]"
+        ),
     )
-    layers: list[int] | None = Field(None, description="only these of the encoder's layers, from 0; left out: all of them")
+    layers: list[int] | None = Field(
+        None, description="only these of the encoder's layers, from 0; left out: all of them"
+    )
 
 
 class AdapterRecipe(RecipePart):
@@ -53,14 +63,18 @@ class AdapterRecipe(RecipePart):
     name: str
     languages: list[str] = Field(min_length=1, description="ISO 639 codes")
     description: str = ""
-    parent: str | None = Field(None, description="adapter to start from: a name beside this one, or a folder")
+    parent: str | None = Field(
+        None, description="adapter to start from: a name beside this one, or a folder"
+    )
     lora: LoraRecipe = LoraRecipe()
 
     @field_validator("name")
     @classmethod
     def _name(cls, value: str) -> str:
         if not NAME.fullmatch(value):
-            raise ValueError(f"{value!r} is not a name: use a-z, 0-9, '.', '_' and '-', at most 64 characters")
+            raise ValueError(
+                f"{value!r} is not a name: use a-z, 0-9, '.', '_' and '-', at most 64 characters"
+            )
         return value
 
 
@@ -84,14 +98,21 @@ def load_recipe(path: Path) -> AdapterRecipe:
 
 
 def _problem(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"] if part not in ("str", "list[str]")) or "recipe"
+    where = (
+        ".".join(str(part) for part in error["loc"] if part not in ("str", "list[str]")) or "recipe"
+    )
     message = error["msg"].removeprefix("Value error, ")
-    given = "" if error["type"] in ("missing", "extra_forbidden", "value_error") else f" (given: {error['input']!r})"
+    given = (
+        ""
+        if error["type"] in ("missing", "extra_forbidden", "value_error")
+        else f" (given: {error['input']!r})"
+    )
     return f"{where}: {message}{given}"
 
 
 def expand(source: str, folder: Path) -> str:
-    """Replace `${VAR}` and make a plain relative path relative to `folder`. Raises `KeyError` for an unset variable."""
+    """Replace `${VAR}` and make a plain relative path relative to `folder`. Raises `KeyError` for
+    an unset variable."""
     full = re.sub(r"\$\{(\w+)\}", lambda m: os.environ[m.group(1)], source)
     if full.startswith("hub:") or "://" in full:
         return full

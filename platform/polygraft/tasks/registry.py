@@ -1,8 +1,10 @@
-"""Every task, by the name that recipes and manifests give it. A new task is its folder under `tasks/`, and its line here.
+"""Every task, by the name that recipes and manifests give it. A new task is its folder under
+`tasks/`, and its line here.
 
-A folder has `recipe.py` (`RECIPE`, the schema of its recipe.yaml), `serving.py` (`TASK`, how an adapter of it is read, verified
-and answers; numpy only), `training.py` (`TASK`, how one is made), `results.py` and `page.py` (how its figures are shown). Each
-is imported when it is asked for: serving never needs what only training needs.
+A folder has `recipe.py` (`RECIPE`, the schema of its recipe.yaml), `serving.py` (`TASK`, how an
+adapter of it is read, verified and answers; numpy only), `training.py` (`TASK`, how one is made),
+`results.py` and `page.py` (how its figures are shown). Each is imported when it is asked for:
+serving never needs what only training needs.
 """
 
 from __future__ import annotations
@@ -39,14 +41,15 @@ def served(task: str) -> ServedTask:
 
 
 def results(task: str) -> Any:
-    """How adapters of a task stand in the results table (`table`), and what they gained from transfer (`gains`): the module
-    `results`. Raises `KeyError` for a task that is not registered."""
+    """How adapters of a task stand in the results table (`table`), and what they gained from
+    transfer (`gains`): the module `results`. Raises `KeyError` for a task that is not
+    registered."""
     return import_module(f"{TASKS[task]}.results")
 
 
 def page(task: str) -> Any:
-    """What the HTML report shows of adapters of a task: the module `page`, with `answered`, `overview` and `sections`. Raises
-    `KeyError` for a task that is not registered."""
+    """What the HTML report shows of adapters of a task: the module `page`, with `answered`,
+    `overview` and `sections`. Raises `KeyError` for a task that is not registered."""
     return import_module(f"{TASKS[task]}.page")
 
 

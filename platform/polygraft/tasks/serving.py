@@ -1,4 +1,5 @@
-"""What a task does when its adapters are served: the one interface between the engine and `tasks/<task>/serving.py`."""
+"""What a task does when its adapters are served: the one interface between the engine and
+`tasks/<task>/serving.py`."""
 
 from __future__ import annotations
 
@@ -25,8 +26,8 @@ MAX_CHARACTERS = 20_000
 
 
 class Output(Enum):
-    """What the engine computes of an encoded text: its sentence vector [hidden], the mean of its token states; or the token
-    states [seq, hidden]."""
+    """What the engine computes of an encoded text: its sentence vector [hidden], the mean of its
+    token states; or the token states [seq, hidden]."""
 
     VECTOR = "vector"
     STATES = "states"
@@ -42,7 +43,8 @@ class Writing:
 
 @dataclass(frozen=True)
 class Written:
-    """A text that was decoded; `score` is its length-normalised log-probability. `cut`: it reached the bound on its length."""
+    """A text that was decoded; `score` is its length-normalised log-probability. `cut`: it reached
+    the bound on its length."""
 
     text: str
     score: float
@@ -51,8 +53,9 @@ class Written:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a row is answered: each of `texts` is encoded, and `answer` is given one `output` a text, in order (float32 arrays,
-    or a list of `Written`). It is called from another thread, and must be quick."""
+    """How a row is answered: each of `texts` is encoded, and `answer` is given one `output` a text,
+    in order (float32 arrays, or a list of `Written`). It is called from another thread, and must be
+    quick."""
 
     texts: list[str]
     output: Output | Writing
@@ -60,7 +63,8 @@ class Plan:
 
 
 class Replay(Protocol):
-    """An adapter in its slots, asked again: each method gives what it computes now, and what the bare backbone does."""
+    """An adapter in its slots, asked again: each method gives what it computes now, and what the
+    bare backbone does."""
 
     @property
     def languages(self) -> Sequence[str]:
@@ -69,7 +73,9 @@ class Replay(Protocol):
     def vectors(self, texts: Sequence[str]) -> tuple[Floats, Floats]:
         """Mean-pooled vectors [texts, hidden]."""
 
-    def written(self, texts: Sequence[str], languages: Sequence[str]) -> tuple[list[str], list[str]]:
+    def written(
+        self, texts: Sequence[str], languages: Sequence[str]
+    ) -> tuple[list[str], list[str]]:
         """Greedy translations, each text into its language."""
 
 
@@ -81,21 +87,27 @@ class ServedTask(Protocol):
     """Whether its LoRA also sits on the decoder."""
 
     def read_head(self, manifest: Any, tensors: Mapping[str, Floats]) -> Any:
-        """The head in the tensors of its file (empty when there is none). Raises `AdapterError` for one that does not fit."""
+        """The head in the tensors of its file (empty when there is none). Raises `AdapterError` for
+        one that does not fit."""
 
     def plan(self, row: Row, adapter: Adapter, stack: list[str], encoder: TextEncoder) -> Plan:
-        """How `adapter` answers `row` on top of the adapters `stack` (name@version). Raises the row's error."""
+        """How `adapter` answers `row` on top of the adapters `stack` (name@version). Raises the
+        row's error."""
 
     def verify_goldens(self, adapter: Adapter, replay: Replay) -> None:
-        """Raises `GoldenMismatch` or `AdapterError` for an adapter that does not give what it gave when it was trained."""
+        """Raises `GoldenMismatch` or `AdapterError` for an adapter that does not give what it gave
+        when it was trained."""
 
 
 def beginning(row: Row) -> str:
-    """The row's text, or what of it is read. Raises `InvalidRow` for one that is too long and may not be cut."""
+    """The row's text, or what of it is read. Raises `InvalidRow` for one that is too long and may
+    not be cut."""
     if len(row.text) > MAX_CHARACTERS and not row.truncate:
         raise too_long(row.text, 'shorten it, or send "truncate": true')
     return row.text[:MAX_CHARACTERS]
 
 
 def too_long(text: str, what_to_do: str) -> InvalidRow:
-    return InvalidRow(f"the text has {len(text):,} characters, at most {MAX_CHARACTERS:,} are read; {what_to_do}")
+    return InvalidRow(
+        f"the text has {len(text):,} characters, at most {MAX_CHARACTERS:,} are read; {what_to_do}"
+    )

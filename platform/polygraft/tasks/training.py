@@ -1,5 +1,5 @@
-"""What a task does when its adapters are made: the one interface between the pipeline (`training.pipeline`) and
-`tasks/<task>/training.py`."""
+"""What a task does when its adapters are made: the one interface between the pipeline
+(`training.pipeline`) and `tasks/<task>/training.py`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 class Job(Protocol):
-    """A recipe made ready: its data read and checked, what it builds on found. What `--check` builds and training runs."""
+    """A recipe made ready: its data read and checked, what it builds on found. What `--check`
+    builds and training runs."""
 
     @property
     def recipe(self) -> AdapterRecipe: ...
@@ -51,7 +52,8 @@ class Job(Protocol):
 
     @property
     def data(self) -> list[dict[str, Any]]:
-        """File, rows, SHA-256 and licence of every source it learns from or is scored on, for the manifest."""
+        """File, rows, SHA-256 and licence of every source it learns from or is scored on, for the
+        manifest."""
 
     @property
     def answers(self) -> list[str]:
@@ -72,8 +74,11 @@ class TrainedTask(ABC, Generic[Prepared, Run]):
     """What the card says of what was not measured."""
 
     @abstractmethod
-    def prepare(self, recipe: Any, file: Path, backbone: Path, *, allow_leak: str | None = None) -> Prepared:
-        """Check everything that can be checked without training; `allow_leak` is the reason for which leaks may stay.
+    def prepare(
+        self, recipe: Any, file: Path, backbone: Path, *, allow_leak: str | None = None
+    ) -> Prepared:
+        """Check everything that can be checked without training; `allow_leak` is the reason for
+        which leaks may stay.
 
         Raises `RecipeError`, `DataError`, `BackboneError` or `AdapterError`.
         """
@@ -96,7 +101,13 @@ class TrainedTask(ABC, Generic[Prepared, Run]):
 
     @abstractmethod
     def score(
-        self, job: Prepared, runs: Sequence[Run], others: Mapping[str, Sequence[Run]], work: Path, *, full_ladder: bool
+        self,
+        job: Prepared,
+        runs: Sequence[Run],
+        others: Mapping[str, Sequence[Run]],
+        work: Path,
+        *,
+        full_ladder: bool,
     ) -> dict[str, Any]:
         """Figures of the runs beside their baselines, for the manifest."""
 

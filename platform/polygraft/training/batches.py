@@ -6,8 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def cut(order: NDArray[np.int64], lengths: NDArray[np.int64], tokens: int) -> list[NDArray[np.int64]]:
-    """Runs of `order`, each of at most `tokens` tokens once padded to its longest row; a row longer than that is alone.
+def cut(
+    order: NDArray[np.int64], lengths: NDArray[np.int64], tokens: int
+) -> list[NDArray[np.int64]]:
+    """Runs of `order`, each of at most `tokens` tokens once padded to its longest row; a row longer
+    than that is alone.
 
     `lengths[row]` is the length of `row`. Order the rows by length first, or much is padded.
     """

@@ -13,7 +13,8 @@ MAX_CHARACTERS = 120
 
 
 def beginnings(dev: Sequence[str], train: Sequence[str]) -> list[str]:
-    """Different beginnings of dev texts; where they are fewer than goldens are wanted, training texts follow."""
+    """Different beginnings of dev texts; where they are fewer than goldens are wanted, training
+    texts follow."""
     found = dict.fromkeys(text[:MAX_CHARACTERS].strip() for text in dev)
     if len(found) < COUNT:
         found |= dict.fromkeys(text[:MAX_CHARACTERS].strip() for text in train[:CANDIDATES])

@@ -1,4 +1,5 @@
-"""The training loop of every task: transformers' `Trainer` (on accelerate), resumed from checkpoints, with a progress bar."""
+"""The training loop of every task: transformers' `Trainer` (on accelerate), resumed from
+checkpoints, with a progress bar."""
 
 from __future__ import annotations
 
@@ -28,8 +29,9 @@ def run_loop(
     compute_metrics: Callable[[Any], dict[str, float]] | None = None,
     **arguments: Any,
 ) -> TrainerState:
-    """Train `model` until its schedule ends; it has the weights of the best checkpoint then, and is on the CPU. `work` holds
-    the checkpoints: where there are any, the run goes on from the last. `arguments` are `TrainingArguments`'."""
+    """Train `model` until its schedule ends; it has the weights of the best checkpoint then, and is
+    on the CPU. `work` holds the checkpoints: where there are any, the run goes on from the last.
+    `arguments` are `TrainingArguments`'."""
     options = TrainingArguments(
         output_dir=str(work),
         lr_scheduler_type="cosine",
@@ -61,7 +63,8 @@ def run_loop(
 
 
 def by_steps(steps: int, evaluations: int) -> dict[str, Any]:
-    """Arguments for a run whose data set holds whole batches, one a step, and whose dev loss chooses the checkpoint."""
+    """Arguments for a run whose data set holds whole batches, one a step, and whose dev loss
+    chooses the checkpoint."""
     every = max(1, steps // evaluations)
     return {
         "max_steps": steps,

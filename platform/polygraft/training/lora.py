@@ -28,17 +28,27 @@ class TrainedOnly(nn.Module):
         return {k: v for k, v in super().state_dict(*args, **kwargs).items() if k in trained}
 
 
-def adapt(model: PreTrainedModel, lora: LoraRecipe, sites: Sequence[str], parent: Path | None) -> peft.PeftModel:
-    """`model` with LoRA to be trained: fresh, on those of the sites that the recipe means, or the parent's."""
+def adapt(
+    model: PreTrainedModel, lora: LoraRecipe, sites: Sequence[str], parent: Path | None
+) -> peft.PeftModel:
+    """`model` with LoRA to be trained: fresh, on those of the sites that the recipe means, or the
+    parent's."""
     if parent is not None:
         return peft.PeftModel.from_pretrained(model, parent, is_trainable=True)
-    config = peft.LoraConfig(r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=pick_sites(lora, sites))
+    config = peft.LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=pick_sites(lora, sites),
+    )
     return peft.get_peft_model(model, config)
 
 
-def put_under(adapted: peft.PeftModel, under: Sequence[Path], weights: Sequence[float] | None = None) -> None:
-    """Let the adapters in these folders count too, in place of any before, frozen, each with its weight (1 when left out).
-    None: only its own counts."""
+def put_under(
+    adapted: peft.PeftModel, under: Sequence[Path], weights: Sequence[float] | None = None
+) -> None:
+    """Let the adapters in these folders count too, in place of any before, frozen, each with its
+    weight (1 when left out). None: only its own counts."""
     for name in [name for name in adapted.peft_config if name != OWN]:
         adapted.delete_adapter(name)
     names = [f"under_{i}" for i in range(len(under))]
@@ -55,8 +65,12 @@ def put_under(adapted: peft.PeftModel, under: Sequence[Path], weights: Sequence[
 
 
 def save_lora(adapted: peft.PeftModel, folder: Path, backbone: Path) -> None:
-    """Write PEFT's two files, of the trained adapter alone. The config names the backbone, not where it lies here."""
+    """Write PEFT's two files, of the trained adapter alone. The config names the backbone, not
+    where it lies here."""
     config = adapted.peft_config[OWN]
     config.inference_mode, config.base_model_name_or_path = True, BackboneFiles(backbone).name
-    # Left to itself, PEFT asks the Hub for a model of that name, to see whether the vocabulary has grown; ours never does.
-    adapted.save_pretrained(folder, safe_serialization=True, selected_adapters=[OWN], save_embedding_layers=False)
+    # Left to itself, PEFT asks the Hub for a model of that name, to see whether the vocabulary has
+    # grown; ours never does.
+    adapted.save_pretrained(
+        folder, safe_serialization=True, selected_adapters=[OWN], save_embedding_layers=False
+    )

@@ -19,22 +19,30 @@ def check_lora(recipe: AdapterRecipe, file: Path, parent: Path, sites: list[str]
     problems = []
     if ours != theirs:
         problems.append(
-            f"lora: r={ours[0]}, alpha={ours[1]:g}, but parent {recipe.parent} has r={theirs[0]}, alpha={theirs[1]:g}; "
+            f"lora: r={ours[0]}, alpha={ours[1]:g}, but parent {recipe.parent} has r={theirs[0]}, "
+            f"alpha={theirs[1]:g}; "
             "a child keeps its parent's"
         )
-    if "sites" in recipe.lora.model_fields_set and set(pick_sites(recipe.lora, sites)) != set(config["target_modules"]):
-        problems.append(f"lora.sites: not those of parent {recipe.parent}; leave them out, a child keeps its parent's")
+    if "sites" in recipe.lora.model_fields_set and set(pick_sites(recipe.lora, sites)) != set(
+        config["target_modules"]
+    ):
+        problems.append(
+            f"lora.sites: not those of parent {recipe.parent}; leave them out, a child keeps its "
+            "parent's"
+        )
     if problems:
         raise RecipeError(str(file), problems)
 
 
 def find_adapter(name: str, folder: Path, field: str) -> Path:
-    """The trained adapter that a recipe in `folder` names in `field`: beside it, or a path. Raises `RecipeError`."""
+    """The trained adapter that a recipe in `folder` names in `field`: beside it, or a path. Raises
+    `RecipeError`."""
     for candidate in (folder.parent / name, folder / name):
         if (candidate / LAYOUT.manifest).is_file():
             return candidate
     raise RecipeError(
-        str(folder / LAYOUT.recipe), [f"{field}: no trained adapter {name!r} in {folder.parent}; train that one first"]
+        str(folder / LAYOUT.recipe),
+        [f"{field}: no trained adapter {name!r} in {folder.parent}; train that one first"],
     )
 
 
@@ -43,6 +51,7 @@ def find_under(name: str, folder: Path, backbone: Path) -> Path:
     found = find_adapter(name, folder, "stack")
     if load_adapter(found, backbone=fingerprint(backbone)).manifest.task != "language":
         raise RecipeError(
-            str(folder / LAYOUT.recipe), [f"stack: {name!r} is not a language adapter; parent starts from one that answers"]
+            str(folder / LAYOUT.recipe),
+            [f"stack: {name!r} is not a language adapter; parent starts from one that answers"],
         )
     return found

@@ -1,8 +1,9 @@
 """`polygraft train`: recipe -> prepare -> fit -> score -> write, the same way for every task.
 
-What a task does in each step is in `tasks/<task>/training.py`; this is their order, and what they have in common: seeds,
-checkpoints in `.training` that a killed run goes on from, goldens, the card, and an adapter folder that appears whole. Does
-not: export, serve, or decide whether an adapter is promoted.
+What a task does in each step is in `tasks/<task>/training.py`; this is their order, and what they
+have in common: seeds, checkpoints in `.training` that a killed run goes on from, goldens, the card,
+and an adapter folder that appears whole. Does not: export, serve, or decide whether an adapter is
+promoted.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class Prepared:
 
 
 def prepare(file: Path, backbone: Path, *, allow_leak: str | None = None) -> Prepared:
-    """Check everything that can be checked without training; `allow_leak` is the reason for which leaks may stay.
+    """Check everything that can be checked without training; `allow_leak` is the reason for which
+    leaks may stay.
 
     Raises `RecipeError`, `DataError`, `BackboneError` or `AdapterError`.
     """
@@ -47,12 +49,14 @@ def prepare(file: Path, backbone: Path, *, allow_leak: str | None = None) -> Pre
     return Prepared(task, task.prepare(recipe, file, backbone, allow_leak=allow_leak))
 
 
-def train(job: Job, output: Path, *, full_ladder: bool = False, say: Console | None = None) -> Manifest:
+def train(
+    job: Job, output: Path, *, full_ladder: bool = False, say: Console | None = None
+) -> Manifest:
     """Train every seed, keep the one best on dev, and publish it to `output`. Returns its manifest.
 
-    A killed run is taken up again from its last checkpoint, kept in `output/.training` until the end; one of another recipe or
-    other data is not. `full_ladder` also trains the same recipe without its parent, for the gain from transfer, and whatever
-    else the task compares with.
+    A killed run is taken up again from its last checkpoint, kept in `output/.training` until the
+    end; one of another recipe or other data is not. `full_ladder` also trains the same recipe
+    without its parent, for the gain from transfer, and whatever else the task compares with.
     """
     say = say or Console(stderr=True)
     started, task = time.monotonic(), registry.trained(job.recipe.task)

@@ -10,23 +10,37 @@ from transformers import TrainerCallback
 
 
 class RichProgress(TrainerCallback):
-    """Shows steps done, time left and the dev macro-F1 (or loss) after each look at dev, on stderr."""
+    """Shows steps done, time left and the dev macro-F1 (or loss) after each look at dev, on
+    stderr."""
 
     def __init__(self, title: str) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         self.bar = Progress(*columns, console=Console(stderr=True))
         self.title = title
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.bar.start()
-        self.task = self.bar.add_task(self.title, total=state.max_steps, completed=state.global_step)
+        self.task = self.bar.add_task(
+            self.title, total=state.max_steps, completed=state.global_step
+        )
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.bar.update(self.task, completed=state.global_step)
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any) -> None:
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: dict[str, float], **kwargs: Any
+    ) -> None:
         score = metrics.get("eval_macro_f1")
-        shown = f"epoch {state.epoch:.0f}  dev macro-F1 {score:.1f}" if score else f"dev loss {metrics['eval_loss']:.3f}"
+        shown = (
+            f"epoch {state.epoch:.0f}  dev macro-F1 {score:.1f}"
+            if score
+            else f"dev loss {metrics['eval_loss']:.3f}"
+        )
         self.bar.update(self.task, description=f"{self.title}  {shown}")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

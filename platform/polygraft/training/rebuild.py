@@ -1,4 +1,5 @@
-"""Which adapters of a library to train again, and in which order: after a new backbone, all of them, parents first."""
+"""Which adapters of a library to train again, and in which order: after a new backbone, all of
+them, parents first."""
 
 from __future__ import annotations
 
@@ -31,20 +32,31 @@ def outdated(library: Library, backbone: str) -> list[Rebuild]:
     for name in library.names():
         folder = library.folder(name)
         manifest = load_manifest(folder)
-        if fits(manifest.backbone, backbone) or not (folder / LAYOUT.recipe).is_file():  # or was combined, not trained
+        if (
+            fits(manifest.backbone, backbone) or not (folder / LAYOUT.recipe).is_file()
+        ):  # or was combined, not trained
             continue
         recipe = load_recipe(folder / LAYOUT.recipe)
-        needs[name] = {Path(other).name for other in [recipe.parent or "", *getattr(recipe, "stack", [])]}
+        needs[name] = {
+            Path(other).name for other in [recipe.parent or "", *getattr(recipe, "stack", [])]
+        }
         found[name] = Rebuild(folder / LAYOUT.recipe, _had_all_rungs(manifest.metrics))
     ordered: list[str] = []
     while waiting := [name for name in found if name not in ordered]:
         ready = [name for name in waiting if not needs[name] & set(waiting)]
         if not ready:
-            raise RecipeError(str(library.root), [f"parent: {', '.join(waiting)} start from each other; give one no parent"])
+            raise RecipeError(
+                str(library.root),
+                [f"parent: {', '.join(waiting)} start from each other; give one no parent"],
+            )
         ordered += ready
     return [found[name] for name in ordered]
 
 
 def _had_all_rungs(metrics: dict[str, Any]) -> bool:
-    written = [figures for split in metrics.get("directions", {}).values() for figures in split.values()]
-    return "target_only" in metrics.get("ladder", {}) or any("from_scratch" in figures["rungs"] for figures in written)
+    written = [
+        figures for split in metrics.get("directions", {}).values() for figures in split.values()
+    ]
+    return "target_only" in metrics.get("ladder", {}) or any(
+        "from_scratch" in figures["rungs"] for figures in written
+    )

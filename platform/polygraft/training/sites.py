@@ -18,7 +18,11 @@ def decoder_graph_sites(backbone: Path) -> list[str]:
     card = load_card(backbone) if BackboneFiles(backbone).graph.is_file() else None
     if card and card.decoder:
         return [site.name for site in card.decoder.sites]
-    return [n for n in whole_site_names(backbone) if n.startswith("decoder.") and not n.endswith("predictions.decoder")]
+    return [
+        n
+        for n in whole_site_names(backbone)
+        if n.startswith("decoder.") and not n.endswith("predictions.decoder")
+    ]
 
 
 def graph_sites(backbone: Path) -> list[str]:
@@ -37,18 +41,26 @@ def pick_sites(lora: LoraRecipe, available: Sequence[str]) -> list[str]:
     unmatched = [e for e in endings if not any(s == e or s.endswith(f".{e}") for s in available)]
     if unmatched:
         shown = sorted({s.split(".", 3)[-1] for s in available})
-        raise RecipeError("recipe", [f"lora.sites: {e!r} matches no site; sites end in {shown}" for e in unmatched])
+        raise RecipeError(
+            "recipe",
+            [f"lora.sites: {e!r} matches no site; sites end in {shown}" for e in unmatched],
+        )
     return [s for s in available if any(s == e or s.endswith(f".{e}") for e in endings)]
 
 
 def in_layers(sites: Sequence[str], layers: Sequence[int] | None) -> list[str]:
-    """Those of the sites that are in one of the layers; None: all. Raises `RecipeError` for a layer without any."""
+    """Those of the sites that are in one of the layers; None: all. Raises `RecipeError` for a layer
+    without any."""
     if layers is None:
         return list(sites)
-    by_layer = {layer: [s for s in sites if re.search(rf"(^|\.)layers?\.{layer}\.", s)] for layer in layers}
+    by_layer = {
+        layer: [s for s in sites if re.search(rf"(^|\.)layers?\.{layer}\.", s)] for layer in layers
+    }
     empty = [layer for layer, found in by_layer.items() if not found]
     if empty:
-        raise RecipeError("recipe", [f"lora.layers: the backbone has no layer {', '.join(map(str, empty))}"])
+        raise RecipeError(
+            "recipe", [f"lora.layers: the backbone has no layer {', '.join(map(str, empty))}"]
+        )
     return [s for s in sites if any(s in found for found in by_layer.values())]
 
 

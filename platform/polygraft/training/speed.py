@@ -10,8 +10,9 @@ from transformers import PreTrainedModel
 
 
 def quick_attention(model: PreTrainedModel) -> PreTrainedModel:
-    """`model`, for training on short texts. PyTorch's fused attention for CPUs goes through many rows of 20 tokens one by one:
-    two fifths of a training step; plain products made it 1.5 s instead of 2.4 (EPYC, bf16, 78 rows)."""
+    """`model`, for training on short texts. PyTorch's fused attention for CPUs goes through many
+    rows of 20 tokens one by one: two fifths of a training step; plain products made it 1.5 s
+    instead of 2.4 (EPYC, bf16, 78 rows)."""
     if not torch.cuda.is_available():
         model.set_attn_implementation("eager")
     return model
@@ -23,7 +24,8 @@ def bf16_wanted(chosen: bool | None, forward: Callable[[], object]) -> bool:
 
 
 def bf16_is_faster(forward: Callable[[], object]) -> bool:
-    """Timed forward passes, the best of five each: CPUs with AMX gain several times from bf16, those without lose half."""
+    """Timed forward passes, the best of five each: CPUs with AMX gain several times from bf16,
+    those without lose half."""
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
     seconds = {False: [0.0], True: [0.0]}

@@ -1,4 +1,5 @@
-"""Sentence vectors of a backbone: the mean of the token states, unit length; and the linear head on them."""
+"""Sentence vectors of a backbone: the mean of the token states, unit length; and the linear head on
+them."""
 
 from __future__ import annotations
 
@@ -34,10 +35,12 @@ def unit(vectors: Vectors) -> Vectors:
 
 
 def regression(
-    vectors: Vectors, labels: Sequence[str] | NDArray[np.str_], weights: NDArray[np.float64] | None = None
+    vectors: Vectors,
+    labels: Sequence[str] | NDArray[np.str_],
+    weights: NDArray[np.float64] | None = None,
 ) -> LogisticRegression:
-    """The head that every rung of the kind uses, fitted on [rows, hidden]; rows of weight 0 count for nothing, nor does a label
-    that only they have."""
+    """The head that every rung of the kind uses, fitted on [rows, hidden]; rows of weight 0 count
+    for nothing, nor does a label that only they have."""
     head, gold = LogisticRegression(C=10, max_iter=2000, class_weight="balanced"), np.array(labels)
     if weights is None:
         return head.fit(vectors, gold)
@@ -47,7 +50,12 @@ def regression(
 
 @torch.no_grad()
 def sentence_vectors(
-    model: PreTrainedModel, encoder: TextEncoder, texts: Sequence[str], batch: int = 64, *, unit: bool = True
+    model: PreTrainedModel,
+    encoder: TextEncoder,
+    texts: Sequence[str],
+    batch: int = 64,
+    *,
+    unit: bool = True,
 ) -> Vectors:
     """Mean-pooled vectors, of unit length unless told otherwise, float32 [len(texts), hidden]."""
     rows = encoder.encode(texts)
@@ -55,7 +63,10 @@ def sentence_vectors(
     out = np.zeros((len(rows), model.config.hidden_size), np.float32)
     for start in range(0, len(order), batch):
         picked = order[start : start + batch]
-        inputs = {k: torch.from_numpy(v) for k, v in pad([rows[i] for i in picked], encoder.pad_id).items()}
+        inputs = {
+            k: torch.from_numpy(v)
+            for k, v in pad([rows[i] for i in picked], encoder.pad_id).items()
+        }
         states, mask = model(**inputs).last_hidden_state, inputs["attention_mask"]
         out[picked] = (mean_pool if unit else pool)(states, mask).numpy()
     return out

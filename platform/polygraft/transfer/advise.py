@@ -1,9 +1,10 @@
-"""Which strategy suits a recipe's own data: cheap figures on its dev rows, and rules of thumb that name the figures they went
-by.
+"""Which strategy suits a recipe's own data: cheap figures on its dev rows, and rules of thumb that
+name the figures they went by.
 
-The thresholds are rules of thumb. What the study (`adapters/study/README.md`) says: with hundreds of rows TF-IDF is hard to
-beat; with ten a label, and a backbone that knows the language, a head that is given a source's rows too gains 6 to 24 points
-over it. Does not: train LoRA (`polygraft train --full-ladder` does, and decides).
+The thresholds are rules of thumb. What the study (`adapters/study/README.md`) says: with hundreds
+of rows TF-IDF is hard to beat; with ten a label, and a backbone that knows the language, a head
+that is given a source's rows too gains 6 to 24 points over it. Does not: train LoRA (`polygraft
+train --full-ladder` does, and decides).
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ class Advice:
 
 
 def advise(job: Job, library: Library) -> dict[str, Any]:
-    """`rows` by label, `sources` as `polygraft sources` ranks them, macro-F1 on `dev` of what takes seconds, and `advice`,
-    the best first. Raises `DataError` for a source that saw translations of the dev or test rows."""
+    """`rows` by label, `sources` as `polygraft sources` ranks them, macro-F1 on `dev` of what takes
+    seconds, and `advice`, the best first. Raises `DataError` for a source that saw translations of
+    the dev or test rows."""
     counts = Counter(job.splits.train.labels)
     try:
         ranked = sources.rank(job, library)
@@ -61,64 +63,102 @@ def advise(job: Job, library: Library) -> dict[str, Any]:
         check_parent(job.recipe, name, rows, job.splits)
         given[name] = score(_zero_shot(job, library.folder(name), labels))
         source = SourceRows(adapter=name, by="even")
-        both = replace(job, recipe=job.recipe.model_copy(update={"source": source}), source_rows=rows)
+        both = replace(
+            job, recipe=job.recipe.model_copy(update={"source": source}), source_rows=rows
+        )
         beside[name] = round(fit_head(both, 0).dev_score, 1)
     languages = [n for n in library.names() if _reads(library.folder(n), job.recipe.languages)]
     return {
-        "rows": dict(counts), "sources": [asdict(one) for one in ranked],
+        "rows": dict(counts),
+        "sources": [asdict(one) for one in ranked],
         "dev": {"tfidf": lexical, "head": head}
         | {f"zero-shot {name}": value for name, value in given.items()}
         | {f"head, rows of {name} too": value for name, value in beside.items()},
-        "advice": [asdict(one) for one in rules(min(counts.values()), lexical, head, given, beside, languages)],
-    }  # fmt: skip
+        "advice": [
+            asdict(one)
+            for one in rules(min(counts.values()), lexical, head, given, beside, languages)
+        ],
+    }
 
 
 def rules(
-    rarest: int, tfidf: float, head: float, given: dict[str, float], beside: dict[str, float], languages: list[str]
+    rarest: int,
+    tfidf: float,
+    head: float,
+    given: dict[str, float],
+    beside: dict[str, float],
+    languages: list[str],
 ) -> list[Advice]:
-    """Every rule that applies: (whether it does, strategy, why). `given` scores adapters as they are, `beside` a head that is
-    given their rows too."""
+    """Every rule that applies: (whether it does, strategy, why). `given` scores adapters as they
+    are, `beside` a head that is given their rows too."""
     source, other = (max(scores, key=scores.__getitem__, default="") for scores in (given, beside))
-    without = f"the best that learnt from yours alone, {'TF-IDF' if tfidf >= head else 'a head'}, {max(tfidf, head)}"
+    without = (
+        f"the best that learnt from yours alone, {'TF-IDF' if tfidf >= head else 'a head'}, "
+        f"{max(tfidf, head)}"
+    )
     beats = bool(source) and given[source] >= max(tfidf, head)
     rules = [
         (
-            tfidf > max([head, *given.values(), *beside.values()]), "TF-IDF",
-            f"scores {tfidf} on dev, more than all else that takes seconds; if the full ladder agrees, use it and no adapter",
+            tfidf > max([head, *given.values(), *beside.values()]),
+            "TF-IDF",
+            f"scores {tfidf} on dev, more than all else that takes seconds; if the full ladder "
+            "agrees, use it and no adapter",
         ),
         (
-            bool(other) and beside[other] >= max([tfidf, head, *given.values()]), "head",
-            f"with `source: {{adapter: {other}}}`: on its rows and yours it scores {beside.get(other)} on dev; {without}",
+            bool(other) and beside[other] >= max([tfidf, head, *given.values()]),
+            "head",
+            f"with `source: {{adapter: {other}}}`: on its rows and yours it scores "
+            f"{beside.get(other)} on dev; {without}",
         ),
         (
-            beats, "parent", f"{source}, without any of your rows, scores {given.get(source)} on dev; {without}",
+            beats,
+            "parent",
+            f"{source}, without any of your rows, scores {given.get(source)} on dev; {without}",
         ),
         (
-            bool(source) and not beats and rarest < MANY, "parent",
-            f"{rarest} rows of the rarest label are few, and {source} knows these labels: {given.get(source)} on dev before it "
+            bool(source) and not beats and rarest < MANY,
+            "parent",
+            f"{rarest} rows of the rarest label are few, and {source} knows these labels: "
+            f"{given.get(source)} on dev before it "
             "has seen one of your rows",
         ),
         (
-            bool(source) and rarest < FEW, "mixed",
-            f"with fewer than {FEW} rows of a label, the rows of {source} beside yours keep the head from fitting noise",
+            bool(source) and rarest < FEW,
+            "mixed",
+            f"with fewer than {FEW} rows of a label, the rows of {source} beside yours keep the "
+            "head from fitting noise",
         ),
         (
-            not source and rarest < FEW, "head",
-            f"no adapter here has these labels, and {rarest} rows of the rarest are too few for LoRA; a linear head scores "
+            not source and rarest < FEW,
+            "head",
+            f"no adapter here has these labels, and {rarest} rows of the rarest are too few for "
+            "LoRA; a linear head scores "
             f"{head} on dev in seconds",
         ),
         (
-            rarest >= FEW, "lora",
-            f"{rarest} rows of the rarest label can train LoRA from the bare backbone; it has to beat {max(tfidf, head)}",
+            rarest >= FEW,
+            "lora",
+            f"{rarest} rows of the rarest label can train LoRA from the bare backbone; it has to "
+            f"beat {max(tfidf, head)}",
         ),
-        (bool(languages), "stack", f"{', '.join(languages)} reads this language; whether it helps, the full ladder tells"),
-    ]  # fmt: skip
+        (
+            bool(languages),
+            "stack",
+            f"{', '.join(languages)} reads this language; whether it helps, the full ladder tells",
+        ),
+    ]
     return [Advice(strategy, why) for applies, strategy, why in rules if applies]
 
 
 def _zero_shot(job: Job, adapter: Path, labels: list[str]) -> list[str]:
     classifier = model.build(
-        job.recipe, job.backbone, job.sites, labels, None, adapter, load_manifest(adapter, ClassificationManifest).labels
+        job.recipe,
+        job.backbone,
+        job.sites,
+        labels,
+        None,
+        adapter,
+        load_manifest(adapter, ClassificationManifest).labels,
     )
     return predict(classifier, encoder_of(job), job.splits.dev.texts, labels)
 

@@ -1,7 +1,8 @@
-"""Task arithmetic: an adapter that is a task's plus some others and minus some (Ilharco et al. 2023, section 2; for languages,
-task + target language - source language, Chronopoulou et al. 2024).
+"""Task arithmetic: an adapter that is a task's plus some others and minus some (Ilharco et al.
+2023, section 2; for languages, task + target language - source language, Chronopoulou et al. 2024).
 
-Ranks side by side, so the sum is exact; a smaller rank is the best approximation of it. Does not: train, or say that it helped.
+Ranks side by side, so the sum is exact; a smaller rank is the best approximation of it. Does not:
+train, or say that it helped.
 """
 
 from __future__ import annotations
@@ -29,22 +30,39 @@ from polygraft.training.vectors import sentence_vectors
 
 
 def combine(
-    task: Path, plus: Sequence[Path], minus: Sequence[Path], output: Path, backbone: Path, *, rank: int | None = None
+    task: Path,
+    plus: Sequence[Path],
+    minus: Sequence[Path],
+    output: Path,
+    backbone: Path,
+    *,
+    rank: int | None = None,
 ) -> Manifest:
-    """Write the sum to `output`, whose name is the new adapter's; returns its manifest. Raises `AdapterError` for adapters that
-    do not fit, or a task that does not classify."""
+    """Write the sum to `output`, whose name is the new adapter's; returns its manifest. Raises
+    `AdapterError` for adapters that do not fit, or a task that does not classify."""
     others = [*plus, *minus]
     found = [load_adapter(folder, backbone=fingerprint(backbone)) for folder in (task, *others)]
     if not isinstance(found[0].manifest, ClassificationManifest):
-        raise AdapterError(f"adapter {found[0].name!r} has no head; the first one must be a classifier")
+        raise AdapterError(
+            f"adapter {found[0].name!r} has no head; the first one must be a classifier"
+        )
     writers = [adapter.name for adapter in found if adapter.writes]
     if writers:
-        raise AdapterError(f"adapter {writers[0]!r} translates; only what sits on the encoder alone can be added")
-    names, weights = [f"part_{i}" for i in range(len(found))], [1.0] * (1 + len(plus)) + [-1.0] * len(minus)
+        raise AdapterError(
+            f"adapter {writers[0]!r} translates; only what sits on the encoder alone can be added"
+        )
+    names, weights = (
+        [f"part_{i}" for i in range(len(found))],
+        [1.0] * (1 + len(plus)) + [-1.0] * len(minus),
+    )
     model = peft.PeftModel.from_pretrained(load_backbone(backbone), task, adapter_name=names[0])
     for name, folder in zip(names[1:], others, strict=True):
         model.load_adapter(folder, adapter_name=name)
-    options = {"combination_type": "cat"} if rank is None else {"combination_type": "svd", "svd_rank": rank}
+    options = (
+        {"combination_type": "cat"}
+        if rank is None
+        else {"combination_type": "svd", "svd_rank": rank}
+    )
     model.add_weighted_adapter(names, weights, OWN, **options)
     model.set_adapter(OWN)
     output.mkdir(parents=True, exist_ok=True)
@@ -55,10 +73,12 @@ def combine(
         shutil.copyfile(task / LAYOUT.head, made / LAYOUT.head)
 
     return finish(
-        output, None, save,
+        output,
+        None,
+        save,
         lambda made: _manifest(model.eval(), head, output.name, task, plus, minus, backbone, made),
         _write_card,
-    )  # fmt: skip
+    )
 
 
 def _write_card(manifest: Manifest, file: Path) -> None:
@@ -66,27 +86,44 @@ def _write_card(manifest: Manifest, file: Path) -> None:
 
 
 def _manifest(
-    model: peft.PeftModel, head: Head, name: str, task: Path, plus: Sequence[Path], minus: Sequence[Path], backbone: Path,
+    model: peft.PeftModel,
+    head: Head,
+    name: str,
+    task: Path,
+    plus: Sequence[Path],
+    minus: Sequence[Path],
+    backbone: Path,
     made: Path,
-) -> Manifest:  # fmt: skip
+) -> Manifest:
     first, added, taken = (
         load_manifest(task, ClassificationManifest),
         [load_manifest(f) for f in plus],
         [load_manifest(f) for f in minus],
     )
-    terms = " ".join([first.named, *(f"+ {m.named}" for m in added), *(f"- {m.named}" for m in taken)])
+    terms = " ".join(
+        [first.named, *(f"+ {m.named}" for m in added), *(f"- {m.named}" for m in taken)]
+    )
     return ClassificationManifest(
-        format=1, name=name, backbone=encoder_part(fingerprint(backbone)),
-        languages=list(dict.fromkeys(x for m in added or [first] for x in m.languages)), labels=first.labels,
-        heads=first.heads, description=f"Task arithmetic, not trained and not scored: {terms}.", parent=first.named,
+        format=1,
+        name=name,
+        backbone=encoder_part(fingerprint(backbone)),
+        languages=list(dict.fromkeys(x for m in added or [first] for x in m.languages)),
+        labels=first.labels,
+        heads=first.heads,
+        description=f"Task arithmetic, not trained and not scored: {terms}.",
+        parent=first.named,
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
-        data=[source for m in (first, *added, *taken) for source in m.data], metrics={},
-        golden=_goldens(model, head, backbone, [g.text for g in first.golden]), files={n: sha256(made / n) for n in HASHED},
-    )  # fmt: skip
+        data=[source for m in (first, *added, *taken) for source in m.data],
+        metrics={},
+        golden=_goldens(model, head, backbone, [g.text for g in first.golden]),
+        files={n: sha256(made / n) for n in HASHED},
+    )
 
 
 @torch.no_grad()
-def _goldens(model: peft.PeftModel, head: Head, backbone: Path, texts: list[str]) -> list[GoldenLogits]:
+def _goldens(
+    model: peft.PeftModel, head: Head, backbone: Path, texts: list[str]
+) -> list[GoldenLogits]:
     encoder = load_encoder(backbone)
 
     def logits() -> np.ndarray:
@@ -95,4 +132,7 @@ def _goldens(model: peft.PeftModel, head: Head, backbone: Path, texts: list[str]
     ours = logits()
     with model.disable_adapter():
         bare = logits()
-    return [GoldenLogits(text=t, logits=rounded(a), bare=rounded(b)) for t, a, b in zip(texts, ours, bare, strict=True)]
+    return [
+        GoldenLogits(text=t, logits=rounded(a), bare=rounded(b))
+        for t, a, b in zip(texts, ours, bare, strict=True)
+    ]

@@ -1,4 +1,5 @@
-"""What a trained adapter does to what was there before: its parent's task, and the backbone's own objective."""
+"""What a trained adapter does to what was there before: its parent's task, and the backbone's own
+objective."""
 
 from __future__ import annotations
 
@@ -21,12 +22,15 @@ ROWS = 300
 
 
 def check(job: Job, classifier: model.Classifier) -> dict[str, Any]:
-    """`parent_task`: macro-F1 of the parent's own head on its own held-out rows, with its LoRA before and the child's after;
-    left out when they are not on this machine. `denoising`: nats a piece on dev texts, of the bare backbone and with the
-    adapter; left out when the backbone cannot write the language."""
+    """`parent_task`: macro-F1 of the parent's own head on its own held-out rows, with its LoRA
+    before and the child's after; left out when they are not on this machine. `denoising`: nats a
+    piece on dev texts, of the bare backbone and with the adapter; left out when the backbone cannot
+    write the language."""
     found: dict[str, Any] = {}
     texts = thinned(job.splits.dev.texts, ROWS)
-    if losses := of_adapted(classifier.adapted, job.backbone, encoder_of(job), texts, job.recipe.languages[0]):
+    if losses := of_adapted(
+        classifier.adapted, job.backbone, encoder_of(job), texts, job.recipe.languages[0]
+    ):
         found["denoising"] = losses
     if job.parent and (task := _parent_task(job, classifier)):
         found["parent_task"] = task
@@ -42,7 +46,9 @@ def _parent_task(job: Job, classifier: model.Classifier) -> dict[str, Any] | Non
     head = nn.Linear(classifier.head.in_features, len(manifest.labels))
     tensors = load_file(job.parent / LAYOUT.head)
     head.load_state_dict({name: tensors[name] for name in ("weight", "bias")})
-    parent = model.build(job.recipe, job.backbone, job.sites, manifest.labels, None, job.parent, manifest.labels)
+    parent = model.build(
+        job.recipe, job.backbone, job.sites, manifest.labels, None, job.parent, manifest.labels
+    )
     encoder, record = encoder_of(job), {"parent": manifest.named, "rows": len(split)}
     for when, one in (("before", parent), ("after", classifier)):
         said = predict(one, encoder, split.texts, manifest.labels, head)

@@ -1,4 +1,5 @@
-"""How much each source row counts beside the target's (a recipe's `source`), judged by the frozen backbone's vectors."""
+"""How much each source row counts beside the target's (a recipe's `source`), judged by the frozen
+backbone's vectors."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ WEIGHTS, FOLDS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0), 5
 
 
 def source_weights(job: Job, target: Split) -> Weights | None:
-    """A weight for every row of `job.source_rows`, None when there are none; their mean is what the recipe says."""
+    """A weight for every row of `job.source_rows`, None when there are none; their mean is what the
+    recipe says."""
     source, chosen = job.source_rows, job.recipe.source
     if source is None or chosen is None:
         return None
@@ -33,7 +35,11 @@ def source_weights(job: Job, target: Split) -> Weights | None:
     elif chosen.by == "boosting":
         raw = boosting(ours, target.labels, theirs, source.labels)
     weights: Weights = np.minimum(raw / raw.mean(), MOST)
-    return weights * (best_weight(ours, target, theirs, source, weights) if chosen.weight == "auto" else chosen.weight)
+    return weights * (
+        best_weight(ours, target, theirs, source, weights)
+        if chosen.weight == "auto"
+        else chosen.weight
+    )
 
 
 def mean_weight(weights: Weights | None) -> float | None:
@@ -41,10 +47,13 @@ def mean_weight(weights: Weights | None) -> float | None:
     return None if weights is None else round(float(weights.mean()), 3)
 
 
-def best_weight(ours: Vectors, target: Split, theirs: Vectors, source: Split, shape: Weights) -> float:
-    """The one of `WEIGHTS` by which a head on both predicts held-out fifths of the target's rows best (log loss); the last when
-    a label has but one row. Source rows that are translations of a held-out row, by id, are held out with it. Unit vectors
-    [rows, hidden]; `shape` is what the source rows' weights are when their mean is about 1."""
+def best_weight(
+    ours: Vectors, target: Split, theirs: Vectors, source: Split, shape: Weights
+) -> float:
+    """The one of `WEIGHTS` by which a head on both predicts held-out fifths of the target's rows
+    best (log loss); the last when a label has but one row. Source rows that are translations of a
+    held-out row, by id, are held out with it. Unit vectors [rows, hidden]; `shape` is what the
+    source rows' weights are when their mean is about 1."""
     gold, labels = np.array(target.labels), sorted({*target.labels, *source.labels})
     counts = Counter(target.labels).values()
     folds = min(FOLDS, *counts)
@@ -52,10 +61,21 @@ def best_weight(ours: Vectors, target: Split, theirs: Vectors, source: Split, sh
         return WEIGHTS[-1]
     losses = dict.fromkeys(WEIGHTS, 0.0)
     for kept, out in StratifiedKFold(folds, shuffle=True, random_state=0).split(ours, gold):
-        translated = np.isin(source.ids, [target.ids[i] for i in out]) if target.ids and source.ids else np.zeros(len(source))
-        vectors, said = np.concatenate([ours[kept], theirs]), np.concatenate([gold[kept], source.labels])
+        translated = (
+            np.isin(source.ids, [target.ids[i] for i in out])
+            if target.ids and source.ids
+            else np.zeros(len(source))
+        )
+        vectors, said = (
+            np.concatenate([ours[kept], theirs]),
+            np.concatenate([gold[kept], source.labels]),
+        )
         for weight in WEIGHTS:
-            head = regression(vectors, said, np.concatenate([np.ones(len(kept)), weight * shape * (1 - translated)]))
+            head = regression(
+                vectors,
+                said,
+                np.concatenate([np.ones(len(kept)), weight * shape * (1 - translated)]),
+            )
             odds = np.zeros((len(out), len(labels)), np.float32)
             odds[:, np.searchsorted(labels, head.classes_)] = head.predict_proba(ours[out])
             losses[weight] += len(out) * log_loss(gold[out], odds, labels=labels)
@@ -63,17 +83,21 @@ def best_weight(ours: Vectors, target: Split, theirs: Vectors, source: Split, sh
 
 
 def domain(target: Vectors, source: Vectors) -> Weights:
-    """The odds that a source row is one of the target's, by a classifier of the two (Jiang & Zhai 2007, "Instance Weighting for
-    Domain Adaptation in NLP", section 3.2; the ratio of densities by Bickel et al. 2009). Unit vectors [rows, hidden]."""
+    """The odds that a source row is one of the target's, by a classifier of the two (Jiang & Zhai
+    2007, "Instance Weighting for Domain Adaptation in NLP", section 3.2; the ratio of densities by
+    Bickel et al. 2009). Unit vectors [rows, hidden]."""
     classifier = LogisticRegression(max_iter=2000, class_weight="balanced")
     classifier.fit(np.concatenate([target, source]), [1] * len(target) + [0] * len(source))
     odds: Weights = np.exp(classifier.decision_function(source))
     return odds
 
 
-def boosting(target: Vectors, target_labels: list[str], source: Vectors, source_labels: list[str]) -> Weights:
-    """Rounds in which source rows that a head on both gets wrong lose weight and target rows gain it (Dai et al. 2007,
-    "Boosting for Transfer Learning", TrAdaBoost, figure 1); the source rows' weights at the end."""
+def boosting(
+    target: Vectors, target_labels: list[str], source: Vectors, source_labels: list[str]
+) -> Weights:
+    """Rounds in which source rows that a head on both gets wrong lose weight and target rows gain
+    it (Dai et al. 2007, "Boosting for Transfer Learning", TrAdaBoost, figure 1); the source rows'
+    weights at the end."""
     vectors = np.concatenate([target, source])
     labels, weights = np.array(target_labels + source_labels), np.ones(len(vectors))
     ours = np.arange(len(vectors)) < len(target)

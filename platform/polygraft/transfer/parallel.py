@@ -1,11 +1,14 @@
-"""Held-out rows that are translations of rows the parent was trained on, found by the backbone's own vectors where no id tells.
+"""Held-out rows that are translations of rows the parent was trained on, found by the backbone's
+own vectors where no id tells.
 
-A row counts when it and a training row are each other's nearest and stand out from their neighbours by the ratio margin of
-Artetxe & Schwenk 2019 ("Margin-based parallel corpus mining", section 3). Single rows are not proof; a set with many is. Shares
-where held-out rows are translations of training ones: spam from English, German 58%, Spanish 42%, Hindi 6% (the backbone knows
-too little of it); NusaX from Indonesian, 67 to 69%; SIB-200 from English, French 82%, Yoruba 49%. Honest splits: 1 to 15%, but
-34% of SIB-200's Yoruba dev rows: sentences of one article lie on both sides. Where training rows share ids, ids decide alone.
-Within one language the share says nothing: 63% of SIB-200's English dev rows are close to a training row.
+A row counts when it and a training row are each other's nearest and stand out from their neighbours
+by the ratio margin of Artetxe & Schwenk 2019 ("Margin-based parallel corpus mining", section 3).
+Single rows are not proof; a set with many is. Shares where held-out rows are translations of
+training ones: spam from English, German 58%, Spanish 42%, Hindi 6% (the backbone knows too little
+of it); NusaX from Indonesian, 67 to 69%; SIB-200 from English, French 82%, Yoruba 49%. Honest
+splits: 1 to 15%, but 34% of SIB-200's Yoruba dev rows: sentences of one article lie on both sides.
+Where training rows share ids, ids decide alone. Within one language the share says nothing: 63% of
+SIB-200's English dev rows are close to a training row.
 """
 
 from __future__ import annotations
@@ -23,9 +26,10 @@ HELD_OUT_ROWS, TRAINING_ROWS = 450, 10_000
 
 
 def check(job: Job) -> None:
-    """Raises `DataError` when `SUSPICIOUS` percent of dev or test look translated from the parent's training rows, or those of
-    another source, unless the job allows leaks. Says nothing when those rows are not on this machine, or when the ids of
-    training rows are shared: what the ids say was checked already."""
+    """Raises `DataError` when `SUSPICIOUS` percent of dev or test look translated from the parent's
+    training rows, or those of another source, unless the job allows leaks. Says nothing when those
+    rows are not on this machine, or when the ids of training rows are shared: what the ids say was
+    checked already."""
     theirs = job.source_rows or job.parent_rows
     if theirs is None or job.allow_leak is not None or set(theirs.ids) & set(job.splits.train.ids):
         return
@@ -37,10 +41,16 @@ def check(job: Job) -> None:
 
     trained = vectors(theirs, TRAINING_ROWS)
     held_out = {"dev": job.splits.dev, "test": job.splits.test}
-    shares = {name: translated(vectors(split, HELD_OUT_ROWS), trained) for name, split in held_out.items() if split}
+    shares = {
+        name: translated(vectors(split, HELD_OUT_ROWS), trained)
+        for name, split in held_out.items()
+        if split
+    }
     problems = [
-        f"{name}: {share:.0f}% of its rows look like translations of rows that {giver} was trained on; "
-        "split by message, a text and its translations on one side, or say why they may stay with --allow-leak REASON"
+        f"{name}: {share:.0f}% of its rows look like translations of rows that {giver} was trained "
+        "on; "
+        "split by message, a text and its translations on one side, or say why they may stay with "
+        "--allow-leak REASON"
         for name, share in shares.items()
         if share >= SUSPICIOUS
     ]
@@ -49,7 +59,8 @@ def check(job: Job) -> None:
 
 
 def translated(held_out: Vectors, trained: Vectors) -> float:
-    """Percent of the unit vectors `held_out` [n, hidden] that have a partner among `trained` [m, hidden]."""
+    """Percent of the unit vectors `held_out` [n, hidden] that have a partner among `trained` [m,
+    hidden]."""
     if len(held_out) <= NEIGHBOURS or len(trained) <= NEIGHBOURS:
         return 0.0
     closeness = held_out @ trained.T

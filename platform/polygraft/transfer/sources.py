@@ -1,12 +1,13 @@
 """Which adapter to start from: candidates ranked by two cheap guesses, and tried briefly.
 
-Evidence (LogME; You et al. 2021, section 4) is how well a linear model explains the target's labels from the vectors the
-candidate gives its rows; it ranks. Closeness is the mean, over a sample of target rows (labels are not used), of the cosine to
-the nearest of a sample of the candidate's training rows, by the backbone's own vectors; Lin et al. 2019 ("Choosing transfer
-languages for cross-lingual learning") find features of the data such as this one the most telling. Here it guesses no better
-than chance: on seven NusaX languages taking the first costs 1.5 macro-F1 by closeness, 0.6 by evidence, 1.3 if any is taken
-(`tests/bench/sources.py`). A short run of the first few on the target's own rows says more. Does not: decide (see `polygraft
-train --full-ladder`).
+Evidence (LogME; You et al. 2021, section 4) is how well a linear model explains the target's labels
+from the vectors the candidate gives its rows; it ranks. Closeness is the mean, over a sample of
+target rows (labels are not used), of the cosine to the nearest of a sample of the candidate's
+training rows, by the backbone's own vectors; Lin et al. 2019 ("Choosing transfer languages for
+cross-lingual learning") find features of the data such as this one the most telling. Here it
+guesses no better than chance: on seven NusaX languages taking the first costs 1.5 macro-F1 by
+closeness, 0.6 by evidence, 1.3 if any is taken (`tests/bench/sources.py`). A short run of the first
+few on the target's own rows says more. Does not: decide (see `polygraft train --full-ladder`).
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ TARGET_ROWS, SOURCE_ROWS, TRIED, ENGLISH = 200, 2000, 3, "en"
 
 @dataclass(frozen=True)
 class Candidate:
-    """`closeness` is a cosine, `evidence` in nats a row; `dev_score` the macro-F1 on the target's dev rows after a short run,
-    None when it was not tried; name None is no parent at all."""
+    """`closeness` is a cosine, `evidence` in nats a row; `dev_score` the macro-F1 on the target's
+    dev rows after a short run, None when it was not tried; name None is no parent at all."""
 
     name: str | None
     languages: list[str]
@@ -52,34 +53,46 @@ class Candidate:
 
 
 def rank(job: Job, library: Library) -> list[Candidate]:
-    """Adapters of `library` with the labels of `job` that fit its backbone and whose data can be read, most evidence first.
-    Raises `RecipeError` when there is none."""
+    """Adapters of `library` with the labels of `job` that fit its backbone and whose data can be
+    read, most evidence first. Raises `RecipeError` when there is none."""
     encoder, train = encoder_of(job), job.splits.train
     texts, labels = thinned(train.texts, TARGET_ROWS), thinned(train.labels, TARGET_ROWS)
     target = unit(vectors_of(job, texts))
     found = []
-    for manifest, rows in track(_candidates(job, library), description="comparing", console=Console(stderr=True)):
+    for manifest, rows in track(
+        _candidates(job, library), description="comparing", console=Console(stderr=True)
+    ):
         near = closeness(target, unit(vectors_of(job, thinned(rows.texts, SOURCE_ROWS))))
-        adapted = peft.PeftModel.from_pretrained(load_backbone(job.backbone), library.folder(manifest.name))
+        adapted = peft.PeftModel.from_pretrained(
+            load_backbone(job.backbone), library.folder(manifest.name)
+        )
         told = evidence(sentence_vectors(adapted, encoder, texts), labels)
         found.append(Candidate(manifest.name, manifest.languages, round(near, 4), round(told, 4)))
     if not found:
         raise RecipeError(
-            str(job.file), [f"no adapter in {library.root} has labels {job.splits.labels} and data on this machine"]
+            str(job.file),
+            [
+                f"no adapter in {library.root} has labels {job.splits.labels} and data on this "
+                "machine"
+            ],
         )
     return sorted(found, key=lambda c: c.evidence or 0.0, reverse=True)
 
 
 def closeness(target: Vectors, source: Vectors) -> float:
-    """Mean cosine of each of the unit vectors `target` [n, hidden] to its nearest in `source` [m, hidden]."""
+    """Mean cosine of each of the unit vectors `target` [n, hidden] to its nearest in `source` [m,
+    hidden]."""
     return float((target @ source.T).max(axis=1).mean())
 
 
 def evidence(vectors: Vectors, labels: Sequence[str]) -> float:
-    """Log marginal likelihood of "is this label" by Bayesian linear regression on `vectors` [n, hidden], precisions chosen to
-    make it largest; mean over labels, nats a row."""
+    """Log marginal likelihood of "is this label" by Bayesian linear regression on `vectors` [n,
+    hidden], precisions chosen to make it largest; mean over labels, nats a row."""
     gold = np.array(labels)
-    fits = [BayesianRidge(compute_score=True).fit(vectors, gold == label) for label in sorted(set(labels))]
+    fits = [
+        BayesianRidge(compute_score=True).fit(vectors, gold == label)
+        for label in sorted(set(labels))
+    ]
     return float(np.mean([fit.scores_[-1] for fit in fits])) / len(labels)
 
 
@@ -97,11 +110,16 @@ def _candidates(job: Job, library: Library) -> list[tuple[Manifest, Split]]:
 
 
 def attempt(
-    job: Job, library: Library, ranked: Sequence[Candidate], *, epochs: float = 2, every: bool = False
+    job: Job,
+    library: Library,
+    ranked: Sequence[Candidate],
+    *,
+    epochs: float = 2,
+    every: bool = False,
 ) -> list[Candidate]:
-    """The first `TRIED` of `ranked`, the first English one and no parent at all (or, with `every`, all of them), each trained
-    for `epochs` on the target's rows; best first. Raises `DataError` for one that saw translations of the target's dev or test
-    rows."""
+    """The first `TRIED` of `ranked`, the first English one and no parent at all (or, with `every`,
+    all of them), each trained for `epochs` on the target's rows; best first. Raises `DataError` for
+    one that saw translations of the target's dev or test rows."""
     chosen = list(ranked if every else ranked[:TRIED])
     english = next((c for c in ranked if c.languages == [ENGLISH]), None)
     if english and english not in chosen:
@@ -117,16 +135,25 @@ def attempt(
 
 def _short(job: Job, library: Library, one: Candidate, epochs: float) -> Job:
     """`job` with the candidate as its parent, whose shape of LoRA a child keeps."""
-    changes: dict[str, object] = {"training": job.recipe.training.model_copy(update={"epochs": epochs})}
+    changes: dict[str, object] = {
+        "training": job.recipe.training.model_copy(update={"epochs": epochs})
+    }
     if one.name is None:
         return replace(job, recipe=job.recipe.model_copy(update=changes))
     parent = library.folder(one.name)
     check_parent(job.recipe, one.name, read_split(parent / LAYOUT.recipe, "train"), job.splits)
-    recipe = job.recipe.model_copy(update=changes | {"parent": one.name, "lora": load_recipe(parent / LAYOUT.recipe).lora})
+    recipe = job.recipe.model_copy(
+        update=changes | {"parent": one.name, "lora": load_recipe(parent / LAYOUT.recipe).lora}
+    )
     return replace(job, recipe=recipe, parent=parent, parent_labels=job.splits.labels)
 
 
 def regret(tried: Sequence[Candidate], ranked: Sequence[Candidate]) -> float | None:
-    """How much macro-F1 taking the first of `ranked` costs against the best of those tried. None when it was not tried."""
+    """How much macro-F1 taking the first of `ranked` costs against the best of those tried. None
+    when it was not tried."""
     scores = {c.name: c.dev_score for c in tried if c.dev_score is not None and c.name is not None}
-    return round(max(scores.values()) - scores[ranked[0].name], 2) if ranked[0].name in scores else None
+    return (
+        round(max(scores.values()) - scores[ranked[0].name], 2)
+        if ranked[0].name in scores
+        else None
+    )

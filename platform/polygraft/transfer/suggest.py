@@ -1,9 +1,10 @@
-"""Which unlabelled rows to label next: those an adapter is unsure of, spread over what the backbone sees in them.
+"""Which unlabelled rows to label next: those an adapter is unsure of, spread over what the backbone
+sees in them.
 
-k-means over the backbone's vectors of the most uncertain rows, each weighted by its uncertainty; the row nearest to each
-centre is suggested (Zhdanov 2019, "Diverse mini-batch active learning"). Without an adapter all rows count alike: a first set
-to label.
-Does not: read files, or label anything.
+k-means over the backbone's vectors of the most uncertain rows, each weighted by its uncertainty;
+the row nearest to each centre is suggested (Zhdanov 2019, "Diverse mini-batch active learning").
+Without an adapter all rows count alike: a first set to label. Does not: read files, or label
+anything.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ POOL, LEAST = 10, 1e-3
 
 @dataclass(frozen=True)
 class Suggestion:
-    """`row` is its number; `label` the adapter's guess and `margin` how far it leads the next one, 0 (unsure) to 1; None
-    without an adapter."""
+    """`row` is its number; `label` the adapter's guess and `margin` how far it leads the next one,
+    0 (unsure) to 1; None without an adapter."""
 
     row: int
     label: str | None = None
@@ -34,11 +35,17 @@ class Suggestion:
 
 
 def suggest(
-    engine: Engine, adapter: str | None, texts: Sequence[str], count: int, *, known: Sequence[str] = (), seed: int = 0
+    engine: Engine,
+    adapter: str | None,
+    texts: Sequence[str],
+    count: int,
+    *,
+    known: Sequence[str] = (),
+    seed: int = 0,
 ) -> list[Suggestion]:
-    """At most `count` rows of `texts` worth a label, the most uncertain first. Texts that are equal to one in `known` or to one
-    before them are left out. Raises `UnknownAdapter`, `AdapterError` for an adapter that does not classify, or `InvalidRow` for
-    a text the adapter cannot answer."""
+    """At most `count` rows of `texts` worth a label, the most uncertain first. Texts that are equal
+    to one in `known` or to one before them are left out. Raises `UnknownAdapter`, `AdapterError`
+    for an adapter that does not classify, or `InvalidRow` for a text the adapter cannot answer."""
     seen, rows = {normalised(t) for t in known}, list[int]()
     for i, text in enumerate(texts):
         if text.strip() and (plain := normalised(text)) not in seen:
@@ -47,7 +54,9 @@ def suggest(
     guesses = {i: Suggestion(i) for i in rows}
     if adapter is not None:
         guesses = dict(zip(rows, _guess(engine, adapter, texts, rows), strict=True))
-        rows = sorted(rows, key=lambda i: guesses[i].margin or 0.0)[: max(POOL * count, len(rows) // 4)]
+        rows = sorted(rows, key=lambda i: guesses[i].margin or 0.0)[
+            : max(POOL * count, len(rows) // 4)
+        ]
     if len(rows) <= count:
         return [guesses[i] for i in rows]
     weights = np.array([max(LEAST, 1 - (guesses[i].margin or 0.0)) for i in rows])
@@ -58,11 +67,14 @@ def suggest(
     return sorted((guesses[i] for i in nearest), key=lambda s: (s.margin or 0.0, s.row))
 
 
-def _guess(engine: Engine, adapter: str, texts: Sequence[str], rows: Sequence[int]) -> list[Suggestion]:
+def _guess(
+    engine: Engine, adapter: str, texts: Sequence[str], rows: Sequence[int]
+) -> list[Suggestion]:
     for manifest in engine.manifests():
         if manifest.name == adapter and manifest.task != "classification":
             raise AdapterError(
-                f"adapter {adapter!r} does not classify (its task is {manifest.task}), so it has no label to be unsure of; "
+                f"adapter {adapter!r} does not classify (its task is {manifest.task}), so it has "
+                "no label to be unsure of; "
                 "give a classifier, or none to spread the rows out"
             )
     answers = engine.answer([Row(adapter, texts[i], truncate=True, top_k=2) for i in rows])

@@ -8,7 +8,11 @@ from rating.serving import RatingManifest
 
 
 def table(manifests: Sequence[RatingManifest]) -> list[str]:
-    return [markdown_table(["rating adapter", "loss"], [[linked(m), str(m.metrics["loss"])] for m in manifests])]
+    return [
+        markdown_table(
+            ["rating adapter", "loss"], [[linked(m), str(m.metrics["loss"])] for m in manifests]
+        )
+    ]
 
 
 def gains(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:

@@ -43,19 +43,30 @@ class Rating:
     manifest = RatingManifest
     writes = False
 
-    def read_head(self, manifest: RatingManifest, tensors: Mapping[str, Floats]) -> tuple[Floats, Floats]:
+    def read_head(
+        self, manifest: RatingManifest, tensors: Mapping[str, Floats]
+    ) -> tuple[Floats, Floats]:
         return tensors["weight"][0], tensors["bias"]
 
     def plan(self, row: Row, adapter: Adapter, stack: list[str], encoder: TextEncoder) -> Plan:
         def answer(vectors: Sequence[Floats]) -> Rated:
-            return Rated(adapter.name, adapter.version, float(_ratings(adapter, vectors[0][None])[0]), stack=stack)
+            return Rated(
+                adapter.name,
+                adapter.version,
+                float(_ratings(adapter, vectors[0][None])[0]),
+                stack=stack,
+            )
 
         return Plan([beginning(row)], Output.VECTOR, answer)
 
     def verify_goldens(self, adapter: Adapter, replay: Replay) -> None:
         goldens = adapter.manifest.golden_ratings
-        now, bare = (_ratings(adapter, vectors) for vectors in replay.vectors([g.text for g in goldens]))
-        compare_numbers(adapter.name, now, bare, [g.rating for g in goldens], [g.bare for g in goldens])
+        now, bare = (
+            _ratings(adapter, vectors) for vectors in replay.vectors([g.text for g in goldens])
+        )
+        compare_numbers(
+            adapter.name, now, bare, [g.rating for g in goldens], [g.bare for g in goldens]
+        )
 
 
 TASK = Rating()

@@ -52,7 +52,15 @@ class RatingJob:
     @property
     def data(self) -> list[dict[str, Any]]:
         digest = hashlib.sha256(json.dumps([self.texts, self.ratings]).encode()).hexdigest()
-        return [{"split": "train", "source": self.recipe.file, "rows": len(self.texts), "sha256": digest, "licence": "own"}]
+        return [
+            {
+                "split": "train",
+                "source": self.recipe.file,
+                "rows": len(self.texts),
+                "sha256": digest,
+                "licence": "own",
+            }
+        ]
 
     @property
     def answers(self) -> list[str]:
@@ -69,21 +77,36 @@ class Run:
 class RatingTraining(TrainedTask[RatingJob, Run]):
     limits = "A toy."
 
-    def prepare(self, recipe: RatingRecipe, file: Path, backbone: Path, *, allow_leak: str | None = None) -> RatingJob:
-        rows = [json.loads(line) for line in (file.parent / recipe.file).read_text(encoding="utf-8").splitlines()]
+    def prepare(
+        self, recipe: RatingRecipe, file: Path, backbone: Path, *, allow_leak: str | None = None
+    ) -> RatingJob:
+        rows = [
+            json.loads(line)
+            for line in (file.parent / recipe.file).read_text(encoding="utf-8").splitlines()
+        ]
         if not rows:
             raise DataError(f"data of {recipe.name}", [f"file: {recipe.file} has no rows"])
-        return RatingJob(recipe, file, backbone, [row["text"] for row in rows], [float(row["rating"]) for row in rows])
+        return RatingJob(
+            recipe,
+            file,
+            backbone,
+            [row["text"] for row in rows],
+            [float(row["rating"]) for row in rows],
+        )
 
     def fit(self, job: RatingJob, seed: int, work: Path, say: Console) -> Run:
         torch.manual_seed(seed)
-        adapted = adapt(load_backbone(job.backbone), job.recipe.lora, graph_sites(job.backbone), None)
+        adapted = adapt(
+            load_backbone(job.backbone), job.recipe.lora, graph_sites(job.backbone), None
+        )
         head = torch.nn.Linear(adapted.config.hidden_size, 1)
         wanted = torch.tensor(job.ratings)
         trained = [p for p in adapted.parameters() if p.requires_grad] + list(head.parameters())
         optimiser = torch.optim.AdamW(trained, lr=job.recipe.learning_rate)
         for _ in range(job.recipe.steps):
-            loss = torch.nn.functional.mse_loss(_ratings(adapted, head, job.backbone, job.texts), wanted)
+            loss = torch.nn.functional.mse_loss(
+                _ratings(adapted, head, job.backbone, job.texts), wanted
+            )
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -93,7 +116,13 @@ class RatingTraining(TrainedTask[RatingJob, Run]):
         return runs[0]
 
     def score(
-        self, job: RatingJob, runs: Sequence[Run], others: Mapping[str, Sequence[Run]], work: Path, *, full_ladder: bool
+        self,
+        job: RatingJob,
+        runs: Sequence[Run],
+        others: Mapping[str, Sequence[Run]],
+        work: Path,
+        *,
+        full_ladder: bool,
     ) -> dict[str, Any]:
         return {"loss": round(runs[0].loss, 4)}
 
@@ -103,11 +132,19 @@ class RatingTraining(TrainedTask[RatingJob, Run]):
         now = _ratings(run.adapted, run.head, job.backbone, texts).tolist()
         with run.adapted.disable_adapter():
             bare = _ratings(run.adapted, run.head, job.backbone, texts).tolist()
-        return {"golden_ratings": [GoldenRating(text=t, rating=n, bare=b) for t, n, b in zip(texts, now, bare, strict=True)]}
+        return {
+            "golden_ratings": [
+                GoldenRating(text=t, rating=n, bare=b)
+                for t, n, b in zip(texts, now, bare, strict=True)
+            ]
+        }
 
     def save(self, run: Run, folder: Path, backbone: Path) -> None:
         save_lora(run.adapted, folder, backbone)
-        save_file({name: p.detach().contiguous() for name, p in run.head.named_parameters()}, folder / LAYOUT.head)
+        save_file(
+            {name: p.detach().contiguous() for name, p in run.head.named_parameters()},
+            folder / LAYOUT.head,
+        )
 
     def introduction(self, manifest: RatingManifest, recipe: RatingRecipe) -> str:
         return f"A number for a text; {origin(manifest)}"
@@ -119,8 +156,15 @@ class RatingTraining(TrainedTask[RatingJob, Run]):
 TASK = RatingTraining()
 
 
-def _ratings(adapted: peft.PeftModel, head: torch.nn.Linear, backbone: Path, texts: Sequence[str]) -> torch.Tensor:
+def _ratings(
+    adapted: peft.PeftModel, head: torch.nn.Linear, backbone: Path, texts: Sequence[str]
+) -> torch.Tensor:
     encoder = load_encoder(backbone)
-    inputs = {name: torch.from_numpy(array) for name, array in pad(encoder.encode(texts), encoder.pad_id).items()}
-    found: torch.Tensor = head(pool(adapted(**inputs).last_hidden_state, inputs["attention_mask"]))[:, 0]
+    inputs = {
+        name: torch.from_numpy(array)
+        for name, array in pad(encoder.encode(texts), encoder.pad_id).items()
+    }
+    found: torch.Tensor = head(pool(adapted(**inputs).last_hidden_state, inputs["attention_mask"]))[
+        :, 0
+    ]
     return found

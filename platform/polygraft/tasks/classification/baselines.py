@@ -1,9 +1,9 @@
 """The ladder of baselines: the same held-out rows, scored by every one.
 
-majority; TF-IDF + logistic regression on the target rows, and on the parent's alone; a linear head on the frozen backbone's
-vectors; the parent zero-shot, as it is and with this recipe's language adapters under it; LoRA on target rows only (when
-asked); and the adapter itself. Gain from transfer is the adapter minus the best of those that were given the target rows
-alone, paired over examples.
+majority; TF-IDF + logistic regression on the target rows, and on the parent's alone; a linear head
+on the frozen backbone's vectors; the parent zero-shot, as it is and with this recipe's language
+adapters under it; LoRA on target rows only (when asked); and the adapter itself. Gain from transfer
+is the adapter minus the best of those that were given the target rows alone, paired over examples.
 """
 
 from __future__ import annotations
@@ -32,8 +32,11 @@ TARGET_ONLY = "target_only"
 TARGET_ALONE = ("tfidf", "head", TARGET_ONLY)
 
 
-def score_baselines(job: Job, trained: Sequence[Run], trained_alone: Sequence[Run] | None) -> dict[str, Any]:
-    """Figures of every rung on the held-out split; each rung is `{metric: {value, low, high}}`, in percent."""
+def score_baselines(
+    job: Job, trained: Sequence[Run], trained_alone: Sequence[Run] | None
+) -> dict[str, Any]:
+    """Figures of every rung on the held-out split; each rung is `{metric: {value, low, high}}`, in
+    percent."""
     name, split = job.held_out
     ours, alone = [run.predicted for run in trained], [run.predicted for run in trained_alone or []]
     drawn = job.recipe.training.seeds if job.recipe.data.shots else job.recipe.training.seeds[:1]
@@ -46,7 +49,13 @@ def score_baselines(job: Job, trained: Sequence[Run], trained_alone: Sequence[Ru
         if job.parent_rows:
             rungs["tfidf_zero_shot"] = [tfidf(job.parent_rows, split.texts)]
         rungs["zero_shot"] = [
-            _zero_shot(job, [find_adapter(n.split("@")[0], job.parent, "stack") for n in load_manifest(job.parent).stack])
+            _zero_shot(
+                job,
+                [
+                    find_adapter(n.split("@")[0], job.parent, "stack")
+                    for n in load_manifest(job.parent).stack
+                ],
+            )
         ]
         if job.under:
             rungs["zero_shot_stack"] = [_zero_shot(job, job.under)]
@@ -62,7 +71,9 @@ def score_baselines(job: Job, trained: Sequence[Run], trained_alone: Sequence[Ru
         "split": name,
         "rows": len(split),
         "ladder": {
-            rung: {m: bootstrap(split.labels, runs, metric).record() for m, metric in metrics.items()}
+            rung: {
+                m: bootstrap(split.labels, runs, metric).record() for m, metric in metrics.items()
+            }
             for rung, runs in rungs.items()
         },
         "recall": recall(split.labels, ours),
@@ -78,14 +89,24 @@ def score_baselines(job: Job, trained: Sequence[Run], trained_alone: Sequence[Ru
         )
         gain = paired_difference(split.labels, ours, rungs[over], macro_f1)
         rows = changed(split.labels, ours, rungs[over])
-        figures["gain_from_transfer"] = gain.record() | {"verdict": gain.verdict, "over": over, **rows}
+        figures["gain_from_transfer"] = gain.record() | {
+            "verdict": gain.verdict,
+            "over": over,
+            **rows,
+        }
     return figures
 
 
 def changed(gold: Sequence[str], ours: Runs, theirs: Runs) -> dict[str, list[int]]:
-    """Held-out rows that most seeds of ours get right and of theirs do not, and the other way round, by their place."""
-    right, before = (np.mean(np.array(runs) == np.array(gold), axis=0) > 0.5 for runs in (ours, theirs))
-    return {"fixed": np.flatnonzero(right & ~before).tolist(), "broke": np.flatnonzero(before & ~right).tolist()}
+    """Held-out rows that most seeds of ours get right and of theirs do not, and the other way
+    round, by their place."""
+    right, before = (
+        np.mean(np.array(runs) == np.array(gold), axis=0) > 0.5 for runs in (ours, theirs)
+    )
+    return {
+        "fixed": np.flatnonzero(right & ~before).tolist(),
+        "broke": np.flatnonzero(before & ~right).tolist(),
+    }
 
 
 def score_other_heads(job: Job, classifiers: Sequence[model.Classifier]) -> dict[str, Any]:
@@ -93,9 +114,16 @@ def score_other_heads(job: Job, classifiers: Sequence[model.Classifier]) -> dict
     found = {}
     for number, (name, splits) in enumerate(job.tasks.items()):
         split = splits.test or splits.dev
-        runs = [predict(c, encoder_of(job), split.texts, splits.labels, c.others[number]) for c in classifiers]
+        runs = [
+            predict(c, encoder_of(job), split.texts, splits.labels, c.others[number])
+            for c in classifiers
+        ]
         figure = bootstrap(split.labels, runs, macro_f1).record()
-        found[name] = {"split": "test" if splits.test else "dev", "rows": len(split), "macro_f1": figure}
+        found[name] = {
+            "split": "test" if splits.test else "dev",
+            "rows": len(split),
+            "macro_f1": figure,
+        }
     return found
 
 
@@ -105,5 +133,7 @@ def _zero_shot(job: Job, under: Sequence[Path]) -> list[str]:
     labels = load_manifest(job.parent, ClassificationManifest).labels
     recipe = load_recipe(job.parent / LAYOUT.recipe)
     assert isinstance(recipe, ClassificationRecipe)
-    classifier = model.build(recipe, job.backbone, job.sites, labels, None, job.parent, labels, under)
+    classifier = model.build(
+        recipe, job.backbone, job.sites, labels, None, job.parent, labels, under
+    )
     return predict(classifier, encoder_of(job), job.held_out[1].texts, labels)

@@ -1,4 +1,5 @@
-"""The adapter's card: what it is, its figures beside the baselines, its data and its limits. Markdown with Hub front matter."""
+"""The adapter's card: what it is, its figures beside the baselines, its data and its limits.
+Markdown with Hub front matter."""
 
 from __future__ import annotations
 
@@ -23,15 +24,21 @@ RUNGS = {
 
 
 LIMITS = (
-    "Measured on the split above and no further: other domains, other kinds of message and mixed languages may score lower."
+    "Measured on the split above and no further: other domains, other kinds of message and mixed "
+    "languages may score lower."
 )
 
 
 def introduction(manifest: ClassificationManifest, recipe: ClassificationRecipe) -> str:
     """What it is, in a sentence."""
-    sites = "of its parent" if manifest.parent and "sites" not in recipe.lora.model_fields_set else recipe.lora.sites
+    sites = (
+        "of its parent"
+        if manifest.parent and "sites" not in recipe.lora.model_fields_set
+        else recipe.lora.sites
+    )
     return (
-        f"Text classification, labels {', '.join(f'`{label}`' for label in manifest.labels)}; {origin(manifest)}; "
+        f"Text classification, labels {', '.join(f'`{label}`' for label in manifest.labels)}; "
+        f"{origin(manifest)}; "
         f"LoRA r={recipe.lora.r}, alpha={recipe.lora.alpha:g}, sites {sites}"
     )
 
@@ -40,30 +47,49 @@ def figures_table(metrics: dict[str, Any]) -> str:
     """The ladder as a Markdown table, and the paired differences below it."""
     ladder: dict[str, dict[str, dict[str, float]]] = metrics["ladder"]
     names = list(next(iter(ladder.values())))
-    head = f"## Figures\n\nOn the {metrics['split']} split ({metrics['rows']} rows), percent with 95% intervals"
+    head = (
+        f"## Figures\n\nOn the {metrics['split']} split ({metrics['rows']} rows), percent with 95% "
+        "intervals"
+    )
     seeds = len(metrics.get("seeds", {})) or 1
     head += f"; mean of {seeds} seeds.\n" if seeds > 1 else "; one seed.\n"
-    table = [head, "| | " + " | ".join(n.replace("_", "-") for n in names) + " |", "|---" * (len(names) + 1) + "|"]
+    table = [
+        head,
+        "| | " + " | ".join(n.replace("_", "-") for n in names) + " |",
+        "|---" * (len(names) + 1) + "|",
+    ]
     for rung, figures in ladder.items():
         table.append(f"| {RUNGS[rung]} | " + " | ".join(show(figures[n]) for n in names) + " |")
     table.append(f"\nAgainst TF-IDF (paired, macro-F1): {show(metrics['over_tfidf'])}.")
     if recall := metrics.get("recall"):
         table.append(
-            "\nRight answers for rows of each label, percent: " + ", ".join(f"{k} {v}" for k, v in recall.items()) + "."
+            "\nRight answers for rows of each label, percent: "
+            + ", ".join(f"{k} {v}" for k, v in recall.items())
+            + "."
         )
     for task, figure in metrics.get("heads", {}).items():
         told = f"{show(figure['macro_f1'])} on {figure['rows']} {figure['split']} rows"
         table.append(f"\nHead `{task}` (macro-F1): {told}.")
-    if beside := [str(run["source_weight"]) for run in metrics.get("seeds", {}).values() if "source_weight" in run]:
-        table.append(f"\nWeight of a source row, where a target row's is 1, by seed: {', '.join(beside)}.")
+    if beside := [
+        str(run["source_weight"])
+        for run in metrics.get("seeds", {}).values()
+        if "source_weight" in run
+    ]:
+        table.append(
+            f"\nWeight of a source row, where a target row's is 1, by seed: {', '.join(beside)}."
+        )
     if exchange := metrics.get("gain_from_exchange"):
-        table.append(f"\nGain from exchanging the language (paired, macro-F1): {show(exchange)}: {exchange['verdict']}.")
+        table.append(
+            f"\nGain from exchanging the language (paired, macro-F1): {show(exchange)}: "
+            f"{exchange['verdict']}."
+        )
     table += _forgotten(metrics.get("forgetting", {}))
     gain = metrics.get("gain_from_transfer")
     if gain:
         over = RUNGS[gain.get("over", "target_only")]
         table.append(
-            f"Gain from transfer over the best without it, {over} (paired, macro-F1): {show(gain)}: {gain['verdict']}."
+            f"Gain from transfer over the best without it, {over} (paired, macro-F1): "
+            f"{show(gain)}: {gain['verdict']}."
         )
     return "\n".join(table)
 
@@ -72,12 +98,14 @@ def _forgotten(found: dict[str, Any]) -> list[str]:
     lines = []
     if task := found.get("parent_task"):
         lines.append(
-            f"\nThe parent's own task ({task['parent']}, {task['rows']} rows, macro-F1) by its head: {show(task['before'])} "
+            f"\nThe parent's own task ({task['parent']}, {task['rows']} rows, macro-F1) by its "
+            f"head: {show(task['before'])} "
             f"before, {show(task['after'])} with this adapter in its parent's place."
         )
     if losses := found.get("denoising"):
         lines.append(
-            f"\nThe backbone's own objective on dev texts (nats a piece of what its decoder writes): {losses['bare']} bare, "
+            "\nThe backbone's own objective on dev texts (nats a piece of what its decoder "
+            f"writes): {losses['bare']} bare, "
             f"{losses['adapter']} with this adapter."
         )
     return lines

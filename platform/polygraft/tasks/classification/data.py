@@ -1,4 +1,5 @@
-"""A classification recipe's files -> labelled rows with splits, hashes, leak and shortcut checks."""
+"""A classification recipe's files -> labelled rows with splits, hashes, leak and shortcut
+checks."""
 
 from __future__ import annotations
 
@@ -13,16 +14,24 @@ from polygraft.data.reading import read_source, read_texts, unreadable
 from polygraft.data.shortcuts import given_away
 from polygraft.data.splits import Split, Splits
 from polygraft.errors import DataError, RecipeError
-from polygraft.tasks.classification.recipe import ClassificationRecipe, DataRecipe, LabelledText, One
+from polygraft.tasks.classification.recipe import (
+    ClassificationRecipe,
+    DataRecipe,
+    LabelledText,
+    One,
+)
 from polygraft.tasks.recipe import expand, load_recipe
 
 
-def load_splits(recipe: ClassificationRecipe, folder: Path, *, allow_leak: str | None = None) -> Splits:
-    """Read, check and clean every split of `recipe`, whose file lies in `folder`. `allow_leak` is the reason for which training
-    rows may stand in dev or test.
+def load_splits(
+    recipe: ClassificationRecipe, folder: Path, *, allow_leak: str | None = None
+) -> Splits:
+    """Read, check and clean every split of `recipe`, whose file lies in `folder`. `allow_leak` is
+    the reason for which training rows may stand in dev or test.
 
-    Raises `DataError` with every problem found: unreadable files, missing columns, empty texts, one class only, labels
-    outside the recipe's, rows that stand in two splits, labels that a length or a field gives away.
+    Raises `DataError` with every problem found: unreadable files, missing columns, empty texts, one
+    class only, labels outside the recipe's, rows that stand in two splits, labels that a length or
+    a field gives away.
     """
     problems: list[str] = []
     sources: list[dict[str, Any]] = []
@@ -37,44 +46,62 @@ def load_splits(recipe: ClassificationRecipe, folder: Path, *, allow_leak: str |
     labels = recipe.labels or sorted(set(train.labels))
     problems += _label_problems(labels, splits)
     leaks = _leaks(train, [s for s in (dev, test) if s is not None])
-    settled = settle(leaks, train.texts, "rows also stand in dev or test", recipe.data.on_leak, allow_leak)
+    settled = settle(
+        leaks, train.texts, "rows also stand in dev or test", recipe.data.on_leak, allow_leak
+    )
     if settled.problem:
         problems.append(settled.problem)
     hints = _shortcuts(train)
     if hints and allow_leak is None:
-        told = ", ".join(f"{name} ({score}% of rows right, every label counted alike)" for name, score in hints.items())
+        told = ", ".join(
+            f"{name} ({score}% of rows right, every label counted alike)"
+            for name, score in hints.items()
+        )
         problems.append(
-            f"train: the label is given away by {told}; a model may learn that and not the task. Mix the sources or lengths of "
+            f"train: the label is given away by {told}; a model may learn that and not the task. "
+            "Mix the sources or lengths of "
             "the labels, or say why it may stay with --allow-leak REASON"
         )
     if problems:
         raise DataError(f"data of {recipe.name}", problems)
-    record = settled.record | ({"given_away": hints, "done": f"allowed: {allow_leak}"} if hints else {})
+    record = settled.record | (
+        {"given_away": hints, "done": f"allowed: {allow_leak}"} if hints else {}
+    )
     return Splits(train.without(settled.drop), dev, test, labels, sources, record)
 
 
 def read_split(file: Path, name: str, seen: list[dict[str, Any]] | None = None) -> Split | None:
-    """`train`, `dev` or `test` of the classifier whose recipe is `file`; None when there is none or it cannot be read on this
-    machine. `seen` is given what `Splits.sources` would list."""
+    """`train`, `dev` or `test` of the classifier whose recipe is `file`; None when there is none or
+    it cannot be read on this machine. `seen` is given what `Splits.sources` would list."""
     try:
         recipe, problems = load_recipe(file), list[str]()
     except RecipeError:
         return None
-    if not isinstance(recipe, ClassificationRecipe) or (source := getattr(recipe.data, name)) is None:
+    if (
+        not isinstance(recipe, ClassificationRecipe)
+        or (source := getattr(recipe.data, name)) is None
+    ):
         return None
-    rows = _read_split(name, source, recipe.data, file.resolve().parent, problems, [] if seen is None else seen)
+    rows = _read_split(
+        name, source, recipe.data, file.resolve().parent, problems, [] if seen is None else seen
+    )
     return None if problems else rows
 
 
-def check_parent(recipe: ClassificationRecipe, parent: str, rows: Split | None, splits: Splits) -> None:
-    """Refuse a parent of which a training row (`rows`, where known) is a translation of one this adapter is scored on: it has
-    the same id. Raises `DataError`."""
+def check_parent(
+    recipe: ClassificationRecipe, parent: str, rows: Split | None, splits: Splits
+) -> None:
+    """Refuse a parent of which a training row (`rows`, where known) is a translation of one this
+    adapter is scored on: it has the same id. Raises `DataError`."""
     for name, split in (("dev", splits.dev), ("test", splits.test)):
         shared = set(rows.ids if rows else []) & set(split.ids if split else [])
         if shared:
             raise DataError(
                 f"data of {recipe.name}",
-                [f"{name}: {len(shared)} rows are translations of rows that parent {parent} was trained on"],
+                [
+                    f"{name}: {len(shared)} rows are translations of rows that parent {parent} was "
+                    "trained on"
+                ],
             )
 
 
@@ -85,14 +112,23 @@ def _labelled(one: LabelledText, data: DataRecipe, folder: Path) -> list[dict[st
 
 
 def _read_split(
-    name: str, source: str | list[One], data: DataRecipe, folder: Path, problems: list[str], seen: list[dict[str, Any]]
+    name: str,
+    source: str | list[One],
+    data: DataRecipe,
+    folder: Path,
+    problems: list[str],
+    seen: list[dict[str, Any]],
 ) -> Split:
     columns = [data.text] if isinstance(data.text, str) else list(data.text)
     out = Split([], [], [])
     for one in [source] if isinstance(source, str) else source:
         shown = one if isinstance(one, str) else one.file
         try:
-            rows = read_source(expand(one, folder)) if isinstance(one, str) else _labelled(one, data, folder)
+            rows = (
+                read_source(expand(one, folder))
+                if isinstance(one, str)
+                else _labelled(one, data, folder)
+            )
         except Exception as error:
             problems.append(f"{name}: {unreadable(shown, error)}")
             continue
@@ -100,13 +136,17 @@ def _read_split(
         missing = [c for c in wanted if rows and c not in rows[0]]
         if missing or not rows:
             have = ", ".join(rows[0]) if rows else "no rows"
-            problems.append(f"{name}: {shown} lacks column {', '.join(missing) or 'data'}; it has {have}")
+            problems.append(
+                f"{name}: {shown} lacks column {', '.join(missing) or 'data'}; it has {have}"
+            )
             continue
         digest = hashlib.sha256()
         for number, row in enumerate(rows, 1):
             text = "\n".join(str(row[c]) for c in columns if row[c] is not None).strip()
             if not text or row[data.label] is None:
-                problems.append(f"{name}: {shown} row {number} has no {'text' if not text else 'label'}")
+                problems.append(
+                    f"{name}: {shown} row {number} has no {'text' if not text else 'label'}"
+                )
                 continue
             out.texts.append(text)
             out.labels.append(str(row[data.label]))
@@ -114,7 +154,15 @@ def _read_split(
                 out.ids.append(str(row[data.id]))
             out.others.append(_others(one, row, wanted))
             digest.update(f"{text}\0{row[data.label]}\n".encode())
-        seen.append({"split": name, "source": shown, "rows": len(rows), "sha256": digest.hexdigest(), "licence": data.licence})
+        seen.append(
+            {
+                "split": name,
+                "source": shown,
+                "rows": len(rows),
+                "sha256": digest.hexdigest(),
+                "licence": data.licence,
+            }
+        )
     return out
 
 
@@ -129,7 +177,9 @@ def _label_problems(labels: list[str], splits: dict[str, Split]) -> list[str]:
     problems = []
     counts = Counter(splits["train"].labels)
     if len(labels) < 2:
-        problems.append(f"train: only one label ({', '.join(labels)}); a classifier needs at least two")
+        problems.append(
+            f"train: only one label ({', '.join(labels)}); a classifier needs at least two"
+        )
     problems += [f"train: no row has label {label!r}" for label in labels if not counts[label]]
     for name, split in splits.items():
         unknown = sorted(set(split.labels) - set(labels))
@@ -140,7 +190,11 @@ def _label_problems(labels: list[str], splits: dict[str, Split]) -> list[str]:
 
 def _shortcuts(train: Split) -> dict[str, float]:
     shared = set.intersection(*map(set, train.others)) if train.others else set[str]()
-    return given_away(train.texts, train.labels, {name: [row[name] for row in train.others] for name in sorted(shared)})
+    return given_away(
+        train.texts,
+        train.labels,
+        {name: [row[name] for row in train.others] for name in sorted(shared)},
+    )
 
 
 def _leaks(train: Split, held_out: list[Split]) -> dict[int, Leak]:

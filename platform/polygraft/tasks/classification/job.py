@@ -1,4 +1,5 @@
-"""A recipe made ready: data read and checked, parent found, sites picked. What `--check` builds and `train` runs."""
+"""A recipe made ready: data read and checked, parent found, sites picked. What `--check` builds and
+`train` runs."""
 
 from __future__ import annotations
 
@@ -31,9 +32,10 @@ SCORING_BATCH = 64
 
 @dataclass(frozen=True)
 class Job:
-    """A recipe with its data read and its parent found: what `--check` builds and `train` runs. `data` lists every file
-    it learns from or is scored on, as `Splits.sources` does. `known` are vectors of texts, by the parent and the stack they
-    were read with, shared with the jobs made from this one."""
+    """A recipe with its data read and its parent found: what `--check` builds and `train` runs.
+    `data` lists every file it learns from or is scored on, as `Splits.sources` does. `known` are
+    vectors of texts, by the parent and the stack they were read with, shared with the jobs made
+    from this one."""
 
     recipe: ClassificationRecipe
     file: Path
@@ -49,17 +51,30 @@ class Job:
     source_rows: Split | None = None
     tasks: dict[str, Splits] = field(default_factory=dict)
     data: list[dict[str, Any]] = field(default_factory=list)
-    known: dict[tuple[Path | None, tuple[Path, ...]], dict[str, Any]] = field(default_factory=dict, repr=False, compare=False)
+    known: dict[tuple[Path | None, tuple[Path, ...]], dict[str, Any]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def transfers(self) -> bool:
-        """Whether it is given anything beside the target's rows and the backbone; zero-shot has none of the target's."""
-        return bool(self.parent or self.source_rows or self.tasks or self.under) and self.recipe.strategy != "zero-shot"
+        """Whether it is given anything beside the target's rows and the backbone; zero-shot has
+        none of the target's."""
+        return (
+            bool(self.parent or self.source_rows or self.tasks or self.under)
+            and self.recipe.strategy != "zero-shot"
+        )
 
     def alone(self) -> Job:
         """The same on the target's rows alone: what a gain from transfer is measured against."""
         return replace(
-            self, parent=None, parent_labels=None, parent_rows=None, source_rows=None, tasks={}, under=(), exchange=()
+            self,
+            parent=None,
+            parent_labels=None,
+            parent_rows=None,
+            source_rows=None,
+            tasks={},
+            under=(),
+            exchange=(),
         )
 
     def train_rows(self, seed: int) -> Split:
@@ -68,10 +83,18 @@ class Job:
 
     @property
     def key(self) -> str:
-        """Hash of recipe, backbone, the adapters it builds on and every row: its own, the source's, the other tasks'."""
+        """Hash of recipe, backbone, the adapters it builds on and every row: its own, the source's,
+        the other tasks'."""
         adapters = (*([self.parent] if self.parent else []), *self.under)
-        parts = [part for splits in (self.splits, *self.tasks.values()) for part in (splits.train, splits.dev, splits.test)]
-        rows = [[part.texts, part.labels, part.ids] if part else [] for part in (*parts, self.source_rows)]
+        parts = [
+            part
+            for splits in (self.splits, *self.tasks.values())
+            for part in (splits.train, splits.dev, splits.test)
+        ]
+        rows = [
+            [part.texts, part.labels, part.ids] if part else []
+            for part in (*parts, self.source_rows)
+        ]
         return run_key(self.recipe, self.backbone, adapters, rows)
 
     @property
@@ -80,7 +103,11 @@ class Job:
 
     @property
     def rows(self) -> dict[str, int]:
-        return {name: len(split) for name in ("train", "dev", "test") if (split := getattr(self.splits, name))}
+        return {
+            name: len(split)
+            for name in ("train", "dev", "test")
+            if (split := getattr(self.splits, name))
+        }
 
     @property
     def leaks(self) -> dict[str, Any]:
@@ -92,12 +119,20 @@ class Job:
 
     @property
     def held_out(self) -> tuple[str, Split]:
-        """The split that figures are reported on, and its name: test, or dev when there is no test."""
+        """The split that figures are reported on, and its name: test, or dev when there is no
+        test."""
         return ("test", self.splits.test) if self.splits.test else ("dev", self.splits.dev)
 
 
-def prepare(recipe: ClassificationRecipe, recipe_file: Path, backbone: Path, *, allow_leak: str | None = None) -> Job:
-    """Check everything that can be checked without training. Raises `RecipeError`, `DataError` or `AdapterError`."""
+def prepare(
+    recipe: ClassificationRecipe,
+    recipe_file: Path,
+    backbone: Path,
+    *,
+    allow_leak: str | None = None,
+) -> Job:
+    """Check everything that can be checked without training. Raises `RecipeError`, `DataError` or
+    `AdapterError`."""
     folder = recipe_file.resolve().parent
     parent, parent_labels, parent_rows = None, None, None
     if recipe.parent:
@@ -105,7 +140,8 @@ def prepare(recipe: ClassificationRecipe, recipe_file: Path, backbone: Path, *, 
         parent_labels = load_adapter(parent, backbone=fingerprint(backbone)).manifest.labels
         if not parent_labels:
             raise RecipeError(
-                str(recipe_file), [f"parent: {recipe.parent!r} translates; a classifier starts from a classifier"]
+                str(recipe_file),
+                [f"parent: {recipe.parent!r} translates; a classifier starts from a classifier"],
             )
     sites = graph_sites(backbone)
     if parent:
@@ -115,26 +151,50 @@ def prepare(recipe: ClassificationRecipe, recipe_file: Path, backbone: Path, *, 
     if parent:
         parent_rows = read_split(parent / LAYOUT.recipe, "train")
         check_parent(recipe, parent.name, parent_rows, splits)
-    under, exchange = (tuple(find_under(n, folder, backbone) for n in names) for names in (recipe.stack, recipe.exchange))
+    under, exchange = (
+        tuple(find_under(n, folder, backbone) for n in names)
+        for names in (recipe.stack, recipe.exchange)
+    )
     data = list(splits.sources)
     source_rows = _source_rows(recipe, folder, splits, data) if recipe.source else None
     tasks = {name: _task(name, folder, allow_leak) for name in recipe.tasks}
     data += [one for task in tasks.values() for one in task.sources]
     return Job(
-        recipe, recipe_file, backbone, sites, splits, parent, parent_labels, parent_rows, allow_leak, under, exchange,
-        source_rows, tasks, data,
-    )  # fmt: skip
+        recipe,
+        recipe_file,
+        backbone,
+        sites,
+        splits,
+        parent,
+        parent_labels,
+        parent_rows,
+        allow_leak,
+        under,
+        exchange,
+        source_rows,
+        tasks,
+        data,
+    )
 
 
-def _source_rows(recipe: ClassificationRecipe, folder: Path, splits: Splits, seen: list[dict[str, Any]]) -> Split:
-    """The rows of the recipe that `source` names. Raises `RecipeError` when there are none or they have other labels, and
-    `DataError` when one is a translation of a row this adapter is scored on."""
+def _source_rows(
+    recipe: ClassificationRecipe, folder: Path, splits: Splits, seen: list[dict[str, Any]]
+) -> Split:
+    """The rows of the recipe that `source` names. Raises `RecipeError` when there are none or they
+    have other labels, and `DataError` when one is a translation of a row this adapter is scored
+    on."""
     assert recipe.source
     name = recipe.source.adapter
     rows = read_split(_recipe_of(name, folder, "source.adapter"), "train", seen)
     if rows is None or not set(rows.labels) <= set(splits.labels):
-        why = "cannot be read on this machine" if rows is None else f"have labels {sorted(set(rows.labels))}"
-        raise RecipeError(str(folder / LAYOUT.recipe), [f"source.adapter: the rows of {name} {why}"])
+        why = (
+            "cannot be read on this machine"
+            if rows is None
+            else f"have labels {sorted(set(rows.labels))}"
+        )
+        raise RecipeError(
+            str(folder / LAYOUT.recipe), [f"source.adapter: the rows of {name} {why}"]
+        )
     check_parent(recipe, name, rows, splits)
     return rows
 
@@ -150,7 +210,10 @@ def _task(name: str, folder: Path, allow_leak: str | None) -> Splits:
 def _recipe_of(name: str, folder: Path, field: str) -> Path:
     file = folder.parent / name / LAYOUT.recipe
     if not file.is_file():
-        raise RecipeError(str(folder / LAYOUT.recipe), [f"{field}: no {LAYOUT.recipe} of {name!r} in {folder.parent}"])
+        raise RecipeError(
+            str(folder / LAYOUT.recipe),
+            [f"{field}: no {LAYOUT.recipe} of {name!r} in {folder.parent}"],
+        )
     return file
 
 
@@ -159,12 +222,15 @@ def encoder_of(job: Job) -> TextEncoder:
 
 
 def vectors_of(job: Job, texts: Sequence[str], adapted: PreTrainedModel | None = None) -> Vectors:
-    """Mean-pooled vectors [len(texts), hidden] by the bare backbone, or by `adapted`: the same with the job's parent and
-    what it is stacked on. Each is computed once for all jobs that share `job.known`."""
+    """Mean-pooled vectors [len(texts), hidden] by the bare backbone, or by `adapted`: the same with
+    the job's parent and what it is stacked on. Each is computed once for all jobs that share
+    `job.known`."""
     known = job.known.setdefault((job.parent, job.under) if adapted else (None, ()), {})
     if new := [text for text in dict.fromkeys(texts) if text not in known]:
         body = adapted or load_backbone(job.backbone)
-        known.update(zip(new, sentence_vectors(body, encoder_of(job), new, unit=False), strict=True))
+        known.update(
+            zip(new, sentence_vectors(body, encoder_of(job), new, unit=False), strict=True)
+        )
     return np.array([known[text] for text in texts])
 
 
@@ -174,12 +240,19 @@ def batches_of(rows: list[Encoded], pad_id: int) -> list[dict[str, Any]]:
 
 
 def predict(
-    classifier: model.Classifier, encoder: TextEncoder, texts: list[str], labels: list[str], head: nn.Module | None = None
+    classifier: model.Classifier,
+    encoder: TextEncoder,
+    texts: list[str],
+    labels: list[str],
+    head: nn.Module | None = None,
 ) -> list[str]:
-    """The likeliest label of each text, scored in batches of similar length; by its own head, or another that it has."""
+    """The likeliest label of each text, scored in batches of similar length; by its own head, or
+    another that it has."""
     rows = encoder.encode(texts)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    logits = model.logits_of(classifier, batches_of([rows[i] for i in order], encoder.pad_id), head=head)
+    logits = model.logits_of(
+        classifier, batches_of([rows[i] for i in order], encoder.pad_id), head=head
+    )
     out = [""] * len(rows)
     for i, choice in zip(order, logits.argmax(axis=1), strict=True):
         out[i] = labels[choice]

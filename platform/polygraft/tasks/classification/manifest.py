@@ -13,8 +13,9 @@ from polygraft.errors import shortened
 
 
 class GoldenLogits(GoldenInput):
-    """One input and the logits it got: with the adapter when it was trained, and from its head on the bare backbone (for a head
-    that was trained on the bare backbone: what it gives to no text, its bias)."""
+    """One input and the logits it got: with the adapter when it was trained, and from its head on
+    the bare backbone (for a head that was trained on the bare backbone: what it gives to no text,
+    its bias)."""
 
     logits: Values
     bare: Values
@@ -27,7 +28,9 @@ class ClassificationManifest(Manifest):
 
     task: Literal["classification"] = "classification"
     labels: Texts
-    heads: dict[str, Texts] = Field({}, max_length=100, description="multi-task: labels of its further heads, by task")
+    heads: dict[str, Texts] = Field(
+        {}, max_length=100, description="multi-task: labels of its further heads, by task"
+    )
     golden: list[GoldenLogits] = Field(max_length=MOST_GOLDENS)
 
     @property
@@ -35,7 +38,10 @@ class ClassificationManifest(Manifest):
         return list(HASHED)
 
     def task_problems(self) -> Iterator[str]:
-        for name, labels in {"labels": self.labels, **{f"heads.{h[:80]}": x for h, x in self.heads.items()}}.items():
+        for name, labels in {
+            "labels": self.labels,
+            **{f"heads.{h[:80]}": x for h, x in self.heads.items()},
+        }.items():
             if len(set(labels)) < len(labels):
                 yield f"{name}: one is named twice"
             if any(not label.strip() or len(label) > 256 for label in labels):
@@ -48,4 +54,7 @@ class ClassificationManifest(Manifest):
         wanted = len(self.labels)
         for i, golden in enumerate(self.golden):
             if {len(golden.logits), len(golden.bare)} != {wanted}:
-                yield f"golden.{i}: {len(golden.logits)} logits and {len(golden.bare)} bare for {wanted} labels"
+                yield (
+                    f"golden.{i}: {len(golden.logits)} logits and {len(golden.bare)} bare for "
+                    f"{wanted} labels"
+                )

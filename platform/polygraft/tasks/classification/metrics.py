@@ -12,14 +12,18 @@ from polygraft.reporting.intervals import Labels, Metric
 
 def macro_f1(gold: Labels, predicted: Labels) -> float:
     """Unweighted mean of the labels' F1, over the labels that occur in gold."""
-    return 100 * float(f1_score(gold, predicted, average="macro", labels=np.unique(gold), zero_division=0))
+    return 100 * float(
+        f1_score(gold, predicted, average="macro", labels=np.unique(gold), zero_division=0)
+    )
 
 
 def label_f1(label: str) -> Metric:
     """F1 of one label."""
 
     def metric(gold: Labels, predicted: Labels) -> float:
-        return 100 * float(f1_score(gold, predicted, average="macro", labels=[label], zero_division=0))
+        return 100 * float(
+            f1_score(gold, predicted, average="macro", labels=[label], zero_division=0)
+        )
 
     return metric
 
@@ -28,4 +32,7 @@ def recall(gold: Sequence[str], runs: Sequence[Sequence[str]]) -> dict[str, floa
     """Of the rows of each label, the percentage that got it, mean over the runs."""
     wanted = np.asarray(gold)
     found = np.mean([np.asarray(run) == wanted for run in runs], axis=0)
-    return {str(label): round(100 * float(found[wanted == label].mean()), 1) for label in np.unique(wanted)}
+    return {
+        str(label): round(100 * float(found[wanted == label].mean()), 1)
+        for label in np.unique(wanted)
+    }

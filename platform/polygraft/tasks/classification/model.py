@@ -1,4 +1,5 @@
-"""The model that is trained: frozen backbone, LoRA by peft, a linear head on the mean of the token states."""
+"""The model that is trained: frozen backbone, LoRA by peft, a linear head on the mean of the token
+states."""
 
 from __future__ import annotations
 
@@ -22,26 +23,42 @@ from polygraft.training.vectors import pool
 
 
 class Classifier(TrainedOnly):
-    """LoRA on a backbone and a head. `forward` takes int64 [rows, seq] tensors and returns `loss` and `logits`."""
+    """LoRA on a backbone and a head. `forward` takes int64 [rows, seq] tensors and returns `loss`
+    and `logits`."""
 
-    def __init__(self, adapted: peft.PeftModel, labels: int, class_weights: Sequence[float] | None) -> None:
+    def __init__(
+        self, adapted: peft.PeftModel, labels: int, class_weights: Sequence[float] | None
+    ) -> None:
         super().__init__()
         self.adapted = adapted
-        self.head, self.class_weights = _fresh_head(adapted, labels), _or_ones(class_weights, labels)
-        self.others, self.other_weights, self.other_names = nn.ModuleList(), list[torch.Tensor](), list[str]()
+        self.head, self.class_weights = (
+            _fresh_head(adapted, labels),
+            _or_ones(class_weights, labels),
+        )
+        self.others, self.other_weights, self.other_names = (
+            nn.ModuleList(),
+            list[torch.Tensor](),
+            list[str](),
+        )
 
     def add_head(self, name: str, labels: int, class_weights: Sequence[float] | None) -> None:
-        """A head for another task, whose rows have `task` 1 for the first one added, 2 for the next ..."""
+        """A head for another task, whose rows have `task` 1 for the first one added, 2 for the next
+        ..."""
         self.others.append(_fresh_head(self.adapted, labels))
         self.other_names.append(name)
         self.other_weights.append(_or_ones(class_weights, labels))
 
     def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor,
-        labels: torch.Tensor | None = None, weights: torch.Tensor | None = None, task: torch.Tensor | None = None,
-    ) -> dict[str, torch.Tensor]:  # fmt: skip
-        """`weights` float [rows]: of each row in the loss; `task` int64 [rows]: which head it is for (0: this adapter's own).
-        The logits are its own head's."""
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        token_type_ids: torch.Tensor,
+        labels: torch.Tensor | None = None,
+        weights: torch.Tensor | None = None,
+        task: torch.Tensor | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """`weights` float [rows]: of each row in the loss; `task` int64 [rows]: which head it is
+        for (0: this adapter's own). The logits are its own head's."""
         states = self.adapted(
             input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
         ).last_hidden_state
@@ -52,7 +69,10 @@ class Classifier(TrainedOnly):
         counts = torch.ones(len(labels), device=labels.device) if weights is None else weights
         task = torch.zeros_like(labels) if task is None else task
         loss, total = pooled.new_zeros(()), pooled.new_zeros(())
-        heads = [(self.head, self.class_weights), *zip(self.others, self.other_weights, strict=True)]
+        heads = [
+            (self.head, self.class_weights),
+            *zip(self.others, self.other_weights, strict=True),
+        ]
         for number, (head, class_weights) in enumerate(heads):
             mine = task == number
             of_row = counts[mine] * class_weights.to(labels.device)[labels[mine]]
@@ -73,12 +93,17 @@ def _or_ones(class_weights: Sequence[float] | None, labels: int) -> torch.Tensor
 
 
 def build(
-    recipe: ClassificationRecipe, backbone: Path, sites: Sequence[str], labels: Sequence[str],
-    class_weights: Sequence[float] | None, parent: Path | None, parent_labels: Sequence[str] | None,
+    recipe: ClassificationRecipe,
+    backbone: Path,
+    sites: Sequence[str],
+    labels: Sequence[str],
+    class_weights: Sequence[float] | None,
+    parent: Path | None,
+    parent_labels: Sequence[str] | None,
     under: Sequence[Path] = (),
-) -> Classifier:  # fmt: skip
-    """A fresh classifier, or one that starts from `parent`'s LoRA (and head, when the labels are the same), on top of the
-    frozen adapters `under`."""
+) -> Classifier:
+    """A fresh classifier, or one that starts from `parent`'s LoRA (and head, when the labels are
+    the same), on top of the frozen adapters `under`."""
     model = quick_attention(load_backbone(backbone))
     adapted = adapt(model, recipe.lora, sites, parent)
     put_under(adapted, under)
@@ -92,16 +117,27 @@ def build(
 def save(classifier: Classifier, folder: Path, backbone: Path) -> None:
     """Write PEFT's two files and the head into `folder`."""
     save_lora(classifier.adapted, folder, backbone)
-    heads = {"": classifier.head} | {f"{n}.": h for n, h in zip(classifier.other_names, classifier.others, strict=True)}
-    tensors = {f"{task}{n}": p.detach().float().cpu() for task, head in heads.items() for n, p in head.named_parameters()}
+    heads = {"": classifier.head} | {
+        f"{n}.": h for n, h in zip(classifier.other_names, classifier.others, strict=True)
+    }
+    tensors = {
+        f"{task}{n}": p.detach().float().cpu()
+        for task, head in heads.items()
+        for n, p in head.named_parameters()
+    }
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / LAYOUT.head)
 
 
 @torch.no_grad()
 def logits_of(
-    classifier: Classifier, batches: Sequence[dict[str, Any]], *, bare: bool = False, head: nn.Module | None = None
+    classifier: Classifier,
+    batches: Sequence[dict[str, Any]],
+    *,
+    bare: bool = False,
+    head: nn.Module | None = None,
 ) -> np.ndarray:
-    """Logits [rows, labels] of padded numpy batches, of its own head or of `head`; `bare` switches the LoRA off."""
+    """Logits [rows, labels] of padded numpy batches, of its own head or of `head`; `bare` switches
+    the LoRA off."""
     classifier.eval()
     out = []
     for batch in batches:

@@ -1,4 +1,5 @@
-"""Classifiers in the HTML report: the ladder, the learning curve, and the held-out rows answered once more."""
+"""Classifiers in the HTML report: the ladder, the learning curve, and the held-out rows answered
+once more."""
 
 from __future__ import annotations
 
@@ -26,39 +27,72 @@ BINS, EXAMPLES, CLIPPED = 10, 8, 240
 def overview(found: Sequence[dict[str, Any]]) -> list[str]:
     """HTML about several adapters together."""
     rungs = [r for r in NAMES if any(r in f["metrics"]["ladder"] for f in found)]
-    grid = [[value(f["metrics"]["ladder"].get(r, {}).get("macro_f1")) for r in rungs] for f in found]
-    names = [f"{f['name']} ({', '.join(f['languages'])})" if len(f["languages"]) < 4 else f["name"] for f in found]
-    return ["<h2>Macro-F1 by adapter and language</h2>", heat(grid, names, [NAMES[r] for r in rungs], "", "")]
+    grid = [
+        [value(f["metrics"]["ladder"].get(r, {}).get("macro_f1")) for r in rungs] for f in found
+    ]
+    names = [
+        f"{f['name']} ({', '.join(f['languages'])})" if len(f["languages"]) < 4 else f["name"]
+        for f in found
+    ]
+    return [
+        "<h2>Macro-F1 by adapter and language</h2>",
+        heat(grid, names, [NAMES[r] for r in rungs], "", ""),
+    ]
 
 
 def sections(one: dict[str, Any]) -> list[str]:
     """HTML about one adapter."""
     metrics = one["metrics"]
     ladder = {NAMES[rung]: figures["macro_f1"] for rung, figures in metrics["ladder"].items()}
-    parts = [f"<h3>Ladder, {metrics['split']}, {metrics['rows']} rows</h3>", intervals(ladder, "macro-F1, 95% intervals")]
+    parts = [
+        f"<h3>Ladder, {metrics['split']}, {metrics['rows']} rows</h3>",
+        intervals(ladder, "macro-F1, 95% intervals"),
+    ]
     if gain := metrics.get("gain_from_transfer"):
         over = NAMES[gain.get("over", "target_only")]
-        parts.append(f"<p>Gain from transfer over {text(over)}: {show(gain)}: <b>{gain['verdict']}</b></p>")
+        parts.append(
+            f"<p>Gain from transfer over {text(over)}: {show(gain)}: <b>{gain['verdict']}</b></p>"
+        )
     if curve := metrics.get("curve"):
-        series = {NAMES[rung]: [(p["shots"], p["value"]) for p in points] for rung, points in curve.items()}
-        parts += ["<h3>Learning curve</h3>", lines(series, "rows a label (the last: all)", "macro-F1")]
+        series = {
+            NAMES[rung]: [(p["shots"], p["value"]) for p in points]
+            for rung, points in curve.items()
+        }
+        parts += [
+            "<h3>Learning curve</h3>",
+            lines(series, "rows a label (the last: all)", "macro-F1"),
+        ]
     if "confusion" not in one:
         return [*parts, f"<p class=bad>{text(one['data'])}</p>"]
-    parts += ["<h3>Confusion</h3>", heat(one["confusion"], one["labels"], one["labels"], "label", "answer")]
+    parts += [
+        "<h3>Confusion</h3>",
+        heat(one["confusion"], one["labels"], one["labels"], "label", "answer"),
+    ]
     if by := one.get("parts"):
         kinds = [kind for kind in ("tfidf", "adapter") if kind in next(iter(by.values()))]
         grid = [[figures[kind] for kind in kinds] for figures in by.values()]
         names = [f"{name} ({figures['rows']})" for name, figures in by.items()]
-        parts += ["<h3>Macro-F1 by language (rows)</h3>", heat(grid, names, [NAMES[kind] for kind in kinds], "", "")]
+        parts += [
+            "<h3>Macro-F1 by language (rows)</h3>",
+            heat(grid, names, [NAMES[kind] for kind in kinds], "", ""),
+        ]
     bins = [(b["score"], b["right"]) for b in one["calibration"]["bins"]]
     shape = lines({"adapter": bins}, "score", "share of right answers", diagonal=True)
     parts += [f"<h3>Calibration, error {one['calibration']['error']}</h3>", shape]
     for kind, some in one.get("changed", {}).items():
         if some:
             over = NAMES[metrics["gain_from_transfer"]["over"]]
-            parts.append(f"<h3>{len(some)} rows that transfer {kind}, against {text(over)}, in most seeds</h3>")
-            parts.append(table(["text", "label"], [[e["text"], e["label"]] for e in some[:EXAMPLES]]))
-    for kind, said in (("fixed", "right, where TF-IDF is wrong"), ("broke", "wrong, where TF-IDF is right")):
+            parts.append(
+                f"<h3>{len(some)} rows that transfer {kind}, against {text(over)}, in most "
+                "seeds</h3>"
+            )
+            parts.append(
+                table(["text", "label"], [[e["text"], e["label"]] for e in some[:EXAMPLES]])
+            )
+    for kind, said in (
+        ("fixed", "right, where TF-IDF is wrong"),
+        ("broke", "wrong, where TF-IDF is right"),
+    ):
         if some := one.get("against_tfidf", {}).get(kind):
             rows = [[e["text"], e["label"], e["adapter"], e["tfidf"]] for e in some["examples"]]
             parts.append(f"<h3>{some['rows']} rows {said}</h3>")
@@ -76,34 +110,45 @@ def answered(engine: Engine, manifest: ClassificationManifest, folder: Path) -> 
     good = [(i, a) for i, a in enumerate(answers) if isinstance(a, Classified)]
     gold = [held_out.labels[i] for i, _ in good]
     said, scores = [a.label for _, a in good], [a.score for _, a in good]
-    known = {"confusion": confusion(gold, said, manifest.labels), "calibration": calibration(gold, said, scores)}
+    known = {
+        "confusion": confusion(gold, said, manifest.labels),
+        "calibration": calibration(gold, said, scores),
+    }
     ours, theirs = {i: a.label for i, a in good}, tfidf(train, held_out.texts) if train else None
     if theirs:
         known["against_tfidf"] = _examples(held_out, ours, theirs)
     if parts := _parts(held_out, ours):
         known["parts"] = {
-            name: {"rows": len(rows)} | {
+            name: {"rows": len(rows)}
+            | {
                 kind: round(macro_f1(_at(held_out.labels, rows), _at(answers, rows)), 1)
-                for kind, answers in (("tfidf", theirs), ("adapter", ours)) if answers
+                for kind, answers in (("tfidf", theirs), ("adapter", ours))
+                if answers
             }
             for name, rows in parts.items()
-        }  # fmt: skip
+        }
     gain = manifest.metrics.get("gain_from_transfer", {})
     if gain.get("over", "tfidf") != "tfidf" and len(held_out) == manifest.metrics["rows"]:
         known["changed"] = {
-            kind: [{"text": held_out.texts[i][:CLIPPED], "label": held_out.labels[i]} for i in gain.get(kind, [])]
+            kind: [
+                {"text": held_out.texts[i][:CLIPPED], "label": held_out.labels[i]}
+                for i in gain.get(kind, [])
+            ]
             for kind in ("fixed", "broke")
         }
     return known
 
 
 def _parts(held_out: Split, answered: Container[int]) -> dict[str, list[int]]:
-    """Answered rows of tables by their language: of a column of that name, or, a file each, what stands before the first dot of
-    its name. Empty when there is but one. Rows of text with one label are left out: no macro-F1 can be had of them."""
+    """Answered rows of tables by their language: of a column of that name, or, a file each, what
+    stands before the first dot of its name. Empty when there is but one. Rows of text with one
+    label are left out: no macro-F1 can be had of them."""
     parts: dict[str, list[int]] = {}
     for i, row in enumerate(held_out.others):
         if i in answered and row:
-            parts.setdefault(row.get("language") or Path(row["file"]).name.split(".")[0], []).append(i)
+            parts.setdefault(
+                row.get("language") or Path(row["file"]).name.split(".")[0], []
+            ).append(i)
     return parts if len(parts) > 1 else {}
 
 
@@ -120,13 +165,20 @@ def confusion(gold: Sequence[str], said: Sequence[str], labels: Sequence[str]) -
     return counts.tolist()
 
 
-def calibration(gold: Sequence[str], said: Sequence[str], scores: Sequence[float]) -> dict[str, Any]:
-    """Mean score and share of right answers by score, and the expected calibration error (Guo et al. 2017, section 2)."""
+def calibration(
+    gold: Sequence[str], said: Sequence[str], scores: Sequence[float]
+) -> dict[str, Any]:
+    """Mean score and share of right answers by score, and the expected calibration error (Guo et
+    al. 2017, section 2)."""
     right, score = np.array(gold) == np.array(said), np.array(scores)
     inside = np.minimum((score * BINS).astype(int), BINS - 1)
     filled = [inside == b for b in range(BINS) if (inside == b).any()]
     bins = [
-        {"score": round(float(score[b].mean()), 4), "right": round(float(right[b].mean()), 4), "rows": int(b.sum())}
+        {
+            "score": round(float(score[b].mean()), 4),
+            "right": round(float(right[b].mean()), 4),
+            "rows": int(b.sum()),
+        }
         for b in filled
     ]
     error = sum(b["rows"] * abs(b["score"] - b["right"]) for b in bins) / len(score)
@@ -134,11 +186,17 @@ def calibration(gold: Sequence[str], said: Sequence[str], scores: Sequence[float
 
 
 def _examples(held_out: Split, ours: dict[int, str], theirs: Sequence[str]) -> dict[str, Any]:
-    """Rows that TF-IDF on the target rows gets wrong and the adapter right, and the other way round."""
+    """Rows that TF-IDF on the target rows gets wrong and the adapter right, and the other way
+    round."""
     rows: dict[str, list[dict[str, str]]] = {"fixed": [], "broke": []}
     for i, answer in ours.items():
         gold = held_out.labels[i]
         if (answer == gold) != (theirs[i] == gold):
-            record = {"text": held_out.texts[i][:CLIPPED], "label": gold, "adapter": answer, "tfidf": theirs[i]}
+            record = {
+                "text": held_out.texts[i][:CLIPPED],
+                "label": gold,
+                "adapter": answer,
+                "tfidf": theirs[i],
+            }
             rows["fixed" if answer == gold else "broke"].append(record)
     return {kind: {"rows": len(some), "examples": some[:EXAMPLES]} for kind, some in rows.items()}

@@ -17,22 +17,38 @@ class LabelledText(TextFile):
 
 One = str | LabelledText
 Source = Annotated[
-    str | list[One], Field(description="a file, a URL, a Hub id `hub:owner/name[:config[:split]]`, or text with one label")
+    str | list[One],
+    Field(
+        description=(
+            "a file, a URL, a Hub id `hub:owner/name[:config[:split]]`, or text with one label"
+        )
+    ),
 ]
 
 
 class DataRecipe(RecipePart):
-    """Where the rows come from. `${VAR}` in a source is an environment variable; relative paths start at the recipe."""
+    """Where the rows come from. `${VAR}` in a source is an environment variable; relative paths
+    start at the recipe."""
 
     train: Source
     dev: Source = Field(description="chooses the checkpoint; never the test set")
-    test: Source | None = Field(None, description="scored once, after training; left out, dev is scored and says so")
-    text: str | list[str] = Field("text", description="text column; several are joined by a newline")
+    test: Source | None = Field(
+        None, description="scored once, after training; left out, dev is scored and says so"
+    )
+    text: str | list[str] = Field(
+        "text", description="text column; several are joined by a newline"
+    )
     label: str = Field("label", description="label column")
-    id: str | None = Field(None, description="column shared by a message and its translations; checked for leaks")
+    id: str | None = Field(
+        None, description="column shared by a message and its translations; checked for leaks"
+    )
     licence: str = Field("unknown", description="licence of the data, for the card")
-    on_leak: Literal["error", "drop"] = Field("error", description="drop: remove training rows found in dev or test")
-    shots: int | None = Field(None, ge=1, description="train on so many rows a label, drawn anew for every seed")
+    on_leak: Literal["error", "drop"] = Field(
+        "error", description="drop: remove training rows found in dev or test"
+    )
+    shots: int | None = Field(
+        None, ge=1, description="train on so many rows a label, drawn anew for every seed"
+    )
 
 
 class TrainingRecipe(RecipePart):
@@ -45,10 +61,18 @@ class TrainingRecipe(RecipePart):
     weight_decay: float = Field(0.01, ge=0)
     warmup: float = Field(0.06, ge=0, lt=1, description="share of steps")
     patience: int = Field(2, ge=1, description="epochs without a better dev score before it stops")
-    class_weights: Literal["balanced", "none"] = Field("balanced", description="balanced: inverse to class frequency")
-    seeds: list[int] = Field([0], min_length=1, description="one run a seed; the best on dev is kept, all are reported")
-    bf16: bool | None = Field(None, description="left out: measured on this machine, the faster one is used")
-    report_to: list[str] = Field([], description="passed to transformers' Trainer: tensorboard, wandb, mlflow ...")
+    class_weights: Literal["balanced", "none"] = Field(
+        "balanced", description="balanced: inverse to class frequency"
+    )
+    seeds: list[int] = Field(
+        [0], min_length=1, description="one run a seed; the best on dev is kept, all are reported"
+    )
+    bf16: bool | None = Field(
+        None, description="left out: measured on this machine, the faster one is used"
+    )
+    report_to: list[str] = Field(
+        [], description="passed to transformers' Trainer: tensorboard, wandb, mlflow ..."
+    )
 
 
 class SourceRows(RecipePart):
@@ -57,12 +81,14 @@ class SourceRows(RecipePart):
     adapter: str = Field(description="a name beside this one; its labels must be this recipe's")
     weight: Literal["auto"] | Annotated[float, Field(gt=0)] = Field(
         "auto",
-        description="mean weight of a source row in the loss, a target row's is 1; auto: the one by which a linear head on "
+        description="mean weight of a source row in the loss, a target row's is 1; auto: the one "
+        "by which a linear head on "
         "both predicts held-out target rows best, none at all if that is 0",
     )
     by: Literal["even", "domain", "boosting"] = Field(
         "domain",
-        description="even: all alike; domain: more for rows that look like the target's; boosting: less for those that "
+        description="even: all alike; domain: more for rows that look like the target's; boosting: "
+        "less for those that "
         "contradict it",
     )
 
@@ -75,23 +101,39 @@ class ClassificationRecipe(AdapterRecipe):
 
     task: Literal["classification"] = "classification"
     stack: list[str] = Field(
-        [], description="language adapters it is trained on top of, frozen; exchanged when it is served (Pfeiffer et al. 2020)"
+        [],
+        description=(
+            "language adapters it is trained on top of, frozen; exchanged when it is served "
+            "(Pfeiffer et al. 2020)"
+        ),
     )
     exchange: list[str] = Field(
-        [], description="for zero-shot with a stack: what takes its place on the test rows, the target's language adapter"
+        [],
+        description=(
+            "for zero-shot with a stack: what takes its place on the test rows, the target's "
+            "language adapter"
+        ),
     )
     strategy: Strategy | None = Field(
         None,
-        description="head: a linear head on the frozen backbone, in seconds, beside the rows of `source` if there is one; "
-        "lora: on these rows alone; parent: starts from another adapter; mixed: beside the rows of `source`; zero-shot: train "
-        "and dev are a source language's, test is the target's; multi-task: beside the tasks of `tasks`, with a head each. "
+        description="head: a linear head on the frozen backbone, in seconds, beside the rows of "
+        "`source` if there is one; "
+        "lora: on these rows alone; parent: starts from another adapter; mixed: beside the rows of "
+        "`source`; zero-shot: train "
+        "and dev are a source language's, test is the target's; multi-task: beside the tasks of "
+        "`tasks`, with a head each. "
         "Left out: parent when there is one, else lora",
     )
     source: SourceRows | None = Field(None, description="for mixed, and for head")
     tasks: list[str] = Field(
-        [], description="for multi-task: classifiers beside this one, whose rows are drawn by their number"
+        [],
+        description=(
+            "for multi-task: classifiers beside this one, whose rows are drawn by their number"
+        ),
     )
-    labels: list[str] | None = Field(None, description="left out: the labels of the training rows, sorted")
+    labels: list[str] | None = Field(
+        None, description="left out: the labels of the training rows, sorted"
+    )
     positive: str | None = Field(None, description="the label whose own F1 is reported too (spam)")
     data: DataRecipe
     training: TrainingRecipe = TrainingRecipe()
@@ -102,15 +144,28 @@ class ClassificationRecipe(AdapterRecipe):
             raise ValueError(f"labels: {self.labels} repeats a label")
         if self.positive and self.labels and self.positive not in self.labels:
             raise ValueError(f"positive: {self.positive!r} is not among labels: {self.labels}")
-        needs = {"parent": self.parent, "mixed": self.source, "multi-task": self.tasks, "zero-shot": self.data.test}
+        needs = {
+            "parent": self.parent,
+            "mixed": self.source,
+            "multi-task": self.tasks,
+            "zero-shot": self.data.test,
+        }
         if self.strategy in needs and not needs[self.strategy]:
-            field = {"mixed": "source", "multi-task": "tasks", "zero-shot": "data.test"}.get(self.strategy, self.strategy)
+            field = {"mixed": "source", "multi-task": "tasks", "zero-shot": "data.test"}.get(
+                self.strategy, self.strategy
+            )
             raise ValueError(f"strategy: {self.strategy} needs {field}")
         if self.strategy in ("head", "lora") and self.parent:
-            raise ValueError(f"strategy: {self.strategy} starts from the bare backbone; leave parent out")
+            raise ValueError(
+                f"strategy: {self.strategy} starts from the bare backbone; leave parent out"
+            )
         if self.exchange and not self.stack:
             raise ValueError("exchange: there is no stack to exchange")
-        for field, users in (("source", ("mixed", "head")), ("tasks", ("multi-task",)), ("exchange", ("zero-shot",))):
+        for field, users in (
+            ("source", ("mixed", "head")),
+            ("tasks", ("multi-task",)),
+            ("exchange", ("zero-shot",)),
+        ):
             if getattr(self, field) and self.strategy not in users:
                 raise ValueError(f"{field}: only strategy {' or '.join(users)} uses it")
         return self

@@ -9,8 +9,9 @@ from polygraft.tasks.classification.model import Classifier
 
 @dataclass(frozen=True)
 class Run:
-    """A trained classifier, its dev macro-F1 and its answers to the held-out rows: on top of what it was trained on, and with
-    that exchanged. `source_weight` is the mean of the source rows' weights, None where there are none."""
+    """A trained classifier, its dev macro-F1 and its answers to the held-out rows: on top of what
+    it was trained on, and with that exchanged. `source_weight` is the mean of the source rows'
+    weights, None where there are none."""
 
     seed: int
     classifier: Classifier

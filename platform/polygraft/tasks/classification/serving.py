@@ -1,4 +1,5 @@
-"""Text classification: a linear head on the mean of the token states, softmax over its labels. numpy only.
+"""Text classification: a linear head on the mean of the token states, softmax over its labels.
+numpy only.
 
 Does not: train (see `training`), or compute metrics (see `metrics`).
 """
@@ -81,19 +82,24 @@ class Classification:
 
     def read_head(self, manifest: ClassificationManifest, tensors: Mapping[str, Floats]) -> Heads:
         own = _head(tensors, "", len(manifest.labels), manifest.name)
-        further = {task: _head(tensors, f"{task}.", len(labels), manifest.name) for task, labels in manifest.heads.items()}
+        further = {
+            task: _head(tensors, f"{task}.", len(labels), manifest.name)
+            for task, labels in manifest.heads.items()
+        }
         heads = Heads(own, further)
         widths = {one.weight.shape[1] for one in heads.all}
         if len(widths) > 1:
             raise AdapterError(
-                f"adapter {manifest.name!r}: its heads read {sorted(widths)} values; all read the backbone's hidden size"
+                f"adapter {manifest.name!r}: its heads read {sorted(widths)} values; all read the "
+                "backbone's hidden size"
             )
         return heads
 
     def plan(self, row: Row, adapter: Adapter, stack: list[str], encoder: TextEncoder) -> Plan:
         if row.target is not None:
             raise InvalidRow(
-                f"adapter {row.adapter!r} does not translate, it has labels; classify with it, or leave the target out"
+                f"adapter {row.adapter!r} does not translate, it has labels; classify with it, or "
+                "leave the target out"
             )
         head, labels = _chosen(adapter, row.head)
 
@@ -104,7 +110,8 @@ class Classification:
         return Plan([beginning(row)], Output.VECTOR, answer)
 
     def verify_goldens(self, adapter: Adapter, replay: Replay) -> None:
-        """A head that was trained on the bare backbone has the bias, what it gives to no text, as its bare outputs."""
+        """A head that was trained on the bare backbone has the bias, what it gives to no text, as
+        its bare outputs."""
         goldens, heads = adapter.manifest.golden, adapter.head
         pooled, bare_pooled = replay.vectors([golden.text for golden in goldens])
         for head in heads.all:
@@ -112,7 +119,9 @@ class Classification:
         now, bare = heads.own.logits(pooled), heads.own.logits(bare_pooled)
         if effect(now, bare) < LEAST_EFFECT:
             bare = np.tile(heads.own.bias, (len(now), 1))
-        compare_numbers(adapter.name, now, bare, [g.logits for g in goldens], [g.bare for g in goldens])
+        compare_numbers(
+            adapter.name, now, bare, [g.logits for g in goldens], [g.bare for g in goldens]
+        )
 
 
 TASK = Classification()
@@ -143,13 +152,23 @@ def _chosen(adapter: Adapter, task: str | None) -> tuple[Head, list[str]]:
 
 
 def _head(tensors: Mapping[str, Floats], prefix: str, labels: int, name: str) -> Head:
-    """The head whose tensors' names start with `prefix`. Raises `AdapterError` for one of another number of labels."""
+    """The head whose tensors' names start with `prefix`. Raises `AdapterError` for one of another
+    number of labels."""
     weight, bias = tensors.get(f"{prefix}weight"), tensors.get(f"{prefix}bias")
-    fits = weight is not None and bias is not None and weight.ndim == 2 and len(weight) == labels and bias.shape == (labels,)
+    fits = (
+        weight is not None
+        and bias is not None
+        and weight.ndim == 2
+        and len(weight) == labels
+        and bias.shape == (labels,)
+    )
     if weight is None or bias is None or not fits or weight.shape[1] == 0:
-        shapes = ", ".join(f"{shortened(key)} {list(value.shape)}" for key, value in sorted(tensors.items())[:6])
+        shapes = ", ".join(
+            f"{shortened(key)} {list(value.shape)}" for key, value in sorted(tensors.items())[:6]
+        )
         raise AdapterError(
-            f"adapter {name!r}: the head ({shapes or 'nothing'}) does not fit its {labels} labels: wanted are "
+            f"adapter {name!r}: the head ({shapes or 'nothing'}) does not fit its {labels} labels: "
+            "wanted are "
             f"{prefix}weight [{labels}, hidden] and {prefix}bias [{labels}]"
         )
     return Head(weight, bias)

@@ -1,4 +1,5 @@
-"""How a classifier is made: LoRA and a head on labelled rows, figures beside the baselines, goldens, card.
+"""How a classifier is made: LoRA and a head on labelled rows, figures beside the baselines,
+goldens, card.
 
 Test rows are scored once, after the checkpoint was chosen on dev.
 """
@@ -46,7 +47,14 @@ class ClassificationTraining(TrainedTask[Job, Run]):
     pipeline_tag = "text-classification"
     limits = card.LIMITS
 
-    def prepare(self, recipe: ClassificationRecipe, file: Path, backbone: Path, *, allow_leak: str | None = None) -> Job:
+    def prepare(
+        self,
+        recipe: ClassificationRecipe,
+        file: Path,
+        backbone: Path,
+        *,
+        allow_leak: str | None = None,
+    ) -> Job:
         return prepare(recipe, file, backbone, allow_leak=allow_leak)
 
     def complete(self, job: Job, work: Path, say: Console) -> Job:
@@ -58,13 +66,23 @@ class ClassificationTraining(TrainedTask[Job, Run]):
 
     def fit_others(self, job: Job, work: Path, say: Console) -> dict[str, list[Run]]:
         """The same recipe on the target's rows alone."""
-        return {TARGET_ONLY: [fit(job.alone(), seed, work / f"alone-{seed}") for seed in job.seeds]} if job.transfers else {}
+        return (
+            {TARGET_ONLY: [fit(job.alone(), seed, work / f"alone-{seed}") for seed in job.seeds]}
+            if job.transfers
+            else {}
+        )
 
     def best(self, runs: Sequence[Run]) -> Run:
         return max(runs, key=lambda run: run.dev_score)
 
     def score(
-        self, job: Job, runs: Sequence[Run], others: Mapping[str, Sequence[Run]], work: Path, *, full_ladder: bool
+        self,
+        job: Job,
+        runs: Sequence[Run],
+        others: Mapping[str, Sequence[Run]],
+        work: Path,
+        *,
+        full_ladder: bool,
     ) -> dict[str, Any]:
         metrics = score_baselines(job, runs, others.get(TARGET_ONLY))
         if full_ladder:
@@ -101,20 +119,30 @@ def _seed(run: Run) -> dict[str, float]:
     return found if run.source_weight is None else found | {"source_weight": run.source_weight}
 
 
-def _learning_curve(job: Job, work: Path, whole: dict[str, Any]) -> dict[str, list[dict[str, float]]]:
-    """Macro-F1 with its interval at no target rows, at `SHOTS` rows a label and at all, of the recipe and of TF-IDF."""
+def _learning_curve(
+    job: Job, work: Path, whole: dict[str, Any]
+) -> dict[str, list[dict[str, float]]]:
+    """Macro-F1 with its interval at no target rows, at `SHOTS` rows a label and at all, of the
+    recipe and of TF-IDF."""
     split, most = job.held_out[1], max(Counter(job.splits.train.labels).values())
     points: dict[str, list[dict[str, float]]] = {"adapter": [], "tfidf": []}
     for rung, at_none in (("adapter", "zero_shot"), ("tfidf", "tfidf_zero_shot")):
         points[rung] += [{"shots": 0, **whole[at_none]["macro_f1"]}] if at_none in whole else []
     for shots in (s for s in SHOTS if s < most):
         data = job.recipe.data.model_copy(update={"shots": shots})
-        few, seeds = replace(job, recipe=job.recipe.model_copy(update={"data": data})), job.recipe.training.seeds
+        few, seeds = (
+            replace(job, recipe=job.recipe.model_copy(update={"data": data})),
+            job.recipe.training.seeds,
+        )
         ours = [fit(few, seed, work / f"shots-{shots}-{seed}").predicted for seed in seeds]
         theirs = [tfidf(few.train_rows(seed), split.texts) for seed in seeds]
         for rung, runs in (("adapter", ours), ("tfidf", theirs)):
-            points[rung].append({"shots": shots, **bootstrap(split.labels, runs, macro_f1).record()})
-    return {rung: [*some, {"shots": most, **whole[rung]["macro_f1"]}] for rung, some in points.items()}
+            points[rung].append(
+                {"shots": shots, **bootstrap(split.labels, runs, macro_f1).record()}
+            )
+    return {
+        rung: [*some, {"shots": most, **whole[rung]["macro_f1"]}] for rung, some in points.items()
+    }
 
 
 def fit(job: Job, seed: int, work: Path) -> Run:
@@ -127,7 +155,9 @@ def fit(job: Job, seed: int, work: Path) -> Run:
     balanced = options.class_weights == "balanced"
     rows = job.train_rows(seed)
     weights = _class_weights(rows, labels) if balanced else None
-    classifier = model.build(recipe, job.backbone, job.sites, labels, weights, job.parent, job.parent_labels, job.under)
+    classifier = model.build(
+        recipe, job.backbone, job.sites, labels, weights, job.parent, job.parent_labels, job.under
+    )
     beside = source_weights(job, rows)
     if job.parent_labels != labels:  # the head is fresh
         probe(classifier, job, rows, beside)
@@ -136,7 +166,11 @@ def fit(job: Job, seed: int, work: Path) -> Run:
     if job.source_rows and beside is not None and beside.any():
         lessons.append(_dataset(encoder, job.source_rows, labels, beside.tolist()))
     for number, (name, splits) in enumerate(job.tasks.items(), 1):
-        classifier.add_head(name, len(splits.labels), _class_weights(splits.train, splits.labels) if balanced else None)
+        classifier.add_head(
+            name,
+            len(splits.labels),
+            _class_weights(splits.train, splits.labels) if balanced else None,
+        )
         lessons.append(_dataset(encoder, splits.train, splits.labels, task=number))
     state = run_loop(
         classifier,
@@ -176,11 +210,19 @@ def fit(job: Job, seed: int, work: Path) -> Run:
 
 def _some_rows() -> dict[str, torch.Tensor]:
     x = torch.full((16, 32), 5)
-    return {"input_ids": x, "attention_mask": torch.ones_like(x), "token_type_ids": torch.zeros_like(x)}
+    return {
+        "input_ids": x,
+        "attention_mask": torch.ones_like(x),
+        "token_type_ids": torch.zeros_like(x),
+    }
 
 
 def _dataset(
-    encoder: TextEncoder, split: Split, labels: list[str], weights: Sequence[float] | None = None, task: int = 0
+    encoder: TextEncoder,
+    split: Split,
+    labels: list[str],
+    weights: Sequence[float] | None = None,
+    task: int = 0,
 ) -> Dataset:
     rows = encoder.encode(split.texts)
     return Dataset.from_dict(
@@ -198,9 +240,13 @@ def _dataset(
 def _collate(rows: list[dict[str, Any]], pad_id: int) -> dict[str, torch.Tensor]:
     batch = pad([Encoded(r["input_ids"], r["token_type_ids"]) for r in rows], pad_id)
     tensors = {name: torch.from_numpy(value) for name, value in batch.items()}
-    return tensors | {name: torch.tensor([r[name] for r in rows]) for name in ("labels", "weights", "task")}
+    return tensors | {
+        name: torch.tensor([r[name] for r in rows]) for name in ("labels", "weights", "task")
+    }
 
 
 def _class_weights(train: Split, labels: list[str]) -> list[float]:
     counts = Counter(train.labels)
-    return [len(train) / (len(labels) * counts[label]) if counts[label] else 0.0 for label in labels]
+    return [
+        len(train) / (len(labels) * counts[label]) if counts[label] else 0.0 for label in labels
+    ]

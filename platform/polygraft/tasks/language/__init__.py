@@ -1,1 +1,2 @@
-"""Language adapters: unlabelled text -> LoRA on the encoder that reads a language, or a domain, better."""
+"""Language adapters: unlabelled text -> LoRA on the encoder that reads a language, or a domain,
+better."""

@@ -1,4 +1,5 @@
-"""The backbone's own objective as a measure: how well its frozen decoder writes texts whose spans were cut."""
+"""The backbone's own objective as a measure: how well its frozen decoder writes texts whose spans
+were cut."""
 
 from __future__ import annotations
 
@@ -26,9 +27,14 @@ def start_of(language: str, backbone: Path) -> int | None:
 
 
 def of_adapted(
-    adapted: peft.PeftModel, backbone: Path, encoder: TextEncoder, texts: Sequence[str], language: str
+    adapted: peft.PeftModel,
+    backbone: Path,
+    encoder: TextEncoder,
+    texts: Sequence[str],
+    language: str,
 ) -> dict[str, float] | None:
-    """`denoising` of any adapter on the encoder; None when the backbone cannot write it, or all texts are too long."""
+    """`denoising` of any adapter on the encoder; None when the backbone cannot write it, or all
+    texts are too long."""
     start = start_of(language, backbone)
     if start is None:
         return None
@@ -37,12 +43,15 @@ def of_adapted(
     if not rows:
         return None
     reader = Reader(adapted, load_seq2seq(backbone).decoder, 0)
-    return denoising(reader, Noisy(rows, scoring_groups(rows, TOKENS), encoder, writes=True, seed=0))
+    return denoising(
+        reader, Noisy(rows, scoring_groups(rows, TOKENS), encoder, writes=True, seed=0)
+    )
 
 
 @torch.no_grad()
 def denoising(reader: Reader, batches: Noisy) -> dict[str, float]:
-    """Mean loss a piece, nats, of what the decoder writes: after the bare encoder and after the adapted one."""
+    """Mean loss a piece, nats, of what the decoder writes: after the bare encoder and after the
+    adapted one."""
     reader.eval()
     sums, pieces = {"bare": 0.0, "adapter": 0.0}, 0
     for i in range(len(batches)):

@@ -20,7 +20,8 @@ from polygraft.training.sites import graph_sites, pick_sites
 
 @dataclass(frozen=True)
 class LanguageJob:
-    """What `--check` builds and `train` runs. `start`: the decoder's tag for the language; None when it has none."""
+    """What `--check` builds and `train` runs. `start`: the decoder's tag for the language; None
+    when it has none."""
 
     recipe: LanguageRecipe
     file: Path
@@ -55,12 +56,14 @@ class LanguageJob:
     @property
     def key(self) -> str:
         """Hash of recipe, backbone, parent and text."""
-        return run_key(self.recipe, self.backbone, [self.parent] if self.parent else [], [self.train, self.dev])
+        return run_key(
+            self.recipe, self.backbone, [self.parent] if self.parent else [], [self.train, self.dev]
+        )
 
 
 def prepare(recipe: LanguageRecipe, file: Path, backbone: Path) -> LanguageJob:
-    """Check everything that can be checked without training. Raises `RecipeError`, `DataError`, `BackboneError` or
-    `AdapterError`."""
+    """Check everything that can be checked without training. Raises `RecipeError`, `DataError`,
+    `BackboneError` or `AdapterError`."""
     folder, sites, parent = file.resolve().parent, graph_sites(backbone), None
     if recipe.parent:
         parent = find_adapter(recipe.parent, folder, "parent")
@@ -70,11 +73,22 @@ def prepare(recipe: LanguageRecipe, file: Path, backbone: Path) -> LanguageJob:
     pick_sites(recipe.lora, sites)
     start = start_of(recipe.languages[0], backbone)
     if start is None and recipe.training.objective == "denoise":
-        raise RecipeError(str(file), [f"training.objective: the backbone cannot write {recipe.languages[0]}; use masked"])
+        raise RecipeError(
+            str(file),
+            [f"training.objective: the backbone cannot write {recipe.languages[0]}; use masked"],
+        )
     texts, sources = _read(recipe, folder)
     every = max(2, len(texts) // recipe.data.dev_rows)
     return LanguageJob(
-        recipe, file, backbone, sites, [t for i, t in enumerate(texts) if i % every], texts[::every], sources, parent, start
+        recipe,
+        file,
+        backbone,
+        sites,
+        [t for i, t in enumerate(texts) if i % every],
+        texts[::every],
+        sources,
+        parent,
+        start,
     )
 
 
@@ -89,9 +103,19 @@ def _read(recipe: LanguageRecipe, folder: Path) -> tuple[list[str], list[dict[st
             continue
         texts |= dict.fromkeys(found)
         digest = hashlib.sha256("\n".join(found).encode()).hexdigest()
-        sources.append({"split": "train", "source": one.file, "rows": len(found), "sha256": digest, "licence": one.licence})
+        sources.append(
+            {
+                "split": "train",
+                "source": one.file,
+                "rows": len(found),
+                "sha256": digest,
+                "licence": one.licence,
+            }
+        )
     if not problems and len(texts) < 4 * recipe.data.dev_rows:
-        problems.append(f"train: {len(texts)} different texts are too few for dev_rows: {recipe.data.dev_rows}")
+        problems.append(
+            f"train: {len(texts)} different texts are too few for dev_rows: {recipe.data.dev_rows}"
+        )
     if problems:
         raise DataError(f"data of {recipe.name}", problems)
     return list(texts), sources

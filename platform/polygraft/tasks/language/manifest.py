@@ -13,7 +13,8 @@ UNIT = 0.01  # how far the length of a unit vector may be from 1
 
 
 class GoldenVector(GoldenInput):
-    """One input and its unit sentence vector: with the adapter when it was trained, and of the bare backbone."""
+    """One input and its unit sentence vector: with the adapter when it was trained, and of the bare
+    backbone."""
 
     vector: Values
     bare: Values
@@ -32,7 +33,8 @@ class LanguageManifest(Manifest):
         for i, golden in enumerate(self.golden_vectors):
             if len(lengths) > 1 or len(golden.bare) != len(golden.vector) or not golden.vector:
                 yield (
-                    f"golden_vectors.{i}: vectors of {len(golden.vector)} and {len(golden.bare)} values; "
+                    f"golden_vectors.{i}: vectors of {len(golden.vector)} and {len(golden.bare)} "
+                    "values; "
                     "all have the backbone's hidden size"
                 )
                 continue

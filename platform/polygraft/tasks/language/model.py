@@ -1,4 +1,5 @@
-"""The model that is trained: the encoder with LoRA by peft, and what judges its states: masked tokens, or the decoder."""
+"""The model that is trained: the encoder with LoRA by peft, and what judges its states: masked
+tokens, or the decoder."""
 
 from __future__ import annotations
 
@@ -21,8 +22,8 @@ NEGATIVES = 2048
 
 
 class Reader(TrainedOnly):
-    """`forward` takes padded int64 [rows, seq] tensors and returns the `loss`: of the masked tokens in `labels`, or, with
-    `given`, of what the decoder writes."""
+    """`forward` takes padded int64 [rows, seq] tensors and returns the `loss`: of the masked tokens
+    in `labels`, or, with `given`, of what the decoder writes."""
 
     def __init__(self, adapted: peft.PeftModel, decoder: PreTrainedModel | None, seed: int) -> None:
         super().__init__()
@@ -30,25 +31,53 @@ class Reader(TrainedOnly):
         self.head = MaskedHead(adapted.config.hidden_size)
 
     def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor, labels: torch.Tensor,
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        token_type_ids: torch.Tensor,
+        labels: torch.Tensor,
         given: torch.Tensor | None = None,
-    ) -> dict[str, torch.Tensor]:  # fmt: skip
-        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
+    ) -> dict[str, torch.Tensor]:
+        inputs = {
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
+            "token_type_ids": token_type_ids,
+        }
         states = self.adapted(**inputs).last_hidden_state
         if given is None:
-            return {"loss": masked_loss(self.head, self.adapted.get_input_embeddings(), states, input_ids, labels)}
+            return {
+                "loss": masked_loss(
+                    self.head, self.adapted.get_input_embeddings(), states, input_ids, labels
+                )
+            }
         assert self.decoder is not None
         out = self.decoder.bert(
-            input_ids=given, attention_mask=(given != PAD_ID).long(), encoder_hidden_states=states,
+            input_ids=given,
+            attention_mask=(given != PAD_ID).long(),
+            encoder_hidden_states=states,
             encoder_attention_mask=attention_mask,
-        )  # fmt: skip
+        )
         negatives = NEGATIVES if self.training else 0
         return {
-            "loss": written_loss(self.decoder.cls.predictions, out.last_hidden_state, labels, self.rng, negatives=negatives)
+            "loss": written_loss(
+                self.decoder.cls.predictions,
+                out.last_hidden_state,
+                labels,
+                self.rng,
+                negatives=negatives,
+            )
         }
 
 
-def build(recipe: LanguageRecipe, backbone: Path, sites: list[str], parent: Path | None, *, writes: bool, seed: int) -> Reader:
+def build(
+    recipe: LanguageRecipe,
+    backbone: Path,
+    sites: list[str],
+    parent: Path | None,
+    *,
+    writes: bool,
+    seed: int,
+) -> Reader:
     """LoRA on the frozen encoder, fresh or the parent's; `writes`: with the decoder beside it."""
     whole = quick_attention(load_seq2seq(backbone)) if writes else None
     encoder = whole.get_encoder() if whole is not None else quick_attention(load_backbone(backbone))

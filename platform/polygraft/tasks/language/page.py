@@ -16,7 +16,9 @@ def answered(*_: object) -> dict[str, Any]:
 def overview(found: Sequence[dict[str, Any]]) -> list[str]:
     """HTML about several adapters together."""
     losses = {f["name"]: f["metrics"]["denoising"] for f in found if "denoising" in f["metrics"]}
-    series = {kind: {name: one[kind] for name, one in losses.items()} for kind in ("bare", "adapter")}
+    series = {
+        kind: {name: one[kind] for name, one in losses.items()} for kind in ("bare", "adapter")
+    }
     title = "<h2>Language adapters: the backbone's own objective on dev texts, nats a piece</h2>"
     return [title, bars(series)] if losses else []
 
@@ -24,4 +26,7 @@ def overview(found: Sequence[dict[str, Any]]) -> list[str]:
 def sections(one: dict[str, Any]) -> list[str]:
     """HTML about one adapter."""
     found = one["metrics"]
-    return [f"<p>Objective {found['objective']}, dev loss {found['dev_loss']} on {found['rows']} rows.</p>"]
+    return [
+        f"<p>Objective {found['objective']}, dev loss {found['dev_loss']} on {found['rows']} "
+        "rows.</p>"
+    ]

@@ -9,8 +9,9 @@ from polygraft.reporting.results import linked, table_head, table_line
 from polygraft.tasks.language.manifest import LanguageManifest
 
 HEAD = """
-Language adapters, which lie under others: loss a piece, in nats, of what the backbone's frozen decoder writes of dev texts
-whose spans were cut, its own objective. Lower is better; trained on masked tokens, a rise is what it forgot.
+Language adapters, which lie under others: loss a piece, in nats, of what the backbone's frozen
+decoder writes of dev texts whose spans were cut, its own objective. Lower is better; trained on
+masked tokens, a rise is what it forgot.
 
 """
 COLUMNS = "adapter|languages|rows read|objective|bare|**adapter**"
@@ -30,4 +31,6 @@ def _row(manifest: LanguageManifest) -> str:
     metrics, rows = manifest.metrics, sum(source["rows"] for source in manifest.data)
     losses = metrics.get("denoising", {})
     figures = [f"{losses[name]:.3f}" if losses else "–" for name in ("bare", "adapter")]
-    return table_line([linked(manifest), ", ".join(manifest.languages), str(rows), metrics["objective"], *figures])
+    return table_line(
+        [linked(manifest), ", ".join(manifest.languages), str(rows), metrics["objective"], *figures]
+    )

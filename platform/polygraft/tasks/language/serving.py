@@ -1,4 +1,5 @@
-"""Language adapters: verified like others; they lie under a task adapter and answer nothing by themselves. numpy only."""
+"""Language adapters: verified like others; they lie under a task adapter and answer nothing by
+themselves. numpy only."""
 
 from __future__ import annotations
 
@@ -34,7 +35,13 @@ class Language:
         goldens = adapter.manifest.golden_vectors
         pooled, bare = replay.vectors([golden.text for golden in goldens])
         same_width(adapter.name, "golden vectors have", len(goldens[0].vector), pooled.shape[1])
-        compare_numbers(adapter.name, _unit(pooled), _unit(bare), [g.vector for g in goldens], [g.bare for g in goldens])
+        compare_numbers(
+            adapter.name,
+            _unit(pooled),
+            _unit(bare),
+            [g.vector for g in goldens],
+            [g.bare for g in goldens],
+        )
 
 
 TASK = Language()

@@ -1,7 +1,8 @@
 """How a language adapter is made: LoRA on the encoder from unlabelled text, figures, goldens, card.
 
-The figure that can be compared is the backbone's own objective: how well its frozen decoder writes dev texts whose spans were
-cut, with the adapter and without. Of a run on masked tokens it also shows what the backbone forgot.
+The figure that can be compared is the backbone's own objective: how well its frozen decoder writes
+dev texts whose spans were cut, with the adapter and without. Of a run on masked tokens it also
+shows what the backbone forgot.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ class LanguageTraining(TrainedTask[LanguageJob, Run]):
     tags = ("language-adapter",)
     limits = card.LIMITS
 
-    def prepare(self, recipe: LanguageRecipe, file: Path, backbone: Path, *, allow_leak: str | None = None) -> LanguageJob:
+    def prepare(
+        self, recipe: LanguageRecipe, file: Path, backbone: Path, *, allow_leak: str | None = None
+    ) -> LanguageJob:
         return prepare(recipe, file, backbone)
 
     def fit(self, job: LanguageJob, seed: int, work: Path, say: Console) -> Run:
@@ -59,7 +62,13 @@ class LanguageTraining(TrainedTask[LanguageJob, Run]):
         return only_one
 
     def score(
-        self, job: LanguageJob, runs: Sequence[Run], others: Mapping[str, Sequence[Run]], work: Path, *, full_ladder: bool
+        self,
+        job: LanguageJob,
+        runs: Sequence[Run],
+        others: Mapping[str, Sequence[Run]],
+        work: Path,
+        *,
+        full_ladder: bool,
     ) -> dict[str, Any]:
         return self.best(runs).metrics
 
@@ -83,12 +92,25 @@ def _fit(job: LanguageJob, seed: int, work: Path) -> Run:
     options = job.recipe.training
     transformers.set_seed(seed)
     writes, can_write = options.objective == "denoise", job.start is not None
-    reader = model.build(job.recipe, job.backbone, job.sites, job.parent, writes=can_write, seed=seed)
+    reader = model.build(
+        job.recipe, job.backbone, job.sites, job.parent, writes=can_write, seed=seed
+    )
     encoder = load_encoder(job.backbone)
-    tokenizer = TargetTokenizer(BackboneFiles(job.backbone).decoder_tokenizer) if can_write else None
-    rows, dev = (rows_of(texts, encoder, tokenizer, job.start, options.max_length) for texts in (job.train, job.dev))
+    tokenizer = (
+        TargetTokenizer(BackboneFiles(job.backbone).decoder_tokenizer) if can_write else None
+    )
+    rows, dev = (
+        rows_of(texts, encoder, tokenizer, job.start, options.max_length)
+        for texts in (job.train, job.dev)
+    )
     scored = scoring_groups(dev, 4 * options.tokens)
-    train = Noisy(rows, training_groups(rows, options.steps, options.tokens, seed), encoder, writes=writes, seed=seed)
+    train = Noisy(
+        rows,
+        training_groups(rows, options.steps, options.tokens, seed),
+        encoder,
+        writes=writes,
+        seed=seed,
+    )
     state = run_loop(
         reader,
         work,
@@ -111,15 +133,21 @@ def _fit(job: LanguageJob, seed: int, work: Path) -> Run:
         "dev_loss": round(float(state.best_metric or 0.0), 4),
     }
     if can_write:
-        metrics["denoising"] = denoising(reader, Noisy(dev, scored, encoder, writes=True, seed=seed))
+        metrics["denoising"] = denoising(
+            reader, Noisy(dev, scored, encoder, writes=True, seed=seed)
+        )
     return Run(reader, metrics)
 
 
 def _goldens(job: LanguageJob, reader: model.Reader) -> list[GoldenVector]:
-    """Beginnings of dev texts (of training texts too, where those are few) whose vectors the adapter moves most."""
+    """Beginnings of dev texts (of training texts too, where those are few) whose vectors the
+    adapter moves most."""
     encoder, texts = load_encoder(job.backbone), beginnings(job.dev, job.train)[:CANDIDATES]
     ours = sentence_vectors(reader.adapted, encoder, texts)
     with reader.adapted.disable_adapter():
         bare = sentence_vectors(reader.adapted, encoder, texts)
     furthest = np.argsort((ours * bare).sum(axis=1))[:GOLDENS]
-    return [GoldenVector(text=texts[i], vector=rounded(ours[i]), bare=rounded(bare[i])) for i in furthest]
+    return [
+        GoldenVector(text=texts[i], vector=rounded(ours[i]), bare=rounded(bare[i]))
+        for i in furthest
+    ]

@@ -1,4 +1,5 @@
-"""Pairs -> the tensors of every step, drawn once from the seed: a run that is killed goes on with the same rows."""
+"""Pairs -> the tensors of every step, drawn once from the seed: a run that is killed goes on with
+the same rows."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ class Row:
 class Batches(Dataset[Tensors]):
     """`batches[i]` is the i-th step's."""
 
-    def __init__(self, rows: Sequence[Row], groups: Sequence[NDArray[np.int64]], pad_id: int) -> None:
+    def __init__(
+        self, rows: Sequence[Row], groups: Sequence[NDArray[np.int64]], pad_id: int
+    ) -> None:
         self.rows, self.groups, self.pad_id = rows, groups, pad_id
 
     def __len__(self) -> int:
@@ -44,16 +47,24 @@ class Batches(Dataset[Tensors]):
 
     def __getitem__(self, step: int) -> Tensors:
         rows = [self.rows[i] for i in self.groups[step]]
-        batch = {name: torch.from_numpy(array) for name, array in pad([r.read for r in rows], self.pad_id).items()}
+        batch = {
+            name: torch.from_numpy(array)
+            for name, array in pad([r.read for r in rows], self.pad_id).items()
+        }
         longest = max(len(r.written) for r in rows)
-        given, labels = torch.full((len(rows), longest), PAD_ID), torch.full((len(rows), longest), IGNORED)
+        given, labels = (
+            torch.full((len(rows), longest), PAD_ID),
+            torch.full((len(rows), longest), IGNORED),
+        )
         for i, row in enumerate(rows):
             given[i, : len(row.written)] = torch.tensor(row.written)
             labels[i, : len(row.written)] = torch.tensor([*row.written[1:], END_ID])
         return batch | {"given": given, "labels": labels}
 
 
-def encode(pairs: Sequence[Pair], encoder: TextEncoder, pieces: TargetTokenizer, max_length: int) -> list[Row]:
+def encode(
+    pairs: Sequence[Pair], encoder: TextEncoder, pieces: TargetTokenizer, max_length: int
+) -> list[Row]:
     """Rows of the pairs that fit."""
     read = encoder.encode([p.source for p in pairs])
     written = pieces.encode([p.target for p in pairs])
@@ -64,15 +75,20 @@ def encode(pairs: Sequence[Pair], encoder: TextEncoder, pieces: TargetTokenizer,
     ]
 
 
-def training_batches(rows: Sequence[Row], options: TranslationTraining, seed: int, pad_id: int) -> Batches:
-    """`options.steps` batches of rows of like length, rows drawn by weight, without replacement until all were drawn."""
+def training_batches(
+    rows: Sequence[Row], options: TranslationTraining, seed: int, pad_id: int
+) -> Batches:
+    """`options.steps` batches of rows of like length, rows drawn by weight, without replacement
+    until all were drawn."""
     rng, lengths = np.random.default_rng(seed), np.array([len(r) for r in rows], np.int64)
     weights = np.array([r.weight for r in rows])
     groups: list[NDArray[np.int64]] = []
     while len(groups) < options.steps:
         copies = np.floor(weights / weights.max() + rng.random(len(rows))).astype(int)
         drawn = rng.permutation(np.repeat(np.arange(len(rows)), copies))
-        for start in range(0, len(drawn), POOL):  # sorted within a pool only, so that batches are never twice the same
+        for start in range(
+            0, len(drawn), POOL
+        ):  # sorted within a pool only, so that batches are never twice the same
             pool = drawn[start : start + POOL]
             made = cut(pool[np.argsort(lengths[pool], kind="stable")], lengths, options.tokens)
             groups += [made[i] for i in rng.permutation(len(made))]

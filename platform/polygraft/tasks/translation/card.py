@@ -1,4 +1,5 @@
-"""A translator's part of its card: figures of every direction and baseline, examples good and bad, limits. Markdown."""
+"""A translator's part of its card: figures of every direction and baseline, examples good and bad,
+limits. Markdown."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ RUNGS = {
 
 
 LIMITS = (
-    "Translations of a small model: read the examples, the bad ones too, before you use it, and let someone who knows the "
+    "Translations of a small model: read the examples, the bad ones too, before you use it, and "
+    "let someone who knows the "
     "language check what matters. Domains other than those of the data above come out worse."
 )
 
@@ -28,15 +30,18 @@ def introduction(manifest: TranslationManifest, recipe: TranslationRecipe) -> st
     """What it is, in a sentence."""
     ways = ", ".join(f"{a} to {b}" for a, b in manifest.directions)
     return (
-        f"Translation, {ways}; {origin(manifest)}; LoRA r={recipe.lora.r}, alpha={recipe.lora.alpha:g}, sites "
-        f"{recipe.lora.sites}, of encoder and decoder; {recipe.training.steps} steps of {recipe.training.tokens} tokens"
+        f"Translation, {ways}; {origin(manifest)}; LoRA r={recipe.lora.r}, "
+        f"alpha={recipe.lora.alpha:g}, sites "
+        f"{recipe.lora.sites}, of encoder and decoder; {recipe.training.steps} steps of "
+        f"{recipe.training.tokens} tokens"
     )
 
 
 def figures_table(metrics: dict[str, Any]) -> str:
     """The ladder of every direction as Markdown."""
     lines = [
-        "## Figures\n\nGreedy; chrF++ with 95% bootstrap intervals over sentences, BLEU, and chrF++ with all marks removed.\n"
+        "## Figures\n\nGreedy; chrF++ with 95% bootstrap intervals over sentences, BLEU, and "
+        "chrF++ with all marks removed.\n"
     ]
     for split, directions in metrics["directions"].items():
         for direction, figures in directions.items():
@@ -46,9 +51,14 @@ def figures_table(metrics: dict[str, Any]) -> str:
                 "|---|---|---|---|",
             ]
             for rung, found in figures["rungs"].items():
-                lines.append(f"| {RUNGS[rung]} | {show(found['chrf++'])} | {found['bleu']} | {found['chrf++_without_marks']} |")
+                lines.append(
+                    f"| {RUNGS[rung]} | {show(found['chrf++'])} | {found['bleu']} | "
+                    f"{found['chrf++_without_marks']} |"
+                )
             if gain := figures.get("gain_from_parent"):
-                lines.append(f"\nGain from the parent (paired, chrF++): {show(gain)}: {gain['verdict']}.")
+                lines.append(
+                    f"\nGain from the parent (paired, chrF++): {show(gain)}: {gain['verdict']}."
+                )
             signature = ", ".join(f"`{s}`" for s in figures["signatures"])
     return "\n".join([*lines, f"\nsacreBLEU: {signature}"])
 
@@ -59,7 +69,8 @@ def examples(metrics: dict[str, Any]) -> str:
     for direction, figures in list(metrics["directions"].values())[-1].items():
         lines.append(f"\n**{direction}**\n")
         lines += [
-            f"- {e['chrf++']}: {e['source']}\n  - written: {e['written']}\n  - reference: {e['reference']}"
+            f"- {e['chrf++']}: {e['source']}\n  - written: {e['written']}\n  - reference: "
+            f"{e['reference']}"
             for e in figures["examples"]
         ]
     return "\n".join(lines)

@@ -25,7 +25,11 @@ class Pair:
 
     def sides(self, language: str) -> list[str]:
         """Its texts in `language`."""
-        return [t for code, t in zip(self.languages, (self.source, self.target), strict=True) if code == language]
+        return [
+            t
+            for code, t in zip(self.languages, (self.source, self.target), strict=True)
+            if code == language
+        ]
 
     def turned(self) -> Pair:
         return replace(self, source=self.target, target=self.source, languages=self.languages[::-1])
@@ -42,16 +46,23 @@ class PairSplits:
     leaks: dict[str, Any]
 
 
-def load_pairs(recipe: TranslationRecipe, folder: Path, *, allow_leak: str | None = None) -> PairSplits:
-    """Read and check every file of `recipe`, whose file lies in `folder`. `allow_leak` is the reason for which leaks may stay.
+def load_pairs(
+    recipe: TranslationRecipe, folder: Path, *, allow_leak: str | None = None
+) -> PairSplits:
+    """Read and check every file of `recipe`, whose file lies in `folder`. `allow_leak` is the
+    reason for which leaks may stay.
 
-    Raises `DataError` with every problem found: unreadable files, files of unlike length, missing columns, no pairs, and
-    training pairs of which a side stands in dev or test.
+    Raises `DataError` with every problem found: unreadable files, files of unlike length, missing
+    columns, no pairs, and training pairs of which a side stands in dev or test.
     """
     problems: list[str] = []
     sources: list[dict[str, Any]] = []
     train, dev, test = (
-        [pair for one in getattr(recipe.data, name) for pair in _read(name, one, folder, problems, sources)]
+        [
+            pair
+            for one in getattr(recipe.data, name)
+            for pair in _read(name, one, folder, problems, sources)
+        ]
         for name in ("train", "dev", "test")
     )
     if problems:
@@ -68,17 +79,22 @@ def load_pairs(recipe: TranslationRecipe, folder: Path, *, allow_leak: str | Non
 
 
 def read_monolingual(recipe: TranslationRecipe, folder: Path) -> list[str]:
-    """The text that `recipe` says to translate back, thinned; none when it says nothing. Raises `DataError` when it cannot be
-    read or is empty."""
+    """The text that `recipe` says to translate back, thinned; none when it says nothing. Raises
+    `DataError` when it cannot be read or is empty."""
     wanted = recipe.back_translation
     if wanted is None:
         return []
     try:
         lines = [line.strip() for line in read_lines(wanted.file, folder)]
     except Exception as error:
-        raise DataError(f"data of {recipe.name}", [f"back_translation: {unreadable(wanted.file, error)}"]) from None
+        raise DataError(
+            f"data of {recipe.name}", [f"back_translation: {unreadable(wanted.file, error)}"]
+        ) from None
     if not any(lines):
-        raise DataError(f"data of {recipe.name}", [f"back_translation: {wanted.file} has no text; give a sentence a line"])
+        raise DataError(
+            f"data of {recipe.name}",
+            [f"back_translation: {wanted.file} has no text; give a sentence a line"],
+        )
     return thinned([line for line in lines if line], wanted.lines)
 
 
@@ -93,7 +109,9 @@ def _leaks(train: list[Pair], held_out: list[Pair]) -> dict[int, Leak]:
     return found
 
 
-def _read(split: str, one: PairFiles, folder: Path, problems: list[str], seen: list[dict[str, Any]]) -> list[Pair]:
+def _read(
+    split: str, one: PairFiles, folder: Path, problems: list[str], seen: list[dict[str, Any]]
+) -> list[Pair]:
     try:
         rows = _sides(one, folder)
     except Exception as error:
@@ -101,12 +119,26 @@ def _read(split: str, one: PairFiles, folder: Path, problems: list[str], seen: l
         return []
     if one.reverse:
         rows = [(b, a) for a, b in rows]
-    pairs = [Pair(a.strip(), b.strip(), (one.source, one.target), one.weight) for a, b in rows if a.strip() and b.strip()]
+    pairs = [
+        Pair(a.strip(), b.strip(), (one.source, one.target), one.weight)
+        for a, b in rows
+        if a.strip() and b.strip()
+    ]
     pairs = thinned(pairs, one.limit)
     if not pairs:
         problems.append(f"{split}: {one.file} has no pairs")
-    digest = hashlib.sha256("\n".join(f"{p.source}\t{p.target}" for p in pairs).encode()).hexdigest()
-    seen.append({"split": split, "source": one.file, "rows": len(pairs), "sha256": digest, "licence": one.licence})
+    digest = hashlib.sha256(
+        "\n".join(f"{p.source}\t{p.target}" for p in pairs).encode()
+    ).hexdigest()
+    seen.append(
+        {
+            "split": split,
+            "source": one.file,
+            "rows": len(pairs),
+            "sha256": digest,
+            "licence": one.licence,
+        }
+    )
     return pairs
 
 
@@ -115,7 +147,8 @@ def _sides(one: PairFiles, folder: Path) -> list[tuple[str, str]]:
         sides = [read_lines(name, folder) for name in (one.file, one.target_file)]
         if len(sides[0]) != len(sides[1]):
             raise ValueError(
-                f"it has {len(sides[0]):,} lines, {one.target_file} {len(sides[1]):,}; they must match line by line"
+                f"it has {len(sides[0]):,} lines, {one.target_file} {len(sides[1]):,}; they must "
+                "match line by line"
             )
         rows = list(zip(*sides, strict=True))
         if one.split_file:

@@ -1,4 +1,5 @@
-"""What the manifest of a translator adds: its directions, and goldens with what was written for each."""
+"""What the manifest of a translator adds: its directions, and goldens with what was written for
+each."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from polygraft.errors import shortened
 
 
 class GoldenText(GoldenInput):
-    """One input and what was written for it in `target`: with the adapter when it was trained, and by the bare backbone."""
+    """One input and what was written for it in `target`: with the adapter when it was trained, and
+    by the bare backbone."""
 
     target: str
     written: str
@@ -38,12 +40,21 @@ class TranslationManifest(Manifest):
     def task_problems(self) -> Iterator[str]:
         for code in dict.fromkeys(code for direction in self.directions for code in direction):
             if len(code) > 64 or not langcodes.tag_is_valid(code):
-                yield f"directions: {shortened(code)} is not the code of a language (BCP 47, as in en, haw or zh-Hant)"
+                yield (
+                    f"directions: {shortened(code)} is not the code of a language (BCP 47, as in "
+                    "en, haw or zh-Hant)"
+                )
         if len(set(self.directions)) < len(self.directions):
             yield "directions: one is named twice"
         targets = {target for _, target in self.directions}
         for i, golden in enumerate(self.golden_texts):
             if golden.target not in targets:
-                yield f"golden_texts.{i}: its target {shortened(golden.target)} is not one of the directions'"
+                yield (
+                    f"golden_texts.{i}: its target {shortened(golden.target)} is not one of the "
+                    "directions'"
+                )
             if max(len(golden.written), len(golden.bare)) > MOST_CHARACTERS:
-                yield f"golden_texts.{i}: what was written has more than {MOST_CHARACTERS:,} characters"
+                yield (
+                    f"golden_texts.{i}: what was written has more than {MOST_CHARACTERS:,} "
+                    "characters"
+                )

@@ -30,7 +30,8 @@ def chrf_plus_plus() -> sacrebleu.CHRF:
 
 
 def interval(references: Texts, runs: Sequence[Texts], seed: int = 0) -> Interval:
-    """Corpus chrF++ with its 95% bootstrap interval over sentences; of several runs (seeds), their mean."""
+    """Corpus chrF++ with its 95% bootstrap interval over sentences; of several runs (seeds), their
+    mean."""
     parts = [_statistics(run, references) for run in runs]
 
     def figure(rows: Numbers, seeds: Numbers) -> float:
@@ -39,13 +40,20 @@ def interval(references: Texts, runs: Sequence[Texts], seed: int = 0) -> Interva
     return resampled(len(references), len(parts), figure, seed)
 
 
-def paired_difference(references: Texts, ours: Sequence[Texts], theirs: Sequence[Texts], seed: int = 0) -> Interval:
-    """chrF++ of ours minus theirs, the same sentences and seeds resampled for both (Koehn 2004). `theirs` may be one run."""
+def paired_difference(
+    references: Texts, ours: Sequence[Texts], theirs: Sequence[Texts], seed: int = 0
+) -> Interval:
+    """chrF++ of ours minus theirs, the same sentences and seeds resampled for both (Koehn 2004).
+    `theirs` may be one run."""
     left, right = ([_statistics(run, references) for run in runs] for runs in (ours, theirs))
     assert len(right) in (1, len(left))
 
     def figure(rows: Numbers, seeds: Numbers) -> float:
-        return float(np.mean([_score(left[s], rows) - _score(right[min(s, len(right) - 1)], rows) for s in seeds]))
+        return float(
+            np.mean(
+                [_score(left[s], rows) - _score(right[min(s, len(right) - 1)], rows) for s in seeds]
+            )
+        )
 
     return resampled(len(references), len(left), figure, seed)
 
@@ -56,7 +64,10 @@ def _score(part: tuple[Counts, Callable[[Counts], float]], rows: Numbers) -> flo
 
 
 def _statistics(hypotheses: Texts, references: Texts) -> tuple[Counts, Callable[[Counts], float]]:
-    """Counts of each sentence [rows, counts], and the corpus score of their sum, as in sacreBLEU's own significance test."""
+    """Counts of each sentence [rows, counts], and the corpus score of their sum, as in sacreBLEU's
+    own significance test."""
     metric = chrf_plus_plus()
-    counts: Counts = np.array(metric._extract_corpus_statistics(list(hypotheses), [list(references)]), np.float64)
+    counts: Counts = np.array(
+        metric._extract_corpus_statistics(list(hypotheses), [list(references)]), np.float64
+    )
     return counts, lambda total: float(metric._compute_score_from_stats(total.tolist()).score)

@@ -1,4 +1,5 @@
-"""The model that is trained: the frozen encoder-decoder with LoRA by peft; or all of it, for the from-scratch baseline."""
+"""The model that is trained: the frozen encoder-decoder with LoRA by peft; or all of it, for the
+from-scratch baseline."""
 
 from __future__ import annotations
 
@@ -18,31 +19,49 @@ from polygraft.training.speed import quick_attention
 
 
 class Translator(TrainedOnly):
-    """`forward` takes padded int64 [rows, seq] tensors and returns the `loss`. `inner` is the model, or peft's around it."""
+    """`forward` takes padded int64 [rows, seq] tensors and returns the `loss`. `inner` is the
+    model, or peft's around it."""
 
-    def __init__(self, inner: PreTrainedModel | peft.PeftModel, options: TranslationTraining, seed: int) -> None:
+    def __init__(
+        self, inner: PreTrainedModel | peft.PeftModel, options: TranslationTraining, seed: int
+    ) -> None:
         super().__init__()
         self.inner, self.options, self.rng = inner, options, np.random.default_rng(seed)
 
     def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor, given: torch.Tensor,
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        token_type_ids: torch.Tensor,
+        given: torch.Tensor,
         labels: torch.Tensor,
-    ) -> dict[str, torch.Tensor]:  # fmt: skip
-        whole = self.inner.get_base_model() if isinstance(self.inner, peft.PeftModel) else self.inner
-        read = whole.encoder(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
+    ) -> dict[str, torch.Tensor]:
+        whole = (
+            self.inner.get_base_model() if isinstance(self.inner, peft.PeftModel) else self.inner
+        )
+        read = whole.encoder(
+            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
+        )
         out = whole.decoder.bert(
-            input_ids=given, attention_mask=(given != PAD_ID).long(), encoder_hidden_states=read.last_hidden_state,
+            input_ids=given,
+            attention_mask=(given != PAD_ID).long(),
+            encoder_hidden_states=read.last_hidden_state,
             encoder_attention_mask=attention_mask,
-        )  # fmt: skip
+        )
         loss = written_loss(
-            whole.decoder.cls.predictions, out.last_hidden_state, labels, self.rng,
+            whole.decoder.cls.predictions,
+            out.last_hidden_state,
+            labels,
+            self.rng,
             negatives=self.options.negatives if self.training else 0,
             smoothing=self.options.label_smoothing if self.training else 0.0,
-        )  # fmt: skip
+        )
         return {"loss": loss}
 
 
-def build(recipe: TranslationRecipe, backbone: Path, sites: list[str], parent: Path | None, seed: int = 0) -> Translator:
+def build(
+    recipe: TranslationRecipe, backbone: Path, sites: list[str], parent: Path | None, seed: int = 0
+) -> Translator:
     """LoRA on the frozen backbone: fresh, or the parent's."""
     model = quick_attention(load_seq2seq(backbone))
     inner = adapt(model, recipe.lora, sites, parent)

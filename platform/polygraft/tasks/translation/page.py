@@ -17,9 +17,16 @@ def answered(*_: object) -> dict[str, Any]:
 
 def overview(found: Sequence[dict[str, Any]]) -> list[str]:
     """HTML about several adapters together."""
-    ways = [(f"{f['name']}: {way}", figures["rungs"]) for f in found for way, figures in _last(f["metrics"])]
+    ways = [
+        (f"{f['name']}: {way}", figures["rungs"])
+        for f in found
+        for way, figures in _last(f["metrics"])
+    ]
     grid = [[value(rungs.get(r, {}).get("chrf++")) for r in RUNGS] for _, rungs in ways]
-    return ["<h2>chrF++ by direction</h2>", heat(grid, [name for name, _ in ways], [NAMES[r] for r in RUNGS], "", "")]
+    return [
+        "<h2>chrF++ by direction</h2>",
+        heat(grid, [name for name, _ in ways], [NAMES[r] for r in RUNGS], "", ""),
+    ]
 
 
 def sections(one: dict[str, Any]) -> list[str]:
@@ -27,12 +34,18 @@ def sections(one: dict[str, Any]) -> list[str]:
     parts = []
     for split, way, figures in directions(one["metrics"]):
         rungs = {NAMES[rung]: found["chrf++"] for rung, found in figures["rungs"].items()}
-        parts += [f"<h3>{way}, {split}, {figures['rows']} sentences</h3>", intervals(rungs, "chrF++")]
-        parts.append(bars({"BLEU": {NAMES[rung]: found["bleu"] for rung, found in figures["rungs"].items()}}))
+        parts += [
+            f"<h3>{way}, {split}, {figures['rows']} sentences</h3>",
+            intervals(rungs, "chrF++"),
+        ]
+        parts.append(
+            bars({"BLEU": {NAMES[rung]: found["bleu"] for rung, found in figures["rungs"].items()}})
+        )
         if gain := figures.get("gain_from_parent"):
             parts.append(f"<p>Gain from the parent: {show(gain)}: <b>{gain['verdict']}</b></p>")
         items = "".join(
-            f"<li>{text(e['source'])}<br><b>{text(e['written'])}</b><br><span class=bad>{text(e['reference'])}</span></li>"
+            f"<li>{text(e['source'])}<br><b>{text(e['written'])}</b><br><span "
+            f"class=bad>{text(e['reference'])}</span></li>"
             for e in figures["examples"]
         )
         parts.append(f"<ul>{items}</ul>")

@@ -15,33 +15,49 @@ class PairFiles(RecipePart):
     source: str = Field(description="language code of the first side")
     target: str = Field(description="language code of the second side")
     file: str = Field(
-        description="tab-separated pairs without a header; JSON Lines, CSV or `hub:` with `columns`; or the source side"
+        description=(
+            "tab-separated pairs without a header; JSON Lines, CSV or `hub:` with `columns`; or "
+            "the source side"
+        )
     )
-    target_file: str | None = Field(None, description="the target side, line by line; empty lines are skipped")
-    columns: tuple[str, str] | None = Field(None, description="names of the source and target columns")
+    target_file: str | None = Field(
+        None, description="the target side, line by line; empty lines are skipped"
+    )
+    columns: tuple[str, str] | None = Field(
+        None, description="names of the source and target columns"
+    )
     split_file: str | None = Field(None, description="names the split of each line; for two files")
     split: str = Field("train", description="the split to take, with split_file")
-    weight: float = Field(1.0, gt=0, description="how often a row is drawn, against the other files' rows")
+    weight: float = Field(
+        1.0, gt=0, description="how often a row is drawn, against the other files' rows"
+    )
     limit: int | None = Field(None, ge=1, description="so many rows at most, evenly spread")
     reverse: bool = Field(False, description="the file's columns are the other way round")
     licence: str = Field("unknown", description="for the card")
 
 
 class TranslationData(RecipePart):
-    """Where the pairs come from. Further pairs of languages in `train` (a parent's) are mixed in with their weight."""
+    """Where the pairs come from. Further pairs of languages in `train` (a parent's) are mixed in
+    with their weight."""
 
     train: list[PairFiles] = Field(min_length=1)
-    dev: list[PairFiles] = Field(min_length=1, description="its languages are the directions of the adapter")
+    dev: list[PairFiles] = Field(
+        min_length=1, description="its languages are the directions of the adapter"
+    )
     test: list[PairFiles] = Field([])
-    on_leak: Literal["error", "drop"] = Field("error", description="drop: remove training pairs with a side in dev or test")
+    on_leak: Literal["error", "drop"] = Field(
+        "error", description="drop: remove training pairs with a side in dev or test"
+    )
 
 
 class BackTranslation(RecipePart):
-    """Target-language text, translated by the starting model into the source language, as more training pairs with a true
-    target side (Sennrich et al. 2016)."""
+    """Target-language text, translated by the starting model into the source language, as more
+    training pairs with a true target side (Sennrich et al. 2016)."""
 
     file: str = Field(description="text, a sentence a line")
-    language: str = Field(description="of the text; the recipe must translate from it too, as with both_ways")
+    language: str = Field(
+        description="of the text; the recipe must translate from it too, as with both_ways"
+    )
     lines: int = Field(2000, ge=1, description="so many lines at most, evenly spread")
     weight: float = Field(1.0, gt=0)
 
@@ -49,29 +65,47 @@ class BackTranslation(RecipePart):
 def check_softmax(negatives: int, label_smoothing: float) -> None:
     """Raises `ValueError` for a loss that cannot be: smoothing needs the scores of all pieces."""
     if negatives and label_smoothing:
-        raise ValueError("label_smoothing spreads over all pieces, but negatives draws some: set one of them to 0")
+        raise ValueError(
+            "label_smoothing spreads over all pieces, but negatives draws some: set one of them to "
+            "0"
+        )
 
 
 class TranslationTraining(RecipePart):
     """The loop, in steps of about `tokens` tokens."""
 
     steps: int = Field(600, ge=1)
-    tokens: int = Field(2048, ge=64, description="source plus target tokens a step at most, padding included")
+    tokens: int = Field(
+        2048, ge=64, description="source plus target tokens a step at most, padding included"
+    )
     max_length: int = Field(
-        64, ge=8, le=512, description="tokens a sentence at most, on either side; longer pairs are left out"
+        64,
+        ge=8,
+        le=512,
+        description="tokens a sentence at most, on either side; longer pairs are left out",
     )
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(0.0, ge=0)
     warmup: float = Field(0.06, ge=0, lt=1, description="share of steps")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     negatives: int = Field(
-        2048, ge=0, description="pieces drawn for the softmax beside the batch's own, a third quicker; 0: all of them"
+        2048,
+        ge=0,
+        description=(
+            "pieces drawn for the softmax beside the batch's own, a third quicker; 0: all of them"
+        ),
     )
-    evaluations: int = Field(4, ge=1, description="how often dev is looked at; the best checkpoint is kept")
-    dev_rows: int = Field(400, ge=1, description="dev pairs a direction at most, for the loss and the figures")
+    evaluations: int = Field(
+        4, ge=1, description="how often dev is looked at; the best checkpoint is kept"
+    )
+    dev_rows: int = Field(
+        400, ge=1, description="dev pairs a direction at most, for the loss and the figures"
+    )
     test_rows: int = Field(1000, ge=1, description="test pairs a direction at most")
     seeds: list[int] = Field([0], min_length=1)
-    bf16: bool | None = Field(None, description="left out: measured on this machine, the faster one is used")
+    bf16: bool | None = Field(
+        None, description="left out: measured on this machine, the faster one is used"
+    )
 
     @model_validator(mode="after")
     def _smoothing_needs_every_piece(self) -> TranslationTraining:
@@ -83,7 +117,9 @@ class TranslationRecipe(AdapterRecipe):
     """`recipe.yaml` of an adapter that writes text."""
 
     task: Literal["translation"]
-    both_ways: bool = Field(True, description="train and serve every direction of dev the other way round too")
+    both_ways: bool = Field(
+        True, description="train and serve every direction of dev the other way round too"
+    )
     data: TranslationData
     back_translation: BackTranslation | None = None
     lora: LoraRecipe = LoraRecipe(r=16, alpha=32, dropout=0.0)
@@ -98,17 +134,21 @@ class TranslationRecipe(AdapterRecipe):
 
     @property
     def back_direction(self) -> tuple[str, str] | None:
-        """The direction in which the text of `back_translation` is translated; None when there is no such text, or no such
-        direction."""
+        """The direction in which the text of `back_translation` is translated; None when there is
+        no such text, or no such direction."""
         text = self.back_translation
-        return next((direction for direction in self.directions if text and direction[0] == text.language), None)
+        return next(
+            (direction for direction in self.directions if text and direction[0] == text.language),
+            None,
+        )
 
     @model_validator(mode="after")
     def _back_translation_has_a_direction(self) -> TranslationRecipe:
         if self.back_translation and self.back_direction is None:
             sources = ", ".join(dict.fromkeys(source for source, _ in self.directions))
             raise ValueError(
-                f"back_translation.language: this recipe does not translate from {self.back_translation.language!r}, only from "
+                "back_translation.language: this recipe does not translate from "
+                f"{self.back_translation.language!r}, only from "
                 f"{sources}; give one of those, or set both_ways: true"
             )
         return self

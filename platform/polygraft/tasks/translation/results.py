@@ -1,4 +1,5 @@
-"""Translators in the results table of a library, and their gains from transfer. Runs without the training libraries."""
+"""Translators in the results table of a library, and their gains from transfer. Runs without the
+training libraries."""
 
 from __future__ import annotations
 
@@ -10,11 +11,15 @@ from polygraft.tasks.translation.manifest import TranslationManifest
 
 RUNGS = ("copy", "from_scratch", "bare", "no_parent", "adapter")
 HEAD = """
-Translation: chrF++, greedy, with 95% bootstrap intervals over the sentences. From scratch is a model of the backbone's size
-from random weights on the same pairs and steps; "no parent" is the same recipe without it.
+Translation: chrF++, greedy, with 95% bootstrap intervals over the sentences. From scratch is a
+model of the backbone's size from random weights on the same pairs and steps; "no parent" is the
+same recipe without it.
 
 """
-COLUMNS = "adapter|direction|split (rows)|copy|from scratch|bare backbone|no parent|**adapter**|gain from parent"
+COLUMNS = (
+    "adapter|direction|split (rows)|copy|from scratch|bare backbone|no parent|**adapter**|gain "
+    "from parent"
+)
 
 
 def table(manifests: Sequence[TranslationManifest]) -> list[str]:
@@ -43,5 +48,7 @@ def _rows(manifest: TranslationManifest) -> list[str]:
     for split, direction, found in directions(manifest.metrics):
         figures = [show(found["rungs"].get(rung, {}).get("chrf++")) for rung in RUNGS]
         where = [direction, f"{split} ({found['rows']})"]
-        lines.append(table_line([linked(manifest), *where, *figures, judged(found.get("gain_from_parent"))]))
+        lines.append(
+            table_line([linked(manifest), *where, *figures, judged(found.get("gain_from_parent"))])
+        )
     return lines

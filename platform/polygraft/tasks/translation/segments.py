@@ -1,7 +1,9 @@
-"""A text as sentences and what stands between them, so that a translation keeps its paragraphs and line breaks.
+"""A text as sentences and what stands between them, so that a translation keeps its paragraphs and
+line breaks.
 
-Sentences are found by `sentencex` (Wikimedia). One that is too long for the model is cut again, at its last mark, comma or
-space that fits: nothing is dropped. Segments without a letter (numbers, emoji, rules) are not translated: they stay verbatim.
+Sentences are found by `sentencex` (Wikimedia). One that is too long for the model is cut again, at
+its last mark, comma or space that fits: nothing is dropped. Segments without a letter (numbers,
+emoji, rules) are not translated: they stay verbatim.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ _SPACE = re.compile(r"\s+")
 
 @dataclass(frozen=True)
 class Segment:
-    """What is translated as one, and the white space after it. `verbatim`: it holds no letter and stays as it is."""
+    """What is translated as one, and the white space after it. `verbatim`: it holds no letter and
+    stays as it is."""
 
     text: str
     after: str
@@ -39,13 +42,22 @@ def split(text: str, language: str, fits: Callable[[str], bool]) -> list[Segment
                 if lead:
                     segments.append(Segment("", lead, verbatim=True))
                 body = body.lstrip()
-                segments.append(Segment(body, part[len(part.rstrip()) :], verbatim=not any(c.isalpha() for c in body)))
+                segments.append(
+                    Segment(
+                        body,
+                        part[len(part.rstrip()) :],
+                        verbatim=not any(c.isalpha() for c in body),
+                    )
+                )
     return segments
 
 
 def fits(encoder: TextEncoder) -> Callable[[str], bool]:
-    """Whether a sentence is short enough to be translated as one: `SENTENCE_TOKENS` tokens at most."""
-    return lambda sentence: len(sentence) <= SENTENCE_TOKENS or len(encoder.encode([sentence])[0]) <= SENTENCE_TOKENS
+    """Whether a sentence is short enough to be translated as one: `SENTENCE_TOKENS` tokens at
+    most."""
+    return lambda sentence: (
+        len(sentence) <= SENTENCE_TOKENS or len(encoder.encode([sentence])[0]) <= SENTENCE_TOKENS
+    )
 
 
 def join(segments: Sequence[Segment], translations: Sequence[str]) -> str:
@@ -64,7 +76,11 @@ def _fitting(sentence: str, fits: Callable[[str], bool]) -> list[str]:
         if 0 < middle < len(sentence) and _uneven(middle, len(sentence)) < 4:
             return [*_fitting(sentence[:middle], fits), *_fitting(sentence[middle:], fits)]
     half = len(sentence) // 2
-    return [sentence] if half == 0 else [*_fitting(sentence[:half], fits), *_fitting(sentence[half:], fits)]
+    return (
+        [sentence]
+        if half == 0
+        else [*_fitting(sentence[:half], fits), *_fitting(sentence[half:], fits)]
+    )
 
 
 def _uneven(first: int, whole: int) -> float:

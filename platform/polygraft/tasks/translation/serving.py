@@ -1,4 +1,5 @@
-"""Translation: which direction a row means, its text in segments, and the segments' translations put together. numpy only.
+"""Translation: which direction a row means, its text in segments, and the segments' translations
+put together. numpy only.
 
 The adapter has no head: the decoder's vocabulary is the backbone's.
 """
@@ -25,8 +26,9 @@ Direction = tuple[str, str]
 
 @dataclass(frozen=True)
 class Translated(Answer):
-    """`texts`: the n best, best first, and their `scores` (mean over sentences of the length-normalised log-probability).
-    `cut`: the bound on the length was reached in some sentence before it ended."""
+    """`texts`: the n best, best first, and their `scores` (mean over sentences of the
+    length-normalised log-probability). `cut`: the bound on the length was reached in some sentence
+    before it ended."""
 
     source: str
     target: str
@@ -64,7 +66,9 @@ class Translation:
     def plan(self, row: Row, adapter: Adapter, stack: list[str], encoder: TextEncoder) -> Plan:
         if len(row.text) > MAX_CHARACTERS:
             raise too_long(row.text, "send it in parts")
-        source, target = direction_of(adapter.manifest.directions, row.language, row.target, row.adapter)
+        source, target = direction_of(
+            adapter.manifest.directions, row.language, row.target, row.adapter
+        )
         cut = segments.split(row.text, source, segments.fits(encoder))
 
         def answer(written: Sequence[list[Written]]) -> Translated:
@@ -74,33 +78,47 @@ class Translation:
                 texts.append(segments.join(cut, [one.text for one in chosen]))
                 scores.append(float(np.mean([one.score for one in chosen] or [0.0])))
             reached = any(hypotheses[0].cut for hypotheses in written)
-            return Translated(adapter.name, adapter.version, source, target, texts, scores, reached, stack=stack)
+            return Translated(
+                adapter.name, adapter.version, source, target, texts, scores, reached, stack=stack
+            )
 
-        return Plan([one.text for one in cut if not one.verbatim], Writing(target, row.search), answer)
+        return Plan(
+            [one.text for one in cut if not one.verbatim], Writing(target, row.search), answer
+        )
 
     def verify_goldens(self, adapter: Adapter, replay: Replay) -> None:
         manifest: TranslationManifest = adapter.manifest
         goldens = manifest.golden_texts
-        targets = {target for _, target in manifest.directions} | {golden.target for golden in goldens}
+        targets = {target for _, target in manifest.directions} | {
+            golden.target for golden in goldens
+        }
         if unknown := sorted(targets - set(replay.languages)):
             raise AdapterError(
-                f"adapter {manifest.name!r} writes {', '.join(map(shortened, unknown[:3]))}, and the decoder of this backbone "
+                f"adapter {manifest.name!r} writes {', '.join(map(shortened, unknown[:3]))}, and "
+                "the decoder of this backbone "
                 f"has no tag for that; it writes {', '.join(replay.languages)}"
             )
         now, bare = replay.written([g.text for g in goldens], [g.target for g in goldens])
-        compare_texts(adapter.name, now, bare, [g.written for g in goldens], [g.bare for g in goldens])
+        compare_texts(
+            adapter.name, now, bare, [g.written for g in goldens], [g.bare for g in goldens]
+        )
 
 
 TASK = Translation()
 
 
-def direction_of(directions: Sequence[Direction], source: str | None, target: str | None, adapter: str) -> Direction:
-    """The one direction that fits. Raises `InvalidRow`, listing what there is, for none or several."""
+def direction_of(
+    directions: Sequence[Direction], source: str | None, target: str | None, adapter: str
+) -> Direction:
+    """The one direction that fits. Raises `InvalidRow`, listing what there is, for none or
+    several."""
     fitting = [d for d in directions if source in (None, d[0]) and target in (None, d[1])]
     if len(fitting) == 1:
         return fitting[0]
     known = ", ".join(f"{a} to {b}" for a, b in directions)
     if fitting:
-        raise InvalidRow(f"adapter {adapter!r} translates {known}; say which with source and target")
+        raise InvalidRow(
+            f"adapter {adapter!r} translates {known}; say which with source and target"
+        )
     asked = f"{source or 'any language'} to {target or 'any language'}"
     raise InvalidRow(f"adapter {adapter!r} does not translate {asked}; it translates {known}")

@@ -1,1 +1,2 @@
-"""The transfer study: every strategy on many languages, its runs, its figures and its page, by one command."""
+"""The transfer study: every strategy on many languages, its runs, its figures and its page, by one
+command."""

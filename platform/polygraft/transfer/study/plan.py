@@ -1,4 +1,5 @@
-"""The plan of a study: which tasks, from which source to which targets. Read from YAML; unknown keys are errors."""
+"""The plan of a study: which tasks, from which source to which targets. Read from YAML; unknown
+keys are errors."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ class Side(_Frozen):
 
     language: str
     train: str
-    dev: str | None = Field(None, description="left out: rows of train, by id (see `Family.dev_every`)")
+    dev: str | None = Field(
+        None, description="left out: rows of train, by id (see `Family.dev_every`)"
+    )
     test: str | None = Field(None, description="a source needs none")
     stack: str | None = Field(None, description="language adapter beside the plan's folder")
 
@@ -31,9 +34,15 @@ class Family(_Frozen):
     name: str
     text: str | list[str] = "text"
     label: str = "label"
-    id: str | None = Field(None, description="column shared by a row and its translations; checked for leaks")
+    id: str | None = Field(
+        None, description="column shared by a row and its translations; checked for leaks"
+    )
     dev_every: int = Field(
-        7, ge=2, description="rows whose id is a multiple of it choose the checkpoint, where dev is left out"
+        7,
+        ge=2,
+        description=(
+            "rows whose id is a multiple of it choose the checkpoint, where dev is left out"
+        ),
     )
     max_length: int = Field(64, ge=8)
     epochs: float = Field(6, gt=0)
@@ -57,7 +66,9 @@ def load_study(file: Path) -> Study:
     try:
         return Study.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
     except OSError:
-        raise RecipeError(str(file), ["no such file; give the path of a study's plan.yaml"]) from None
+        raise RecipeError(
+            str(file), ["no such file; give the path of a study's plan.yaml"]
+        ) from None
     except yaml.YAMLError as error:
         raise RecipeError(str(file), [f"not readable as YAML: {error}"]) from None
     except ValidationError as error:

@@ -1,4 +1,5 @@
-"""The rows of a family, split, and checked that no source row is a translation of a target's test row."""
+"""The rows of a family, split, and checked that no source row is a translation of a target's test
+row."""
 
 from __future__ import annotations
 
@@ -17,7 +18,10 @@ Three = tuple[Split, Split, Split | None]
 def read_side(family: Family, side: Side, folder: Path) -> Three:
     """Train, dev and test of one language. Raises `DataError`."""
     if side.dev is None and family.id is None:
-        raise DataError(f"study {family.name}", [f"{side.language}: without dev, rows need an id to be split by"])
+        raise DataError(
+            f"study {family.name}",
+            [f"{side.language}: without dev, rows need an id to be split by"],
+        )
     train = _read(family, side.train, folder)
     test = _read(family, side.test, folder) if side.test else None
     if side.dev is not None:
@@ -27,16 +31,22 @@ def read_side(family: Family, side: Side, folder: Path) -> Three:
 
 
 def check(family: Family, source: Three, targets: dict[str, Three]) -> None:
-    """Raises `DataError` when a target has no test, labels the source does not know, or held-out rows whose translations the
-    source was trained on."""
+    """Raises `DataError` when a target has no test, labels the source does not know, or held-out
+    rows whose translations the source was trained on."""
     problems = []
     for language, (train, dev, test) in targets.items():
         if test is None:
             problems.append(f"{language}: a target needs a test")
             continue
         for held_out in (dev, test):
-            seen = (set(source[0].ids) | set(source[1].ids) if held_out is test else set(source[0].ids)) & set(held_out.ids)
-            problems += [f"{language}: {len(seen)} held-out rows are translations of the source's rows"] if seen else []
+            seen = (
+                set(source[0].ids) | set(source[1].ids) if held_out is test else set(source[0].ids)
+            ) & set(held_out.ids)
+            problems += (
+                [f"{language}: {len(seen)} held-out rows are translations of the source's rows"]
+                if seen
+                else []
+            )
         strange = set(train.labels) | set(test.labels)
         strange -= set(source[0].labels)
         problems += [f"{language}: the source has no label {sorted(strange)}"] if strange else []

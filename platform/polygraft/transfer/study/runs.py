@@ -1,15 +1,16 @@
 """The runs of one family: each trains or fits something and answers the target's test rows.
 
-What was answered is kept, row by row, in one JSON file, so that every figure can be computed again; a run that is in the file
-is not made again.
+What was answered is kept, row by row, in one JSON file, so that every figure can be computed again;
+a run that is in the file is not made again.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,12 @@ from polygraft.data.splits import Splits
 from polygraft.tasks.classification import model
 from polygraft.tasks.classification.head import fit_head
 from polygraft.tasks.classification.job import Job, encoder_of, predict
-from polygraft.tasks.classification.recipe import ClassificationRecipe, DataRecipe, SourceRows, TrainingRecipe
+from polygraft.tasks.classification.recipe import (
+    ClassificationRecipe,
+    DataRecipe,
+    SourceRows,
+    TrainingRecipe,
+)
 from polygraft.tasks.classification.tfidf import majority, tfidf
 from polygraft.tasks.classification.training import fit
 from polygraft.training.lora import put_under
@@ -34,7 +40,8 @@ Made = Iterator[tuple[str, Callable[[], Answers]]]
 
 @dataclass
 class Runs:
-    """`answers["yo/parent/0"]` are the test answers of a run, as positions in `labels`, a digit a row; so is `gold["yo"]`."""
+    """`answers["yo/parent/0"]` are the test answers of a run, as positions in `labels`, a digit a
+    row; so is `gold["yo"]`."""
 
     file: Path
     record: dict[str, Any]
@@ -48,19 +55,26 @@ class Runs:
         return cls(file, found)
 
     def save(self) -> None:
-        self.file.write_text(json.dumps(self.record, indent=0, sort_keys=True) + "\n", encoding="utf-8")
+        self.file.write_text(
+            json.dumps(self.record, indent=0, sort_keys=True) + "\n", encoding="utf-8"
+        )
 
     def digits(self, answers: Answers) -> str:
         return "".join(str(self.record["labels"].index(a)) for a in answers)
 
 
-def run_family(study: Study, family: Family, file: Path, backbone: Path, work: Path, say: Console) -> Runs:
-    """Make every run of the family that `file.parent/NAME.json` lacks. `work` keeps the source adapters. Raises `DataError`."""
+def run_family(
+    study: Study, family: Family, file: Path, backbone: Path, work: Path, say: Console
+) -> Runs:
+    """Make every run of the family that `file.parent/NAME.json` lacks. `work` keeps the source
+    adapters. Raises `DataError`."""
     source = read_side(family, family.source, file.parent)
     targets = {side.language: read_side(family, side, file.parent) for side in family.targets}
     check(family, source, targets)
     labels = sorted(set(source[0].labels))
-    runs = Runs.load(file.parent / f"{family.name}.json", encoder_part(fingerprint(backbone)), labels)
+    runs = Runs.load(
+        file.parent / f"{family.name}.json", encoder_part(fingerprint(backbone)), labels
+    )
     bench = _Bench(study, family, file, backbone, work, labels, source)
     for side in family.targets:
         test = targets[side.language][2]
@@ -76,13 +90,22 @@ def run_family(study: Study, family: Family, file: Path, backbone: Path, work: P
 
 
 class _Bench:
-    """Trains what is asked for; source adapters once a seed, and each text's vector is computed once."""
+    """Trains what is asked for; source adapters once a seed, and each text's vector is computed
+    once."""
 
     def __init__(
-        self, study: Study, family: Family, file: Path, backbone: Path, work: Path, labels: list[str], source: Three
+        self,
+        study: Study,
+        family: Family,
+        file: Path,
+        backbone: Path,
+        work: Path,
+        labels: list[str],
+        source: Three,
     ) -> None:
-        self.study, self.family, self.file, self.backbone, self.work = study, family, file, backbone, work
-        self.labels, self.source, self.sites = labels, source, graph_sites(backbone)
+        self.study, self.family, self.labels, self.source = study, family, labels, source
+        self.file, self.backbone, self.work = file, backbone, work
+        self.sites = graph_sites(backbone)
         self.known: dict[Any, Any] = {}
 
     def runs_of(self, side: Side, rows: Three) -> Made:
@@ -90,83 +113,122 @@ class _Bench:
         train, _, test = rows
         assert test
         ours, theirs, texts = self._job(rows), self._job((*self.source[:2], test)), test.texts
-        yield "majority/0", lambda: majority(train, texts)
-        yield "tfidf/0", lambda: tfidf(train, texts)
-        yield "tfidf_zero_shot/0", lambda: tfidf(self.source[0], texts)
-        yield "head/0", lambda: fit_head(ours, 0).predicted
-        yield "head_zero_shot/0", lambda: fit_head(theirs, 0).predicted
-        yield "head_mixed/0", lambda: fit_head(self._mixed(ours), 0).predicted
+        yield "majority/0", partial(majority, train, texts)
+        yield "tfidf/0", partial(tfidf, train, texts)
+        yield "tfidf_zero_shot/0", partial(tfidf, self.source[0], texts)
+        yield "head/0", partial(self._head, ours)
+        yield "head_zero_shot/0", partial(self._head, theirs)
+        yield "head_mixed/0", partial(self._head, self._mixed(ours))
         for seed in self.study.few_seeds:
             few = self._few(rows, seed)
-            yield f"few_tfidf/{seed}", lambda few=few: tfidf(few.splits.train, texts)  # type: ignore[misc]
-            yield f"few_head/{seed}", lambda few=few: fit_head(few, 0).predicted  # type: ignore[misc]
-            yield (
-                f"few_head_mixed/{seed}",
-                lambda few=few: fit_head(self._mixed(few), 0).predicted,  # type: ignore[misc]
-            )
+            yield f"few_tfidf/{seed}", partial(tfidf, few.splits.train, texts)
+            yield f"few_head/{seed}", partial(self._head, few)
+            yield f"few_head_mixed/{seed}", partial(self._head, self._mixed(few))
         for seed in self.study.seeds:
-            yield f"zero_shot/{seed}", lambda seed=seed: self._answer(self._adapter(seed), texts)  # type: ignore[misc]
-            yield f"lora/{seed}", lambda seed=seed: self._train(ours, seed).predicted  # type: ignore[misc]
-            yield f"parent/{seed}", lambda seed=seed: self._train(ours, seed, self._adapter(seed)).predicted  # type: ignore[misc]
-        if side.stack and self.family.source.stack:
-            there, here = self._language(side.stack), self._language(self.family.source.stack)
-            for seed in self.study.seeds:
-                on_top = lambda seed=seed: self._adapter(seed, here)  # noqa: E731
-                yield f"stack/{seed}", lambda top=on_top: self._answer(top(), texts, [(there, 1.0)])  # type: ignore[misc]
-                yield f"stack_kept/{seed}", lambda top=on_top: self._answer(top(), texts, [(here, 1.0)])  # type: ignore[misc]
-                yield (
-                    f"arithmetic/{seed}",
-                    lambda seed=seed: self._answer(self._adapter(seed), texts, [(there, 1.0), (here, -1.0)]),  # type: ignore[misc]
-                )
+            yield f"zero_shot/{seed}", partial(self._zero_shot, seed, texts)
+            yield f"lora/{seed}", partial(self._lora, ours, seed)
+            yield f"parent/{seed}", partial(self._lora, ours, seed, parent_seed=seed)
+        yield from self._stacked(side, texts)
         for number, seed in enumerate(self.study.few_seeds):
-            few, start = self._few(rows, seed), self.study.seeds[number % len(self.study.seeds)]
-            yield (
-                f"few_parent/{seed}",
-                lambda few=few, seed=seed, start=start: self._train(few, seed, self._adapter(start)).predicted,  # type: ignore[misc]
-            )
+            start = self.study.seeds[number % len(self.study.seeds)]
+            few = self._few(rows, seed)
+            yield f"few_parent/{seed}", partial(self._lora, few, seed, parent_seed=start)
+
+    def _stacked(self, side: Side, texts: Answers) -> Made:
+        """Runs of the source's adapters with language adapters, where both sides have one."""
+        if not (side.stack and self.family.source.stack):
+            return
+        target, source = self._language(side.stack), self._language(self.family.source.stack)
+        for seed in self.study.seeds:
+            on_source = partial(self._zero_shot, seed, texts, trained_on=source)
+            yield f"stack/{seed}", partial(on_source, stack=[(target, 1.0)])
+            yield f"stack_kept/{seed}", partial(on_source, stack=[(source, 1.0)])
+            moved = [(target, 1.0), (source, -1.0)]
+            yield f"arithmetic/{seed}", partial(self._zero_shot, seed, texts, stack=moved)
+
+    def _head(self, job: Job) -> Answers:
+        return fit_head(job, 0).predicted
+
+    def _lora(self, job: Job, seed: int, parent_seed: int | None = None) -> Answers:
+        """LoRA on the job's rows, started from the source's adapter of `parent_seed` if given."""
+        parent = None if parent_seed is None else self._adapter(parent_seed)
+        return list(self._train(job, seed, parent).predicted)
+
+    def _zero_shot(
+        self,
+        seed: int,
+        texts: Answers,
+        trained_on: Path | None = None,
+        stack: Sequence[tuple[Path, float]] = (),
+    ) -> Answers:
+        """The source's adapter, trained on top of a language adapter or by itself, on target
+        texts with `stack` under it."""
+        job = self._job(self.source)
+        adapter = self._adapter(seed, trained_on)
+        classifier = model.build(
+            job.recipe, self.backbone, self.sites, self.labels, None, adapter, self.labels
+        )
+        put_under(classifier.adapted, [path for path, _ in stack], [weight for _, weight in stack])
+        return predict(classifier, encoder_of(job), texts, self.labels)
 
     def _job(self, rows: Three, epochs: float | None = None) -> Job:
         train, dev, test = rows
-        training = TrainingRecipe(epochs=epochs or self.family.epochs, max_length=self.family.max_length)
+        training = TrainingRecipe(
+            epochs=epochs or self.family.epochs, max_length=self.family.max_length
+        )
         recipe = ClassificationRecipe(
-            name=self.family.name, languages=[self.family.source.language], data=DataRecipe(train="-", dev="-"),
-            lora=self.study.lora, training=training,
-        )  # fmt: skip
+            name=self.family.name,
+            languages=[self.family.source.language],
+            data=DataRecipe(train="-", dev="-"),
+            lora=self.study.lora,
+            training=training,
+        )
         splits = Splits(train, dev, test, self.labels, [], {})
-        return Job(recipe, self.file, self.backbone, self.sites, splits, None, None, None, known=self.known)
+        return Job(
+            recipe, self.file, self.backbone, self.sites, splits, None, None, None, known=self.known
+        )
 
     def _few(self, rows: Three, seed: int) -> Job:
-        """Few rows a label, drawn by the seed, and none to choose a checkpoint by: they are chosen by themselves."""
+        """Few rows a label, drawn by the seed, and none to choose a checkpoint by: they are chosen
+        by themselves."""
         few = rows[0].few(self.study.shots, seed)
         return self._job((few, few, rows[2]), self.study.few_epochs)
 
     def _mixed(self, job: Job) -> Job:
         """The same with the source's rows beside the target's."""
         source = SourceRows(adapter=self.family.source.language, by="even")
-        return replace(job, recipe=job.recipe.model_copy(update={"source": source}), source_rows=self.source[0])
+        return replace(
+            job, recipe=job.recipe.model_copy(update={"source": source}), source_rows=self.source[0]
+        )
 
-    def _train(self, job: Job, seed: int, parent: Path | None = None, under: Path | None = None) -> Any:
-        job = replace(job, parent=parent, parent_labels=self.labels if parent else None, under=(under,) if under else ())
+    def _train(
+        self, job: Job, seed: int, parent: Path | None = None, under: Path | None = None
+    ) -> Any:
+        job = replace(
+            job,
+            parent=parent,
+            parent_labels=self.labels if parent else None,
+            under=(under,) if under else (),
+        )
         with tempfile.TemporaryDirectory(dir=self.work) as folder:
             return fit(job, seed, Path(folder))
 
     def _adapter(self, seed: int, under: Path | None = None) -> Path:
-        """The source's adapter of a seed, on top of a language adapter or by itself; trained when there is none of
-        the same rows, recipe and backbone yet."""
+        """The source's adapter of a seed, on top of a language adapter or by itself; trained when
+        there is none of the same rows, recipe and backbone yet."""
         key = replace(self._job(self.source), under=(under,) if under else ()).key
-        name = f"{self.family.name}-{self.family.source.language}-{under.name if under else 'bare'}-{seed}-{key}"
+        below = under.name if under else "bare"
+        name = f"{self.family.name}-{self.family.source.language}-{below}-{seed}-{key}"
         folder = self.work / name
         if not (folder / "done").exists():
             folder.mkdir(parents=True, exist_ok=True)
-            model.save(self._train(self._job(self.source), seed, None, under).classifier, folder, self.backbone)
+            model.save(
+                self._train(self._job(self.source), seed, None, under).classifier,
+                folder,
+                self.backbone,
+            )
             (folder / "done").touch()
         return folder
-
-    def _answer(self, adapter: Path, texts: Answers, under: list[tuple[Path, float]] | None = None) -> Answers:
-        job = self._job(self.source)
-        classifier = model.build(job.recipe, self.backbone, self.sites, self.labels, None, adapter, self.labels)
-        put_under(classifier.adapted, [p for p, _ in under or []], [w for _, w in under or []])
-        return predict(classifier, encoder_of(job), texts, self.labels)
 
     def _language(self, name: str) -> Path:
         return self.file.resolve().parent.parent / name
