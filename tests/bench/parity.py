@@ -28,7 +28,7 @@ from polygraft.adapters.format import LAYOUT, Adapter, load_adapter
 from polygraft.architectures.folder import BackboneFiles, default_backbone, fingerprint
 from polygraft.architectures.loading import load_seq2seq
 from polygraft.architectures.target_tokenizer import TargetTokenizer
-from polygraft.architectures.text import TextEncoder, load_encoder, pad
+from polygraft.architectures.text import TextEncoder, load_encoder
 from polygraft.data.reading import thinned
 from polygraft.export.export import export_backbone
 from polygraft.runtime.bank import Bank
@@ -65,7 +65,7 @@ def through_onnx(
     rows, waiting = encoder.encode(texts), []
     for first in range(0, len(rows), BATCH):
         some = rows[first : first + BATCH]
-        _, states = session.run_both(pad(some, encoder.pad_id) | mixture([stack] * len(some)), bank)
+        _, states = session.run_both(encoder.pad(some) | mixture([stack] * len(some)), bank)
         for one in states:
             done: Future = Future()
             done.set_result(one)

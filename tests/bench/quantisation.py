@@ -32,7 +32,7 @@ from polygraft.adapters.format import LAYOUT, Adapter, load_adapter
 from polygraft.adapters.library import BUNDLED
 from polygraft.architectures.folder import BackboneFiles, default_backbone
 from polygraft.architectures.target_tokenizer import END_ID, TargetTokenizer, bound
-from polygraft.architectures.text import Encoded, load_encoder, pad
+from polygraft.architectures.text import Encoded, load_encoder
 from polygraft.data.reading import thinned
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.decode import DecoderBatch, DecoderSession, Text
@@ -112,7 +112,7 @@ class Served:
 
     def answer(self, asked: Sequence[Asked]) -> list[Classified | list[int]]:
         """Labels with scores, or written tokens, of one batch."""
-        batch = pad([a.row for a in asked], self.encoder.pad_id) | mixture(
+        batch = self.encoder.pad([a.row for a in asked]) | mixture(
             [self.stacks[a.adapter] for a in asked]
         )
         pooled, states = self.session.run_both(batch, self.bank)

@@ -17,7 +17,7 @@ from polygraft.adapters.format import load_adapter
 from polygraft.adapters.library import BUNDLED
 from polygraft.architectures.folder import BackboneFiles, default_backbone
 from polygraft.architectures.target_tokenizer import END_ID
-from polygraft.architectures.text import Encoded, load_encoder, pad
+from polygraft.architectures.text import Encoded, load_encoder
 from polygraft.export.quantise import Spread, even_out
 from polygraft.runtime.bank import Bank, Lora
 from polygraft.runtime.decode import DecoderBatch, DecoderSession, Text
@@ -75,14 +75,14 @@ class Company:
 
     def vectors(self, rows: list[Encoded], which: list[int]) -> np.ndarray:
         return self.session.run(
-            pad(rows, self.encoder.pad_id) | mixture([self.stacks[k][0] for k in which]), self.bank
+            self.encoder.pad(rows) | mixture([self.stacks[k][0] for k in which]), self.bank
         )
 
     def written(
         self, rows: list[Encoded], which: list[int], tokens: int = 12
     ) -> list[tuple[list[int], float]]:
         """Tokens and score of each row, encoder included, all of them joining at once."""
-        batch = pad(rows, self.encoder.pad_id) | mixture([self.stacks[k][0] for k in which])
+        batch = self.encoder.pad(rows) | mixture([self.stacks[k][0] for k in which])
         _, states = self.session.run_both(batch, self.bank)
         texts = [
             Text(s, self.stacks[k][1], 4, Search(), tokens)

@@ -10,7 +10,6 @@ says so).
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from polygraft.architectures.registry import family_of, read_config
+
 LOWER, TITLE, UPPER = 0, 1, 2
 CASE_IDS = 3
 MOST_MARKS = 30
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,13 @@ class TextEncoder:
     """Wraps one `tokenizer.json`. Thread-safe: it keeps no state between calls."""
 
     def __init__(
-        self, tokenizer_file: str | Path, *, case_feature: bool, max_length: int, pad_id: int = 0
+        self,
+        tokenizer_file: str | Path,
+        *,
+        case_feature: bool,
+        max_length: int,
+        pad_id: int = 0,
+        inputs: Sequence[str] = INPUTS,
     ) -> None:
         self.tokenizer = Tokenizer.from_file(str(tokenizer_file))
         self.tokenizer.no_padding()
@@ -88,6 +96,7 @@ class TextEncoder:
         self.case_feature = case_feature
         self.max_length = max_length
         self.pad_id = pad_id
+        self.inputs = inputs
         self._closing = self.tokenizer.num_special_tokens_to_add(False) - 1
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
@@ -98,6 +107,10 @@ class TextEncoder:
             self._one(e, text)
             for e, text in zip(self.tokenizer.encode_batch(texts), texts, strict=True)
         ]
+
+    def pad(self, rows: Sequence[Encoded]) -> dict[str, NDArray[np.int64]]:
+        """What the backbone reads of encoded rows, int64 [rows, longest] each (see `pad`)."""
+        return pad(rows, self.pad_id, self.inputs)
 
     def _one(self, encoding: object, text: str) -> Encoded:
         ids: list[int] = encoding.ids  # type: ignore[attr-defined]
@@ -123,28 +136,27 @@ class TextEncoder:
 def load_encoder(backbone: Path, max_length: int | None = None) -> TextEncoder:
     """The encoder of a backbone folder; rows are cut at `max_length` or at what the backbone can
     read."""
-    config = json.loads((backbone / "config.json").read_text(encoding="utf-8"))
-    config = config.get("encoder", config)
-    longest = config.get("max_position_embeddings", 512)
+    config, family = read_config(backbone), family_of(backbone)
+    longest = family.max_length(config)
     return TextEncoder(
         backbone / "tokenizer.json",
         case_feature=config.get("case_feature", False),
         max_length=min(max_length or longest, longest),
         pad_id=config.get("pad_token_id") or 0,
+        inputs=family.inputs,
     )
 
 
-def pad(rows: Sequence[Encoded], pad_id: int) -> dict[str, NDArray[np.int64]]:
-    """Stack encoded rows into `input_ids`, `attention_mask` and `token_type_ids`, each int64 [rows,
-    longest]."""
+def pad(
+    rows: Sequence[Encoded], pad_id: int, inputs: Sequence[str] = INPUTS
+) -> dict[str, NDArray[np.int64]]:
+    """Stack encoded rows into `inputs`: of `input_ids`, `attention_mask` and `token_type_ids`, each
+    int64 [rows, longest]."""
     longest = max(len(row) for row in rows)
-    batch = {
-        "input_ids": np.full((len(rows), longest), pad_id, np.int64),
-        "attention_mask": np.zeros((len(rows), longest), np.int64),
-        "token_type_ids": np.zeros((len(rows), longest), np.int64),
-    }
+    batch = {name: np.zeros((len(rows), longest), np.int64) for name in INPUTS}
+    batch["input_ids"][:] = pad_id
     for i, row in enumerate(rows):
         batch["input_ids"][i, : len(row)] = row.ids
         batch["attention_mask"][i, : len(row)] = 1
         batch["token_type_ids"][i, : len(row)] = row.cases
-    return batch
+    return {name: batch[name] for name in inputs}

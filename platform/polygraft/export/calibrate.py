@@ -9,21 +9,23 @@ the backbone's README.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
 
 from polygraft.architectures.folder import BackboneFiles
 from polygraft.architectures.target_tokenizer import END_ID, PAD_ID, TargetTokenizer
-from polygraft.architectures.text import Encoded, load_encoder, pad
+from polygraft.architectures.text import load_encoder
 from polygraft.data.lines import split_lines
-from polygraft.export.decoder import Step
+from polygraft.export.decoder import Decoder
 from polygraft.export.quantise import Spread
 
 WRITTEN = 24  # tokens of a text
@@ -41,26 +43,23 @@ def calibration_texts() -> list[str]:
 def calibrate_encoder(model: PreTrainedModel, backbone: Path, prefix: str) -> dict[str, Spread]:
     """What is seen, by the name that a normalising layer's weight has in a graph whose encoder is
     called `prefix`."""
+    encoder = load_encoder(backbone)
     with _watched(model, prefix) as seen:
-        for row in load_encoder(backbone).encode(calibration_texts()):
-            model(**_one(row))
+        for row in encoder.encode(calibration_texts()):
+            model(**_tensors(encoder.pad([row])))
     return {name: one.spread() for name, one in seen.items()}
 
 
 @torch.no_grad()
-def calibrate_decoder(model: PreTrainedModel, backbone: Path) -> dict[str, Spread]:
+def calibrate_decoder(decoder: Decoder, backbone: Path) -> dict[str, Spread]:
     """The same for the names in `step`, and for `states`, which `cross` reads: on what the bare
     decoder writes greedily, each text in one of its languages."""
-    encoder, pieces, states = (
-        load_encoder(backbone),
-        TargetTokenizer(BackboneFiles(backbone).decoder_tokenizer),
-        _Seen(),
-    )
+    encoder, model, states = load_encoder(backbone), decoder.model, _Seen()
+    pieces = TargetTokenizer(BackboneFiles(backbone).decoder_tokenizer)
     rows = encoder.encode(calibration_texts())
     starts = [pieces.start(pieces.languages[i % len(pieces.languages)]) for i in range(len(rows))]
-    inputs = {name: torch.from_numpy(array) for name, array in pad(rows, encoder.pad_id).items()}
     written = model.generate(
-        **inputs,
+        **_tensors(encoder.pad(rows)),
         decoder_input_ids=torch.tensor(starts)[:, None],
         do_sample=False,
         num_beams=1,
@@ -69,12 +68,15 @@ def calibrate_decoder(model: PreTrainedModel, backbone: Path) -> dict[str, Sprea
         pad_token_id=PAD_ID,
         decoder_start_token_id=starts[0],
     )
-    with _watched(Step(model, [], []), "") as seen:
+    with _watched(model.get_decoder(), f"model.{decoder.name}.") as seen:
         for row, ids in zip(rows, written.tolist(), strict=True):
             length = ids.index(END_ID) if END_ID in ids else len(ids)
-            read = model.get_encoder()(**_one(row)).last_hidden_state
+            read = model.get_encoder()(**_tensors(encoder.pad([row]))).last_hidden_state
             states.add(read)
-            model.decoder(input_ids=torch.tensor([ids[:length]]), encoder_hidden_states=read)
+            model(
+                encoder_outputs=BaseModelOutput(last_hidden_state=read),
+                decoder_input_ids=torch.tensor([ids[:length]]),
+            )
     return {name: one.spread() for name, one in seen.items()} | {"states": states.spread()}
 
 
@@ -114,11 +116,5 @@ def _watched(module: nn.Module, prefix: str) -> Iterator[dict[str, _Seen]]:
             hook.remove()
 
 
-def _one(row: Encoded) -> dict[str, torch.Tensor]:
-    """The encoder's inputs for one text."""
-    ids = torch.tensor([row.ids])
-    return {
-        "input_ids": ids,
-        "attention_mask": torch.ones_like(ids),
-        "token_type_ids": torch.tensor([row.cases]),
-    }
+def _tensors(batch: Mapping[str, NDArray[np.int64]]) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(array) for name, array in batch.items()}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from transformers import PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
 
 from polygraft.architectures.folder import BackboneFiles
 from polygraft.architectures.loading import load_seq2seq
@@ -47,10 +48,10 @@ def decoder_drift(
     with torch.no_grad():
         inner = adapted[0].get_encoder()
         states = [
-            inner(input_ids=torch.tensor([e.ids]), token_type_ids=torch.tensor([e.cases]))
+            inner(**{k: torch.from_numpy(v) for k, v in encoder.pad([row]).items()})
             .last_hidden_state[0]
             .numpy()
-            for e in encoder.encode(TEXTS)
+            for row in encoder.encode(TEXTS)
         ]
     which = [i % len(adapted) for i in range(len(states))]
     texts = [
@@ -86,6 +87,7 @@ def _score(model: PreTrainedModel, text: Text, written: Hypothesis) -> float:
     tokens = written.tokens if written.cut else [*written.tokens, END_ID]
     states = torch.from_numpy(text.states)[None]
     given = torch.tensor([[text.start, *tokens[:-1]]])
-    logits = model.decoder(input_ids=given, encoder_hidden_states=states).logits[0]
+    outputs = BaseModelOutput(last_hidden_state=states)
+    logits = model(encoder_outputs=outputs, decoder_input_ids=given).logits[0]
     chosen = logits.log_softmax(-1)[torch.arange(len(tokens)), torch.tensor(tokens)]
     return float(np.mean(chosen.numpy()))

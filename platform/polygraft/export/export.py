@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import onnx
@@ -15,12 +16,13 @@ from onnx import compose, helper, numpy_helper
 
 from polygraft.adapters.format import load_adapter
 from polygraft.architectures.folder import BackboneFiles, fingerprint
-from polygraft.architectures.loading import linear_sites, load_backbone, load_seq2seq
+from polygraft.architectures.loading import load_backbone, load_seq2seq
+from polygraft.architectures.registry import family_of
 from polygraft.errors import ExportError
 from polygraft.export.calibrate import calibrate_decoder, calibrate_encoder
-from polygraft.export.decoder import cross_to_onnx, describe_decoder, readers, step_to_onnx
+from polygraft.export.decoder import Decoder, cross_to_onnx, step_to_onnx
 from polygraft.export.decoder_parity import decoder_drift
-from polygraft.export.graph import ENCODER, describe_sites, either, to_onnx
+from polygraft.export.graph import ENCODER, either, encoder_sites, to_onnx
 from polygraft.export.parity import drift
 from polygraft.export.quantise import to_int8
 from polygraft.runtime.graph import DecoderCard, GraphCard, Site
@@ -52,8 +54,12 @@ def export_backbone(
     """
     files = BackboneFiles(backbone)
     model = load_backbone(backbone)
-    names = pick_sites(LoraRecipe(sites=sites), list(linear_sites(model)))
-    described = describe_sites(model, names, pick_sites(LoraRecipe(sites=core), names))
+    described = encoder_sites(
+        model,
+        family_of(backbone),
+        partial(pick_sites, LoraRecipe(sites=sites)),
+        partial(pick_sites, LoraRecipe(sites=core)),
+    )
     order = ["fp32", *(p for p in precisions if p != "fp32")]
     files.onnx.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=backbone, prefix=".staging-") as name:
@@ -102,16 +108,13 @@ def _decoder_graphs(
     backbone: Path, sites: str | list[str], precisions: Sequence[str], folder: Path
 ) -> tuple[DecoderCard, dict[str, tuple[Path, Path]]]:
     """The `cross` and `step` graphs in each precision, the first of which is fp32."""
-    model = load_seq2seq(backbone)
-    every = [
-        name for together in readers(model.config.decoder.num_hidden_layers) for name in together
-    ]
-    card = describe_decoder(model, pick_sites(LoraRecipe(sites=sites), every))
+    decoder = Decoder(load_seq2seq(backbone), family_of(backbone))
+    card = decoder.describe(partial(pick_sites, LoraRecipe(sites=sites)))
     made = {p: (folder / f"cross.{p}.onnx", folder / f"step.{p}.onnx") for p in precisions}
     for write, file in zip((cross_to_onnx, step_to_onnx), made["fp32"], strict=True):
-        write(model, card, file)
+        write(decoder, card, file)
     if "int8" in made:
-        spreads = calibrate_decoder(model, backbone)
+        spreads = calibrate_decoder(decoder, backbone)
         for whole, small in zip(made["fp32"], made["int8"], strict=True):
             to_int8(whole, small, spreads)
     return card, made
@@ -129,9 +132,10 @@ def _graphs(
         else {}
     )
     for kind, carried in kinds.items():
-        to_onnx(load_backbone(backbone), carried, folder / f"{kind}.fp32.onnx")
+        whole = folder / f"{kind}.fp32.onnx"
+        to_onnx(load_backbone(backbone), family_of(backbone), carried, whole)
         if "int8" in precisions:
-            to_int8(folder / f"{kind}.fp32.onnx", folder / f"{kind}.int8.onnx", spreads)
+            to_int8(whole, folder / f"{kind}.int8.onnx", spreads)
     if core == sites:
         return {p: folder / f"full.{p}.onnx" for p in precisions}
     made = {p: folder / f"either.{p}.onnx" for p in precisions}
@@ -157,7 +161,7 @@ def export_merged(adapter: Path, backbone: Path, output: Path, *, precision: str
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=".staging-") as name:
         body, small = Path(name) / "body.onnx", Path(name) / "int8.onnx"
-        to_onnx(merged, [], body)
+        to_onnx(merged, family_of(backbone), [], body)
         if precision == "int8":
             to_int8(body, small, calibrate_encoder(merged, backbone, ENCODER))
             body = small

@@ -14,140 +14,115 @@ import hashlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 from torch.export import Dim
 from transformers import PreTrainedModel
 
-from polygraft.architectures.loading import linear_sites
+from polygraft.architectures.family import Family
+from polygraft.export.hooks import Place, Update, describe, products, updated
 from polygraft.runtime.graph import Site, groups
 from polygraft.training.vectors import pool
 
 OPSET = 23
 EXAMPLE_RANK = 4
+Banks = Mapping[str, torch.Tensor]
 ENCODER = "model."  # before the names of the encoder's weights in the graph
 
 
-class BankLinear(nn.Module):
-    """A frozen linear layer with its site's bank: A [slots, in, members * rank], shared by the
-    sites that read the same tensor, of whose columns this one's come `index`-th; B [slots, rank,
-    out]; slots int64 and weights float32 [rows, k], of which the ranks lie side by side."""
+class Encoder(nn.Module):
+    """The graph's signature: the family's `inputs`; where there are sites, slots int64 and weights
+    float32 [rows, k], and then the banks by `names`. A [slots, in, members * rank] is shared by the
+    sites that read the same tensor, of whose columns each takes its own; B is [slots, rank, out].
+    """
 
-    A: torch.Tensor
-    B: torch.Tensor
-    slots: torch.Tensor
-    weights: torch.Tensor
-
-    def __init__(self, linear: nn.Linear, index: int, members: int) -> None:
-        super().__init__()
-        self.linear, self.index, self.members = linear, index, members
-        self.register_buffer("A", torch.zeros(1, linear.in_features, members * EXAMPLE_RANK))
-        self.register_buffer("B", torch.zeros(1, EXAMPLE_RANK, linear.out_features))
-        self.register_buffer("slots", torch.zeros(1, 1, dtype=torch.int64))
-        self.register_buffer("weights", torch.zeros(1, 1))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:  # [rows, seq, in] -> [rows, seq, out]
-        rank = self.B.shape[1]
-        down = x.unsqueeze(1) @ self.A[self.slots]  # [rows, k, seq, members * rank]
-        down = (down * self.weights[:, :, None, None]).transpose(1, 2)
-        down = down[..., self.index * rank : (self.index + 1) * rank]
-        out: torch.Tensor = self.linear(x) + down.flatten(2) @ self.B[self.slots].flatten(1, 2)
-        return out
-
-
-class Served(nn.Module):
-    """The graph's signature: three encoder inputs, slots and their weights, then A of every group
-    and B of every site."""
-
-    def __init__(self, model: PreTrainedModel, sites: Sequence[Site], names: Sequence[str]) -> None:
-        super().__init__()
-        self.model, self.sites, self.names = model, sites, names
-
-    def forward(
+    def __init__(
         self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        token_type_ids: torch.Tensor,
-        slots: torch.Tensor,
-        weights: torch.Tensor,
-        *banks: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        bank, values = dict(zip(self.names, banks, strict=True)), dict[str, torch.Tensor]()
-        for site in self.sites:
-            arrays = {
-                "A": bank[f"{site.reads}.A"],
-                "B": bank[f"{site.name}.B"],
-                "slots": slots,
-                "weights": weights,
-            }
-            values |= {f"{site.name}.{name}": array for name, array in arrays.items()}
-        inputs = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "token_type_ids": token_type_ids,
-        }
-        states = torch.func.functional_call(self.model, values, kwargs=inputs).last_hidden_state
-        return pool(states, attention_mask), states
+        model: PreTrainedModel,
+        inputs: Sequence[str],
+        sites: Sequence[Site],
+        names: Sequence[str],
+    ) -> None:
+        super().__init__()
+        self.model, self.inputs, self.sites, self.names = model, inputs, sites, names
+
+    def forward(self, *given: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        count = len(self.inputs)
+        inputs = dict(zip(self.inputs, given[:count], strict=True))
+        if self.sites:
+            slots, weights, *banks = given[count:]
+            update = _gathered(slots, weights, dict(zip(self.names, banks, strict=True)))
+            with updated(self.model, self.sites, update):
+                states = self.model(**inputs).last_hidden_state
+        else:
+            states = self.model(**inputs).last_hidden_state
+        return pool(states, inputs["attention_mask"]), states
 
 
-def describe_sites(model: PreTrainedModel, names: Sequence[str], core: Sequence[str]) -> list[Site]:
-    """The sites as the graph's card has them; which of them read the same tensor is seen by running
-    the model once."""
-    linears = linear_sites(model)
-    seen: dict[str, torch.Tensor] = {}
-    hooks = [
-        linears[n].register_forward_pre_hook(lambda _, args, n=n: seen.update({n: args[0]}))
-        for n in names
-    ]
-    ids = torch.arange(5, 12)[None]
-    model(input_ids=ids, attention_mask=torch.ones_like(ids), token_type_ids=torch.zeros_like(ids))
-    for hook in hooks:
-        hook.remove()
-    return [
-        Site(
-            name=name,
-            inputs=linears[name].in_features,
-            outputs=linears[name].out_features,
-            core=name in core,
-            reads=next(n for n in names if seen[n] is seen[name] and (n in core) == (name in core)),
-        )
-        for name in names
-    ]
+def _gathered(slots: torch.Tensor, weights: torch.Tensor, banks: Banks) -> Update:
+    """weights·(x·A[slots])·B[slots], the ranks of a row's slots side by side."""
+
+    def update(x: torch.Tensor, place: Place) -> torch.Tensor:  # [rows, seq, in] -> [.., out]
+        b = banks[place.b]
+        rank = b.shape[1]
+        down = x.unsqueeze(1) @ banks[place.a][slots]  # [rows, k, seq, members * rank]
+        down = (down * weights[:, :, None, None]).transpose(1, 2)
+        down = down[..., place.index * rank : (place.index + 1) * rank]
+        return down.flatten(2) @ b[slots].flatten(1, 2)
+
+    return update
 
 
-def to_onnx(model: PreTrainedModel, sites: Sequence[Site], file: Path) -> None:
-    """Write the float32 graph. `model` is changed: its sites become `BankLinear`. No sites: the
-    bare backbone."""
+def encoder_sites(
+    model: PreTrainedModel,
+    family: Family,
+    pick: Callable[[Sequence[str]], Sequence[str]],
+    core: Callable[[Sequence[str]], Sequence[str]],
+) -> list[Site]:
+    """The sites as the graph's card has them: those that `pick` takes of all names, and of them
+    `core`."""
+    example = dict(zip(family.inputs, _example(family), strict=True))
+    found = products(model, lambda: model(**example))
+    names = pick([product.name for product in found])
+    carried = [product for product in found if product.name in names]
+    return describe(model, carried, core([product.name for product in carried]))
+
+
+def _example(family: Family) -> list[torch.Tensor]:
+    ids = torch.arange(21).view(3, 7)
+    examples = {
+        "input_ids": ids,
+        "attention_mask": torch.ones_like(ids),
+        "token_type_ids": torch.zeros_like(ids),
+    }
+    return [examples[name] for name in family.inputs]
+
+
+def to_onnx(model: PreTrainedModel, family: Family, sites: Sequence[Site], file: Path) -> None:
+    """Write the float32 graph. No sites: the bare backbone."""
     rows, seq, slots, rank, deep = Dim("rows"), Dim("seq"), Dim("slots"), Dim("rank"), Dim("deep")
-    ids = torch.randint(5, 100, (3, 7))
-    example: list[object] = [ids, torch.ones_like(ids), torch.zeros_like(ids)]
-    shapes: list[object] = [{0: rows, 1: seq}] * 3
-    names = ["input_ids", "attention_mask", "token_type_ids"]
+    example, names = _example(family), list(family.inputs)
+    shapes: list[object] = [{0: rows, 1: seq}] * len(example)
     banks: dict[str, torch.Tensor] = {}
     bank_shapes: dict[str, object] = {}
     for first, members in groups(sites).items():
-        for index, site in enumerate(members):
-            parent, child = site.name.rsplit(".", 1)
-            setattr(
-                model.get_submodule(parent),
-                child,
-                BankLinear(model.get_submodule(site.name), index, len(members)),
-            )
+        for site in members:
             banks[f"{site.name}.B"] = torch.randn(5, EXAMPLE_RANK, site.outputs)
             bank_shapes[f"{site.name}.B"] = {0: slots, 1: rank}
         banks[f"{first}.A"] = torch.randn(5, members[0].inputs, len(members) * EXAMPLE_RANK)
         bank_shapes[f"{first}.A"] = {0: slots, 2: len(members) * rank}
     if sites:
         example += [torch.tensor([[0, 1], [1, 2], [2, 0]]), torch.ones(3, 2), *banks.values()]
-        shapes += [{0: rows, 1: deep}] * 2 + [tuple(bank_shapes.values())]
+        shapes += [{0: rows, 1: deep}] * 2 + list(bank_shapes.values())
         names += ["slots", "weights", *banks]
-    served = Served(model, sites, list(banks)) if sites else _Bare(model)
-    export_program(served, example, shapes, names, ["pooled", "states"], file)
+    graph = Encoder(model, family.inputs, sites, list(banks))
+    export_program(graph, example, (tuple(shapes),), names, ["pooled", "states"], file)
 
 
 def export_program(
@@ -173,10 +148,28 @@ def export_program(
         )
     assert program is not None
     exported = program.model_proto
+    _fold_transposes(exported)
     _attention_on_states(exported)
     for node in exported.graph.node:
         del node.metadata_props[:]  # stack traces, with the paths of this machine
     onnx.save(exported, file)
+
+
+def _fold_transposes(model: onnx.ModelProto) -> None:
+    """Transpose weights here, not at every run: the exporter leaves the one of an embedding that is
+    the output product's weight too, which would then not be quantised."""
+    graph = model.graph
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    for node in [n for n in graph.node if n.op_type == "Transpose" and n.input[0] in weights]:
+        order = list(node.attribute[0].ints) if node.attribute else None
+        turned = numpy_helper.to_array(weights[node.input[0]]).transpose(order)
+        graph.initializer.append(
+            numpy_helper.from_array(np.ascontiguousarray(turned), node.output[0])
+        )
+        graph.node.remove(node)
+    read = {name for node in graph.node for name in node.input}
+    for tensor in [t for t in weights.values() if t.name not in read]:
+        graph.initializer.remove(tensor)
 
 
 def _attention_on_states(model: onnx.ModelProto) -> None:
@@ -259,20 +252,6 @@ def _branch(
         node.output[:] = [renamed.get(name, name) for name in node.output]
     outputs = [helper.make_value_info(renamed[o.name], o.type) for o in model.graph.output]
     return helper.make_graph(model.graph.node, prefix, [], outputs, kept)
-
-
-class _Bare(nn.Module):
-    def __init__(self, model: PreTrainedModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        states = self.model(
-            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
-        ).last_hidden_state
-        return pool(states, attention_mask), states
 
 
 @contextlib.contextmanager

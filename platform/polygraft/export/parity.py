@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from polygraft.adapters.format import Lora, lora_arrays
 from polygraft.architectures.loading import load_backbone
-from polygraft.architectures.text import load_encoder, pad
+from polygraft.architectures.text import load_encoder
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.graph import GraphSession, Site, Stack, mixture
 from polygraft.training.vectors import pool
@@ -55,7 +55,7 @@ def _drift(
     encoder = load_encoder(backbone)
     rows = encoder.encode(TEXTS)
     which = [i % len(expected) for i in range(len(rows))]
-    batch = pad(rows, encoder.pad_id) | mixture([stacks[k] for k in which])
+    batch = encoder.pad(rows) | mixture([stacks[k] for k in which])
     wanted = np.stack([expected[k][i] for i, k in enumerate(which)])
     figures = {}
     for precision, file in models.items():
@@ -75,7 +75,7 @@ def _references(
     and their slots."""
     torch.manual_seed(0)
     encoder = load_encoder(backbone)
-    batch = {k: torch.from_numpy(v) for k, v in pad(encoder.encode(TEXTS), encoder.pad_id).items()}
+    batch = {k: torch.from_numpy(v) for k, v in encoder.pad(encoder.encode(TEXTS)).items()}
     bank = Bank(sites, capacity=4, rank=4)
     expected, stacks = [_pooled(load_backbone(backbone), batch)], list[Stack]([[]])
     for adapted, lora in random_adapters(lambda: load_backbone(backbone), [s.name for s in used]):

@@ -21,7 +21,7 @@ import numpy as np
 
 from polygraft.adapters.format import Manifest
 from polygraft.architectures.folder import BackboneFiles
-from polygraft.architectures.text import Encoded, load_encoder, not_unicode, pad, too_many_marks
+from polygraft.architectures.text import Encoded, load_encoder, not_unicode, too_many_marks
 from polygraft.errors import InvalidRow, PolygraftError, RowFailed
 from polygraft.runtime.admission import Admission, units
 from polygraft.runtime.bank import Bank
@@ -262,9 +262,7 @@ class Engine:
         return [found[i] for i in range(len(rows))]
 
     def _run_together(self, rows: Sequence[tuple[Encoded, Stack, bool]]) -> list[Floats]:
-        batch = pad([e for e, _, _ in rows], self.encoder.pad_id) | mixture(
-            [stack for _, stack, _ in rows]
-        )
+        batch = self.encoder.pad([e for e, _, _ in rows]) | mixture([stack for _, stack, _ in rows])
         if not any(wanted for _, _, wanted in rows):
             return list(self.session.run(batch, self.bank))
         pooled, states = self.session.run_both(batch, self.bank)

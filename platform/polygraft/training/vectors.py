@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 from transformers import PreTrainedModel
 
-from polygraft.architectures.text import TextEncoder, pad
+from polygraft.architectures.text import TextEncoder
 
 Vectors = NDArray[np.float32]
 
@@ -63,10 +63,7 @@ def sentence_vectors(
     out = np.zeros((len(rows), model.config.hidden_size), np.float32)
     for start in range(0, len(order), batch):
         picked = order[start : start + batch]
-        inputs = {
-            k: torch.from_numpy(v)
-            for k, v in pad([rows[i] for i in picked], encoder.pad_id).items()
-        }
+        inputs = {k: torch.from_numpy(v) for k, v in encoder.pad([rows[i] for i in picked]).items()}
         states, mask = model(**inputs).last_hidden_state, inputs["attention_mask"]
         out[picked] = (mean_pool if unit else pool)(states, mask).numpy()
     return out

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from polygraft.adapters.layout import LAYOUT
 from polygraft.architectures.loading import load_backbone
-from polygraft.architectures.text import load_encoder, pad
+from polygraft.architectures.text import load_encoder
 from polygraft.errors import DataError
 from polygraft.tasks.training import TrainedTask
 from polygraft.training.card import origin
@@ -161,8 +161,7 @@ def _ratings(
 ) -> torch.Tensor:
     encoder = load_encoder(backbone)
     inputs = {
-        name: torch.from_numpy(array)
-        for name, array in pad(encoder.encode(texts), encoder.pad_id).items()
+        name: torch.from_numpy(array) for name, array in encoder.pad(encoder.encode(texts)).items()
     }
     found: torch.Tensor = head(pool(adapted(**inputs).last_hidden_state, inputs["attention_mask"]))[
         :, 0

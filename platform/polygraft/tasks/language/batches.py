@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from polygraft.architectures.target_tokenizer import TargetTokenizer
-from polygraft.architectures.text import TextEncoder, pad
+from polygraft.architectures.text import TextEncoder
 from polygraft.errors import BackboneError
 from polygraft.tasks.translation.batches import Batches, Row, Tensors
 from polygraft.training.batches import cut
@@ -57,7 +57,7 @@ class Noisy(Dataset[Tensors]):
             ]
             return Batches(noisy, [np.arange(len(noisy))], self.encoder.pad_id)[0]
         masked, labels = mask_tokens(
-            pad([r.read for r in rows], self.encoder.pad_id), self.mask, self.closing, rng
+            self.encoder.pad([r.read for r in rows]), self.mask, self.closing, rng
         )
         return {
             name: torch.from_numpy(array) for name, array in (masked | {"labels": labels}).items()

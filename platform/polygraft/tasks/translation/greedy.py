@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from polygraft.architectures.target_tokenizer import END_ID, PAD_ID, TargetTokenizer, bound
-from polygraft.architectures.text import TextEncoder, pad
+from polygraft.architectures.text import TextEncoder
 from polygraft.tasks.translation import segments
 from polygraft.tasks.translation.serving import Direction
 
@@ -63,7 +63,7 @@ def write(
         picked = order[first : first + BATCH]
         inputs = {
             k: torch.from_numpy(v).to(model.device)
-            for k, v in pad([rows[i] for i in picked], encoder.pad_id).items()
+            for k, v in encoder.pad([rows[i] for i in picked]).items()
         }
         longest = int(inputs["input_ids"].shape[1])
         written = model.generate(

@@ -1,0 +1,32 @@
+"""Every family that is not as `Family` says, by the `model_type` of its config. A new one is its
+file, with `FAMILY`, and its lines here."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from polygraft.architectures.family import Family
+
+FAMILIES = {
+    "bert": "polygraft.architectures.bert",
+    "camembert": "polygraft.architectures.roberta",
+    "roberta": "polygraft.architectures.roberta",
+    "xlm-roberta": "polygraft.architectures.roberta",
+}
+
+
+def read_config(backbone: Path) -> dict[str, Any]:
+    """The backbone's config.json; of an encoder-decoder made of two models, that of its encoder."""
+    config: dict[str, Any] = json.loads((backbone / "config.json").read_text(encoding="utf-8"))
+    encoder: dict[str, Any] = config.get("encoder", config)
+    return encoder
+
+
+def family_of(backbone: Path) -> Family:
+    """The family of the backbone in a folder; `Family` itself for those that are not registered."""
+    module = FAMILIES.get(str(read_config(backbone).get("model_type")))
+    found: Family = import_module(module).FAMILY if module else Family()
+    return found
