@@ -13,6 +13,7 @@ from polygraft.architectures.family import Family
 FAMILIES = {
     "bert": "polygraft.architectures.bert",
     "camembert": "polygraft.architectures.roberta",
+    "mpnet": "polygraft.architectures.roberta",
     "roberta": "polygraft.architectures.roberta",
     "xlm-roberta": "polygraft.architectures.roberta",
 }
