@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from polygraft.architectures.folder import default_backbone
-from polygraft.cli.app import AsJson, Backbone, app, err, out, told
+from polygraft.cli.app import AsJson, Backbone, app, err, out, report_errors
 
 
 @app.command()
-@told
+@report_errors
 def train(
     recipe: Annotated[Path | None, typer.Argument(help="recipe.yaml of the adapter.")] = None,
     output: Annotated[
@@ -123,7 +123,7 @@ def _train(
 
 
 @app.command()
-@told
+@report_errors
 def sources(
     recipe: Annotated[Path, typer.Argument(help="recipe.yaml of the adapter to be made.")],
     run: Annotated[
@@ -194,7 +194,7 @@ def sources(
 
 
 @app.command()
-@told
+@report_errors
 def report(
     adapters: Annotated[
         list[Path] | None, typer.Argument(help="Adapter folders, for a page about them.")
