@@ -63,8 +63,9 @@ class CountingBatch:
         return done
 
 
-def text(start: int = 1, most: int = STEPS, beam: int = 1) -> DecodeRequest:
-    return DecodeRequest(np.zeros((3, 4), np.float32), [(1, 1.0)], start, Search(beam=beam), most)
+def text(start: int = 1, max_tokens: int = STEPS, beam: int = 1) -> DecodeRequest:
+    states = np.zeros((3, 4), np.float32)
+    return DecodeRequest(states, [(1, 1.0)], start, Search(beam=beam), max_tokens)
 
 
 def worker(before_step: Callable[[], None] = lambda: None, max_rows: int = 64) -> DecodeWorker:
