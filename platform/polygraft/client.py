@@ -24,7 +24,8 @@ from pydantic import BaseModel
 from polygraft.adapters.library import pack
 from polygraft.errors import ServerError
 from polygraft.serve import auth
-from polygraft.serve.schemas import AdapterOut, AdaptersResponse, ClassifyResponse, RowOut
+from polygraft.serve.schemas.adapters import AdapterOut, AdaptersResponse
+from polygraft.serve.schemas.row import ClassifyResponse, RowOut
 
 DEFAULT_URL = "http://127.0.0.1:3000"
 Model = TypeVar("Model", bound=BaseModel)
@@ -42,11 +43,9 @@ class _Call:
     def classify(
         adapter: str | Sequence[str], texts: Sequence[str], options: Mapping[str, Any]
     ) -> dict[str, Any]:
-        who = "adapter" if isinstance(adapter, str) else "stack"
-        body = {who: adapter, "texts": _several(texts), **options}
-        return {"method": "POST", "url": "/v1/classify"} | _json(
-            {k: v for k, v in body.items() if v is not None}
-        )
+        field = "adapter" if isinstance(adapter, str) else "stack"
+        body = {field: adapter, "texts": _several(texts), **_given(options)}
+        return {"method": "POST", "url": "/v1/classify"} | _json(body)
 
     @staticmethod
     def rows(rows: Sequence[Mapping[str, Any]], top_k: int | None) -> dict[str, Any]:
@@ -61,11 +60,7 @@ class _Call:
 
     @staticmethod
     def translate(texts: Sequence[str], target: str, options: Mapping[str, Any]) -> dict[str, Any]:
-        body = {
-            "texts": _several(texts),
-            "target": target,
-            **{k: v for k, v in options.items() if v is not None},
-        }
+        body = {"texts": _several(texts), "target": target, **_given(options)}
         return {"method": "POST", "url": "/v1/translate"} | _json(body)
 
     def add(self, folder: Path) -> dict[str, Any]:
@@ -98,8 +93,8 @@ class _Call:
         if response.is_success:
             return model.model_validate_json(response.content)
         try:
-            told = response.json()["error"]
-            message = f"{told['message']} ({told['code']})"
+            error = response.json()["error"]
+            message = f"{error['message']} ({error['code']})"
         except (ValueError, KeyError, TypeError):
             message = response.text[:300]
         raise ServerError(f"{self.url} answered {response.status_code}: {message}")
@@ -113,6 +108,11 @@ class _Call:
 def _json(body: Mapping[str, Any]) -> dict[str, Any]:
     """In ASCII: half of a UTF-16 pair in one text would keep httpx from writing the others."""
     return {"content": json.dumps(body).encode(), "headers": {"content-type": "application/json"}}
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are not left out."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _is_this_machine(host: str) -> bool:

@@ -34,29 +34,31 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
-SHOWN, LISTED = 80, 50
+MAX_SHOWN, MAX_LISTED = 80, 50  # characters of a value, names of adapters
 
 
 def shortened(value: str) -> str:
-    """`value` quoted for a message, by its first `SHOWN` characters."""
-    return (
-        repr(value) if len(value) <= SHOWN else f"{value[:SHOWN]!r}... ({len(value):,} characters)"
-    )
+    """`value` quoted for a message, by its first `MAX_SHOWN` characters."""
+    if len(value) <= MAX_SHOWN:
+        return repr(value)
+    return f"{value[:MAX_SHOWN]!r}... ({len(value):,} characters)"
 
 
-def listed(problems: Sequence[str], most: int = 5) -> str:
-    """The first `most` problems, each by its first 300 characters, and how many more there are:
+def listed(problems: Sequence[str], count: int = 5) -> str:
+    """The first `count` problems, each by its first 300 characters, and how many more there are:
     whoever writes a file must not decide how long a message is."""
-    first = [p if len(p) <= 300 else f"{p[:300]}..." for p in problems[:most]]
-    more = [f"and {len(problems) - most:,} more"] if len(problems) > most else []
+    first = [p if len(p) <= 300 else f"{p[:300]}..." for p in problems[:count]]
+    more = [f"and {len(problems) - count:,} more"] if len(problems) > count else []
     return "; ".join([*first, *more])
 
 
-def problems_of(found: Iterable[Any]) -> list[str]:
+def problems_of(errors: Iterable[Any]) -> list[str]:
     """Pydantic's errors in a file, each with its place."""
-    return [
-        f"{'.'.join(str(part)[:80] for part in e['loc']) or 'content'}: {e['msg']}" for e in found
-    ]
+    problems = []
+    for error in errors:
+        place = ".".join(str(part)[:80] for part in error["loc"]) or "content"
+        problems.append(f"{place}: {error['msg']}")
+    return problems
 
 
 class PolygraftError(Exception):
@@ -161,13 +163,14 @@ class UnknownAdapter(PolygraftError):
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        near = difflib.get_close_matches(name[:SHOWN], known, n=3, cutoff=0.5)
-        there = ", ".join(known[:LISTED]) + (
-            f" and {len(known) - LISTED} more" if len(known) > LISTED else ""
-        )
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {there or 'none yet'}"
+        self.near = difflib.get_close_matches(name[:MAX_SHOWN], known, n=3, cutoff=0.5)
+        if self.near:
+            hint = f"did you mean {' or '.join(self.near)}?"
+        else:
+            names = ", ".join(known[:MAX_LISTED]) or "none yet"
+            more = f" and {len(known) - MAX_LISTED} more" if len(known) > MAX_LISTED else ""
+            hint = f"there are: {names}{more}"
         super().__init__(f"no adapter named {shortened(name)}; {hint}")
-        self.near = near
 
 
 class BankFull(PolygraftError):

@@ -24,15 +24,11 @@ from polygraft.adapters.format import Manifest, load_manifest
 from polygraft.data.lines import split_lines
 from polygraft.errors import DataError, PolygraftError
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.rows import Layer, Row
+from polygraft.runtime.rows import Row, WeightedAdapter
 
 CHUNK = 256
-OURS = {
-    "label",
-    "translation",
-    "score",
-    "error",
-}  # what a row says of these came from an earlier answer
+# Fields that an answer fills: what a row has in them came from an earlier answer.
+ANSWER_FIELDS = {"label", "translation", "score", "error"}
 # a lone surrogate, which UTF-8 has no bytes for, goes out as it came in: "\\ud800"
 ESCAPED = "backslashreplace"
 
@@ -51,10 +47,10 @@ def predict(
     source: str,
     target: str,
     language: str | None = None,
-    under: tuple[Layer, ...] | None = None,
+    stack: tuple[WeightedAdapter, ...] | None = None,
 ) -> tuple[int, int]:
     """Answer every line of `source` into `target` ("-" is stdin or stdout). Returns (answered,
-    failed). `language`: the one to write, for a translation adapter with several. `under`: as in a
+    failed). `language`: the one to write, for a translation adapter with several. `stack`: as in a
     row.
 
     A file is written beside its place and moved there when complete. Raises `DataError` for a line
@@ -66,10 +62,10 @@ def predict(
         bar = progress.add_task(adapter, total=len(lines))
         for chunk in _chunks(lines):
             rows = [
-                Row(adapter, row["text"], target=language, under=under, top_k=1) for row in chunk
+                Row(adapter, row["text"], target=language, stack=stack, top_k=1) for row in chunk
             ]
             for row, answer in zip(chunk, engine.answer(rows), strict=True):
-                for stale in OURS & row.keys():
+                for stale in ANSWER_FIELDS & row.keys():
                     del row[stale]
                 if isinstance(answer, PolygraftError):
                     failed += 1

@@ -53,7 +53,7 @@ from polygraft.architectures.folder import BackboneFiles, default_backbone
 from polygraft.architectures.loading import load_seq2seq
 from polygraft.architectures.text import Encoded, load_encoder, pad
 from polygraft.runtime.bank import Bank
-from polygraft.runtime.decode import DecoderSession, Text
+from polygraft.runtime.decode import DecodeRequest, DecoderSession
 from polygraft.runtime.decode_worker import DecodeWorkers
 from polygraft.runtime.graph import GraphSession, load_card, mixture
 from polygraft.runtime.search import Hypothesis, Search
@@ -96,7 +96,7 @@ class Ours:
         )
         search = Search(beam=beam)
         waiting: list[Future[list[Hypothesis]]] = [
-            self.lanes.submit(Text(s, [(slot, 1.0)], 3, search, LENGTH))
+            self.lanes.submit(DecodeRequest(s, [(slot, 1.0)], 3, search, LENGTH))
             for s, slot in zip(states, slots, strict=True)
         ]
         assert all(len(w.result()[0].tokens) == LENGTH for w in waiting)

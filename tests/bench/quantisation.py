@@ -35,7 +35,7 @@ from polygraft.architectures.target_tokenizer import END_ID, TargetTokenizer, bo
 from polygraft.architectures.text import Encoded, load_encoder
 from polygraft.data.reading import thinned
 from polygraft.runtime.bank import Bank
-from polygraft.runtime.decode import DecoderBatch, DecoderSession, Text
+from polygraft.runtime.decode import DecoderBatch, DecodeRequest, DecoderSession
 from polygraft.runtime.graph import GraphSession, Stack, load_card, mixture
 from polygraft.runtime.search import Search
 from polygraft.tasks.classification.data import read_split
@@ -117,7 +117,7 @@ class Served:
         )
         pooled, states = self.session.run_both(batch, self.bank)
         texts = {
-            i: Text(
+            i: DecodeRequest(
                 states[i],
                 self.decoder_stacks[a.adapter],
                 self.pieces.start(a.target),
@@ -142,7 +142,7 @@ class Served:
             adapter.manifest.labels[first], float(found[first]), float(found[first] - found[second])
         )
 
-    def _write(self, texts: list[Text]) -> dict[int, list[int]]:
+    def _write(self, texts: list[DecodeRequest]) -> dict[int, list[int]]:
         batch, written = (
             DecoderBatch(self.decoder, self.decoder_bank, END_ID),
             dict[int, list[int]](),

@@ -38,7 +38,7 @@ from polygraft.architectures.folder import default_backbone
 from polygraft.errors import PolygraftError
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Answer, Row
-from polygraft.serve.api import create_app
+from polygraft.serve.app import create_app
 from polygraft.serve.host import Host
 from polygraft.tasks.classification.serving import Classified
 from polygraft.tasks.translation.manifest import TranslationManifest

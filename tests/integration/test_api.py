@@ -16,7 +16,8 @@ from safetensors.numpy import load_file, save_file
 from polygraft.adapters.format import LAYOUT, load_manifest
 from polygraft.adapters.library import Library, pack
 from polygraft.runtime.engine import Engine
-from polygraft.serve import api, auth
+from polygraft.serve import auth
+from polygraft.serve.app import create_app
 from polygraft.serve.host import Host
 from polygraft.transfer import guard
 
@@ -34,9 +35,7 @@ def host(backbone: Path, library: Path, tmp_path: Path) -> Iterator[Host]:
 @pytest.fixture
 def client(host: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     monkeypatch.setenv(auth.VARIABLE, "secret")
-    with TestClient(
-        api.create_app(lambda: host), headers={"authorization": "Bearer secret"}
-    ) as client:
+    with TestClient(create_app(lambda: host), headers={"authorization": "Bearer secret"}) as client:
         yield client
         assert client.post("/v1/classify", json=GOOD).status_code == 200, (
             "the server must go on answering"
@@ -252,7 +251,7 @@ def test_a_refused_adapter_is_listed_with_its_reason(
     weights.write_bytes(weights.read_bytes()[:100])
     (copy / "mood").rename(copy / "moody")
     host = Host(Engine(backbone, precision="fp32", slots=8), Library(copy))
-    answer = TestClient(api.create_app(lambda: host)).get("/v1/adapters").json()
+    answer = TestClient(create_app(lambda: host)).get("/v1/adapters").json()
     assert [a["name"] for a in answer["adapters"]] == ["topic"]
     assert {r["name"]: r["error"]["message"] for r in answer["refused"]}.keys() == {"spam", "moody"}
     host.engine.close()

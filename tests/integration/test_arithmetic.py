@@ -11,7 +11,7 @@ import pytest
 from polygraft.adapters.format import load_adapter
 from polygraft.errors import AdapterError
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.rows import Layer, Row
+from polygraft.runtime.rows import Row, WeightedAdapter
 from polygraft.tasks.classification.serving import Classified
 from polygraft.transfer.arithmetic import combine
 
@@ -41,7 +41,7 @@ def test_the_sum_answers_as_the_stack_does(
         engine.add(folder)
     rows = [
         Row("moved", TEXT),
-        Row("spam", TEXT, under=(Layer("there"), Layer("here", -1.0))),
+        Row("spam", TEXT, stack=(WeightedAdapter("there"), WeightedAdapter("here", -1.0))),
         Row("spam", TEXT),
     ]
     ours, stacked, plain = (

@@ -27,10 +27,11 @@ from polygraft.errors import AdapterError, InvalidRow, Overloaded, RowFailed, To
 from polygraft.runtime.admission import units
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.graph import by_depth
-from polygraft.runtime.rows import Layer, Row
+from polygraft.runtime.rows import Row, WeightedAdapter
 from polygraft.runtime.search import Search
 from polygraft.serve import answers as answers_module
-from polygraft.serve import api, door
+from polygraft.serve import app as app_module
+from polygraft.serve import door
 from polygraft.serve.host import Host
 from polygraft.tasks.classification.serving import TASK, Classified
 
@@ -68,7 +69,7 @@ def assert_given_back(engine: Engine) -> None:
 
 @pytest.fixture
 def app(host: Host, engine: Engine) -> FastAPI:
-    return api.create_app(lambda: host)
+    return app_module.create_app(lambda: host)
 
 
 @pytest.fixture
@@ -147,7 +148,7 @@ def test_a_row_that_fails_in_the_graph_fails_alone(
     run = engine._scheduler._run
 
     def failing(payloads: list[Any]) -> Any:
-        if any(len(encoded) == 4 for encoded, _, _ in payloads):
+        if any(len(request.text) == 4 for request in payloads):
             raise RuntimeError("the graph fails on four tokens")
         return run(payloads)
 
@@ -260,7 +261,7 @@ def test_rows_are_counted_before_they_are_read(
     def never(raw: object) -> None:
         raise AssertionError("read before it was counted")
 
-    monkeypatch.setattr("polygraft.serve.schemas.read_row", never)
+    monkeypatch.setattr("polygraft.serve.rows.read_row", never)
     response = client.post("/v1/classify", json=body)
     assert (response.status_code, code_of(response)) == (413, "TooManyRows")
 
@@ -483,7 +484,7 @@ def test_slow_bodies_keep_nobody_else_out(
 def test_bodies_that_wait_are_bounded(
     app: FastAPI, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "MOST_HELD", 1_000)
+    monkeypatch.setattr(door, "MAX_HELD", 1_000)
     response = client.post("/v1/classify", json=GOOD | {"text": "x" * 2_000})
     assert (response.status_code, code_of(response)) == (503, "Overloaded")
     assert client.post("/v1/classify", json=GOOD).status_code == 200, "what was held is given back"
@@ -524,7 +525,7 @@ def test_deep_stacks_run_apart_from_shallow_ones(
         return run(batch, bank)
 
     monkeypatch.setattr(engine.session, "run", seen)
-    deep = Row("spam", "hello", under=tuple(Layer("mood") for _ in range(7)))
+    deep = Row("spam", "hello", stack=tuple(WeightedAdapter("mood") for _ in range(7)))
     rows = [Row("spam", "hello"), deep, Row("topic", "hello"), deep]
     answers = engine.answer(rows)
     assert sorted({shape[1] for shape in shapes}) == [1, 8]
@@ -540,7 +541,7 @@ def test_deep_stacks_run_apart_from_shallow_ones(
 def test_an_answer_is_bounded_however_many_labels_an_adapter_has(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers_module, "MOST_LABELS", 6)
+    monkeypatch.setattr(answers_module, "MAX_LABELS", 6)
     results = client.post("/v1/classify", json={"adapter": "topic", "texts": ["hello"] * 3}).json()[
         "results"
     ]

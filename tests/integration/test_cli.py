@@ -6,9 +6,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from polygraft.cli import app
+from polygraft.tasks.registry import TASKS, recipe_class
 
 runner = CliRunner()
 
@@ -151,6 +153,28 @@ def test_train_check_of_the_sample(root: Path) -> None:
 def test_recipe_schema_documents_every_field() -> None:
     schema = json.loads(runner.invoke(app, ["recipe"]).stdout)
     assert "alpha/r" in schema["$defs"]["LoraRecipe"]["properties"]["alpha"]["description"]
+
+
+def test_recipe_schema_has_the_fields_of_every_task() -> None:
+    """Found in issue 16: since a task is one folder, only what all recipes share was printed."""
+    schema = json.loads(runner.invoke(app, ["recipe"]).stdout)
+    assert len(schema["anyOf"]) == len(TASKS)
+    for task in TASKS:
+        recipe = recipe_class(task)
+        fields = schema["$defs"][recipe.__name__]["properties"]
+        assert set(fields) == set(recipe.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("alone", "from-scratch"), ("carry", "shrink-checkpoint")]
+)
+def test_old_names_of_commands_still_work(old: str, new: str) -> None:
+    """Issue 16: `alone` and `carry` did not say what they do."""
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    assert commands[old].hidden
+    assert not commands[new].hidden
+    assert commands[old].callback.__wrapped__ is commands[new].callback.__wrapped__
+    assert [p.opts for p in commands[old].params] == [p.opts for p in commands[new].params]
 
 
 def test_adapters_without_a_server() -> None:

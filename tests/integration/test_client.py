@@ -15,7 +15,7 @@ from polygraft.adapters.library import Library
 from polygraft.errors import ServerError
 from polygraft.runtime.engine import Engine
 from polygraft.serve import auth
-from polygraft.serve.api import create_app
+from polygraft.serve.app import create_app
 from polygraft.serve.host import Host
 
 

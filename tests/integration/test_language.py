@@ -26,8 +26,8 @@ from polygraft.errors import DataError, InvalidRow, PolygraftError, RecipeError,
 from polygraft.reporting.page import gather, page
 from polygraft.reporting.results import results_table
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.rows import Layer, Row
-from polygraft.serve.api import create_app
+from polygraft.runtime.rows import Row, WeightedAdapter
+from polygraft.serve.app import create_app
 from polygraft.serve.host import Host
 from polygraft.tasks.classification.job import prepare as prepare_task
 from polygraft.tasks.classification.metrics import macro_f1
@@ -201,8 +201,8 @@ def test_no_file_names_a_place_on_this_machine(
     ("stack", "language", "weight"),
     [
         (None, "lang-yo", 1.0),
-        ((Layer("lang-haw"),), "lang-haw", 1.0),
-        ((Layer("lang-haw", 0.5),), "lang-haw", 0.5),
+        ((WeightedAdapter("lang-haw"),), "lang-haw", 1.0),
+        ((WeightedAdapter("lang-haw", 0.5),), "lang-haw", 0.5),
         ((), None, 1.0),
     ],
 )
@@ -210,19 +210,19 @@ def test_a_row_is_answered_on_top_of_the_language_it_asks_for(
     engine: Engine,
     writing_backbone: Path,
     shelf: Path,
-    stack: tuple[Layer, ...] | None,
+    stack: tuple[WeightedAdapter, ...] | None,
     language: str | None,
     weight: float,
 ) -> None:
     """By itself and in a batch whose other rows have other stacks."""
     wanted = by_peft(writing_backbone, shelf, language, weight)
-    row = Row("spam-yo", TEXT, under=stack)
+    row = Row("spam-yo", TEXT, stack=stack)
     for rows in (
         [row],
         [
-            Row("spam-yo", TEXT, under=()),
+            Row("spam-yo", TEXT, stack=()),
             row,
-            Row("spam-yo", "hello mum", under=(Layer("lang-haw", -1.0),)),
+            Row("spam-yo", "hello mum", stack=(WeightedAdapter("lang-haw", -1.0),)),
         ],
     ):
         answer = engine.answer(rows)[0 if len(rows) == 1 else 1]
@@ -246,9 +246,9 @@ def test_the_languages_answer_differently(writing_backbone: Path, shelf: Path) -
     ("row", "kind", "says"),
     [
         (Row("lang-yo", TEXT), InvalidRow, "knows a language and no task"),
-        (Row("spam-yo", TEXT, under=(Layer("lang-ig"),)), UnknownAdapter, "lang-ig"),
+        (Row("spam-yo", TEXT, stack=(WeightedAdapter("lang-ig"),)), UnknownAdapter, "lang-ig"),
         (
-            Row("spam-yo", TEXT, under=(Layer("lang-haw"),), language="sw"),
+            Row("spam-yo", TEXT, stack=(WeightedAdapter("lang-haw"),), language="sw"),
             InvalidRow,
             "made for en, haw",
         ),
@@ -269,7 +269,7 @@ def test_without_the_language_it_was_trained_on_it_does_not_answer(
     engine.add(shelf / "spam-yo")
     (refused,), (said,) = (
         engine.answer([Row("spam-yo", TEXT)]),
-        engine.answer([Row("spam-yo", TEXT, under=())]),
+        engine.answer([Row("spam-yo", TEXT, stack=())]),
     )
     assert "it is not served" in str(refused)
     assert isinstance(said, Classified)
@@ -429,7 +429,7 @@ def test_zero_shot_is_scored_with_the_language_exchanged(
         engine.add(root / name)
     rows = [json.loads(line) for line in (folder / "dev.jsonl").read_text().split("\n")]
     answers = engine.answer(
-        [Row("spam-zero", row["text"], under=(Layer("lang-haw"),)) for row in rows]
+        [Row("spam-zero", row["text"], stack=(WeightedAdapter("lang-haw"),)) for row in rows]
     )
     engine.close()
     said = np.array([a.label for a in answers if isinstance(a, Classified)])

@@ -25,7 +25,7 @@ from schemathesis.specs.openapi.checks import (
 from polygraft.adapters.library import Library
 from polygraft.runtime.engine import Engine
 from polygraft.serve import auth
-from polygraft.serve.api import create_app
+from polygraft.serve.app import create_app
 from polygraft.serve.host import Host
 
 KEY = "for-the-test"

@@ -18,7 +18,7 @@ from polygraft.adapters.library import Library
 from polygraft.errors import PolygraftError
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
-from polygraft.serve.api import create_app
+from polygraft.serve.app import create_app
 from polygraft.serve.host import Host
 from polygraft.tasks.classification.serving import Classified
 

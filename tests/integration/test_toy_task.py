@@ -24,7 +24,7 @@ from polygraft.reporting.page import gather, page
 from polygraft.reporting.results import results_table
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
-from polygraft.serve.api import create_app
+from polygraft.serve.app import create_app
 from polygraft.serve.host import Host
 from polygraft.tasks import registry
 from polygraft.transfer import guard

@@ -30,9 +30,9 @@ from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import load_encoder
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
-from polygraft.serve.api import create_app
+from polygraft.serve.app import create_app
 from polygraft.serve.host import Host
-from polygraft.serve.translate import EventStream
+from polygraft.serve.routes.translate import EventStream
 from polygraft.tasks.translation.greedy import translate
 from polygraft.tasks.translation.manifest import GoldenText, TranslationManifest
 from polygraft.tasks.translation.serving import Translated

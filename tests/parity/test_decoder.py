@@ -15,7 +15,7 @@ from polygraft.architectures.loading import load_seq2seq
 from polygraft.architectures.target_tokenizer import END_ID, PAD_ID
 from polygraft.export.parity import random_adapters
 from polygraft.runtime.bank import Bank
-from polygraft.runtime.decode import DecoderBatch, DecoderSession, Text
+from polygraft.runtime.decode import DecoderBatch, DecodeRequest, DecoderSession
 from polygraft.runtime.graph import DecoderCard, load_card
 from polygraft.runtime.search import Search
 
@@ -53,13 +53,15 @@ def session(writing_backbone: Path, card: DecoderCard) -> DecoderSession:
     return DecoderSession(files.cross("fp32"), files.step("fp32"), card)
 
 
-def texts(search: Search) -> list[Text]:
+def texts(search: Search) -> list[DecodeRequest]:
     rng = np.random.default_rng(5)
     states = [rng.normal(size=(n, 32)).astype(np.float32) for n in LENGTHS]
-    return [Text(s, STACKS[i % 4], START + i % 2, search, MOST) for i, s in enumerate(states)]
+    return [
+        DecodeRequest(s, STACKS[i % 4], START + i % 2, search, MOST) for i, s in enumerate(states)
+    ]
 
 
-def written(batch: DecoderBatch, all_texts: list[Text]) -> list[list[int]]:
+def written(batch: DecoderBatch, all_texts: list[DecodeRequest]) -> list[list[int]]:
     """Three at first, the others joining two steps apart."""
     waiting, found, step = list(all_texts), dict[int, list[int]](), 0
     while waiting or batch.rows:
@@ -72,7 +74,7 @@ def written(batch: DecoderBatch, all_texts: list[Text]) -> list[list[int]]:
     return [found[id(t)] for t in all_texts]
 
 
-def generated(model: PreTrainedModel, text: Text, beam: int) -> list[int]:
+def generated(model: PreTrainedModel, text: DecodeRequest, beam: int) -> list[int]:
     ids = model.generate(
         encoder_outputs=BaseModelOutput(last_hidden_state=torch.from_numpy(text.states)[None]),
         attention_mask=torch.ones(1, len(text.states), dtype=torch.long),
@@ -115,7 +117,7 @@ def test_beams_keep_to_their_own_text_and_score_no_worse_than_greedy(
     alone = [written(DecoderBatch(session, bank, END_ID), [t])[0] for t in texts(Search(beam=3))]
     assert written(DecoderBatch(session, bank, END_ID), texts(Search(beam=3))) == alone
     mixed = [
-        Text(t.states, t.stack, t.start, Search(beam=1 + i % 3), MOST)
+        DecodeRequest(t.states, t.stack, t.start, Search(beam=1 + i % 3), MOST)
         for i, t in enumerate(texts(Search()))
     ]
     greedy = written(DecoderBatch(session, bank, END_ID), texts(Search()))

@@ -1,5 +1,5 @@
-"""Lanes: texts that fail do so alone, and those that nobody waits for leave before the next
-step."""
+"""Decode workers: texts that fail do so alone, and those that nobody waits for leave before the
+next step."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from polygraft.runtime.decode import Text
-from polygraft.runtime.decode_worker import DecodeWorker, _Waiting
+from polygraft.runtime.decode import DecodeRequest
+from polygraft.runtime.decode_worker import DecodeJob, DecodeWorker
 from polygraft.runtime.search import Hypothesis, Search
 
 BAD = 13
@@ -27,7 +27,7 @@ class CountingBatch:
 
     def __init__(self, before_step: Callable[[], None] = lambda: None) -> None:
         CountingBatch.made += 1
-        self.open: dict[int, tuple[Text, list[int]]] = {}
+        self.open: dict[int, tuple[DecodeRequest, list[int]]] = {}
         self._before_step = before_step
         self.steps = 0
 
@@ -39,17 +39,17 @@ class CountingBatch:
     def may_join(self) -> bool:
         return self.steps % 4 == 0 or not self.open
 
-    def add(self, texts: Sequence[Text]) -> None:
+    def add(self, texts: Sequence[DecodeRequest]) -> None:
         assert self.may_join
         self.open |= {id(text): (text, []) for text in texts}
 
     def drop(self, texts: Container[int]) -> None:
         self.open = {key: one for key, one in self.open.items() if key not in texts}
 
-    def written(self) -> list[tuple[Text, list[int]]]:
+    def written(self) -> list[tuple[DecodeRequest, list[int]]]:
         return list(self.open.values())
 
-    def step(self) -> list[tuple[Text, list[Hypothesis]]]:
+    def step(self) -> list[tuple[DecodeRequest, list[Hypothesis]]]:
         self._before_step()
         self.steps += 1
         done = []
@@ -57,17 +57,18 @@ class CountingBatch:
             if text.start == BAD and len(tokens) == 2:
                 raise ValueError("the graph fails on this text")
             tokens.append(len(tokens))
-            if len(tokens) == text.most:
+            if len(tokens) == text.max_tokens:
                 done.append((text, [Hypothesis(tokens, 0.0)]))
                 del self.open[key]
         return done
 
 
-def text(start: int = 1, most: int = STEPS, beam: int = 1) -> Text:
-    return Text(np.zeros((3, 4), np.float32), [(1, 1.0)], start, Search(beam=beam), most)
+def text(start: int = 1, max_tokens: int = STEPS, beam: int = 1) -> DecodeRequest:
+    states = np.zeros((3, 4), np.float32)
+    return DecodeRequest(states, [(1, 1.0)], start, Search(beam=beam), max_tokens)
 
 
-def lane(before_step: Callable[[], None] = lambda: None, max_rows: int = 64) -> DecodeWorker:
+def worker(before_step: Callable[[], None] = lambda: None, max_rows: int = 64) -> DecodeWorker:
     made: Any = lambda: CountingBatch(before_step)  # noqa: E731
     return DecodeWorker(made, max_rows, 0)
 
@@ -81,17 +82,17 @@ def gate() -> Iterator[threading.Event]:
 
 def test_a_text_that_fails_fails_alone_and_the_others_are_written_again() -> None:
     """Defect 7, for translations: a failing step failed every text of its batch."""
-    writer = lane()
-    waiting = [_Waiting(text(start), None) for start in (1, BAD, 2, 3)]
+    writer = worker()
+    waiting = [DecodeJob(text(start), None) for start in (1, BAD, 2, 3)]
     for one in waiting:
         writer.submit(one)
     for one in waiting:
-        if one.text.start == BAD:
+        if one.request.start == BAD:
             with pytest.raises(ValueError, match="fails on this text"):
                 one.future.result(timeout=10)
         else:
             assert one.future.result(timeout=10)[0].tokens == list(range(STEPS))
-    late = _Waiting(text(), None)
+    late = DecodeJob(text(), None)
     writer.submit(late)
     assert late.future.result(timeout=10)[0].tokens == list(range(STEPS))
     assert (writer.load, writer.writes_with({1})) == (0, False)
@@ -105,9 +106,9 @@ def test_a_cancelled_text_leaves_before_the_next_step(gate: threading.Event) -> 
         begun.set()
         gate.wait(10)
 
-    writer = lane(before_step, max_rows=2)
-    endless, short = _Waiting(text(most=10**9), None), _Waiting(text(), None)
-    queued = [_Waiting(text(most=10**9), None) for _ in range(50)]
+    writer = worker(before_step, max_rows=2)
+    endless, short = DecodeJob(text(max_tokens=10**9), None), DecodeJob(text(), None)
+    queued = [DecodeJob(text(max_tokens=10**9), None) for _ in range(50)]
     for one in (endless, short, *queued):
         writer.submit(one)
     begun.wait(10)
@@ -124,8 +125,8 @@ def test_a_cancelled_text_leaves_before_the_next_step(gate: threading.Event) -> 
 def test_closing_drops_what_is_not_written() -> None:
     """Found by a hostile outsider: a server that was stopped wrote on for minutes what nobody
     waited for."""
-    writer = lane(max_rows=2)
-    endless = [_Waiting(text(most=10**9), None) for _ in range(10)]
+    writer = worker(max_rows=2)
+    endless = [DecodeJob(text(max_tokens=10**9), None) for _ in range(10)]
     for one in endless:
         writer.submit(one)
     writer.close()
@@ -140,8 +141,8 @@ def test_a_listener_that_raises_is_heard_no_more_and_its_text_is_written() -> No
         heard.append(len(tokens))
         raise RuntimeError("the event loop is closed")
 
-    writer = lane()
-    one, other = _Waiting(text(), listener), _Waiting(text(), None)
+    writer = worker()
+    one, other = DecodeJob(text(), listener), DecodeJob(text(), None)
     writer.submit(one)
     writer.submit(other)
     assert one.future.result(timeout=10)[0].tokens == other.future.result(timeout=10)[0].tokens

@@ -10,14 +10,15 @@ from prometheus_client import REGISTRY
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from polygraft.serve import pages
 from polygraft.serve.metrics import RequestMetrics
+from polygraft.serve.routes import operations, pages
 
 
 @pytest.fixture(scope="module")
 def app() -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None)
     app.include_router(pages.router())
+    app.include_router(operations.router())
 
     @app.delete("/v1/things/{name}")
     def delete(name: str) -> str:

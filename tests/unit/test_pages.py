@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from polygraft.serve import pages
+from polygraft.serve.routes import pages
 
 LOADS = re.compile(
     r"""<(?:script|link|img|iframe|form|object|embed)\b[^>]*?(?:src|href|action|data)=["']?([^"'\s>]+)"""

@@ -11,14 +11,14 @@ import pytest
 from polygraft.runtime.scheduler import LengthQueue, Queued, Scheduler
 
 
-def queue_of(*lengths: int) -> LengthQueue[int]:
-    queue: LengthQueue[int] = LengthQueue()
+def queue_of(*lengths: int) -> LengthQueue[object, int]:
+    queue: LengthQueue[object, int] = LengthQueue()
     for length in lengths:
         queue.add(Queued(None, length))
     return queue
 
 
-def lengths(batch: list[Queued[int]]) -> list[int]:
+def lengths(batch: list[Queued[object, int]]) -> list[int]:
     return [q.length for q in batch]
 
 
@@ -30,7 +30,7 @@ def test_a_batch_starts_with_the_oldest_and_takes_its_nearest_in_length() -> Non
 
 def test_a_single_row_does_not_wait_for_a_call_with_many() -> None:
     """20 texts of 60 sentences to translate kept one message waiting for 8 seconds."""
-    queue: LengthQueue[int] = LengthQueue()
+    queue: LengthQueue[object, int] = LengthQueue()
     for _ in range(1_000):
         queue.add(Queued(None, 10, call=1))
     queue.add(Queued("message", 99, call=2))
@@ -41,7 +41,7 @@ def test_a_single_row_does_not_wait_for_a_call_with_many() -> None:
 
 def test_a_call_with_many_does_not_wait_for_single_rows() -> None:
     """Every second batch starts with the oldest row, whatever comes after it."""
-    queue: LengthQueue[int] = LengthQueue()
+    queue: LengthQueue[object, int] = LengthQueue()
     for _ in range(20):
         queue.add(Queued("many", 10, call=0))
     left = []
@@ -57,13 +57,13 @@ def test_a_row_longer_than_the_budget_runs_alone() -> None:
 
 def test_every_row_leaves_the_queue_once() -> None:
     draw = random.Random(0)
-    rows: list[Queued[int]] = [Queued(i, draw.randint(1, 90)) for i in range(500)]
-    queue: LengthQueue[int] = LengthQueue()
+    rows: list[Queued[object, int]] = [Queued(i, draw.randint(1, 90)) for i in range(500)]
+    queue: LengthQueue[object, int] = LengthQueue()
     for row in rows:
         queue.add(row)
     for row in rows[::7]:
         queue.discard(row)
-    taken: list[Queued[int]] = []
+    taken: list[Queued[object, int]] = []
     while queue:
         batch = queue.take(budget=200, max_rows=8)
         assert len(batch) == 1 or max(lengths(batch)) * len(batch) <= 200
@@ -75,7 +75,7 @@ def test_taking_a_batch_costs_the_same_however_many_wait() -> None:
     """Defect 5: with 100,000 rows waiting a batch took 58 ms under the queue's lock. Counted, not
     timed: rows looked at."""
 
-    class Counted(Queued[int]):
+    class Counted(Queued[object, int]):
         looks = 0
 
         @property
@@ -89,7 +89,7 @@ def test_taking_a_batch_costs_the_same_however_many_wait() -> None:
 
     looks = []
     for size in (1_000, 20_000):
-        queue: LengthQueue[int] = LengthQueue()
+        queue: LengthQueue[object, int] = LengthQueue()
         for i in range(size):
             queue.add(Counted(i, 1 + i % 90))
         Counted.looks = 0
@@ -105,7 +105,7 @@ def test_results_come_back_to_their_rows_from_many_threads() -> None:
         sizes.append(len(payloads))
         return [f"answer {p}" for p in payloads]
 
-    scheduler: Scheduler[object] = Scheduler(run, budget=64)
+    scheduler: Scheduler[object, object] = Scheduler(run, budget=64)
     got: dict[int, list[object]] = {}
 
     def client(number: int) -> None:
@@ -138,7 +138,7 @@ def gate() -> Iterator[threading.Event]:
 
 def behind(
     gate: threading.Event, seen: list[list[object]] | None = None, budget: int = 2048
-) -> Scheduler[object]:
+) -> Scheduler[object, object]:
     """A scheduler whose first batch, one row, waits for the gate."""
 
     def run(payloads: list[object]) -> list[object]:
@@ -148,7 +148,7 @@ def behind(
             seen.append(payloads)
         return doubled(payloads)
 
-    scheduler: Scheduler[object] = Scheduler(run, budget=budget)
+    scheduler: Scheduler[object, object] = Scheduler(run, budget=budget)
     scheduler.submit([("first", 1)])
     while len(scheduler):
         time.sleep(0.001)
@@ -196,7 +196,7 @@ def test_a_row_cancelled_while_it_is_computed_harms_nobody() -> None:
         gate.wait(10)
         return doubled(payloads)
 
-    scheduler: Scheduler[object] = Scheduler(run)
+    scheduler: Scheduler[object, object] = Scheduler(run)
     first, second = scheduler.submit([("first", 1), ("second", 1)])
     begun.wait(10)
     first.cancel()
@@ -215,7 +215,7 @@ def test_closing_drops_what_waits(gate: threading.Event) -> None:
 
 
 def test_too_few_results_are_an_error_of_the_rows_not_a_hang() -> None:
-    scheduler: Scheduler[object] = Scheduler(lambda payloads: [])
+    scheduler: Scheduler[object, object] = Scheduler(lambda payloads: [])
     (future,) = scheduler.submit([("x", 1)])
     with pytest.raises(RuntimeError, match="0 results for 1 rows"):
         future.result(timeout=10)

@@ -4,43 +4,43 @@ import numpy as np
 import pytest
 
 from polygraft.errors import InvalidRow
-from polygraft.runtime.search import Search, Searching
+from polygraft.runtime.search import BeamState, Search
 
 END = 1
 
 
-def step(searching: Searching, *rows: dict[int, float]) -> list[tuple[int, int]] | None:
+def step(state: BeamState, *rows: dict[int, float]) -> list[tuple[int, int]] | None:
     """One step: for every beam, tokens and log-probabilities."""
     ordered = [sorted(row.items(), key=lambda x: -x[1]) for row in rows]
-    return searching.advance(
+    return state.advance(
         np.array([[t for t, _ in o] for o in ordered]),
         np.array([[s for _, s in o] for o in ordered], np.float32),
     )
 
 
 def test_greedy_takes_the_likeliest_until_the_end() -> None:
-    one = Searching(Search(), END, most=10)
-    assert step(one, {7: -0.1}) == [(0, 7)]
-    assert step(one, {8: -0.2}) == [(0, 8)]
-    assert step(one, {END: -0.3}) is None
-    (found,) = one.found()
-    assert (found.tokens, found.cut) == ([7, 8], False)
-    assert found.score == pytest.approx(-0.2)
+    state = BeamState(Search(), END, max_tokens=10)
+    assert step(state, {7: -0.1}) == [(0, 7)]
+    assert step(state, {8: -0.2}) == [(0, 8)]
+    assert step(state, {END: -0.3}) is None
+    (hypothesis,) = state.hypotheses()
+    assert (hypothesis.tokens, hypothesis.cut) == ([7, 8], False)
+    assert hypothesis.score == pytest.approx(-0.2)
 
 
 def test_the_bound_cuts_and_says_so() -> None:
-    one = Searching(Search(), END, most=2)
-    step(one, {7: -0.1})
-    assert step(one, {7: -0.1}) is None
-    (found,) = one.found()
-    assert (found.tokens, found.cut) == ([7, 7], True)
+    state = BeamState(Search(), END, max_tokens=2)
+    step(state, {7: -0.1})
+    assert step(state, {7: -0.1}) is None
+    (hypothesis,) = state.hypotheses()
+    assert (hypothesis.tokens, hypothesis.cut) == ([7, 7], True)
 
 
 def test_sampling_draws_by_temperature_and_seed() -> None:
     def first(temperature: float, seed: int) -> int:
-        one = Searching(Search(temperature=temperature, seed=seed), END, most=10)
-        assert one.wants > 1
-        (chosen,) = step(one, {7: -0.1, 8: -2.5, 9: -3.0}) or []
+        state = BeamState(Search(temperature=temperature, seed=seed), END, max_tokens=10)
+        assert state.next_tokens_needed > 1
+        (chosen,) = step(state, {7: -0.1, 8: -2.5, 9: -3.0}) or []
         return chosen[1]
 
     hot = [first(2.0, seed) for seed in range(100)]
@@ -50,18 +50,19 @@ def test_sampling_draws_by_temperature_and_seed() -> None:
 
 
 def test_a_beam_finds_what_greedy_misses() -> None:
-    one = Searching(Search(beam=2, n_best=2), END, most=10)
-    assert step(one, *[{7: -0.5, 8: -0.9, 9: -5, 10: -6}] * 2) == [(0, 7), (0, 8)], (
+    state = BeamState(Search(beam=2, n_best=2), END, max_tokens=10)
+    assert step(state, *[{7: -0.5, 8: -0.9, 9: -5, 10: -6}] * 2) == [(0, 7), (0, 8)], (
         "beams start equal: the first alone counts"
     )
-    assert step(one, {11: -3, 12: -3.1, 13: -9, 14: -9}, {20: -0.1, 21: -4, 22: -9, 23: -9}) == [
+    assert step(state, {11: -3, 12: -3.1, 13: -9, 14: -9}, {20: -0.1, 21: -4, 22: -9, 23: -9}) == [
         (1, 20),
         (0, 11),
     ]
     assert (
-        step(one, {END: -0.1, 30: -9, 31: -9, 32: -9}, {END: -0.1, 30: -9, 31: -9, 32: -9}) is None
+        step(state, {END: -0.1, 30: -9, 31: -9, 32: -9}, {END: -0.1, 30: -9, 31: -9, 32: -9})
+        is None
     )
-    best, second = one.found()
+    best, second = state.hypotheses()
     assert (best.tokens, second.tokens) == ([8, 20], [7, 11])
     assert best.score > second.score
 
@@ -69,24 +70,24 @@ def test_a_beam_finds_what_greedy_misses() -> None:
 def test_length_penalty_turns_the_order_of_short_and_long() -> None:
     order = {}
     for penalty in (0.0, 2.0):
-        one = Searching(Search(beam=2, n_best=2, length_penalty=penalty), END, most=4)
-        step(one, *[{7: -0.5, END: -1.0, 9: -9, 10: -9}] * 2)
+        state = BeamState(Search(beam=2, n_best=2, length_penalty=penalty), END, max_tokens=4)
+        step(state, *[{7: -0.5, END: -1.0, 9: -9, 10: -9}] * 2)
         while (
-            step(one, {8: -0.4, END: -3, 9: -9, 10: -9}, {8: -9, END: -9, 9: -9, 10: -9})
+            step(state, {8: -0.4, END: -3, 9: -9, 10: -9}, {8: -9, END: -9, 9: -9, 10: -9})
             is not None
         ):
             pass
-        done = [h for h in one._done if not h.cut]
+        done = [h for h in state._ended if not h.cut]
         order[penalty] = max(done, key=lambda h: h.score).tokens
     assert order[0.0] == []
     assert len(order[2.0]) > 1
 
 
 def test_no_sequence_is_written_twice() -> None:
-    one = Searching(Search(no_repeat=2), END, most=20)
+    state = BeamState(Search(no_repeat=2), END, max_tokens=20)
     for tokens in ({7: -0.1, 8: -0.2}, {8: -0.1, 9: -0.2}, {7: -0.1, 9: -0.2}, {8: -0.1, 9: -0.2}):
-        assert one.wants >= 1
-        last = step(one, tokens)
+        assert state.next_tokens_needed >= 1
+        last = step(state, tokens)
     assert last == [(0, 9)], "7 8 stands there already"
 
 

@@ -20,7 +20,7 @@ from polygraft.errors import AdapterError, shortened
 MAX_UPLOAD = 64 * 1024 * 1024
 # begins each entry of a zip's directory; in other bytes it is found by chance once in 4 GiB
 ENTRY = b"PK\x01\x02"
-MOST_SIGNATURES = 100
+MAX_SIGNATURES = 100
 PLAIN = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 ENCRYPTED = 0x1
 CHUNK = 2**20
@@ -46,8 +46,10 @@ def unpack(archive: bytes) -> dict[str, bytes]:
         raise AdapterError(
             f"the upload is larger than {MAX_UPLOAD // 2**20} MiB; that is not an adapter"
         )
-    if archive.count(ENTRY) > MOST_SIGNATURES:
-        raise AdapterError(f"the archive holds more than {MOST_SIGNATURES} entries; {_consists()}")
+    if archive.count(ENTRY) > MAX_SIGNATURES:
+        raise AdapterError(
+            f"the archive holds more than {MAX_SIGNATURES} entries; {_what_it_holds()}"
+        )
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as bundle:
             entries = bundle.infolist()
@@ -59,8 +61,7 @@ def unpack(archive: bytes) -> dict[str, bytes]:
     except Exception as error:
         raise AdapterError(
             "the upload is not a readable zip archive "
-            f"({shortened(str(error) or type(error).__name__)}); "
-            "send the adapter folder again"
+            f"({shortened(str(error) or type(error).__name__)}); send the adapter folder again"
         ) from None
 
 
@@ -68,13 +69,13 @@ def _check(entries: list[zipfile.ZipInfo]) -> None:
     names = [entry.filename for entry in entries]
     for entry in entries:
         if entry.filename not in LAYOUT.names():
-            raise AdapterError(f"the archive holds {shortened(entry.filename)}; {_consists()}")
+            raise AdapterError(f"the archive holds {shortened(entry.filename)}; {_what_it_holds()}")
         if names.count(entry.filename) > 1:
-            raise AdapterError(f"the archive holds {entry.filename} twice; {_consists()}")
+            raise AdapterError(f"the archive holds {entry.filename} twice; {_what_it_holds()}")
         kind = stat.S_IFMT(entry.external_attr >> 16)
         if kind not in (0, stat.S_IFREG):
             raise AdapterError(
-                f"{entry.filename} in the archive is not a plain file; {_consists()}"
+                f"{entry.filename} in the archive is not a plain file; {_what_it_holds()}"
             )
         if entry.flag_bits & ENCRYPTED:
             raise AdapterError(
@@ -93,24 +94,24 @@ def _check(entries: list[zipfile.ZipInfo]) -> None:
     if sum(entry.file_size for entry in entries) > MAX_UPLOAD:
         raise _too_large()
     if LAYOUT.manifest not in names:
-        raise AdapterError(f"the archive holds no {LAYOUT.manifest}; {_consists()}")
+        raise AdapterError(f"the archive holds no {LAYOUT.manifest}; {_what_it_holds()}")
 
 
 def _read(bundle: zipfile.ZipFile, entries: list[zipfile.ZipInfo]) -> dict[str, bytes]:
-    left, found = MAX_UPLOAD, dict[str, bytes]()
+    bytes_left, files = MAX_UPLOAD, dict[str, bytes]()
     for entry in entries:
         content = bytearray()
         with bundle.open(entry) as opened:
             while chunk := opened.read(CHUNK):
                 content += chunk
-                left -= len(chunk)
-                if left < 0:
+                bytes_left -= len(chunk)
+                if bytes_left < 0:
                     raise _too_large()
-        found[entry.filename] = bytes(content)
-    return found
+        files[entry.filename] = bytes(content)
+    return files
 
 
-def _consists() -> str:
+def _what_it_holds() -> str:
     return f"an adapter consists of {', '.join(LAYOUT.names())}, each once, and nothing else"
 
 

@@ -41,7 +41,7 @@ class PeftConfig(BaseModel):
 
     @property
     def variants(self) -> list[str]:
-        """Of LoRA, which are not served."""
+        """Variants of LoRA that the configuration asks for; none of them is served."""
         return [name for name in VARIANTS if (self.model_extra or {}).get(name)]
 
 
@@ -50,8 +50,7 @@ def peft_config(content: bytes, name: str) -> PeftConfig:
     try:
         config = PeftConfig.model_validate_json(content)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        problems = listed(problems_of(found))
+        problems = listed(problems_of(error.errors(include_url=False, include_input=False)))
         raise AdapterError(
             f"adapter {name!r}: {LAYOUT.peft_config} is not PEFT's configuration of LoRA "
             f"({problems}); save the adapter again"
@@ -59,14 +58,13 @@ def peft_config(content: bytes, name: str) -> PeftConfig:
     if config.peft_type != "LORA" or config.bias != "none" or config.variants:
         raise AdapterError(
             f"adapter {name!r} is not plain LoRA (type {shortened(config.peft_type)}, bias "
-            f"{shortened(config.bias)}, "
-            f"{', '.join(config.variants) or 'no variants'}); plain LoRA without bias is served"
+            f"{shortened(config.bias)}, {', '.join(config.variants) or 'no variants'}); plain LoRA "
+            "without bias is served"
         )
     if config.lora_alpha / config.r > LARGEST_SCALE:
         raise AdapterError(
             f"adapter {name!r}: alpha/r is {config.lora_alpha / config.r:.3g}, at most "
-            f"{LARGEST_SCALE:.0f} is served; "
-            "train it with a smaller alpha"
+            f"{LARGEST_SCALE:.0f} is served; train it with a smaller alpha"
         )
     return config
 
@@ -75,7 +73,7 @@ def tensors(content: bytes, file: str, name: str) -> dict[str, Floats]:
     """The arrays in the bytes of the safetensors file `file`. Raises `AdapterError` for what is not
     readable, not floating point, not finite or absurdly large."""
     try:
-        found: dict[str, NDArray[Any]] = load(content)
+        arrays: dict[str, NDArray[Any]] = load(content)
     except (
         SafetensorError,
         ValueError,
@@ -85,10 +83,10 @@ def tensors(content: bytes, file: str, name: str) -> dict[str, Floats]:
         OverflowError,
     ) as error:
         raise AdapterError(
-            f"adapter {name!r}: {file} is not readable as safetensors ({_told(error)}); save it "
-            "again"
+            f"adapter {name!r}: {file} is not readable as safetensors "
+            f"({str(error)[:200] or type(error).__name__}); save it again"
         ) from None
-    for key, value in found.items():
+    for key, value in arrays.items():
         where = f"adapter {name!r}: {shortened(key)} in {file}"
         if value.dtype.name not in FLOATS:
             raise AdapterError(f"{where} is of type {value.dtype.name}; save it as float32")
@@ -98,27 +96,25 @@ def tensors(content: bytes, file: str, name: str) -> dict[str, Floats]:
         if largest > LARGEST_VALUE:
             raise AdapterError(
                 f"{where} holds {largest:.3g}; values beyond {LARGEST_VALUE:.0f} are not trained "
-                "ones, and could make "
-                "infinity of the rows beside them"
+                "ones, and could make infinity of the rows beside them"
             )
-    return {key: value.astype(np.float32) for key, value in found.items()}
-
-
-def _told(error: Exception) -> str:
-    return str(error)[:200] or type(error).__name__
+    return {key: value.astype(np.float32) for key, value in arrays.items()}
 
 
 def lora_arrays(tensors: dict[str, Floats], alpha: float, name: str) -> Lora:
     """PEFT's tensors as bank arrays: `{site: (A [in, r], B [r, out])}`, alpha/r folded into B.
     Raises `AdapterError`."""
-    strange = [key for key in tensors if not LORA_KEY.fullmatch(key)]
-    if strange:
-        raise AdapterError(
-            f"adapter {name!r} holds {shortened(strange[0])}, which is not plain LoRA; save it "
-            "with peft again"
-        )
+    sites = set()
+    for key in tensors:
+        match = LORA_KEY.fullmatch(key)
+        if match is None:
+            raise AdapterError(
+                f"adapter {name!r} holds {shortened(key)}, which is not plain LoRA; save it with "
+                "peft again"
+            )
+        sites.add(match["site"])
     lora: Lora = {}
-    for site in sorted({found["site"] for key in tensors if (found := LORA_KEY.fullmatch(key))}):
+    for site in sorted(sites):
         a = tensors.get(f"{PEFT_PREFIX}{site}.lora_A.weight")
         b = tensors.get(f"{PEFT_PREFIX}{site}.lora_B.weight")
         if (
@@ -131,8 +127,7 @@ def lora_arrays(tensors: dict[str, Floats], alpha: float, name: str) -> Lora:
         ):
             raise AdapterError(
                 f"adapter {name!r}: LoRA A and B of site {shortened(site)} are missing or disagree "
-                "in rank "
-                f"(A {_shape(a)}, B {_shape(b)}; wanted are A [r, in] and B [out, r])"
+                f"in rank (A {_shape(a)}, B {_shape(b)}; wanted are A [r, in] and B [out, r])"
             )
         scale = np.float32(alpha / a.shape[0])
         if float(np.abs(b).max()) * float(scale) > LARGEST_VALUE:

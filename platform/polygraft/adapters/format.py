@@ -106,25 +106,25 @@ def load_adapter(folder: Path, *, backbone: str | None = None) -> Adapter:
         if backbone is not None and not fits(manifest.backbone, backbone):
             raise WrongBackbone(
                 f"adapter {name!r} was trained on backbone {manifest.backbone}, this one is "
-                f"{backbone}; "
-                "train it again on this backbone, or serve the one it was made for"
+                f"{backbone}; train it again on this backbone, or serve the one it was made for"
             )
         content = _weight_files(home, manifest)
     config = peft_config(content[LAYOUT.peft_config], name)
     lora = lora_arrays(
         tensors(content[LAYOUT.weights], LAYOUT.weights, name), config.lora_alpha, name
     )
-    other = sorted({a.shape[1] for a, _ in lora.values()} - {config.r})
-    if other:
+    other_ranks = sorted({a.shape[1] for a, _ in lora.values()} - {config.r})
+    if other_ranks:
         raise AdapterError(
-            f"adapter {name!r} has LoRA of rank {other[0]}, its {LAYOUT.peft_config} says "
+            f"adapter {name!r} has LoRA of rank {other_ranks[0]}, its {LAYOUT.peft_config} says "
             f"{config.r}; save it again"
         )
     task = registry.served(manifest.task)
     of_encoder, of_decoder = by_part(lora) if task.writes else (lora, {})
-    head = task.read_head(
-        manifest, tensors(content[LAYOUT.head], LAYOUT.head, name) if LAYOUT.head in content else {}
-    )
+    head_tensors = {}
+    if LAYOUT.head in content:
+        head_tensors = tensors(content[LAYOUT.head], LAYOUT.head, name)
+    head = task.read_head(manifest, head_tensors)
     return Adapter(manifest, of_encoder, head, of_decoder, task.writes)
 
 
@@ -143,8 +143,7 @@ def _opened(folder: Path) -> Iterator[Path]:
     except OSError as error:
         raise AdapterError(
             f"{shortened(folder.name)} cannot be read ({error.strerror or type(error).__name__}); "
-            "check the folder, and who "
-            "may read it"
+            "check the folder, and who may read it"
         ) from None
 
 
@@ -170,42 +169,45 @@ def _content(file: Path) -> bytes:
 
 
 def _weight_files(home: Path, manifest: Manifest) -> dict[str, bytes]:
-    """The content of the files that the manifest names, which is what it says."""
+    """The content of each file that the manifest names. Raises `AdapterError` for one that is
+    missing or not the one it names, and for weights that it does not name."""
     name = manifest.name
     pickles = sorted(f.name for f in home.iterdir() if f.suffix in PICKLES)
     if pickles and not (home / LAYOUT.weights).exists():
         raise AdapterError(
             f"adapter {name!r} holds {', '.join(map(shortened, pickles[:3]))} instead of "
-            f"{LAYOUT.weights}: pickles can run "
-            "code and are never loaded; save it again with safe_serialization=True"
+            f"{LAYOUT.weights}: pickles can run code and are never loaded; save it again with "
+            "safe_serialization=True"
         )
-    found: dict[str, bytes] = {}
+    content: dict[str, bytes] = {}
     for file, digest in sorted(manifest.files.items()):
         if not (home / file).is_file():
             raise AdapterError(
                 f"adapter {name!r} is incomplete: {file} is missing; copy the whole folder again"
             )
-        found[file] = _content(home / file)
-        if hashlib.sha256(found[file]).hexdigest() != digest:
+        content[file] = _content(home / file)
+        if hashlib.sha256(content[file]).hexdigest() != digest:
             raise AdapterError(
                 f"adapter {name!r}: {file} is not the file its manifest names (truncated or "
                 "changed); copy it again"
             )
-    unnamed = [file for file in HASHED if file not in found and (home / file).exists()]
+    unnamed = [file for file in HASHED if file not in content and (home / file).exists()]
     if unnamed:
         raise AdapterError(
             f"adapter {name!r} holds {unnamed[0]}, which its manifest does not name; delete that "
             "file, or train it again"
         )
-    return found
+    return content
 
 
 def by_part(lora: Lora) -> tuple[Lora, Lora]:
-    """LoRA of a whole encoder-decoder: the encoder's sites, under the names they have in the
-    encoder alone; the decoder's."""
-    inside = {
-        name.removeprefix("encoder."): pair
-        for name, pair in lora.items()
-        if name.startswith("encoder.")
-    }
-    return inside, {name: pair for name, pair in lora.items() if not name.startswith("encoder.")}
+    """LoRA of a whole encoder-decoder, in two: the encoder's sites, by the names they have in the
+    encoder alone; and the decoder's."""
+    of_encoder: Lora = {}
+    of_decoder: Lora = {}
+    for site, arrays in lora.items():
+        if site.startswith("encoder."):
+            of_encoder[site.removeprefix("encoder.")] = arrays
+        else:
+            of_decoder[site] = arrays
+    return of_encoder, of_decoder

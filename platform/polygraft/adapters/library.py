@@ -71,27 +71,27 @@ class Library:
         with ExitStack() as stack:
             with _writing(f"nothing can be unpacked into the library {shortened(self.root.name)}"):
                 self.root.mkdir(parents=True, exist_ok=True)
-                made = stack.enter_context(publishing.staging(self.root))
+                unpacked = stack.enter_context(publishing.staging(self.root))
                 for name, content in files.items():
-                    (made / name).write_bytes(content)
-            yield made
+                    (unpacked / name).write_bytes(content)
+            yield unpacked
 
-    def publish(self, made: Path) -> Path:
+    def publish(self, unpacked: Path) -> Path:
         """Put an unpacked adapter in its place and return its folder. Raises `AdapterError` or
         `LibraryError`."""
-        folder = self._claim(load_manifest(made).name)
+        folder = self._claim(load_manifest(unpacked).name)
         with _writing(f"adapter {folder.name!r} cannot be written to the library"):
-            publishing.publish(made, folder)
+            publishing.publish(unpacked, folder)
         return folder
 
-    def holds(self, made: Path) -> bool:
-        """Whether every file of the adapter in `made`, and no other, is in the library byte for
+    def holds(self, unpacked: Path) -> bool:
+        """Whether every file of the adapter in `unpacked`, and no other, is in the library byte for
         byte."""
-        folder = self.folder(load_manifest(made).name)
+        folder = self.folder(load_manifest(unpacked).name)
         try:
             with publishing.reading(folder) as home:
                 return all(
-                    _content(home / name) == _content(made / name) for name in LAYOUT.names()
+                    _content(home / name) == _content(unpacked / name) for name in LAYOUT.names()
                 )
         except OSError:
             return False
@@ -127,8 +127,8 @@ def _half_published(folder: Path) -> bool:
     by file could leave. Or nothing at all."""
     if not folder.is_dir():
         return False
-    there = {entry.name for entry in folder.iterdir()}
-    return not publishing.foreign(folder) and (not there or bool(there & set(HASHED)))
+    names = {entry.name for entry in folder.iterdir()}
+    return not publishing.foreign(folder) and (not names or bool(names & set(HASHED)))
 
 
 def _content(file: Path) -> bytes | None:

@@ -29,8 +29,8 @@ from polygraft.tasks import registry
 
 Values = Annotated[list[FiniteFloat], FailFast(), Field(max_length=10_000)]
 Texts = Annotated[list[str], FailFast(), Field(max_length=10_000)]
-LEAST_GOLDENS, MOST_GOLDENS = 3, 16  # replaying them, and comparing what is written, takes time
-MOST_CHARACTERS = 1_000  # of a golden's texts
+MIN_GOLDENS, MAX_GOLDENS = 3, 16  # replaying them, and comparing what is written, takes time
+MAX_GOLDEN_CHARACTERS = 1_000  # of a golden's texts
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -54,6 +54,7 @@ class Manifest(BaseModel):
     model_config = ConfigDict(extra="forbid")
     golden_field: ClassVar[str]
     """Name of the task's field that holds its goldens."""
+    has_head: ClassVar[bool] = False
 
     format: int = Field(1, ge=1, le=1)
     name: str
@@ -112,13 +113,13 @@ class Manifest(BaseModel):
 
     @property
     def goldens(self) -> Sequence[GoldenInput]:
-        found: Sequence[GoldenInput] = getattr(self, self.golden_field)
-        return found
+        goldens: Sequence[GoldenInput] = getattr(self, self.golden_field)
+        return goldens
 
     @property
     def weight_files(self) -> list[str]:
         """The files that `files` has to name: PEFT's two, and the head where the task has one."""
-        return [name for name in HASHED if name != LAYOUT.head]
+        return [name for name in HASHED if self.has_head or name != LAYOUT.head]
 
     def task_problems(self) -> Iterator[str]:
         """What the task's own fields say wrongly, alone or together."""
@@ -147,11 +148,14 @@ class Manifest(BaseModel):
     def _golden_problems(self) -> Iterator[str]:
         field, goldens = self.golden_field, self.goldens
         different = len({golden.key for golden in goldens})
-        if different < LEAST_GOLDENS:
-            wanted = f"{LEAST_GOLDENS} to {MOST_GOLDENS} different ones are needed"
+        if different < MIN_GOLDENS:
+            wanted = f"{MIN_GOLDENS} to {MAX_GOLDENS} different ones are needed"
             yield f"{field}: {wanted}, these are {different} of {len(goldens)}"
-        if any(not golden.text.strip() or len(golden.text) > MOST_CHARACTERS for golden in goldens):
-            yield f"{field}: each text has 1 to {MOST_CHARACTERS:,} characters"
+        if any(
+            not golden.text.strip() or len(golden.text) > MAX_GOLDEN_CHARACTERS
+            for golden in goldens
+        ):
+            yield f"{field}: each text has 1 to {MAX_GOLDEN_CHARACTERS:,} characters"
 
     def _file_problems(self) -> Iterator[str]:
         for name in self.weight_files:
@@ -185,8 +189,8 @@ def read(content: bytes) -> Manifest:
             )
         manifest = registry.served(task).manifest.model_validate_json(content)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        raise _unreadable(problems_of([_said(one, task) for one in found])) from None
+        errors = error.errors(include_url=False, include_input=False)
+        raise _unreadable(problems_of([_naming_task(e, task) for e in errors])) from None
     if problems := list(manifest.problems()):
         raise _unreadable(problems)
     return manifest
@@ -208,12 +212,11 @@ def unreadable(name: str) -> Manifest:
     )
 
 
-def _said(error: Any, task: str) -> Any:
-    return (
-        error | {"msg": f"a {task} adapter has no such field"}
-        if error["type"] == "extra_forbidden"
-        else error
-    )
+def _naming_task(error: Any, task: str) -> Any:
+    """Pydantic's error; of an unknown field, it says for which task there is none."""
+    if error["type"] == "extra_forbidden":
+        return error | {"msg": f"a {task} adapter has no such field"}
+    return error
 
 
 def _unreadable(problems: Sequence[str]) -> AdapterError:

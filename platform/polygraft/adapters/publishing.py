@@ -11,7 +11,7 @@ it is never exchanged), the rename is to `.publishing` inside it: from then on t
 is the one that is read. Its files are copied to their names, which can be repeated as often as
 it takes, and `.publishing` is renamed away. Locks are `flock`, which the kernel releases when a
 process dies; on a file system without it there are none. Does not check what is in the files
-(see `adapter`).
+(see `format`).
 """
 
 from __future__ import annotations
@@ -60,24 +60,24 @@ def reading(folder: Path) -> Iterator[Path]:
         yield pending if pending.is_dir() else folder
 
 
-def publish(made: Path, folder: Path) -> None:
-    """Make the complete adapter in `made` the one in `folder`; both must be on one file system.
+def publish(staged: Path, folder: Path) -> None:
+    """Make the complete adapter in `staged` the one in `folder`; both must be on one file system.
 
-    The layout's files in `folder` are then those of `made` and no others; what else lies there
+    The layout's files in `folder` are then those of `staged` and no others; what else lies there
     stays. Raises `OSError`.
     """
-    for file in made.iterdir():
+    for file in staged.iterdir():
         file.chmod(0o644)
         _write_through(file)
-    made.chmod(0o755)
-    _write_through(made)
+    staged.chmod(0o755)
+    _write_through(staged)
     if not folder.exists():
-        made.rename(folder)
+        staged.rename(folder)
         _write_through(folder.parent)
         return
     with _lock(folder):
         _finish(folder)
-        made.rename(folder / PENDING)
+        staged.rename(folder / PENDING)
         _write_through(folder)
         _finish(folder)
 

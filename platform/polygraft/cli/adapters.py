@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from polygraft.architectures.folder import default_backbone
-from polygraft.cli.app import AsJson, Backbone, app, err, out, told
+from polygraft.cli.app import AsJson, Backbone, app, err, out, report_errors
 
 
 @app.command()
-@told
+@report_errors
 def train(
     recipe: Annotated[Path | None, typer.Argument(help="recipe.yaml of the adapter.")] = None,
     output: Annotated[
@@ -59,7 +59,13 @@ def train(
     home = backbone or default_backbone()
     if recipe is not None:
         _train(
-            recipe, home, output or recipe.resolve().parent, check, full_ladder, allow_leak, as_json
+            recipe,
+            home,
+            output or recipe.resolve().parent,
+            check=check,
+            full_ladder=full_ladder,
+            allow_leak=allow_leak,
+            as_json=as_json,
         )
         return
     from polygraft.adapters.library import Library, default_library
@@ -67,15 +73,15 @@ def train(
     from polygraft.training.rebuild import outdated
 
     due = outdated(Library(default_library()), fingerprint(home))
-    for one in due:
+    for outdated_adapter in due:
         _train(
-            one.recipe,
+            outdated_adapter.recipe,
             home,
-            one.recipe.parent,
-            False,
-            full_ladder or one.full_ladder,
-            None,
-            as_json,
+            outdated_adapter.recipe.parent,
+            check=False,
+            full_ladder=full_ladder or outdated_adapter.full_ladder,
+            allow_leak=None,
+            as_json=as_json,
         )
     err.print(
         f"{len(due)} adapters trained again"
@@ -88,6 +94,7 @@ def _train(
     recipe: Path,
     backbone: Path,
     target: Path,
+    *,
     check: bool,
     full_ladder: bool,
     allow_leak: str | None,
@@ -123,7 +130,7 @@ def _train(
 
 
 @app.command()
-@told
+@report_errors
 def sources(
     recipe: Annotated[Path, typer.Argument(help="recipe.yaml of the adapter to be made.")],
     run: Annotated[
@@ -166,35 +173,36 @@ def sources(
     job = prepare(content.model_copy(update={"parent": None}), recipe, home)
     ranked = choosing.rank(job, shelf)
     tried = choosing.attempt(job, shelf, ranked, epochs=epochs, every=every) if run or every else []
-    lost = choosing.regret(tried, ranked)
+    regret = choosing.regret(tried, ranked)
     if as_json:
         out.print_json(
             data={
                 "ranked": [asdict(c) for c in ranked],
                 "tried": [asdict(c) for c in tried],
-                "regret": lost,
+                "regret": regret,
             }
         )
         return
     scores = {c.name: c.dev_score for c in tried}
     table = Table("parent", "languages", "closeness", "evidence", "dev macro-F1, short run")
-    for one in [*ranked, *(c for c in tried if c.name is None)]:
+    for candidate in [*ranked, *(c for c in tried if c.name is None)]:
         guesses = [
-            "" if guess is None else f"{guess:.3f}" for guess in (one.closeness, one.evidence)
+            "" if guess is None else f"{guess:.3f}"
+            for guess in (candidate.closeness, candidate.evidence)
         ]
         table.add_row(
-            one.name or "(none)",
-            ", ".join(one.languages),
+            candidate.name or "(none)",
+            ", ".join(candidate.languages),
             *guesses,
-            str(scores.get(one.name) or ""),
+            str(scores.get(candidate.name) or ""),
         )
     out.print(table)
-    if lost is not None:
-        err.print(f"taking the first costs {lost} against the best parent that was tried")
+    if regret is not None:
+        err.print(f"taking the first costs {regret} against the best parent that was tried")
 
 
 @app.command()
-@told
+@report_errors
 def report(
     adapters: Annotated[
         list[Path] | None, typer.Argument(help="Adapter folders, for a page about them.")
@@ -227,18 +235,20 @@ def report(
     from polygraft.runtime.engine import Engine
 
     with closing(Engine(backbone or default_backbone())) as engine:
-        found = report_page.gather(engine, adapters)
-    beside = output.with_suffix(".json")
-    output.write_text(report_page.page(found), encoding="utf-8")
-    beside.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    err.print(f"wrote {output} and {beside}")
+        shown = report_page.gather(engine, adapters)
+    as_json = output.with_suffix(".json")
+    output.write_text(report_page.page(shown), encoding="utf-8")
+    as_json.write_text(json.dumps(shown, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    err.print(f"wrote {output} and {as_json}")
 
 
 @app.command("recipe")
 def show_schema() -> None:
-    """Print the recipe's fields, defaults and meanings as JSON Schema, for either task."""
-    from pydantic import TypeAdapter
+    """Print the recipe's fields, defaults and meanings as JSON Schema, for every task."""
+    from pydantic.json_schema import models_json_schema
 
-    from polygraft.tasks.recipe import AdapterRecipe
+    from polygraft.tasks.registry import TASKS, recipe_class
 
-    out.print_json(data=TypeAdapter(AdapterRecipe).json_schema())
+    classes = [recipe_class(task) for task in TASKS]
+    references, schema = models_json_schema([(recipe, "validation") for recipe in classes])
+    out.print_json(data={"anyOf": list(references.values())} | schema)

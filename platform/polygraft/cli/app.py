@@ -1,5 +1,5 @@
 """What every command shares: the application, its consoles, common options, and how errors are
-told."""
+shown."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs."
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def told(command: Command) -> Command:
+def report_errors(command: Command) -> Command:
     """Errors of ours become one message and exit status 1; a missing extra names what to
     install."""
 

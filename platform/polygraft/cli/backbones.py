@@ -1,5 +1,5 @@
-"""Commands that make and judge backbones: `export`, `pretrain`, `alone`, `carry`, `probe`,
-`measure`."""
+"""Commands that make and judge backbones: `export`, `pretrain`, `from-scratch`,
+`shrink-checkpoint`, `probe`, `measure`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import typer
 from rich.table import Table
 
 from polygraft.architectures.folder import default_backbone
-from polygraft.cli.app import AsJson, Backbone, app, out, told
+from polygraft.cli.app import AsJson, Backbone, app, out, report_errors
 
 
 @app.command()
-@told
+@report_errors
 def export(
     adapter: Annotated[Path | None, typer.Argument(help="Adapter folder, with --merged.")] = None,
     merged: Annotated[
@@ -73,7 +73,7 @@ def export(
 
 
 @app.command()
-@told
+@report_errors
 def pretrain(
     folder: Annotated[Path, typer.Argument(help="Backbone folder with its recipe.yaml.")],
     data: Annotated[
@@ -101,8 +101,9 @@ def pretrain(
 
 
 @app.command()
-@told
-def alone(
+@app.command("alone", hidden=True, deprecated=True)
+@report_errors
+def from_scratch(
     folder: Annotated[Path, typer.Argument(help="A finished encoder-decoder backbone.")],
     work: Annotated[
         Path,
@@ -117,7 +118,8 @@ def alone(
     """For comparison: models of the backbone's size, from random weights, each on one language's
     pairs alone.
 
-    `polygraft measure --alone WORK/alone` then shows their translations beside the backbone's.
+    `polygraft measure --from-scratch WORK/alone` then shows their translations beside the
+    backbone's.
     """
     from polygraft.pretrain.pretrain import pretrain_alone
 
@@ -126,22 +128,23 @@ def alone(
 
 
 @app.command()
-@told
-def carry(
+@app.command("carry", hidden=True, deprecated=True)
+@report_errors
+def shrink_checkpoint(
     work: Annotated[Path, typer.Argument(help="The WORK of a pretraining that has a checkpoint.")],
 ) -> None:
-    """Write a small checkpoint, WORK/<phase>/carry.safetensors, to go on from on another machine.
+    """Write a small checkpoint, WORK/PHASE/carry.safetensors, to go on from on another machine.
 
     Take it (in its folder), packed.npz, the backbone folder and the backbone it started from there,
     and run the same `polygraft pretrain`. The phases before it are not run again.
     """
-    from polygraft.pretrain.checkpoint import carry as run
+    from polygraft.pretrain.checkpoint import carry
 
-    out.print(f"wrote {run(work)}")
+    out.print(f"wrote {carry(work)}")
 
 
 @app.command()
-@told
+@report_errors
 def probe(
     data: Annotated[Path, typer.Option(envvar="POLYGRAFT_DATA", help="Folder that holds sib200/.")],
     languages: Annotated[str, typer.Option(help="FLORES-200 codes, the source language first.")] = (
@@ -173,7 +176,7 @@ def probe(
 
 
 @app.command()
-@told
+@report_errors
 def measure(
     data: Annotated[
         Path, typer.Option(envvar="POLYGRAFT_DATA", help="Root of the data that the recipe names.")
@@ -183,8 +186,11 @@ def measure(
     work: Annotated[
         Path | None, typer.Option(help="WORK of its pretraining, for the learning curves.")
     ] = None,
+    from_scratch: Annotated[
+        Path | None, typer.Option(help="WORK/alone, as `polygraft from-scratch` left it.")
+    ] = None,
     alone: Annotated[
-        Path | None, typer.Option(help="WORK/alone, as `polygraft alone` left it.")
+        Path | None, typer.Option(hidden=True, help="The old name of --from-scratch.")
     ] = None,
     ablations: Annotated[
         Path | None, typer.Option(help="What tests/bench/objectives.py printed, to show it too.")
@@ -203,13 +209,18 @@ def measure(
     from polygraft.pretrain.measure import measure as run
     from polygraft.pretrain.page import page
 
-    found = run(
-        backbone or default_backbone(), data, rows=rows, work=work, alone=alone, ablations=ablations
+    measures = run(
+        backbone or default_backbone(),
+        data,
+        rows=rows,
+        work=work,
+        alone=from_scratch or alone,
+        ablations=ablations,
     )
     output.mkdir(parents=True, exist_ok=True)
     (output / "measures.json").write_text(
-        json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
+        json.dumps(measures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
     other = json.loads(beside.read_text(encoding="utf-8")) if beside else None
-    (output / "measures.html").write_text(page(found, other), encoding="utf-8")
+    (output / "measures.html").write_text(page(measures, other), encoding="utf-8")
     out.print(f"wrote {output / 'measures.json'} and {output / 'measures.html'}")

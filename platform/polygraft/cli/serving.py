@@ -7,7 +7,6 @@ import json
 import os
 import time
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -16,12 +15,22 @@ from rich.markup import escape
 from rich.table import Table
 
 from polygraft.architectures.folder import default_backbone
-from polygraft.cli.app import AsJson, Backbone, Key, Server, adapters_app, app, err, out, told
+from polygraft.cli.app import (
+    AsJson,
+    Backbone,
+    Key,
+    Server,
+    adapters_app,
+    app,
+    err,
+    out,
+    report_errors,
+)
 from polygraft.errors import SettingsError
 
 
 @app.command()
-@told
+@report_errors
 def serve(
     host: Annotated[
         str, typer.Option(help="IP address to listen on; 0.0.0.0 for every interface.")
@@ -77,7 +86,7 @@ EXAMPLES = {
 
 
 @app.command("key")
-@told
+@report_errors
 def show_key() -> None:
     """Print the admin key of a server that this user runs, for a header: `Authorization: Bearer
     $(polygraft key)`.
@@ -91,7 +100,7 @@ def show_key() -> None:
 
 
 @app.command()
-@told
+@report_errors
 def predict(
     adapter: Annotated[
         str, typer.Argument(help="Name of an adapter in the library, or its folder.")
@@ -122,12 +131,15 @@ def predict(
     """
     from polygraft import offline
     from polygraft.runtime.engine import Engine
-    from polygraft.runtime.rows import Layer
+    from polygraft.runtime.rows import WeightedAdapter
 
     folder, others = _folder(adapter), [_folder(name) for name in stack or []]
     with closing(Engine(backbone or default_backbone())) as engine:
-        under = tuple(Layer(engine.add(other).name) for other in others) if others else None
-        name = (engine.add if others else partial(offline.load, engine))(folder).name
+        if others:
+            under = tuple(WeightedAdapter(engine.add(other).name) for other in others)
+            name = engine.add(folder).name
+        else:
+            under, name = None, offline.load(engine, folder).name
         answered, failed = offline.predict(engine, name, input, output, target, under)
     err.print(f"{answered} rows answered" + (f", [red]{failed} failed[/]" if failed else ""))
     if failed:
@@ -135,7 +147,7 @@ def predict(
 
 
 @app.command()
-@told
+@report_errors
 def suggest(
     input: Annotated[
         str, typer.Option("--input", help='Unlabelled JSON Lines with "text"; - is standard input.')
@@ -169,12 +181,14 @@ def suggest(
     with closing(Engine(backbone or default_backbone())) as engine:
         name = offline.load(engine, _folder(adapter)).name if adapter else None
         texts, seen = ([str(row["text"]) for row in some] for some in (rows, known))
-        found = suggesting.suggest(engine, name, texts, count, known=seen)
+        suggestions = suggesting.suggest(engine, name, texts, count, known=seen)
     with offline.write(output) as file:
-        for one in found:
-            told = {} if one.label is None else {"label": one.label, "margin": one.margin}
-            file.write(json.dumps(rows[one.row] | told, ensure_ascii=False) + "\n")
-    err.print(f"{len(found)} of {len(rows)} rows suggested")
+        for suggestion in suggestions:
+            row = rows[suggestion.row]
+            if suggestion.label is not None:
+                row |= {"label": suggestion.label, "margin": suggestion.margin}
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    err.print(f"{len(suggestions)} of {len(rows)} rows suggested")
 
 
 def _folder(adapter: str) -> Path:
@@ -191,7 +205,7 @@ def _folder(adapter: str) -> Path:
 
 
 @adapters_app.command("list")
-@told
+@report_errors
 def list_adapters(server: Server = "http://127.0.0.1:3000", as_json: AsJson = False) -> None:
     """Adapters the server answers with, and those it refused."""
     from polygraft.client import Client
@@ -212,7 +226,7 @@ def list_adapters(server: Server = "http://127.0.0.1:3000", as_json: AsJson = Fa
 
 
 @adapters_app.command("add")
-@told
+@report_errors
 def add_adapter(
     folder: Annotated[Path, typer.Argument(help="Adapter folder that `polygraft train` wrote.")],
     server: Server = "http://127.0.0.1:3000",
@@ -248,7 +262,7 @@ def add_adapter(
 
 
 @adapters_app.command("remove")
-@told
+@report_errors
 def remove_adapter(
     name: Annotated[str, typer.Argument(help="Adapter name.")],
     server: Server = "http://127.0.0.1:3000",

@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 
 from polygraft.architectures.folder import default_backbone
-from polygraft.cli.app import AsJson, Backbone, app, err, out, told
+from polygraft.cli.app import AsJson, Backbone, app, err, out, report_errors
 
 
 @app.command()
-@told
+@report_errors
 def advise(
     recipe: Annotated[Path, typer.Argument(help="recipe.yaml of the adapter to be made.")],
     library: Annotated[
@@ -33,28 +33,30 @@ def advise(
     content = load_recipe(recipe)
     if not isinstance(content, ClassificationRecipe):
         raise RecipeError(str(recipe), ["advice is given for classifiers only"])
-    alone = content.model_copy(
+    target_only = content.model_copy(
         update={"parent": None, "strategy": None, "source": None, "tasks": [], "stack": []}
     )
-    found = ask(
-        prepare(alone, recipe, backbone or default_backbone()),
+    advice = ask(
+        prepare(target_only, recipe, backbone or default_backbone()),
         Library(library or default_library()),
     )
     if as_json:
-        out.print_json(data=found)
+        out.print_json(data=advice)
         return
-    rows = ", ".join(f"{label} {count}" for label, count in sorted(found["rows"].items()))
+    rows = ", ".join(f"{label} {count}" for label, count in sorted(advice["rows"].items()))
     out.print(f"training rows: {rows}", highlight=False)
     out.print(
-        "macro-F1 on dev: " + ", ".join(f"{name} {value}" for name, value in found["dev"].items()),
+        "macro-F1 on dev: " + ", ".join(f"{name} {value}" for name, value in advice["dev"].items()),
         highlight=False,
     )
-    for number, one in enumerate(found["advice"], 1):
-        out.print(f"{number}. [bold]{one['strategy']}[/]: {one['why']}", highlight=False)
+    for number, suggested in enumerate(advice["advice"], 1):
+        out.print(
+            f"{number}. [bold]{suggested['strategy']}[/]: {suggested['why']}", highlight=False
+        )
 
 
 @app.command()
-@told
+@report_errors
 def combine(
     task: Annotated[Path, typer.Argument(help="Folder of a classifier.")],
     output: Annotated[
@@ -85,7 +87,7 @@ def combine(
 
 
 @app.command()
-@told
+@report_errors
 def study(
     plan: Annotated[
         Path,

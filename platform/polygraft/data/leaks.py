@@ -4,7 +4,7 @@ the same id.
 Near-equal: five-character shingles of the normalised texts share at least `NEAR` of their union;
 candidates come from MinHash with locality-sensitive hashing (Broder 1997, "On the resemblance and
 containment of documents"; library datasketch) and are confirmed exactly. Does not: read files, or
-decide what happens to a leak (see `data`).
+decide what happens to a leak (see `tasks/<task>/data.py`).
 """
 
 from __future__ import annotations
@@ -39,26 +39,26 @@ def normalised(text: str) -> str:
 
 def leaked_texts(texts: Sequence[str], held_out: Sequence[str]) -> dict[int, Leak]:
     """Numbers of the `texts` that are equal or near-equal to one of `held_out`."""
-    plain = list(dict.fromkeys(normalised(t) for t in held_out))
-    known, index = set(plain), MinHashLSH(threshold=CANDIDATE, num_perm=PERMUTATIONS)
-    shingled = [_shingles(t) for t in plain]
-    for i, signature in enumerate(_signatures(shingled)):
+    targets = list(dict.fromkeys(normalised(t) for t in held_out))
+    target_shingles = [_shingles(t) for t in targets]
+    equal, index = set(targets), MinHashLSH(threshold=CANDIDATE, num_perm=PERMUTATIONS)
+    for i, signature in enumerate(_signatures(target_shingles)):
         index.insert(i, signature)
-    found: dict[int, Leak] = {}
-    ours = [normalised(t) for t in texts]
-    pieces = [_shingles(t) for t in ours]
-    for i, signature in enumerate(_signatures(pieces)):
-        if ours[i] in known:
-            found[i] = Leak("equal", ours[i])
+    leaks: dict[int, Leak] = {}
+    plain_texts = [normalised(t) for t in texts]
+    shingles = [_shingles(t) for t in plain_texts]
+    for i, signature in enumerate(_signatures(shingles)):
+        if plain_texts[i] in equal:
+            leaks[i] = Leak("equal", plain_texts[i])
             continue
         likeness = {
-            j: len(pieces[i] & shingled[j]) / len(pieces[i] | shingled[j])
+            j: len(shingles[i] & target_shingles[j]) / len(shingles[i] | target_shingles[j])
             for j in index.query(signature)
         }
         closest = max(likeness, key=likeness.__getitem__, default=None)
         if closest is not None and likeness[closest] >= NEAR:
-            found[i] = Leak("near-equal", plain[closest])
-    return found
+            leaks[i] = Leak("near-equal", targets[closest])
+    return leaks
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,7 @@ def settle(
         examples.append(f"{record[kind]} {kind}, e.g. {texts[row][:60]!r}{like}")
     return Settled(
         problem=f"train: {len(leaks)} {what} ({'; '.join(examples)}); remove them, set "
-        "data.on_leak: drop, or say why they "
-        "may stay with --allow-leak REASON"
+        "data.on_leak: drop, or say why they may stay with --allow-leak REASON"
     )
 
 
@@ -100,19 +99,18 @@ def sentence(record: Mapping[str, Any]) -> str:
     counts = ", ".join(
         f"{count} {kind}" for kind, count in record.items() if kind not in ("done", "given_away")
     )
-    found = [f"Training rows that stand in dev or test ({counts})"] if counts else []
+    findings = [f"Training rows that stand in dev or test ({counts})"] if counts else []
     if hints := record.get("given_away"):
-        found.append(
-            "The label is given away by "
-            + ", ".join(f"{name} ({score}%)" for name, score in hints.items())
-        )
-    return f"{'. '.join(found)}: {record['done']}."
+        scores = ", ".join(f"{name} ({score}%)" for name, score in hints.items())
+        findings.append(f"The label is given away by {scores}")
+    return f"{'. '.join(findings)}: {record['done']}."
 
 
 def _shingles(text: str) -> set[str]:
     return {text[i : i + SHINGLE] for i in range(max(1, len(text) - SHINGLE + 1))}
 
 
-def _signatures(shingled: Sequence[set[str]]) -> list[MinHash]:
-    rows = ([piece.encode() for piece in pieces] for pieces in shingled)
+def _signatures(shingles: Sequence[set[str]]) -> list[MinHash]:
+    """Of each text's shingles."""
+    rows = ([shingle.encode() for shingle in of_text] for of_text in shingles)
     return list(MinHash.generator(rows, num_perm=PERMUTATIONS, hashfunc=zlib.crc32))

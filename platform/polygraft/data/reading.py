@@ -53,27 +53,29 @@ def unreadable(source: str, error: Exception) -> str:
     return f"{source} cannot be read: {first_line or type(error).__name__}"
 
 
-def thinned(rows: Sequence[Any], most: int | None) -> list[Any]:
-    """At most `most` rows, evenly spread."""
-    if most is None or len(rows) <= most:
+def thinned(rows: Sequence[Any], max_rows: int | None) -> list[Any]:
+    """At most `max_rows` of the rows, evenly spread; None: all."""
+    if max_rows is None or len(rows) <= max_rows:
         return list(rows)
-    return [rows[i * len(rows) // most] for i in range(most)]
+    return [rows[i * len(rows) // max_rows] for i in range(max_rows)]
 
 
-def read_texts(one: TextFile, folder: Path) -> list[str]:
-    """Its texts that are short enough, as many as it says. Raises what reading raises, or
-    `ValueError` for a missing column."""
+def read_texts(file: TextFile, folder: Path) -> list[str]:
+    """The file's texts that are short enough, as many as the recipe says. Raises what reading
+    raises, or `ValueError` for a missing column."""
+    stripped = (text.strip() for text in _texts(file, folder))
     return thinned(
-        [t for t in map(str.strip, _texts(one, folder)) if t and len(t) <= one.most_characters],
-        one.limit,
+        [text for text in stripped if text and len(text) <= file.most_characters], file.limit
     )
 
 
-def _texts(one: TextFile, folder: Path) -> list[str]:
-    if isinstance(one.column, str):
-        rows = read_source(expand(one.file, folder))
-        if rows and one.column not in rows[0]:
-            raise ValueError(f"it lacks column {one.column}; it has {', '.join(rows[0])}")
-        return [str(row[one.column] or "") for row in rows]
-    lines, at = read_lines(one.file, folder), one.column
-    return lines if at is None else [(x.split("\t") + [""] * at)[at] for x in lines]
+def _texts(file: TextFile, folder: Path) -> list[str]:
+    if isinstance(file.column, str):
+        rows = read_source(expand(file.file, folder))
+        if rows and file.column not in rows[0]:
+            raise ValueError(f"it lacks column {file.column}; it has {', '.join(rows[0])}")
+        return [str(row[file.column] or "") for row in rows]
+    lines, position = read_lines(file.file, folder), file.column
+    if position is None:
+        return lines
+    return [(line.split("\t") + [""] * position)[position] for line in lines]

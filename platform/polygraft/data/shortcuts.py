@@ -4,7 +4,7 @@ such as where it came from.
 A model may learn that instead of the task, and a test split made the same way does not notice
 (Gururangan et al. 2018, "Annotation artifacts in natural language inference data"; Geirhos et al.
 2020, "Shortcut learning in deep neural networks"). Does not: read files, or decide what to do about
-it (see `data`).
+it (see `tasks/classification/data.py`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
 
 GIVEN_AWAY = 95.0
-FOLDS, FEWEST = 5, 10
+FOLDS, MIN_ROWS = 5, 10
 
 
 def given_away(
@@ -32,31 +32,27 @@ def given_away(
     `length`, or a name in `fields`.
 
     Fields with one value, or a new one for every other row (ids, texts), say nothing; nor do labels
-    with fewer than `FEWEST` rows, which are left out. Length alone gives 81 to 85 percent on the
+    with fewer than `MIN_ROWS` rows, which are left out. Length alone gives 81 to 85 percent on the
     spam sets this was set with.
     """
     counts = Counter(labels)
-    rows = [i for i, label in enumerate(labels) if counts[label] >= FEWEST]
-    wanted = np.array([labels[i] for i in rows])
-    if len(set(wanted)) < 2:
+    rows = [i for i, label in enumerate(labels) if counts[label] >= MIN_ROWS]
+    gold = np.array([labels[i] for i in rows])
+    if len(set(gold)) < 2:
         return {}
     tree = DecisionTreeClassifier(
-        max_leaf_nodes=2 * len(set(wanted)), class_weight="balanced", random_state=0
+        max_leaf_nodes=2 * len(set(gold)), class_weight="balanced", random_state=0
     )
     hints: dict[str, tuple[Any, Sequence[Any]]] = {"length": (tree, [len(texts[i]) for i in rows])}
     for name, values in fields.items():
-        shown = [values[i] for i in rows]
-        if 1 < len(set(shown)) <= len(shown) / 2:
+        of_rows = [values[i] for i in rows]
+        if 1 < len(set(of_rows)) <= len(of_rows) / 2:
             encoder = OneHotEncoder(handle_unknown="ignore")
-            hints[name] = (
-                make_pipeline(
-                    encoder, LogisticRegression(class_weight="balanced", C=100, max_iter=1000)
-                ),
-                shown,
-            )
+            regression = LogisticRegression(class_weight="balanced", C=100, max_iter=1000)
+            hints[name] = (make_pipeline(encoder, regression), of_rows)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    found = {}
+    scores = {}
     for name, (model, values) in hints.items():
-        guessed = cross_val_predict(model, np.array(values)[:, None], wanted, cv=folds)
-        found[name] = round(100 * float(balanced_accuracy_score(wanted, guessed)), 1)
-    return {name: score for name, score in found.items() if score >= GIVEN_AWAY}
+        guessed = cross_val_predict(model, np.array(values)[:, None], gold, cv=folds)
+        scores[name] = round(100 * float(balanced_accuracy_score(gold, guessed)), 1)
+    return {name: score for name, score in scores.items() if score >= GIVEN_AWAY}

@@ -40,16 +40,13 @@ class Split:
         fewer. None: every row."""
         if shots is None:
             return self
-        order, taken, kept = (
-            np.random.default_rng(seed).permutation(len(self)),
-            Counter[str](),
-            set[int](),
-        )
+        order = np.random.default_rng(seed).permutation(len(self))
+        per_label, drawn = Counter[str](), set[int]()
         for i in order.tolist():
-            if taken[self.labels[i]] < shots:
-                taken[self.labels[i]] += 1
-                kept.add(i)
-        return self.without(set(range(len(self))) - kept)
+            if per_label[self.labels[i]] < shots:
+                per_label[self.labels[i]] += 1
+                drawn.add(i)
+        return self.without(set(range(len(self))) - drawn)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from polygraft.architectures.target_tokenizer import END_ID, TargetTokenizer
 from polygraft.architectures.text import load_encoder
 from polygraft.export.parity import TEXTS, random_adapters
 from polygraft.runtime.bank import Bank
-from polygraft.runtime.decode import DecoderBatch, DecoderSession, Text
+from polygraft.runtime.decode import DecoderBatch, DecodeRequest, DecoderSession
 from polygraft.runtime.graph import DecoderCard, Stack
 from polygraft.runtime.search import Hypothesis, Search
 
@@ -55,7 +55,7 @@ def decoder_drift(
         ]
     which = [i % len(adapted) for i in range(len(states))]
     texts = [
-        Text(s, stacks[which[i]], starts[i % len(starts)], Search(), MOST)
+        DecodeRequest(s, stacks[which[i]], starts[i % len(starts)], Search(), MOST)
         for i, s in enumerate(states)
     ]
     figures = {}
@@ -68,7 +68,7 @@ def decoder_drift(
     return figures
 
 
-def _write(batch: DecoderBatch, texts: list[Text]) -> list[Hypothesis]:
+def _write(batch: DecoderBatch, texts: list[DecodeRequest]) -> list[Hypothesis]:
     """Greedily; the second half joins when the first is under way."""
     half, found = len(texts) // 2, dict[int, Hypothesis]()
     batch.add(texts[:half])
@@ -82,7 +82,7 @@ def _write(batch: DecoderBatch, texts: list[Text]) -> list[Hypothesis]:
 
 
 @torch.no_grad()
-def _score(model: PreTrainedModel, text: Text, written: Hypothesis) -> float:
+def _score(model: PreTrainedModel, text: DecodeRequest, written: Hypothesis) -> float:
     """Mean log-probability a token of what was written."""
     tokens = written.tokens if written.cut else [*written.tokens, END_ID]
     states = torch.from_numpy(text.states)[None]

@@ -73,9 +73,9 @@ def paired_test(
         pairs = ((left[s][rows], right[min(s, len(right) - 1)][rows]) for s in seeds)
         return float(np.mean([metric(labels[rows], a) - metric(labels[rows], b) for a, b in pairs]))
 
-    drawn, interval = _drawn(len(labels), len(left), figure, seed)
-    other_side = min(sum(d <= 0 for d in drawn), sum(d >= 0 for d in drawn))
-    return interval, min(1.0, 2 * max(1, other_side) / len(drawn))
+    draws, interval = _resample(len(labels), len(left), figure, seed)
+    other_side = min(sum(d <= 0 for d in draws), sum(d >= 0 for d in draws))
+    return interval, min(1.0, 2 * max(1, other_side) / len(draws))
 
 
 def _arrays(runs: Sequence[Rows]) -> list[Labels]:
@@ -87,12 +87,13 @@ def resampled(
 ) -> Interval:
     """`figure` of all of `rows` examples in all of `runs` seeds, and its interval over resamples;
     it is given their numbers."""
-    return _drawn(rows, runs, figure, seed)[1]
+    return _resample(rows, runs, figure, seed)[1]
 
 
-def _drawn(
+def _resample(
     rows: int, runs: int, figure: Callable[[Numbers, Numbers], float], seed: int
 ) -> tuple[list[float], Interval]:
+    """The figure of every resample, and the interval they give."""
     rng = np.random.default_rng(seed)
     every_row, every_run = np.arange(rows), np.arange(runs)
     draws = [

@@ -22,27 +22,27 @@ LEFT_OUT = {"format", "backbone", "created", "data", "files", "forced"}
 def gather(engine: Engine, folders: Sequence[Path]) -> list[dict[str, Any]]:
     """What the page shows of each adapter, ready for JSON. Raises `AdapterError` for a folder that
     is none."""
-    found = []
+    adapters = []
     for folder in folders:
         manifest = load(engine, folder)
-        one = manifest.model_dump(exclude=LEFT_OUT | {manifest.golden_field})
-        one["version"] = manifest.version
-        one |= registry.page(manifest.task).answered(engine, manifest, folder)
+        adapter = manifest.model_dump(exclude=LEFT_OUT | {manifest.golden_field})
+        adapter["version"] = manifest.version
+        adapter |= registry.page(manifest.task).answered(engine, manifest, folder)
         engine.remove(manifest.name)
-        found.append(one)
-    return found
+        adapters.append(adapter)
+    return adapters
 
 
-def page(found: Sequence[dict[str, Any]]) -> str:
+def page(adapters: Sequence[dict[str, Any]]) -> str:
     """HTML of what `gather` gave."""
     parts = ["<h1>Adapters</h1>"]
     for task in registry.TASKS:
-        if mine := [one for one in found if one["task"] == task]:
-            parts += registry.page(task).overview(mine)
-    for one in found:
+        if of_task := [adapter for adapter in adapters if adapter["task"] == task]:
+            parts += registry.page(task).overview(of_task)
+    for adapter in adapters:
         parts += [
-            f"<h2>{text(one['name'])} <small>{one['version']}</small></h2>",
-            f"<p>{text(one['description'])}</p>",
+            f"<h2>{text(adapter['name'])} <small>{adapter['version']}</small></h2>",
+            f"<p>{text(adapter['description'])}</p>",
         ]
-        parts += registry.page(one["task"]).sections(one)
-    return document("Adapters: " + ", ".join(one["name"] for one in found), parts)
+        parts += registry.page(adapter["task"]).sections(adapter)
+    return document("Adapters: " + ", ".join(adapter["name"] for adapter in adapters), parts)

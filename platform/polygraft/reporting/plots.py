@@ -33,7 +33,7 @@ def document(title: str, parts: Sequence[str]) -> str:
 
 
 def text(value: object) -> str:
-    """Escaped."""
+    """A value as HTML shows it, escaped."""
     return html.escape(str(value))
 
 
@@ -67,11 +67,11 @@ def bars(series: Mapping[str, Mapping[str, float]]) -> str:
 def intervals(figures: Mapping[str, Mapping[str, Any]], unit: str) -> str:
     """A dot with its interval for each name: `{"value", "low", "high"}`."""
     figure, axes = _figure(height=0.6 + 0.4 * len(figures))
-    upwards = list(figures.items())[::-1]
-    for place, (_, found) in enumerate(upwards):
-        axes.plot([found["low"], found["high"]], [place, place], color="#888")
-        axes.plot([found["value"]], [place], "o", color="#1f77b4")
-    axes.set_yticks(range(len(upwards)), [name for name, _ in upwards])
+    from_below = list(figures.items())[::-1]
+    for place, (_, interval) in enumerate(from_below):
+        axes.plot([interval["low"], interval["high"]], [place, place], color="#888")
+        axes.plot([interval["value"]], [place], "o", color="#1f77b4")
+    axes.set_yticks(range(len(from_below)), [name for name, _ in from_below])
     axes.set_xlabel(unit)
     return _svg(figure)
 
@@ -133,5 +133,5 @@ def _svg(figure: Figure) -> str:
     out = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": "polygraft", "svg.fonttype": "none"}):
         figure.savefig(out, format="svg", metadata={"Date": None})
-    drawn = out.getvalue()
-    return drawn[drawn.index("<svg") :]
+    xml = out.getvalue()
+    return xml[xml.index("<svg") :]

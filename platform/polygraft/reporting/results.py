@@ -39,29 +39,28 @@ zero-shot is the parent as it is; "target only" is the same recipe without the p
 
 def show(figure: dict[str, float] | None) -> str:
     """`value [low, high]`, or a dash."""
-    return (
-        "–" if not figure else f"{figure['value']:.1f} [{figure['low']:.1f}, {figure['high']:.1f}]"
-    )
+    if not figure:
+        return "–"
+    return f"{figure['value']:.1f} [{figure['low']:.1f}, {figure['high']:.1f}]"
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Without a line break at its end."""
+    """A table in Markdown, without a line break at its end."""
     return "\n".join([table_line(head), "|---" * len(head) + "|", *map(table_line, rows)])
 
 
 def results_table(library: Library) -> str:
     """One row an adapter, by name; of those that translate, one a direction and split."""
-    manifests, lines = (
-        [load_manifest(library.folder(name)) for name in library.names()],
-        [HEAD.rstrip("\n") + "\n"],
-    )
+    manifests = [load_manifest(library.folder(name)) for name in library.names()]
+    lines = [HEAD.rstrip("\n") + "\n"]
     for task in registry.TASKS:
-        if mine := [m for m in manifests if m.task == task]:
-            lines += registry.results(task).table(mine)
+        if of_task := [m for m in manifests if m.task == task]:
+            lines += registry.results(task).table(of_task)
     return "\n".join(lines) + "\n"
 
 
 def table_head(columns: str) -> str:
+    """The first two lines of a table; `columns` are separated by `|`."""
     return markdown_table(columns.split("|"), [])
 
 
@@ -70,8 +69,10 @@ def table_line(cells: Sequence[str]) -> str:
 
 
 def linked(manifest: Manifest) -> str:
+    """An adapter's name as a link to its card."""
     return f"[{manifest.name}]({manifest.name}/{LAYOUT.card})"
 
 
 def judged(gain: dict[str, Any] | None) -> str:
+    """A gain with its verdict, or a dash."""
     return f"{show(gain)}: {gain['verdict']}" if gain else "–"

@@ -1,4 +1,4 @@
-"""Admission: how much work may be under way, and what is said to those for whom there is no room.
+"""Admission: how much work may be under way, and how requests are refused when there is no room.
 
 Work is counted in units of `UNIT` characters of a row's text, at least one a row, times its beam,
 since that is known before anything is computed: a short message is one unit, a page of text to
@@ -15,12 +15,14 @@ from polygraft.errors import Overloaded, TooLarge
 from polygraft.runtime.rows import Row
 
 UNIT = 200
-SHORTEST_WAIT, LONGEST_WAIT = 1, 60
+MIN_WAIT, MAX_WAIT = 1, 60  # seconds
 
 
 def units(row: Row) -> int:
-    """What a row counts."""
-    return max(1, -(-len(row.text) // UNIT)) * row.search.beam if isinstance(row.text, str) else 1
+    """The work that a row is."""
+    if not isinstance(row.text, str):
+        return 1
+    return max(1, math.ceil(len(row.text) / UNIT)) * row.search.beam
 
 
 class Admission:
@@ -46,8 +48,7 @@ class Admission:
         if units > self.capacity:
             raise TooLarge(
                 f"the request holds {units:,} units of work ({UNIT} characters of a row's text, "
-                "times its beam), at most "
-                f"{self.capacity:,} are taken; send several requests"
+                f"times its beam), at most {self.capacity:,} are taken; send several requests"
             )
         if self._under_way + units > self.capacity:
             raise Overloaded(self._under_way, self._wait())
@@ -69,5 +70,5 @@ class Admission:
         """Seconds until what is under way will have been done, at the speed since the engine was
         idle last."""
         speed = self._done / max(time.monotonic() - self._busy_since, 1e-3)
-        seconds = self._under_way / speed if speed else LONGEST_WAIT
-        return math.ceil(min(max(seconds, SHORTEST_WAIT), LONGEST_WAIT))
+        seconds = self._under_way / speed if speed else MAX_WAIT
+        return math.ceil(min(max(seconds, MIN_WAIT), MAX_WAIT))

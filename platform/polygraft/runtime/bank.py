@@ -14,18 +14,16 @@ OrtValues wrap, so adding an adapter rebuilds nothing. Does not know names, head
 from __future__ import annotations
 
 import threading
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from polygraft.adapters.arrays import Floats, Lora
 from polygraft.errors import AdapterError, BackboneError, BankFull
 from polygraft.runtime.graph import Site, groups, value
-
-Floats = NDArray[np.float32]
-Lora = Mapping[str, tuple[Floats, Floats]]
 
 
 class Bank:
@@ -62,16 +60,15 @@ class Bank:
     def side_by_side(self, slots: Sequence[int]) -> dict[str, ort.OrtValue]:
         """The decoder graphs' inputs for `slots`: of every site A [in, members * slots * rank], B
         [slots * rank, out]."""
-        count, found = len(slots), dict[str, Floats]()
+        count, inputs = len(slots), dict[str, Floats]()
         with self._lock:
             for first, members in self._groups.items():
                 a = self._arrays[f"{first}.A"][slots].reshape(count, -1, len(members), self.rank)
-                found[f"{first}.A"] = a.transpose(1, 2, 0, 3).reshape(a.shape[1], -1)
-                found |= {
-                    f"{s.name}.B": self._arrays[f"{s.name}.B"][slots].reshape(count * self.rank, -1)
-                    for s in members
-                }
-        return {name: value(array) for name, array in found.items()}
+                inputs[f"{first}.A"] = a.transpose(1, 2, 0, 3).reshape(a.shape[1], -1)
+                for site in members:
+                    b = self._arrays[f"{site.name}.B"][slots]
+                    inputs[f"{site.name}.B"] = b.reshape(count * self.rank, -1)
+        return {name: value(array) for name, array in inputs.items()}
 
     def require(self, inputs: Container[str], model: Path) -> None:
         """Raises `BackboneError` when a graph with these inputs, in the file `model`, does not take
@@ -100,8 +97,7 @@ class Bank:
             if known is None:
                 raise AdapterError(
                     f"adapter {name!r} has LoRA on {site}, a site this graph does not carry; "
-                    "export the backbone with "
-                    "that site, or train on the sites it has"
+                    "export the backbone with that site, or train on the sites it has"
                 )
             if a.shape[0] != known.inputs or b.shape[1] != known.outputs:
                 raise AdapterError(
@@ -114,23 +110,26 @@ class Bank:
             if needed > len(self._free):
                 raise BankFull(
                     f"adapter {name!r} of rank {rank} takes {needed} of {self.capacity} slots of "
-                    f"rank {self.rank}, and "
-                    f"{len(self._free)} are free; remove an adapter or start with more slots"
+                    f"rank {self.rank}, and {len(self._free)} are free; remove an adapter or start "
+                    "with more slots"
                 )
             slots = tuple(self._free.pop() for _ in range(needed))
             for site, (a, b) in lora.items():
-                described = self.sites[site]
-                start = self._groups[described.reads].index(described) * self.rank
-                for i, slot in enumerate(slots):
-                    part = slice(i * self.rank, (i + 1) * self.rank)
-                    columns, rows = a[:, part], b[part]
-                    self._arrays[f"{described.reads}.A"][
-                        slot, :, start : start + columns.shape[1]
-                    ] = columns
-                    self._arrays[f"{site}.B"][slot, : len(rows)] = rows
+                self._write_site(self.sites[site], a, b, slots)
             self.changes += 1
             self._beyond_core[list(slots)] = not all(self.sites[site].core for site in lora)
             return slots
+
+    def _write_site(self, site: Site, a: Floats, b: Floats, slots: Sequence[int]) -> None:
+        """Spread A [in, rank] and B [rank, out] over `slots`, `self.rank` ranks each; A into the
+        columns that the site has in the array it shares. The caller holds the lock."""
+        start = self._groups[site.reads].index(site) * self.rank
+        shared_a, own_b = self._arrays[f"{site.reads}.A"], self._arrays[f"{site.name}.B"]
+        for i, slot in enumerate(slots):
+            ranks = slice(i * self.rank, (i + 1) * self.rank)
+            columns, rows = a[:, ranks], b[ranks]
+            shared_a[slot, :, start : start + columns.shape[1]] = columns
+            own_b[slot, : len(rows)] = rows
 
     def clear(self, slots: Sequence[int]) -> None:
         """Zero slots and give them back. The caller makes sure that no row in flight uses them."""

@@ -15,13 +15,13 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from polygraft.adapters.format import Manifest
 from polygraft.architectures.folder import BackboneFiles
-from polygraft.architectures.text import Encoded, load_encoder, not_unicode, too_many_marks
+from polygraft.architectures.text import Encoded, load_encoder, too_many_marks
 from polygraft.errors import InvalidRow, PolygraftError, RowFailed
 from polygraft.runtime.admission import Admission, units
 from polygraft.runtime.bank import Bank
@@ -29,16 +29,24 @@ from polygraft.runtime.futures import finished, when_all
 from polygraft.runtime.graph import Floats, GraphSession, Stack, by_depth, load_card, mixture
 from polygraft.runtime.loaded import Lease, LoadedAdapter, LoadedAdapters
 from polygraft.runtime.row_work import RowWork
-from polygraft.runtime.rows import Answer, Row
+from polygraft.runtime.rows import Answer, Row, text_problem
 from polygraft.runtime.scheduler import Scheduler
 from polygraft.runtime.search import Hypothesis, Search
 from polygraft.runtime.writer import Writer
 from polygraft.tasks import registry
-from polygraft.tasks.serving import Output, Writing, Written
+from polygraft.tasks.serving import Output, RowPlan, Writing, Written
 
 log = logging.getLogger(__name__)
 FAILED = "the server failed on this row, its log says why; the other rows are answered"
 Listener = Callable[[str], None]
+
+
+class EncodeRequest(NamedTuple):
+    """One text for the encoder, the slots it goes through, and what is wanted of it."""
+
+    text: Encoded
+    stack: Stack
+    output: Output
 
 
 class Engine:
@@ -72,7 +80,7 @@ class Engine:
         self._adapters = LoadedAdapters(
             self.bank, self.writer.bank if self.writer else None, self._verify
         )
-        self._scheduler: Scheduler[Floats] = Scheduler(self._run, budget=batch_tokens)
+        self._scheduler = Scheduler(self._run, budget=batch_tokens)
         self.admission = Admission(queue)
 
     # adapters
@@ -107,14 +115,17 @@ class Engine:
         sizes = [units(row) for row in rows]
         self.admission.take(sum(sizes))
         answers: list[Future[Answer | PolygraftError]] = []
-        begun: list[RowWork] = []
+        works: list[RowWork] = []
         for row in rows:
-            one = self._begun(row)
-            answers.append(one.answer if isinstance(one, RowWork) else finished(one))
-            begun += [one] if isinstance(one, RowWork) else []
+            work = self._begin(row)
+            if isinstance(work, RowWork):
+                works.append(work)
+                answers.append(work.answer)
+            else:
+                answers.append(finished(work))
         for answer, size in zip(answers, sizes, strict=True):
             answer.add_done_callback(partial(self._give_back, size))
-        self._queue(begun, listener)
+        self._queue(works, listener)
         return answers
 
     def answer(
@@ -127,12 +138,11 @@ class Engine:
     def vectors(self, texts: Sequence[str]) -> Floats:
         """Unit sentence vectors of the backbone without any adapter, float32 [texts, hidden]; long
         texts by their beginning."""
-        rows = self.encoder.encode(texts)
-        pooled: Floats = np.stack(
-            [f.result() for f in self._scheduler.submit([((e, [], False), len(e)) for e in rows])]
-        )
-        pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
-        return pooled
+        requests = [EncodeRequest(text, [], Output.VECTOR) for text in self.encoder.encode(texts)]
+        futures = self._scheduler.submit([(r, len(r.text)) for r in requests])
+        vectors: Floats = np.stack([future.result() for future in futures])
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors
 
     @property
     def leases(self) -> int:
@@ -150,21 +160,18 @@ class Engine:
     def _give_back(self, size: int, _: object) -> None:
         self.admission.give_back(size)
 
-    def _begun(self, row: Row) -> RowWork | PolygraftError:
+    def _begin(self, row: Row) -> RowWork | PolygraftError:
+        """The row with its adapters and its plan, or its error."""
         try:
-            return self._begin(row)
+            return self._work(row)
         except PolygraftError as error:
             return error
         except Exception:
             return _failed(row)
 
-    def _begin(self, row: Row) -> RowWork:
+    def _work(self, row: Row) -> RowWork:
         """The row's adapters, leased, and its task's plan for it. Raises the row's error."""
-        if not isinstance(row.text, str) or not row.text.strip():
-            raise InvalidRow(
-                "the text is empty; send at least one character that is not white space"
-            )
-        if problem := not_unicode(row.text) or too_many_marks(row.text):
+        if problem := text_problem(row.text) or too_many_marks(row.text):
             raise InvalidRow(problem)
         with ExitStack() as undo:
             lease = undo.enter_context(self._adapters.acquire(row))
@@ -177,36 +184,34 @@ class Engine:
         return work
 
     def _queue(self, works: Sequence[RowWork], listener: Listener | None) -> None:
-        """Tokenise the rows' texts together and queue what is fit to be encoded."""
-        encoded = iter(self._encoded([text for work in works for text in work.plan.texts]))
-        queued: list[tuple[object, int]] = []
-        fit: list[RowWork] = []
+        """Tokenise the rows' texts together and queue those that can be encoded."""
+        encoded_texts = iter(self._encoded([text for work in works for text in work.plan.texts]))
+        queued: list[tuple[EncodeRequest, int]] = []
+        accepted: list[RowWork] = []
         for work in works:
-            mine = [next(encoded) for _ in work.plan.texts]
-            if any(e is None for e in mine):
+            encoded = [next(encoded_texts) for _ in work.plan.texts]
+            texts = [text for text in encoded if text is not None]
+            if len(texts) < len(encoded):
                 work.end(RowFailed(FAILED))
-            elif not work.row.truncate and any(e.truncated for e in mine if e):
-                work.end(
-                    InvalidRow(
-                        f"the text is longer than the {self.encoder.max_length} tokens that the "
-                        "backbone reads; shorten it, "
-                        'or send "truncate": true to use its beginning'
-                    )
-                )
+            elif not work.row.truncate and any(text.truncated for text in texts):
+                work.end(self._too_long())
             else:
-                fit.append(work)
-                queued += [
-                    ((e, work.lease.stack, work.plan.output is not Output.VECTOR), len(e))
-                    for e in mine
-                    if e
-                ]
+                accepted.append(work)
+                stack, output = work.lease.stack, _encoder_output(work.plan)
+                queued += [(EncodeRequest(text, stack, output), len(text)) for text in texts]
         try:
             futures = iter(self._scheduler.submit(queued))
-            for work in fit:
+            for work in accepted:
                 self._go_on(work, [next(futures) for _ in work.plan.texts], listener)
         except Exception:  # the engine is closing
-            for work in fit:
+            for work in accepted:
                 work.end(_failed(work.row))
+
+    def _too_long(self) -> InvalidRow:
+        return InvalidRow(
+            f"the text is longer than the {self.encoder.max_length} tokens that the backbone "
+            'reads; shorten it, or send "truncate": true to use its beginning'
+        )
 
     def _encoded(self, texts: list[str]) -> list[Encoded | None]:
         """The texts as tokens, None for one that the tokenizer fails on."""
@@ -216,17 +221,21 @@ class Engine:
             if len(texts) == 1:
                 log.exception("a text cannot be tokenised")
                 return [None]
-        return [one for text in texts for one in self._encoded([text])]
+        return [self._encoded([text])[0] for text in texts]
 
     def _go_on(
         self, work: RowWork, encoded: list[Future[Floats]], listener: Listener | None
     ) -> None:
         """Decode what is to be decoded; answer the row when all of its outputs are there."""
-        output, outputs = work.plan.output, list[Future[Any]](encoded)
-        if isinstance(output, Writing) and self.writer:
-            stack, write = work.lease.decoder_stack, self.writer.write
+        plan, outputs = work.plan, list[Future[Any]](encoded)
+        if isinstance(plan.output, Writing) and self.writer:
+            stack, language, search = (
+                work.lease.decoder_stack,
+                plan.output.language,
+                plan.output.search,
+            )
             outputs = [
-                write(states, stack, output.language, output.search, listener) for states in encoded
+                self.writer.write(states, stack, language, search, listener) for states in encoded
             ]
         when_all(outputs).add_done_callback(lambda done: self._finish(work, done))
         work.waits_for([*encoded, *outputs])
@@ -237,37 +246,34 @@ class Engine:
         if work.answer.done():
             return
         try:
-            found = outputs.result()
-            work.end(
-                work.plan.answer(
-                    [self._written(one) for one in found]
-                    if isinstance(work.plan.output, Writing)
-                    else found
-                )
-            )
+            results = outputs.result()
+            if isinstance(work.plan.output, Writing):
+                results = [self._written(hypotheses) for hypotheses in results]
+            work.end(work.plan.answer(results))
         except Exception:
             work.end(_failed(work.row))
 
     def _written(self, hypotheses: Sequence[Hypothesis]) -> list[Written]:
         assert self.writer
-        return [Written(self.writer.text(one), one.score, one.cut) for one in hypotheses]
+        return [Written(self.writer.text(h), h.score, h.cut) for h in hypotheses]
 
-    def _run(self, payloads: list[object]) -> list[Floats]:
-        """Payloads are (text, stack, whether its states are wanted); results [hidden], or states
-        [seq, hidden]."""
-        rows: list[tuple[Encoded, Stack, bool]] = payloads  # type: ignore[assignment]
-        found: dict[int, Floats] = {}
-        for places in by_depth([len(stack) for _, stack, _ in rows]):
-            found |= zip(places, self._run_together([rows[i] for i in places]), strict=True)
-        return [found[i] for i in range(len(rows))]
+    def _run(self, requests: Sequence[EncodeRequest]) -> list[Floats]:
+        """The output of each: its vector [hidden], or its token states [seq, hidden]."""
+        results: dict[int, Floats] = {}
+        for places in by_depth([len(request.stack) for request in requests]):
+            together = self._run_together([requests[place] for place in places])
+            results |= zip(places, together, strict=True)
+        return [results[place] for place in range(len(requests))]
 
-    def _run_together(self, rows: Sequence[tuple[Encoded, Stack, bool]]) -> list[Floats]:
-        batch = self.encoder.pad([e for e, _, _ in rows]) | mixture([stack for _, stack, _ in rows])
-        if not any(wanted for _, _, wanted in rows):
+    def _run_together(self, requests: Sequence[EncodeRequest]) -> list[Floats]:
+        batch = self.encoder.pad([r.text for r in requests])
+        batch |= mixture([r.stack for r in requests])
+        if all(r.output is Output.VECTOR for r in requests):
             return list(self.session.run(batch, self.bank))
-        pooled, states = self.session.run_both(batch, self.bank)
+        vectors, states = self.session.run_both(batch, self.bank)
         return [
-            s if wanted else p for p, s, (_, _, wanted) in zip(pooled, states, rows, strict=True)
+            vector if request.output is Output.VECTOR else tokens
+            for request, vector, tokens in zip(requests, vectors, states, strict=True)
         ]
 
     def _verify(self, loaded: LoadedAdapter) -> None:
@@ -278,11 +284,12 @@ class Engine:
         )
 
     def outputs_now(
-        self, loaded: LoadedAdapter, texts: Sequence[str], *, states: bool
+        self, loaded: LoadedAdapter, texts: Sequence[str], output: Output
     ) -> list[Floats]:
-        """Encoder outputs of each text through the slots of one adapter, at once and not queued."""
+        """The output of each text through the slots of one adapter, at once and not queued."""
+        stack = Lease(loaded).stack
         return self._run(
-            [(encoded, Lease(loaded).stack, states) for encoded in self.encoder.encode(texts)]
+            [EncodeRequest(text, stack, output) for text in self.encoder.encode(texts)]
         )
 
     def written_now(
@@ -290,12 +297,12 @@ class Engine:
     ) -> list[str]:
         """Greedy translations of each text into its language by one adapter."""
         assert self.writer
-        stack, written = Lease(loaded).decoder_stack, list[Future[list[Hypothesis]]]()
-        for states, language in zip(
-            self.outputs_now(loaded, texts, states=True), languages, strict=True
-        ):
-            written.append(self.writer.write(finished(states), stack, language, Search()))
-        return [self.writer.text(found.result()[0]) for found in written]
+        stack, states = Lease(loaded).decoder_stack, self.outputs_now(loaded, texts, Output.STATES)
+        written = [
+            self.writer.write(finished(text_states), stack, language, Search())
+            for text_states, language in zip(states, languages, strict=True)
+        ]
+        return [self.writer.text(hypotheses.result()[0]) for hypotheses in written]
 
 
 class _Replay:
@@ -310,7 +317,7 @@ class _Replay:
 
     def vectors(self, texts: Sequence[str]) -> tuple[Floats, Floats]:
         now, bare = (
-            np.stack(self._engine.outputs_now(one, texts, states=False)) for one in self._both
+            np.stack(self._engine.outputs_now(one, texts, Output.VECTOR)) for one in self._both
         )
         return now, bare
 
@@ -319,6 +326,11 @@ class _Replay:
     ) -> tuple[list[str], list[str]]:
         now, bare = (self._engine.written_now(one, texts, languages) for one in self._both)
         return now, bare
+
+
+def _encoder_output(plan: RowPlan) -> Output:
+    """What the encoder has to give: the decoder reads token states."""
+    return Output.STATES if isinstance(plan.output, Writing) else plan.output
 
 
 def _failed(row: Row) -> RowFailed:

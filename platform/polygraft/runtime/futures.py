@@ -52,10 +52,10 @@ def when_all(futures: Sequence[Future[Result]]) -> Future[list[Result]]:
     """A future of every result in order; the first error, or a cancellation as `CancelledError`,
     ends it at once."""
     joined: Future[list[Result]] = Promise()
-    left, lock = len(futures), threading.Lock()
+    unfinished, lock = len(futures), threading.Lock()
 
     def one_done(done: Future[Result]) -> None:
-        nonlocal left
+        nonlocal unfinished
         if done.cancelled():
             joined.cancel()
             return
@@ -64,9 +64,9 @@ def when_all(futures: Sequence[Future[Result]]) -> Future[list[Result]]:
             fail(joined, error)
             return
         with lock:
-            left -= 1
-            last = left == 0
-        if last:
+            unfinished -= 1
+            is_last = unfinished == 0
+        if is_last:
             settle(joined, [f.result() for f in futures])
 
     for future in futures:

@@ -46,26 +46,24 @@ class Site(BaseModel):
 
 def groups(sites: Iterable[Site]) -> dict[str, list[Site]]:
     """The sites that share an A, in order, by the name of the first."""
-    found: dict[str, list[Site]] = {}
+    members: dict[str, list[Site]] = {}
     for site in sites:
-        found.setdefault(site.reads, []).append(site)
-    return found
+        members.setdefault(site.reads, []).append(site)
+    return members
 
 
 Stack = Sequence[tuple[int, float]]
+"""The slots that a row uses, and the weight of each."""
 Batch = Mapping[str, NDArray[Any]]
-DEPTHS, MOST_GATHERED = (1, 5, 16, 64), 320  # slots a row; rows times slots of one run
+DEPTHS, MAX_GATHERED = (1, 5, 16, 64), 320  # slots a row; rows times slots of one run
 TOKENS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def mixture(stacks: Sequence[Stack]) -> dict[str, NDArray[Any]]:
     """The graph's inputs for rows that each use some slots, with a weight each. Shorter stacks are
     filled up with slot 0."""
-    deepest = max(1, *map(len, stacks))
-    slots, weights = (
-        np.zeros((len(stacks), deepest), np.int64),
-        np.zeros((len(stacks), deepest), np.float32),
-    )
+    shape = len(stacks), max(1, *map(len, stacks))
+    slots, weights = np.zeros(shape, np.int64), np.zeros(shape, np.float32)
     for i, stack in enumerate(stacks):
         for j, (slot, weight) in enumerate(stack):
             slots[i, j], weights[i, j] = slot, weight
@@ -76,15 +74,15 @@ def by_depth(depths: Sequence[int]) -> list[list[int]]:
     """Places of rows that are run together, given how many slots each uses. The graph fills every
     row up to the deepest, so deep stacks run apart from shallow ones, and few at a time: beside 8
     rows of 28 slots the other 248 of a request took 9 times as long, and 2 GB."""
-    classes: dict[int, list[int]] = {}
+    by_deepest: dict[int, list[int]] = {}
     for place, depth in enumerate(depths):
-        classes.setdefault(next((d for d in DEPTHS if depth <= d), depth), []).append(place)
-    sizes = {deepest: max(1, MOST_GATHERED // max(1, deepest)) for deepest in classes}
-    return [
-        places[i : i + sizes[d]]
-        for d, places in classes.items()
-        for i in range(0, len(places), sizes[d])
-    ]
+        deepest = next((d for d in DEPTHS if depth <= d), depth)
+        by_deepest.setdefault(deepest, []).append(place)
+    runs: list[list[int]] = []
+    for deepest, places in by_deepest.items():
+        size = max(1, MAX_GATHERED // max(1, deepest))
+        runs += [places[start : start + size] for start in range(0, len(places), size)]
+    return runs
 
 
 class Feeds(Protocol):
@@ -186,10 +184,9 @@ class GraphSession:
         """Pooled vectors [rows, hidden] and each row's token states [its tokens, hidden]."""
         parts = self._run(batch, bank, ["pooled", "states"])
         lengths = batch["attention_mask"].sum(axis=1)
-        rows = (row for _, states in parts for row in states)
-        return np.concatenate([pooled for pooled, _ in parts]), [
-            r[:n] for r, n in zip(rows, lengths, strict=True)
-        ]
+        pooled = np.concatenate([pooled for pooled, _ in parts])
+        padded = (row for _, states in parts for row in states)
+        return pooled, [row[:length] for row, length in zip(padded, lengths, strict=True)]
 
     def _run(
         self, batch: Batch, bank: Feeds | None, outputs: list[str]
@@ -209,5 +206,5 @@ class GraphSession:
         feeds = {name: value(a[:, :longest] if name in TOKENS else a) for name, a in part.items()}
         if bank:
             feeds |= bank.feeds(part["slots"])
-        given = {name: fed for name, fed in feeds.items() if name in self.inputs}
-        return tuple(found.numpy() for found in self._session.run_with_ort_values(outputs, given))
+        feeds = {name: fed for name, fed in feeds.items() if name in self.inputs}
+        return tuple(o.numpy() for o in self._session.run_with_ort_values(outputs, feeds))

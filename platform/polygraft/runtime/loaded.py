@@ -1,5 +1,5 @@
-"""The adapters in memory: loaded, verifyd, leased to rows that use them, cleared when the last is
-answered.
+"""The adapters in memory: loaded, verified, leased to rows that use them, cleared when the
+last is answered.
 
 An adapter becomes visible only after its golden inputs were replayed through the very arrays that
 will serve it. A row holds a lease on its adapters until it is answered, so removing or replacing
@@ -18,7 +18,7 @@ from polygraft.adapters.format import Adapter, Manifest, load_adapter
 from polygraft.errors import AdapterError, InvalidRow, PolygraftError, UnknownAdapter
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.graph import Stack
-from polygraft.runtime.rows import Layer, Row
+from polygraft.runtime.rows import Row, WeightedAdapter
 
 log = logging.getLogger(__name__)
 
@@ -64,18 +64,25 @@ class Lease:
     @property
     def stack(self) -> Stack:
         """Slots of the encoder's bank."""
-        return [(s, w) for one, w in zip(self.all, self.weights, strict=True) for s in one.slots]
+        return [
+            (slot, weight)
+            for loaded, weight in zip(self.all, self.weights, strict=True)
+            for slot in loaded.slots
+        ]
 
     @property
     def decoder_stack(self) -> Stack:
+        """Slots of the decoder's bank."""
         return [
-            (s, w) for one, w in zip(self.all, self.weights, strict=True) for s in one.decoder_slots
+            (slot, weight)
+            for loaded, weight in zip(self.all, self.weights, strict=True)
+            for slot in loaded.decoder_slots
         ]
 
     @property
     def names(self) -> list[str]:
         """`name@version` of those under the one that answers."""
-        return [one.adapter.manifest.named for one in self.under]
+        return [loaded.adapter.manifest.named for loaded in self.under]
 
 
 class LoadedAdapters:
@@ -107,8 +114,8 @@ class LoadedAdapters:
             log.exception("adapter %s could not be verified", adapter.name)
             raise AdapterError(
                 f"adapter {adapter.name!r} cannot be run on this backbone "
-                f"({type(error).__name__}); its files do not belong "
-                "together or were changed: train it again, or copy it whole"
+                f"({type(error).__name__}); its files do not belong together or were changed: "
+                "train it again, or copy it whole"
             ) from error
         with self._lock:
             old = self._loaded.get(adapter.name)
@@ -145,24 +152,19 @@ class LoadedAdapters:
         for an unknown language or a stack that makes no sense."""
         with self._lock:
             loaded = self._get(row.adapter)
-            layers = (
-                row.under if row.under is not None else self._trained_on(loaded.adapter.manifest)
-            )
-            under = [self._get(layer.adapter) for layer in layers]
-            languages = sorted(
-                {x for one in [*under, loaded] for x in one.adapter.manifest.languages}
-            )
+            stack = self._trained_on(loaded.adapter.manifest) if row.stack is None else row.stack
+            under = [self._get(entry.adapter) for entry in stack]
+            weights = [*(entry.weight for entry in stack), row.weight]
+            lease = Lease(loaded, under, weights, self._end)
+            languages = sorted({x for one in lease.all for x in one.adapter.manifest.languages})
             if row.language is not None and row.language not in languages:
                 raise InvalidRow(
                     f"adapter {row.adapter!r} was made for {', '.join(languages)}, not for "
-                    f"{row.language!r}; "
-                    "leave the language out to use it all the same"
+                    f"{row.language!r}; leave the language out to use it all the same"
                 )
-            for one in [*under, loaded]:
+            for one in lease.all:
                 one.leases += 1
-            return Lease(
-                loaded, under, [*(layer.weight for layer in layers), row.weight], self._end
-            )
+            return lease
 
     def _end(self, lease: Lease) -> None:
         with self._lock:
@@ -171,8 +173,8 @@ class LoadedAdapters:
             lease._give_back = None
             for one in lease.all:
                 one.leases -= 1
-            done = [one for one in lease.all if one.retired and one.leases == 0]
-        for one in dict.fromkeys(done):
+            unused = [one for one in lease.all if one.retired and one.leases == 0]
+        for one in dict.fromkeys(unused):
             self._clear(one)
 
     def _get(self, name: str) -> LoadedAdapter:
@@ -180,22 +182,24 @@ class LoadedAdapters:
             raise UnknownAdapter(name, self._loaded)
         return self._loaded[name]
 
-    def _trained_on(self, manifest: Manifest) -> list[Layer]:
+    def _trained_on(self, manifest: Manifest) -> list[WeightedAdapter]:
         """What the adapter was trained on top of, at the same versions: anything else would not be
         its own answer."""
+        stack = []
         for named in manifest.stack:
             name = named.split("@")[0]
-            there = self._loaded.get(name)
-            if there is None or there.adapter.manifest.named != named:
-                found = (
-                    f"version {there.adapter.version} is served" if there else "it is not served"
+            served = self._loaded.get(name)
+            if served is None or served.adapter.manifest.named != named:
+                state = (
+                    f"version {served.adapter.version} is served" if served else "it is not served"
                 )
                 raise InvalidRow(
-                    f"adapter {manifest.name!r} was trained on top of {named}, and {found}; add "
-                    "that one, or say what is to "
-                    f'lie under it: "stack": ["...", "{manifest.name}"]'
+                    f"adapter {manifest.name!r} was trained on top of {named}, and {state}; add "
+                    "that one, or say what is to lie under it: "
+                    f'"stack": ["...", "{manifest.name}"]'
                 )
-        return [Layer(named.split("@")[0]) for named in manifest.stack]
+            stack.append(WeightedAdapter(name))
+        return stack
 
     def _place(self, adapter: Adapter) -> LoadedAdapter:
         slots = self.bank.write(adapter.lora, adapter.name)
@@ -216,8 +220,8 @@ class LoadedAdapters:
     def _retire(self, loaded: LoadedAdapter) -> None:
         with self._lock:
             loaded.retired = True
-            done = loaded.leases == 0
-        if done:
+            unused = loaded.leases == 0
+        if unused:
             self._clear(loaded)
 
     def _clear(self, loaded: LoadedAdapter) -> None:

@@ -16,17 +16,17 @@ from polygraft.errors import PolygraftError
 from polygraft.runtime.futures import Promise, settle
 from polygraft.runtime.loaded import Lease
 from polygraft.runtime.rows import Answer, Row
-from polygraft.tasks.serving import Plan
+from polygraft.tasks.serving import RowPlan
 
 
 @dataclass(eq=False)
 class RowWork:
-    """Cancelling `answer` drops the row: what of it waits is not computed, and the result of what
-    runs is thrown away."""
+    """A row with all that is held for it until it ends. Cancelling `answer` drops the row: what of
+    it waits is not computed, and the result of what runs is thrown away."""
 
     row: Row
     lease: Lease
-    plan: Plan
+    plan: RowPlan
     answer: Future[Answer | PolygraftError] = field(default_factory=Promise)
     _parts: list[Future[Any]] = field(default_factory=list)
 

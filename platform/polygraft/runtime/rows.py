@@ -6,23 +6,33 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
+from polygraft.architectures.text import not_unicode
 from polygraft.errors import InvalidRow
 from polygraft.runtime.search import Search
 
-MOST_WEIGHT = 4
+MAX_WEIGHT = 4
+
+
+def text_problem(text: object) -> str | None:
+    """Why what stands in a text's place cannot be answered by any adapter; None for a text."""
+    if not isinstance(text, str) or not text.strip():
+        return (
+            "the text is empty or not a string; send at least one character that is not white space"
+        )
+    return not_unicode(text)
 
 
 @dataclass(frozen=True)
-class Layer:
+class WeightedAdapter:
     """An adapter in a stack, and how much its update counts (1: as it was trained)."""
 
     adapter: str
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if not -MOST_WEIGHT <= self.weight <= MOST_WEIGHT:
+        if not -MAX_WEIGHT <= self.weight <= MAX_WEIGHT:
             raise InvalidRow(
-                f"weight of {self.adapter!r} is {self.weight:g}, it must lie within ±{MOST_WEIGHT}"
+                f"weight of {self.adapter!r} is {self.weight:g}, it must lie within ±{MAX_WEIGHT}"
             )
 
 
@@ -30,7 +40,7 @@ class Layer:
 class Row:
     """One text for one adapter, which answers; or for a stack of them, of which the last answers.
 
-    `under`: the adapters below it, usually a language's; None: those it was trained on top of.
+    `stack`: the adapters under it, usually a language's; None: those it was trained on top of.
     `weight`: how much its own update counts. `head`: the task, for an adapter with several.
     `language`: that of the text; when given, it must be one the adapter was made for. `target` and
     `search` are for translation: the language to write, needed when the adapter can write several,
@@ -43,7 +53,7 @@ class Row:
     truncate: bool = False
     target: str | None = None
     search: Search = field(default_factory=Search)
-    under: tuple[Layer, ...] | None = None
+    stack: tuple[WeightedAdapter, ...] | None = None
     head: str | None = None
     weight: float = 1.0
     top_k: int | None = None

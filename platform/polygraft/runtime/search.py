@@ -69,32 +69,36 @@ class Hypothesis:
     cut: bool = False
 
 
-class Searching:
-    """The search over one text. `advance` once a step."""
+Candidate = tuple[float, int, int]
+"""A text's log-probability with one token more, the beam it goes on from, and that token."""
 
-    def __init__(self, search: Search, end: int, most: int) -> None:
-        self.search, self.end, self.most = search, end, most
+
+class BeamState:
+    """The search over one text: its beams, their log-probabilities, and the texts that have ended.
+    Greedy search has one beam. `advance` once a step."""
+
+    def __init__(self, search: Search, end: int, max_tokens: int) -> None:
+        self.search, self.end, self.max_tokens = search, end, max_tokens
         self._beams: list[list[int]] = [[] for _ in range(search.beam)]
-        self._sums = [0.0] + [-np.inf] * (
-            search.beam - 1
-        )  # beams start equal: only the first may be extended
-        self._done: list[Hypothesis] = []
+        # Beams start equal: only the first may be extended.
+        self._sums = [0.0] + [-np.inf] * (search.beam - 1)
+        self._ended: list[Hypothesis] = []
         self._random = random.Random(search.seed)
 
     @property
-    def wants(self) -> int:
-        """How many next tokens a row are needed to be sure of the choice."""
-        banned = (
-            0
-            if not self.search.no_repeat
-            else max(0, len(self._beams[0]) - self.search.no_repeat + 1)
-        )
+    def next_tokens_needed(self) -> int:
+        """How many of a beam's likeliest next tokens `advance` has to see to be sure of its
+        choice."""
+        max_banned = 0
+        if self.search.no_repeat:
+            max_banned = max(0, len(self._beams[0]) - self.search.no_repeat + 1)
         if self.search.temperature:
-            return SAMPLED_FROM + banned
-        return (1 if self.search.beam == 1 else 2 * self.search.beam) + banned
+            return SAMPLED_FROM + max_banned
+        return (1 if self.search.beam == 1 else 2 * self.search.beam) + max_banned
 
     @property
-    def so_far(self) -> list[int]:
+    def likeliest(self) -> list[int]:
+        """The tokens so far of the likeliest beam."""
         return self._beams[0]
 
     def advance(
@@ -102,64 +106,77 @@ class Searching:
     ) -> list[tuple[int, int]] | None:
         """Given the likeliest next tokens and their log-probabilities [beam, best]: (beam, token)
         of each new beam, in order; None when the text is done."""
-        ways = [
-            (self._sums[beam] + float(scores[beam, k]), beam, int(tokens[beam, k]))
-            for beam, written in enumerate(self._beams)
-            if self._sums[beam] > -np.inf
-            for banned in [self._banned(written)]
-            for k in range(tokens.shape[1])
-            if int(tokens[beam, k]) not in banned
-        ]
-        ways.sort(key=lambda way: -way[0])
+        candidates = self._candidates(tokens, scores)
         if self.search.temperature:
-            ways = self._drawn(ways[:SAMPLED_FROM])
-        kept: list[tuple[float, int, int]] = []
-        for total, beam, token in ways[: 2 * self.search.beam]:
+            candidates = self._draw(candidates[:SAMPLED_FROM])
+        extended: list[Candidate] = []
+        for total, beam, token in candidates[: 2 * self.search.beam]:
             if token == self.end:
-                self._finish(self._beams[beam], total, cut=False)
+                self._end(self._beams[beam], total, cut=False)
                 if self.search.beam == 1:
                     return None
             else:
-                kept.append((total, beam, token))
-            if len(kept) == self.search.beam:
+                extended.append((total, beam, token))
+            if len(extended) == self.search.beam:
                 break
-        if not kept:
+        if not extended:
             return None
-        while len(kept) < self.search.beam:
-            kept.append((-np.inf, *kept[0][1:]))
-        self._beams = [[*self._beams[beam], token] for _, beam, token in kept]
-        self._sums = [total for total, _, _ in kept]
-        if len(self._beams[0]) >= self.most:
+        while len(extended) < self.search.beam:
+            extended.append((-np.inf, *extended[0][1:]))
+        self._beams = [[*self._beams[beam], token] for _, beam, token in extended]
+        self._sums = [total for total, _, _ in extended]
+        if len(self._beams[0]) >= self.max_tokens:
             for written, total in zip(self._beams, self._sums, strict=True):
-                if len(self._done) < self.search.beam and total > -np.inf:
-                    self._finish(written, total, cut=True)
+                if len(self._ended) < self.search.beam and total > -np.inf:
+                    self._end(written, total, cut=True)
             return None
-        return None if self._settled() else [(beam, token) for _, beam, token in kept]
+        if self._is_decided():
+            return None
+        return [(beam, token) for _, beam, token in extended]
 
-    def _drawn(self, ways: list[tuple[float, int, int]]) -> list[tuple[float, int, int]]:
-        likeliest = max(total for total, _, _ in ways)
-        weights = [math.exp((total - likeliest) / self.search.temperature) for total, _, _ in ways]
-        return self._random.choices(ways, weights)
+    def hypotheses(self) -> list[Hypothesis]:
+        """The `n_best` texts, best first; one that ended before one that was cut."""
+        ordered = sorted(self._ended, key=lambda h: (h.cut, -h.score))
+        if not ordered:
+            return [Hypothesis(self._beams[0], self._sums[0], cut=True)]
+        return ordered[: self.search.n_best]
 
-    def found(self) -> list[Hypothesis]:
-        """The hypotheses, best first; one that ended before one that was cut."""
-        ordered = sorted(self._done, key=lambda h: (h.cut, -h.score))
-        return ordered[: self.search.n_best] or [
-            Hypothesis(self._beams[0], self._sums[0], cut=True)
-        ]
+    def _candidates(
+        self, tokens: NDArray[np.int64], scores: NDArray[np.float32]
+    ) -> list[Candidate]:
+        """Every beam with each of its next tokens that may follow, likeliest first."""
+        candidates: list[Candidate] = []
+        for beam, written in enumerate(self._beams):
+            if not self._sums[beam] > -np.inf:
+                continue
+            banned = self._banned(written)
+            for k in range(tokens.shape[1]):
+                token = int(tokens[beam, k])
+                if token not in banned:
+                    candidates.append((self._sums[beam] + float(scores[beam, k]), beam, token))
+        return sorted(candidates, key=lambda candidate: -candidate[0])
 
-    def _finish(self, written: list[int], total: float, *, cut: bool) -> None:
+    def _draw(self, candidates: list[Candidate]) -> list[Candidate]:
+        """One of the candidates, the likelier the more often."""
+        best = max(total for total, _, _ in candidates)
+        weights = [math.exp((total - best) / self.search.temperature) for total, _, _ in candidates]
+        return self._random.choices(candidates, weights)
+
+    def _end(self, written: list[int], total: float, *, cut: bool) -> None:
+        """Keep a text that has ended, or, when `cut`, goes no further."""
         length = max(1, len(written) + (0 if cut else 1))
-        self._done.append(Hypothesis(written, total / length**self.search.length_penalty, cut))
+        self._ended.append(Hypothesis(written, total / length**self.search.length_penalty, cut))
 
-    def _settled(self) -> bool:
-        """Enough texts have ended, and no open beam can still do better at its present length."""
-        if len(self._done) < self.search.beam:
+    def _is_decided(self) -> bool:
+        """Whether enough texts have ended, and no open beam can still do better at its present
+        length."""
+        if len(self._ended) < self.search.beam:
             return False
-        worst = sorted((h.score for h in self._done), reverse=True)[self.search.beam - 1]
+        worst = sorted((h.score for h in self._ended), reverse=True)[self.search.beam - 1]
         return bool(self._sums[0] / len(self._beams[0]) ** self.search.length_penalty <= worst)
 
     def _banned(self, written: list[int]) -> set[int]:
+        """Tokens that would end a sequence of `no_repeat` tokens that stands in `written`."""
         size = self.search.no_repeat
         if not size or len(written) < size:
             return set()

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 
 from polygraft.architectures.folder import BackboneFiles
 from polygraft.architectures.target_tokenizer import END_ID, TargetTokenizer, bound
 from polygraft.runtime.bank import Bank
-from polygraft.runtime.decode import DecoderSession, Text
+from polygraft.runtime.decode import DecodeRequest, DecoderSession
 from polygraft.runtime.decode_worker import DecodeWorkers
 from polygraft.runtime.futures import Promise, fail, settle
 from polygraft.runtime.graph import DecoderCard, Floats, Stack
@@ -30,11 +31,9 @@ class Writer:
     ) -> None:
         cross, step = files.cross(precision), files.step(precision)
         files.require(cross, step, files.decoder_tokenizer)
-        self.target_tokenizer, self.bank, self.positions = (
-            TargetTokenizer(files.decoder_tokenizer),
-            Bank(card.sites, slots),
-            card.positions,
-        )
+        self.target_tokenizer = TargetTokenizer(files.decoder_tokenizer)
+        self.bank = Bank(card.sites, slots)
+        self.positions = card.positions
         session = DecoderSession(cross, step, card)
         self.bank.require(session.inputs, step)
         self._workers = DecodeWorkers(session, self.bank, END_ID, threads, niceness=niceness)
@@ -52,30 +51,24 @@ class Writer:
         `listener` hears the text so far, from another thread. Cancel the future to write no
         further."""
         written: Future[list[Hypothesis]] = Promise()
-        heard = (
-            None
-            if listener is None
-            else (lambda tokens: listener(self.target_tokenizer.decode(tokens)))
-        )
+        on_tokens = None if listener is None else partial(self._tell, listener)
 
         def encoded(done: Future[Floats]) -> None:
             if done.cancelled() or written.cancelled():
                 written.cancel()
                 return
             try:
-                found = done.result()
-                max_tokens = min(self.positions - 1, bound(len(found)))
-                text = Text(found, stack, self.target_tokenizer.start(language), search, max_tokens)
-                under_way = self._workers.submit(text, heard)
+                request = self._request(done.result(), stack, language, search)
+                decoding = self._workers.submit(request, on_tokens)
             except Exception as error:
                 fail(written, error)
                 return
-            under_way.add_done_callback(finished)
+            decoding.add_done_callback(decoded)
             written.add_done_callback(
-                lambda ended: under_way.cancel() if ended.cancelled() else None
+                lambda ended: decoding.cancel() if ended.cancelled() else None
             )
 
-        def finished(done: Future[list[Hypothesis]]) -> None:
+        def decoded(done: Future[list[Hypothesis]]) -> None:
             if done.cancelled():
                 written.cancel()
                 return
@@ -88,7 +81,18 @@ class Writer:
         states.add_done_callback(encoded)
         return written
 
+    def _tell(self, listener: Callable[[str], None], tokens: list[int]) -> None:
+        listener(self.target_tokenizer.decode(tokens))
+
+    def _request(
+        self, states: Floats, stack: Stack, language: str, search: Search
+    ) -> DecodeRequest:
+        max_tokens = min(self.positions - 1, bound(len(states)))
+        start = self.target_tokenizer.start(language)
+        return DecodeRequest(states, stack, start, search, max_tokens)
+
     def text(self, hypothesis: Hypothesis) -> str:
+        """What its tokens say."""
         return self.target_tokenizer.decode(hypothesis.tokens).strip()
 
     def close(self) -> None:

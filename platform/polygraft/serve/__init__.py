@@ -1,2 +1,2 @@
-"""The HTTP service. schemas (what is said) -> api (how it is answered) -> service (the BentoML
-process around it)."""
+"""The HTTP service. schemas (what is sent and answered) -> routes (how) -> app (all of them, and
+what every request passes) -> service (the BentoML process around it)."""

@@ -11,31 +11,23 @@ from dataclasses import replace
 
 from prometheus_client import Counter
 
-from polygraft.errors import DeadlineExceeded, PolygraftError, TooManyRows
+from polygraft.errors import DeadlineExceeded, PolygraftError
 from polygraft.runtime.admission import units
 from polygraft.runtime.futures import when_all
 from polygraft.runtime.rows import Answer, Row
 from polygraft.serve import door
 from polygraft.serve.host import Host
-from polygraft.serve.schemas import RowOut, row_out
+from polygraft.serve.rows import row_out
+from polygraft.serve.schemas.row import RowOut
 
-MOST_LABELS = 50_000  # of all rows of a request together
-# units of text that are tokenised on the event loop: handing them to a thread would take longer
-SMALL = 8
+MAX_LABELS = 50_000  # of all rows of a request together
+# Units of text that are tokenised on the event loop: handing them to a thread would take longer.
+MAX_UNITS_ON_LOOP = 8
 ROWS = Counter("polygraft_rows_total", "Rows answered", ["adapter", "outcome"])
 # As many as can run at once: with one for each request, the event loop waited up to 0.5 s for its
 # turn under load.
 _TOKENISERS = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="polygraft-tokenise")
 Answered = Answer | PolygraftError
-
-
-def check_count(host: Host, rows: int) -> None:
-    """Raises `TooManyRows`."""
-    most = host.settings.max_rows
-    if rows > most:
-        raise TooManyRows(
-            f"{rows} rows in one request, at most {most} are taken; send several requests"
-        )
 
 
 class Submission:
@@ -50,7 +42,7 @@ class Submission:
         """Queue the rows. Raises `Overloaded`."""
         size = sum(map(units, self.rows))
         self.engine.admission.check(size)
-        if size <= SMALL:
+        if size <= MAX_UNITS_ON_LOOP:
             self._submit(listener)
         else:
             await asyncio.get_running_loop().run_in_executor(_TOKENISERS, self._submit, listener)
@@ -78,9 +70,9 @@ class Submission:
             pass
         finally:
             self.abandon()
-        return [self.result(future) for future in self.futures]
+        return [self.answer(future) for future in self.futures]
 
-    def result(self, future: Future[Answered]) -> Answered:
+    def answer(self, future: Future[Answered]) -> Answered:
         """The answer of a row that has ended; one that was dropped ran out of time."""
         if future.cancelled():
             return DeadlineExceeded(
@@ -106,24 +98,25 @@ async def answer(
 ) -> list[Answered]:
     """`answer_rows`, counted in the metrics; a row that is an error already stays one. `top_k`:
     labels of each row at most."""
-    most = max(1, MOST_LABELS // max(1, len(rows)))
-    top_k = min(top_k or most, most)
-    asked = [replace(row, top_k=top_k) for row in rows if isinstance(row, Row)]
-    answered = iter(await answer_rows(host, asked))
-    answers = [row if isinstance(row, PolygraftError) else next(answered) for row in rows]
+    max_labels = max(1, MAX_LABELS // max(1, len(rows)))
+    top_k = min(top_k or max_labels, max_labels)
+    good_rows = [replace(row, top_k=top_k) for row in rows if isinstance(row, Row)]
+    good_answers = iter(await answer_rows(host, good_rows))
+    answers = [row if isinstance(row, PolygraftError) else next(good_answers) for row in rows]
     count(answers)
     return answers
 
 
 def count(answers: Sequence[Answered]) -> None:
     """Note answers in the metrics."""
-    for one in answers:
-        if isinstance(one, PolygraftError):
-            ROWS.labels("", one.code).inc()
+    for answer in answers:
+        if isinstance(answer, PolygraftError):
+            ROWS.labels("", answer.code).inc()
         else:
-            ROWS.labels(one.adapter, "ok").inc()
+            ROWS.labels(answer.adapter, "ok").inc()
 
 
 def results(rows: Sequence[Row | PolygraftError], answers: Sequence[Answered]) -> list[RowOut]:
-    names = [row.adapter if isinstance(row, Row) else None for row in rows]
-    return [row_out(a, n) for a, n in zip(answers, names, strict=True)]
+    """The answers of `rows` as the API gives them."""
+    adapters = [row.adapter if isinstance(row, Row) else None for row in rows]
+    return [row_out(a, adapter) for a, adapter in zip(answers, adapters, strict=True)]

@@ -29,21 +29,19 @@ VARIABLE = "POLYGRAFT_ADMIN_KEY"
 _UNKNOWN = secrets.token_urlsafe(32)
 _FORBIDDEN = (
     "this needs the header 'Authorization: Bearer KEY' with the server's admin key: the value of "
-    f"{VARIABLE} where the server "
-    "was started with it, else what `polygraft key` prints for the user that runs the server"
+    f"{VARIABLE} where the server was started with it, else what `polygraft key` prints for the "
+    "user that runs the server"
 )
 
 
 def key_file() -> Path:
     """Where the user's key is kept: `polygraft/admin.key` under XDG_STATE_HOME, else under
     ~/.local/state."""
-    given = Path(os.environ.get("XDG_STATE_HOME", ""))
+    state = Path(os.environ.get("XDG_STATE_HOME", ""))
     try:
-        return (
-            (given if given.is_absolute() else Path.home() / ".local" / "state")
-            / "polygraft"
-            / "admin.key"
-        )
+        if not state.is_absolute():
+            state = Path.home() / ".local" / "state"
+        return state / "polygraft" / "admin.key"
     except RuntimeError as error:
         raise KeyFileError(
             f"this user has no folder to keep a key in ({error}); set {VARIABLE}"
@@ -83,10 +81,10 @@ def authorise(headers: Headers) -> None:
 
     Compared as bytes, in a time that does not tell how much of it is right.
     """
-    given = headers.getlist("authorization")
-    scheme, _, key = (given[0] if len(given) == 1 else "").partition(" ")
-    right = hmac.compare_digest(key.strip().encode("latin-1"), _server_key().encode())
-    if scheme.lower() != "bearer" or not right:
+    sent = headers.getlist("authorization")
+    scheme, _, key = (sent[0] if len(sent) == 1 else "").partition(" ")
+    key_matches = hmac.compare_digest(key.strip().encode("latin-1"), _server_key().encode())
+    if scheme.lower() != "bearer" or not key_matches:
         raise Forbidden(_FORBIDDEN)
 
 

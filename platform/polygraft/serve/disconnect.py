@@ -7,6 +7,8 @@ import asyncio
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from polygraft.serve.tracked_send import TrackedSend
+
 CLIENT_CLOSED_REQUEST = 499  # as nginx writes it into its log; nobody reads it
 
 
@@ -23,7 +25,7 @@ class CancelOnDisconnect:
             return
         gone = asyncio.Event()
         watcher: asyncio.Task[None] | None = None
-        started = False
+        tracked = TrackedSend(send)
 
         async def watch() -> None:
             while (await receive())["type"] != "http.disconnect":
@@ -43,18 +45,14 @@ class CancelOnDisconnect:
                 watcher = asyncio.create_task(watch())
             return message
 
-        async def send_and_note(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        handler = asyncio.ensure_future(self.app(scope, receive_or_gone, send_and_note))
+        handler = asyncio.ensure_future(self.app(scope, receive_or_gone, tracked))
         try:
             await handler
         except (asyncio.CancelledError, ClientDisconnect):
             if not gone.is_set():
                 raise
-            if not started:  # servers and middlewares outside of this one wait for an answer
+            # servers and middlewares outside of this one wait for an answer
+            if tracked.status is None:
                 await send(
                     {"type": "http.response.start", "status": CLIENT_CLOSED_REQUEST, "headers": []}
                 )

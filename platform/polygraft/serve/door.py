@@ -24,7 +24,7 @@ from polygraft.serve.failures import refusal
 
 PARSED_AT_ONCE = 4
 BODY_SECONDS = 30.0
-MOST_HELD = 64 * 2**20  # bytes of bodies that are being read, or wait for their turn
+MAX_HELD = 64 * 2**20  # bytes of bodies that are being read, or wait for their turn
 _let_next_in: ContextVar[Callable[[], None] | None] = ContextVar("let_next_in", default=None)
 
 
@@ -50,11 +50,8 @@ class Door:
             return
         body = bytearray()
         try:
-            self._check(
-                int(declared)
-                if (declared := Headers(scope=scope).get("content-length", "")).isdecimal()
-                else 0
-            )
+            declared = Headers(scope=scope).get("content-length", "")
+            self._check(int(declared) if declared.isdecimal() else 0)
             await self._read(receive, body)
             await self._pass(body, scope, receive, send)
         except PolygraftError as error:
@@ -71,7 +68,7 @@ class Door:
             admission.check(max(1, min(size // UNIT, admission.capacity // 4)))
 
     async def _read(self, receive: Receive, body: bytearray) -> None:
-        """Read the whole body. Raises `TooLarge` (see `body_limit`), `SlowBody` or `Overloaded`."""
+        """Read the whole body. Raises `TooLarge` (see `limits`), `SlowBody` or `Overloaded`."""
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 more = True
@@ -79,9 +76,10 @@ class Door:
                     message = await receive()
                     if message["type"] == "http.disconnect":
                         raise ClientDisconnect
-                    body += (part := message.get("body", b""))
+                    part = message.get("body", b"")
+                    body += part
                     self._held += len(part)
-                    if self._held > MOST_HELD:
+                    if self._held > MAX_HELD:
                         raise Overloaded(self.admission().under_way, 1)
                     more = message.get("more_body", False)
         except TimeoutError:
@@ -92,21 +90,21 @@ class Door:
     async def _pass(self, body: bytearray, scope: Scope, receive: Receive, send: Send) -> None:
         """Wait for a place, and hand the request on with its body. Raises `Overloaded`."""
         await self._places.acquire()
-        left = False
+        place_released = False
 
         def let_next_in() -> None:
-            nonlocal left
-            if not left:
-                left = True
+            nonlocal place_released
+            if not place_released:
+                place_released = True
                 self._places.release()
 
-        given = False
+        body_passed_on = False
 
         async def receive_held() -> Message:
-            nonlocal given
-            if given:
+            nonlocal body_passed_on
+            if body_passed_on:
                 return await receive()
-            given = True
+            body_passed_on = True
             return {"type": "http.request", "body": bytes(body), "more_body": False}
 
         token = _let_next_in.set(let_next_in)

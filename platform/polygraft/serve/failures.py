@@ -13,10 +13,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from polygraft.errors import Overloaded, PolygraftError
-from polygraft.serve.schemas import problems
+from polygraft.serve.schemas.errors import in_one_line
+from polygraft.serve.tracked_send import TrackedSend
 
 log = logging.getLogger(__name__)
 LIBRETRANSLATE = ("/translate", "/detect", "/languages")
@@ -59,9 +60,9 @@ def tell_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        found = error.errors()
-        if any(p["type"] == "json_invalid" for p in found):
-            reason = found[0].get("ctx", {}).get("error", "")
+        errors = error.errors()
+        if any(e["type"] == "json_invalid" for e in errors):
+            reason = errors[0].get("ctx", {}).get("error", "")
             return failure(
                 "MalformedJSON", f"the body is not valid JSON ({reason}); send one JSON object", 400
             )
@@ -71,7 +72,7 @@ def tell_errors(app: FastAPI) -> None:
                 "send one JSON object, with the header content-type: application/json",
                 422,
             )
-        return failure("InvalidRequest", problems(found, "body", skip=1), 422)
+        return failure("InvalidRequest", in_one_line(errors, "body", skip=1), 422)
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> JSONResponse:
@@ -85,17 +86,15 @@ def tell_errors(app: FastAPI) -> None:
             return SafeJSONResponse(
                 {"error": str(error.detail)}, error.status_code, dict(error.headers or {})
             )
-        told = (
-            str(error.detail)
-            if error.detail != phrase
-            else f"{phrase.lower()}; GET /docs lists what there is"
-        )
+        headers = dict(error.headers or {})
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            told = (
-                f"{request.method} is not for {request.url.path}; it takes "
-                f"{(error.headers or {}).get('Allow', 'another')}"
-            )
-        return failure(code, told, error.status_code, dict(error.headers or {}))
+            allowed = headers.get("Allow", "another")
+            message = f"{request.method} is not for {request.url.path}; it takes {allowed}"
+        elif error.detail == phrase:
+            message = f"{phrase.lower()}; GET /docs lists what there is"
+        else:
+            message = str(error.detail)
+        return failure(code, message, error.status_code, headers)
 
 
 class LastResort:
@@ -106,22 +105,16 @@ class LastResort:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
-
-        async def send_and_note(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
+        tracked = TrackedSend(send)
         try:
-            await self.app(scope, receive, send_and_note)
+            await self.app(scope, receive, tracked)
         except ClientDisconnect:
             raise
         except Exception:
             if scope["type"] != "http":
                 raise
             log.exception("%s %s failed", scope["method"], scope["path"])
-            if not started:
+            if tracked.status is None:
                 answer = failure(
                     "InternalError", "the server failed on this request; its log says why", 500
                 )

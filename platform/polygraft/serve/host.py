@@ -67,20 +67,20 @@ class Host:
         return self.engine.add(folder)
 
     def add(self, archive: bytes) -> Manifest:
-        """Unpack, check, prove and serve an uploaded adapter. One that fails changes nothing, in
+        """Unpack, check, verify and serve an uploaded adapter. One that fails changes nothing, in
         memory or on disk.
 
-        Only proving and publishing wait for other changes. Raises `AdapterError` and its kinds,
+        Only verifying and publishing wait for other changes. Raises `AdapterError` and its kinds,
         `BankFull` or `LibraryError`.
         """
-        with self.library.unpack(archive) as made:
-            checked = load_adapter(made, backbone=self.engine.card.backbone)
+        with self.library.unpack(archive) as unpacked:
+            checked = load_adapter(unpacked, backbone=self.engine.card.backbone)
             guard.check(checked.manifest)
             with self._changing:
-                manifest = self.engine.add(made)
+                manifest = self.engine.add(unpacked)
                 try:
-                    if not self.library.holds(made):
-                        self.library.publish(made)
+                    if not self.library.holds(unpacked):
+                        self.library.publish(unpacked)
                 except Exception:
                     self._as_in_library(checked.name)
                     raise
@@ -99,9 +99,9 @@ class Host:
             if not purge:
                 return self.engine.remove(name)
             served = {manifest.name: manifest for manifest in self.engine.manifests()}
-            kept = self.library.names()
-            if name not in served and name not in kept and name not in self.refused:
-                raise UnknownAdapter(name, {*served, *kept})
+            in_library = self.library.names()
+            if name not in served and name not in in_library and name not in self.refused:
+                raise UnknownAdapter(name, {*served, *in_library})
             manifest = served[name] if name in served else self._described(name)
             self.library.delete(name)
             if name in served:

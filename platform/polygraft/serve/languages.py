@@ -6,10 +6,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from polygraft.architectures.text import not_unicode
 from polygraft.errors import InvalidRow, PolygraftError, UnknownAdapter, UnknownLanguage, shortened
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.rows import Row
+from polygraft.runtime.rows import Row, text_problem
 from polygraft.runtime.search import Search
 from polygraft.serve.answers import answer_rows
 from polygraft.serve.host import Host
@@ -28,12 +27,12 @@ class Detected:
 def directions(engine: Engine) -> dict[tuple[str, str], str]:
     """The adapter for each (source, target): of several, the one made for the fewest directions,
     then by name."""
-    found: dict[tuple[str, str], str] = {}
+    adapters: dict[tuple[str, str], str] = {}
     translators = [m for m in engine.manifests() if isinstance(m, TranslationManifest)]
     for manifest in sorted(translators, key=lambda m: (len(m.directions), m.name)):
         for source, target in manifest.directions:
-            found.setdefault((source, target), manifest.name)
-    return found
+            adapters.setdefault((source, target), manifest.name)
+    return adapters
 
 
 async def detect(host: Host, texts: Sequence[str]) -> list[list[Detected] | PolygraftError]:
@@ -62,76 +61,69 @@ async def sources(
 ) -> list[str | PolygraftError]:
     """The language of each text: `source` when given, else detected; or the text's error. Raises
     `Overloaded`."""
-    problems = [problem_of(text) for text in texts]
+    problems = [text_problem(text) for text in texts]
     usable = [str(text) for text, problem in zip(texts, problems, strict=True) if problem is None]
-    told = iter(await detect(host, usable) if source is None else [])
-    found: list[str | PolygraftError] = []
+    detections = iter(await detect(host, usable) if source is None else [])
+    languages: list[str | PolygraftError] = []
     for problem in problems:
         if problem is not None:
-            found.append(problem)
+            languages.append(InvalidRow(problem))
         elif source is not None:
-            found.append(source)
+            languages.append(source)
         else:
-            likely = next(told)
-            found.append(likely if isinstance(likely, PolygraftError) else likely[0].language)
-    return found
-
-
-def problem_of(text: object) -> InvalidRow | None:
-    """Why what stands in a text's place cannot be translated."""
-    if not isinstance(text, str) or not text.strip():
-        return InvalidRow(
-            "the text is empty or not a string; send at least one character that is not white space"
-        )
-    problem = not_unicode(text)
-    return InvalidRow(problem) if problem else None
+            detected = next(detections)
+            languages.append(
+                detected if isinstance(detected, PolygraftError) else detected[0].language
+            )
+    return languages
 
 
 def route(
     engine: Engine,
     texts: Sequence[object],
-    known: Sequence[str | PolygraftError | None],
+    sources: Sequence[str | PolygraftError | None],
     target: str,
     search: Search,
+    *,
     adapter: str | None = None,
     detected: bool = False,
 ) -> list[Row | PolygraftError]:
-    """A row for each text in the language `known` for it, with the adapter that translates that; or
+    """A row for each text, with the adapter that translates it from its language in `sources`; or
     the text's error.
 
     `detected`: the languages are guesses, and errors say so. A text already in the target language
     is an error of its own: to translate it would be to make something up.
     """
-    there = directions(engine)
-    found: list[Row | PolygraftError] = []
-    for text, language in zip(texts, known, strict=True):
-        if isinstance(language, PolygraftError):
-            found.append(language)
-        elif problem := problem_of(text):
-            found.append(problem)
-        elif name := adapter or there.get((language or "", target)):
-            found.append(Row(name, str(text), language, target=target, search=search))
+    adapters = directions(engine)
+    rows: list[Row | PolygraftError] = []
+    for text, source in zip(texts, sources, strict=True):
+        if isinstance(source, PolygraftError):
+            rows.append(source)
+        elif problem := text_problem(text):
+            rows.append(InvalidRow(problem))
+        elif name := adapter or adapters.get((source or "", target)):
+            rows.append(Row(name, str(text), source, target=target, search=search))
         else:
-            found.append(_no_way(language, target, list(there), detected))
-    return found
+            rows.append(_no_adapter(source, target, list(adapters), detected))
+    return rows
 
 
-def _no_way(
-    source: str | None, target: str, there: list[tuple[str, str]], detected: bool
+def _no_adapter(
+    source: str | None, target: str, known: list[tuple[str, str]], detected: bool
 ) -> UnknownLanguage:
+    if source == target:
+        return UnknownLanguage(
+            f"the text is in {shortened(target)} already; if it is not, send its language as the "
+            "source"
+        )
     guess = (
         "; the language was detected, and short texts are often taken for another: send it as the "
         "source"
         if detected
         else ""
     )
-    if source == target:
-        return UnknownLanguage(
-            f"the text is in {shortened(target)} already; if it is not, send its language as the "
-            "source"
-        )
-    ways = ", ".join(f"{a} to {b}" for a, b in sorted(there)) or "none yet"
+    listed = ", ".join(f"{a} to {b}" for a, b in sorted(known)) or "none yet"
     return UnknownLanguage(
         f"no adapter translates {shortened(source or '')} to {shortened(target)}; there are: "
-        f"{ways}{guess}"
+        f"{listed}{guess}"
     )

@@ -12,9 +12,10 @@ import time
 
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from polygraft.serve.disconnect import CLIENT_CLOSED_REQUEST
+from polygraft.serve.tracked_send import TrackedSend
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER = "other"
@@ -47,27 +48,21 @@ class RequestMetrics:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         outside = scope.get("route")  # what mounts this app, when something does
-        started, status = time.perf_counter(), CLIENT_CLOSED_REQUEST
-
-        async def watch(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        began, tracked, failed = time.perf_counter(), TrackedSend(send), False
         IN_PROGRESS.inc()
         try:
-            await self.app(scope, receive, watch)
+            await self.app(scope, receive, tracked)
         except Exception:
-            status = 500
+            failed = True
             raise
         finally:
             IN_PROGRESS.dec()
             route = scope.get("route")
             template = OTHER if route is outside else getattr(route, "path", OTHER)
             method = scope["method"] if scope["method"] in METHODS else OTHER
+            status = 500 if failed else tracked.status or CLIENT_CLOSED_REQUEST
             REQUESTS.labels(template, method, status).inc()
-            SECONDS.labels(template, method).observe(time.perf_counter() - started)
+            SECONDS.labels(template, method).observe(time.perf_counter() - began)
 
 
 def exposition() -> Response:

@@ -1,5 +1,4 @@
-"""The BentoML service: process, health, readiness and builds. The endpoints are in `api`, the pages
-in `pages`.
+"""The BentoML service: process, health, readiness and builds. The app it serves is in `app`.
 
 BentoML's own limits, series and pages are out of the way. Its limits answer 429 and 504 in a shape
 of their own and know no rows; its series have one label value a path; its pages load scripts from
@@ -31,7 +30,7 @@ from polygraft.serve.settings import Settings
 # first imported, which the modules below do.
 os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 
-from polygraft.serve.api import create_app
+from polygraft.serve.app import create_app
 from polygraft.serve.host import Host
 from polygraft.serve.metrics import CAPACITY, RESIDENT, WAITING
 
@@ -77,8 +76,8 @@ class OneLine(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
             record.args = tuple(
-                one if not isinstance(one, str) else _CONTROL.sub(_escaped, one)
-                for one in record.args
+                _CONTROL.sub(_escaped, argument) if isinstance(argument, str) else argument
+                for argument in record.args
             )
         return True
 
@@ -86,8 +85,8 @@ class OneLine(logging.Filter):
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return found[0].encode("unicode_escape").decode()
+def _escaped(control: re.Match[str]) -> str:
+    return control[0].encode("unicode_escape").decode()
 
 
 logging.getLogger("bentoml.access").addFilter(OneLine())

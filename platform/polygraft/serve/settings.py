@@ -21,7 +21,7 @@ from polygraft.adapters.layout import NAME
 from polygraft.adapters.library import BUNDLED as BUNDLED_LIBRARY
 from polygraft.architectures.folder import BUNDLED as BUNDLED_BACKBONE
 from polygraft.architectures.folder import BackboneFiles
-from polygraft.errors import SettingsError
+from polygraft.errors import SettingsError, shortened
 
 PREFIX = "POLYGRAFT_"
 MAX_TIMEOUT = 600
@@ -139,9 +139,9 @@ def variable(name: str) -> str:
 
 def _problem(name: str, message: str, values: Mapping[str, str]) -> str:
     """One line that names the variable, its value and what it may be; a key is never shown."""
-    shown = "set to a value" if name == "admin_key" else repr(_shortened(values[name]))
-    told = message.removeprefix("Value error, ")
-    return f"{variable(name)} is {shown}: {told[0].lower()}{told[1:]}{_range(name)}"
+    shown = "set to a value" if name == "admin_key" else shortened(values[name])
+    reason = message.removeprefix("Value error, ")
+    return f"{variable(name)} is {shown}: {reason[0].lower()}{reason[1:]}{_range(name)}"
 
 
 def _range(name: str) -> str:
@@ -149,7 +149,3 @@ def _range(name: str) -> str:
     if "Ge" not in limits:
         return ""
     return f" ({Settings.model_fields[name].description}: {limits['Ge'].ge} to {limits['Le'].le})"
-
-
-def _shortened(value: str) -> str:
-    return value if len(value) <= 60 else f"{value[:60]}..."

@@ -19,11 +19,11 @@ from polygraft.errors import AdapterError, GoldenMismatch
 from polygraft.tasks.serving import Floats
 
 TOLERANCE, TEXT_MARGIN = 0.3, 0.25
-LEAST_EFFECT = 0.01
+MIN_EFFECT = 0.01
 """Of the length of the bare backbone's outputs: what moves them less does nothing. (What moves them
 little more is lost in the noise of int8, and refused by `TOLERANCE`.)"""
 # texts of the adapter and of the bare backbone, over all goldens: bundled adapters have 0.2 to 0.5
-MOST_ALIKE = 0.95
+MAX_ALIKE = 0.95
 
 
 def compare_numbers(
@@ -35,7 +35,7 @@ def compare_numbers(
     Raises `GoldenMismatch` when the adapter does nothing, or when those kept, with the adapter or
     without, are further from those of now than `TOLERANCE` of the way between the two.
     """
-    if not effect(now, bare) >= LEAST_EFFECT:
+    if not effect(now, bare) >= MIN_EFFECT:
         raise _does_nothing(name)
     allowed = TOLERANCE * float(np.linalg.norm(now - bare))
     for what, drift in (
@@ -46,9 +46,8 @@ def compare_numbers(
         if not distance <= allowed:
             raise GoldenMismatch(
                 f"adapter {name!r} does not give {what} it gave when it was trained (distance "
-                f"{distance:.3f}, "
-                f"allowed {allowed:.3f}); its files or the backbone's graph changed: train or "
-                "export again"
+                f"{distance:.3f}, allowed {allowed:.3f}); its files or the backbone's graph "
+                "changed: train or export again"
             )
 
 
@@ -67,7 +66,7 @@ def compare_texts(
     on some processors, but it does not make them more like the bare backbone's.)
     """
     alike = _mean_likeness(now, bare)
-    if alike > MOST_ALIKE:
+    if alike > MAX_ALIKE:
         raise _does_nothing(name)
     margin = TEXT_MARGIN * (1 - alike)
     for what, texts, own, other in (
@@ -78,17 +77,16 @@ def compare_texts(
         if not near - far >= margin:
             raise GoldenMismatch(
                 f"adapter {name!r} does not write {what} when it was trained (likeness {near:.2f}, "
-                f"to the other's {far:.2f}, "
-                f"wanted {margin:.2f} more); its files or the backbone's graph changed: train or "
-                "export again"
+                f"to the other's {far:.2f}, wanted {margin:.2f} more); its files or the backbone's "
+                "graph changed: train or export again"
             )
 
 
-def same_width(name: str, what: str, found: int, hidden: int) -> None:
+def same_width(name: str, what: str, width: int, hidden: int) -> None:
     """Raises `AdapterError` for a head, or vectors, of another width than the backbone's."""
-    if found != hidden:
+    if width != hidden:
         raise AdapterError(
-            f"adapter {name!r}: its {what} {found} values, and this backbone's vectors have "
+            f"adapter {name!r}: its {what} {width} values, and this backbone's vectors have "
             f"{hidden}; train it on this one"
         )
 
@@ -110,6 +108,5 @@ def _mean_likeness(texts: Sequence[str], others: Sequence[str]) -> float:
 def _does_nothing(name: str) -> GoldenMismatch:
     return GoldenMismatch(
         f"adapter {name!r} does not give the outputs it gave when it was trained: it answers like "
-        "the bare backbone; "
-        "its weights are (nearly) zero or were not applied: train it again"
+        "the bare backbone; its weights are (nearly) zero or were not applied: train it again"
     )

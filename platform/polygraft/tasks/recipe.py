@@ -21,6 +21,8 @@ from polygraft.tasks.registry import DEFAULT, TASKS, recipe_class
 
 
 class RecipePart(BaseModel):
+    """A mapping in a recipe: unknown keys are refused, and what was read does not change."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -98,16 +100,12 @@ def load_recipe(path: Path) -> AdapterRecipe:
 
 
 def _problem(error: Any) -> str:
-    where = (
-        ".".join(str(part) for part in error["loc"] if part not in ("str", "list[str]")) or "recipe"
-    )
-    message = error["msg"].removeprefix("Value error, ")
-    given = (
-        ""
-        if error["type"] in ("missing", "extra_forbidden", "value_error")
-        else f" (given: {error['input']!r})"
-    )
-    return f"{where}: {message}{given}"
+    """One of pydantic's errors: its place in the recipe, what is wrong, and what stands there."""
+    parts = [str(part) for part in error["loc"] if part not in ("str", "list[str]")]
+    problem = f"{'.'.join(parts) or 'recipe'}: {error['msg'].removeprefix('Value error, ')}"
+    if error["type"] in ("missing", "extra_forbidden", "value_error"):
+        return problem
+    return f"{problem} (given: {error['input']!r})"
 
 
 def expand(source: str, folder: Path) -> str:

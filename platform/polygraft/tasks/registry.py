@@ -3,18 +3,19 @@
 
 A folder has `recipe.py` (`RECIPE`, the schema of its recipe.yaml), `serving.py` (`TASK`, how an
 adapter of it is read, verified and answers; numpy only), `training.py` (`TASK`, how one is made),
-`results.py` and `page.py` (how its figures are shown). Each is imported when it is asked for:
-serving never needs what only training needs.
+`results.py` and `page.py` (how its figures are shown; the functions of `tasks.reporting`). Each is
+imported when it is asked for: serving never needs what only training needs.
 """
 
 from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from polygraft.tasks.recipe import AdapterRecipe
+    from polygraft.tasks.reporting import TaskPage, TaskResults
     from polygraft.tasks.serving import ServedTask
     from polygraft.tasks.training import TrainedTask
 
@@ -29,31 +30,30 @@ DEFAULT = "classification"
 
 def recipe_class(task: str) -> type[AdapterRecipe]:
     """The schema of a recipe. Raises `KeyError` for a task that is not registered."""
-    found: type[AdapterRecipe] = import_module(f"{TASKS[task]}.recipe").RECIPE
-    return found
+    recipe: type[AdapterRecipe] = import_module(f"{TASKS[task]}.recipe").RECIPE
+    return recipe
 
 
 @cache
 def served(task: str) -> ServedTask:
     """How adapters of a task are served. Raises `KeyError` for a task that is not registered."""
-    found: ServedTask = import_module(f"{TASKS[task]}.serving").TASK
-    return found
+    served_task: ServedTask = import_module(f"{TASKS[task]}.serving").TASK
+    return served_task
 
 
-def results(task: str) -> Any:
-    """How adapters of a task stand in the results table (`table`), and what they gained from
-    transfer (`gains`): the module `results`. Raises `KeyError` for a task that is not
+def results(task: str) -> TaskResults:
+    """How adapters of a task stand in the results table, and what they gained from transfer. Raises
+    `KeyError` for a task that is not registered."""
+    return cast("TaskResults", import_module(f"{TASKS[task]}.results"))
+
+
+def page(task: str) -> TaskPage:
+    """What the HTML report shows of adapters of a task. Raises `KeyError` for a task that is not
     registered."""
-    return import_module(f"{TASKS[task]}.results")
-
-
-def page(task: str) -> Any:
-    """What the HTML report shows of adapters of a task: the module `page`, with `answered`,
-    `overview` and `sections`. Raises `KeyError` for a task that is not registered."""
-    return import_module(f"{TASKS[task]}.page")
+    return cast("TaskPage", import_module(f"{TASKS[task]}.page"))
 
 
 def trained(task: str) -> TrainedTask[Any, Any]:
     """How adapters of a task are made. Raises `KeyError` for a task that is not registered."""
-    found: TrainedTask[Any, Any] = import_module(f"{TASKS[task]}.training").TASK
-    return found
+    trained_task: TrainedTask[Any, Any] = import_module(f"{TASKS[task]}.training").TASK
+    return trained_task

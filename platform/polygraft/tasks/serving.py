@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,7 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RowPlan:
     """How a row is answered: each of `texts` is encoded, and `answer` is given one `output` a text,
     in order (float32 arrays, or a list of `Written`). It is called from another thread, and must be
     quick."""
@@ -79,21 +80,24 @@ class Replay(Protocol):
         """Greedy translations, each text into its language."""
 
 
-class ServedTask(Protocol):
+class ServedTask(ABC):
     """`TASK` of `tasks/<task>/serving.py`."""
 
-    manifest: type[Manifest]
-    writes: bool
+    manifest: ClassVar[type[Manifest]]
+    writes: ClassVar[bool] = False
     """Whether its LoRA also sits on the decoder."""
 
     def read_head(self, manifest: Any, tensors: Mapping[str, Floats]) -> Any:
-        """The head in the tensors of its file (empty when there is none). Raises `AdapterError` for
-        one that does not fit."""
+        """The head in the tensors of its file (empty when there is none); None for a task without
+        one. Raises `AdapterError` for one that does not fit."""
+        return None
 
-    def plan(self, row: Row, adapter: Adapter, stack: list[str], encoder: TextEncoder) -> Plan:
+    @abstractmethod
+    def plan(self, row: Row, adapter: Adapter, stack: list[str], encoder: TextEncoder) -> RowPlan:
         """How `adapter` answers `row` on top of the adapters `stack` (name@version). Raises the
         row's error."""
 
+    @abstractmethod
     def verify_goldens(self, adapter: Adapter, replay: Replay) -> None:
         """Raises `GoldenMismatch` or `AdapterError` for an adapter that does not give what it gave
         when it was trained."""

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from polygraft.adapters.format import Adapter
-from polygraft.adapters.layout import HASHED
 from polygraft.adapters.manifest import GoldenInput, Manifest
 from polygraft.architectures.text import TextEncoder
 from polygraft.runtime.rows import Answer, Row
 from polygraft.tasks.goldens import compare_numbers
-from polygraft.tasks.serving import Floats, Output, Plan, Replay, beginning
+from polygraft.tasks.serving import Floats, Output, Replay, RowPlan, ServedTask, beginning
 
 
 class GoldenRating(GoldenInput):
@@ -20,13 +19,10 @@ class GoldenRating(GoldenInput):
 
 class RatingManifest(Manifest):
     golden_field = "golden_ratings"
+    has_head = True
 
     task: Literal["rating"] = "rating"
     golden_ratings: list[GoldenRating]
-
-    @property
-    def weight_files(self) -> list[str]:
-        return list(HASHED)
 
 
 @dataclass(frozen=True)
@@ -39,16 +35,15 @@ class Rated(Answer):
     summary = fields
 
 
-class Rating:
+class Rating(ServedTask):
     manifest = RatingManifest
-    writes = False
 
     def read_head(
         self, manifest: RatingManifest, tensors: Mapping[str, Floats]
     ) -> tuple[Floats, Floats]:
         return tensors["weight"][0], tensors["bias"]
 
-    def plan(self, row: Row, adapter: Adapter, stack: list[str], encoder: TextEncoder) -> Plan:
+    def plan(self, row: Row, adapter: Adapter, stack: list[str], encoder: TextEncoder) -> RowPlan:
         def answer(vectors: Sequence[Floats]) -> Rated:
             return Rated(
                 adapter.name,
@@ -57,7 +52,7 @@ class Rating:
                 stack=stack,
             )
 
-        return Plan([beginning(row)], Output.VECTOR, answer)
+        return RowPlan([beginning(row)], Output.VECTOR, answer)
 
     def verify_goldens(self, adapter: Adapter, replay: Replay) -> None:
         goldens = adapter.manifest.golden_ratings

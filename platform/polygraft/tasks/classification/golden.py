@@ -31,9 +31,8 @@ def choose_golden(
     batches = batches_of([row for _, row in whole], encoder.pad_id)
     logits = model.logits_of(classifier, batches)
     bare = model.logits_of(classifier, batches, bare=True)
-    if np.allclose(
-        bare, logits, atol=1e-4
-    ):  # a head on the frozen backbone: what it gives to no text at all
+    if np.allclose(bare, logits, atol=1e-4):
+        # a head on the frozen backbone: what it gives to no text at all
         bare = np.tile(classifier.head.bias.detach().numpy(), (len(bare), 1))
     gap = np.linalg.norm(logits - bare, axis=1)
     best = logits.argmax(axis=1)

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from polygraft.adapters.layout import HASHED, NAME
-from polygraft.adapters.manifest import MOST_GOLDENS, GoldenInput, Manifest, Texts, Values
+from polygraft.adapters.layout import NAME
+from polygraft.adapters.manifest import MAX_GOLDENS, GoldenInput, Manifest, Texts, Values
 from polygraft.errors import shortened
 
 
@@ -25,23 +25,19 @@ class ClassificationManifest(Manifest):
     """`manifest.json` of an adapter with a head."""
 
     golden_field = "golden"
+    has_head = True
 
     task: Literal["classification"] = "classification"
     labels: Texts
     heads: dict[str, Texts] = Field(
         {}, max_length=100, description="multi-task: labels of its further heads, by task"
     )
-    golden: list[GoldenLogits] = Field(max_length=MOST_GOLDENS)
-
-    @property
-    def weight_files(self) -> list[str]:
-        return list(HASHED)
+    golden: list[GoldenLogits] = Field(max_length=MAX_GOLDENS)
 
     def task_problems(self) -> Iterator[str]:
-        for name, labels in {
-            "labels": self.labels,
-            **{f"heads.{h[:80]}": x for h, x in self.heads.items()},
-        }.items():
+        own = {"labels": self.labels}
+        further = {f"heads.{head[:80]}": labels for head, labels in self.heads.items()}
+        for name, labels in (own | further).items():
             if len(set(labels)) < len(labels):
                 yield f"{name}: one is named twice"
             if any(not label.strip() or len(label) > 256 for label in labels):

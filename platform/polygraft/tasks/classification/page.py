@@ -24,25 +24,51 @@ from polygraft.tasks.classification.tfidf import tfidf
 BINS, EXAMPLES, CLIPPED = 10, 8, 240
 
 
-def overview(found: Sequence[dict[str, Any]]) -> list[str]:
+def overview(adapters: Sequence[dict[str, Any]]) -> list[str]:
     """HTML about several adapters together."""
-    rungs = [r for r in NAMES if any(r in f["metrics"]["ladder"] for f in found)]
-    grid = [
-        [value(f["metrics"]["ladder"].get(r, {}).get("macro_f1")) for r in rungs] for f in found
-    ]
-    names = [
-        f"{f['name']} ({', '.join(f['languages'])})" if len(f["languages"]) < 4 else f["name"]
-        for f in found
-    ]
+    ladders = [adapter["metrics"]["ladder"] for adapter in adapters]
+    rungs = [rung for rung in NAMES if any(rung in ladder for ladder in ladders)]
+    grid = [[value(ladder.get(rung, {}).get("macro_f1")) for rung in rungs] for ladder in ladders]
+    names = []
+    for adapter in adapters:
+        few = len(adapter["languages"]) < 4
+        languages = f" ({', '.join(adapter['languages'])})" if few else ""
+        names.append(f"{adapter['name']}{languages}")
     return [
         "<h2>Macro-F1 by adapter and language</h2>",
-        heat(grid, names, [NAMES[r] for r in rungs], "", ""),
+        heat(grid, names, [NAMES[rung] for rung in rungs], "", ""),
     ]
 
 
-def sections(one: dict[str, Any]) -> list[str]:
+def sections(adapter: dict[str, Any]) -> list[str]:
     """HTML about one adapter."""
-    metrics = one["metrics"]
+    parts = _from_manifest(adapter["metrics"])
+    if "confusion" not in adapter:
+        return [*parts, f"<p class=bad>{text(adapter['data'])}</p>"]
+    labels = adapter["labels"]
+    parts += [
+        "<h3>Confusion</h3>",
+        heat(adapter["confusion"], labels, labels, "label", "answer"),
+    ]
+    if by_language := adapter.get("parts"):
+        parts += _by_language(by_language)
+    bins = [(b["score"], b["right"]) for b in adapter["calibration"]["bins"]]
+    parts += [
+        f"<h3>Calibration, error {adapter['calibration']['error']}</h3>",
+        lines({"adapter": bins}, "score", "share of right answers", diagonal=True),
+    ]
+    for kind, rows in adapter.get("changed", {}).items():
+        if rows:
+            over = text(NAMES[adapter["metrics"]["gain_from_transfer"]["over"]])
+            parts += [
+                f"<h3>{len(rows)} rows that transfer {kind}, against {over}, in most seeds</h3>",
+                table(["text", "label"], [[row["text"], row["label"]] for row in rows[:EXAMPLES]]),
+            ]
+    return parts + _against_tfidf(adapter.get("against_tfidf", {}))
+
+
+def _from_manifest(metrics: dict[str, Any]) -> list[str]:
+    """The figures of training: ladder, gain from transfer, learning curve."""
     ladder = {NAMES[rung]: figures["macro_f1"] for rung, figures in metrics["ladder"].items()}
     parts = [
         f"<h3>Ladder, {metrics['split']}, {metrics['rows']} rows</h3>",
@@ -62,41 +88,30 @@ def sections(one: dict[str, Any]) -> list[str]:
             "<h3>Learning curve</h3>",
             lines(series, "rows a label (the last: all)", "macro-F1"),
         ]
-    if "confusion" not in one:
-        return [*parts, f"<p class=bad>{text(one['data'])}</p>"]
-    parts += [
-        "<h3>Confusion</h3>",
-        heat(one["confusion"], one["labels"], one["labels"], "label", "answer"),
+    return parts
+
+
+def _by_language(by_language: dict[str, dict[str, Any]]) -> list[str]:
+    kinds = [kind for kind in ("tfidf", "adapter") if kind in next(iter(by_language.values()))]
+    grid = [[figures[kind] for kind in kinds] for figures in by_language.values()]
+    names = [f"{name} ({figures['rows']})" for name, figures in by_language.items()]
+    return [
+        "<h3>Macro-F1 by language (rows)</h3>",
+        heat(grid, names, [NAMES[kind] for kind in kinds], "", ""),
     ]
-    if by := one.get("parts"):
-        kinds = [kind for kind in ("tfidf", "adapter") if kind in next(iter(by.values()))]
-        grid = [[figures[kind] for kind in kinds] for figures in by.values()]
-        names = [f"{name} ({figures['rows']})" for name, figures in by.items()]
-        parts += [
-            "<h3>Macro-F1 by language (rows)</h3>",
-            heat(grid, names, [NAMES[kind] for kind in kinds], "", ""),
-        ]
-    bins = [(b["score"], b["right"]) for b in one["calibration"]["bins"]]
-    shape = lines({"adapter": bins}, "score", "share of right answers", diagonal=True)
-    parts += [f"<h3>Calibration, error {one['calibration']['error']}</h3>", shape]
-    for kind, some in one.get("changed", {}).items():
-        if some:
-            over = NAMES[metrics["gain_from_transfer"]["over"]]
-            parts.append(
-                f"<h3>{len(some)} rows that transfer {kind}, against {text(over)}, in most "
-                "seeds</h3>"
-            )
-            parts.append(
-                table(["text", "label"], [[e["text"], e["label"]] for e in some[:EXAMPLES]])
-            )
-    for kind, said in (
+
+
+def _against_tfidf(differences: dict[str, dict[str, Any]]) -> list[str]:
+    parts = []
+    for kind, title in (
         ("fixed", "right, where TF-IDF is wrong"),
         ("broke", "wrong, where TF-IDF is right"),
     ):
-        if some := one.get("against_tfidf", {}).get(kind):
-            rows = [[e["text"], e["label"], e["adapter"], e["tfidf"]] for e in some["examples"]]
-            parts.append(f"<h3>{some['rows']} rows {said}</h3>")
-            parts += [table(["text", "label", "adapter", "TF-IDF"], rows)] if rows else []
+        if difference := differences.get(kind):
+            parts.append(f"<h3>{difference['rows']} rows {title}</h3>")
+            columns = ["text", "label", "adapter", "tfidf"]
+            if rows := [[e[column] for column in columns] for e in difference["examples"]]:
+                parts.append(table(["text", "label", "adapter", "TF-IDF"], rows))
     return parts
 
 
@@ -107,36 +122,42 @@ def answered(engine: Engine, manifest: ClassificationManifest, folder: Path) -> 
     if held_out is None:
         return {"data": "the recipe's data is not on this machine"}
     answers = engine.answer([Row(manifest.name, t, truncate=True) for t in held_out.texts])
-    good = [(i, a) for i, a in enumerate(answers) if isinstance(a, Classified)]
-    gold = [held_out.labels[i] for i, _ in good]
-    said, scores = [a.label for _, a in good], [a.score for _, a in good]
-    known = {
-        "confusion": confusion(gold, said, manifest.labels),
-        "calibration": calibration(gold, said, scores),
+    classified = {i: a for i, a in enumerate(answers) if isinstance(a, Classified)}
+    ours = {i: a.label for i, a in classified.items()}
+    gold, labels = [held_out.labels[i] for i in ours], list(ours.values())
+    shown: dict[str, Any] = {
+        "confusion": confusion(gold, labels, manifest.labels),
+        "calibration": calibration(gold, labels, [a.score for a in classified.values()]),
     }
-    ours, theirs = {i: a.label for i, a in good}, tfidf(train, held_out.texts) if train else None
+    theirs = tfidf(train, held_out.texts) if train else None
     if theirs:
-        known["against_tfidf"] = _examples(held_out, ours, theirs)
+        shown["against_tfidf"] = _examples(held_out, ours, theirs)
     if parts := _parts(held_out, ours):
-        known["parts"] = {
+        shown["parts"] = {
             name: {"rows": len(rows)}
-            | {
-                kind: round(macro_f1(_at(held_out.labels, rows), _at(answers, rows)), 1)
-                for kind, answers in (("tfidf", theirs), ("adapter", ours))
-                if answers
-            }
+            | _macro_f1(held_out, rows, {"tfidf": theirs, "adapter": ours})
             for name, rows in parts.items()
         }
     gain = manifest.metrics.get("gain_from_transfer", {})
     if gain.get("over", "tfidf") != "tfidf" and len(held_out) == manifest.metrics["rows"]:
-        known["changed"] = {
+        shown["changed"] = {
             kind: [
                 {"text": held_out.texts[i][:CLIPPED], "label": held_out.labels[i]}
                 for i in gain.get(kind, [])
             ]
             for kind in ("fixed", "broke")
         }
-    return known
+    return shown
+
+
+def _macro_f1(held_out: Split, rows: Sequence[int], answers: Mapping[str, Any]) -> dict[str, float]:
+    """Of each kind of `answers` there is, on these rows."""
+    gold = _at(held_out.labels, rows)
+    return {
+        kind: round(macro_f1(gold, _at(labels, rows)), 1)
+        for kind, labels in answers.items()
+        if labels
+    }
 
 
 def _parts(held_out: Split, answered: Container[int]) -> dict[str, list[int]]:
@@ -156,21 +177,23 @@ def _at(values: Sequence[str] | Mapping[int, str], places: Sequence[int]) -> Any
     return np.array([values[i] for i in places])
 
 
-def confusion(gold: Sequence[str], said: Sequence[str], labels: Sequence[str]) -> list[list[int]]:
+def confusion(
+    gold: Sequence[str], answers: Sequence[str], labels: Sequence[str]
+) -> list[list[int]]:
     """Rows with each label (down) that got each label (across)."""
     place = {label: i for i, label in enumerate(labels)}
     counts = np.zeros((len(labels), len(labels)), int)
-    for right, answer in zip(gold, said, strict=True):
+    for right, answer in zip(gold, answers, strict=True):
         counts[place[right], place[answer]] += 1
     return counts.tolist()
 
 
 def calibration(
-    gold: Sequence[str], said: Sequence[str], scores: Sequence[float]
+    gold: Sequence[str], answers: Sequence[str], scores: Sequence[float]
 ) -> dict[str, Any]:
     """Mean score and share of right answers by score, and the expected calibration error (Guo et
     al. 2017, section 2)."""
-    right, score = np.array(gold) == np.array(said), np.array(scores)
+    right, score = np.array(gold) == np.array(answers), np.array(scores)
     inside = np.minimum((score * BINS).astype(int), BINS - 1)
     filled = [inside == b for b in range(BINS) if (inside == b).any()]
     bins = [
@@ -199,4 +222,7 @@ def _examples(held_out: Split, ours: dict[int, str], theirs: Sequence[str]) -> d
                 "tfidf": theirs[i],
             }
             rows["fixed" if answer == gold else "broke"].append(record)
-    return {kind: {"rows": len(some), "examples": some[:EXAMPLES]} for kind, some in rows.items()}
+    return {
+        kind: {"rows": len(records), "examples": records[:EXAMPLES]}
+        for kind, records in rows.items()
+    }

@@ -17,8 +17,8 @@ from polygraft.architectures.text import TextEncoder
 from polygraft.errors import AdapterError, InvalidRow, shortened
 from polygraft.runtime.rows import Answer, Row
 from polygraft.tasks.classification.manifest import ClassificationManifest
-from polygraft.tasks.goldens import LEAST_EFFECT, compare_numbers, effect, same_width
-from polygraft.tasks.serving import Floats, Output, Plan, Replay, beginning
+from polygraft.tasks.goldens import MIN_EFFECT, compare_numbers, effect, same_width
+from polygraft.tasks.serving import Floats, Output, Replay, RowPlan, ServedTask, beginning
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,10 @@ class Classified(Answer):
         return {"label": self.label, "score": round(self.score, 6)}
 
 
-class Classification:
-    """See `tasks.serving.ServedTask`."""
+class Classification(ServedTask):
+    """A row is answered with the labels of one head and their probabilities."""
 
     manifest = ClassificationManifest
-    writes = False
 
     def read_head(self, manifest: ClassificationManifest, tensors: Mapping[str, Floats]) -> Heads:
         own = _head(tensors, "", len(manifest.labels), manifest.name)
@@ -95,7 +94,7 @@ class Classification:
             )
         return heads
 
-    def plan(self, row: Row, adapter: Adapter, stack: list[str], encoder: TextEncoder) -> Plan:
+    def plan(self, row: Row, adapter: Adapter, stack: list[str], encoder: TextEncoder) -> RowPlan:
         if row.target is not None:
             raise InvalidRow(
                 f"adapter {row.adapter!r} does not translate, it has labels; classify with it, or "
@@ -104,10 +103,10 @@ class Classification:
         head, labels = _chosen(adapter, row.head)
 
         def answer(vectors: Sequence[Floats]) -> Classified:
-            found = ranked(head.logits(vectors[0][None])[0], labels, row.top_k)
-            return Classified(adapter.name, adapter.version, found, stack=stack)
+            scores = ranked(head.logits(vectors[0][None])[0], labels, row.top_k)
+            return Classified(adapter.name, adapter.version, scores, stack=stack)
 
-        return Plan([beginning(row)], Output.VECTOR, answer)
+        return RowPlan([beginning(row)], Output.VECTOR, answer)
 
     def verify_goldens(self, adapter: Adapter, replay: Replay) -> None:
         """A head that was trained on the bare backbone has the bias, what it gives to no text, as
@@ -117,7 +116,7 @@ class Classification:
         for head in heads.all:
             same_width(adapter.name, "head reads", head.weight.shape[1], pooled.shape[1])
         now, bare = heads.own.logits(pooled), heads.own.logits(bare_pooled)
-        if effect(now, bare) < LEAST_EFFECT:
+        if effect(now, bare) < MIN_EFFECT:
             bare = np.tile(heads.own.bias, (len(now), 1))
         compare_numbers(
             adapter.name, now, bare, [g.logits for g in goldens], [g.bare for g in goldens]
@@ -155,20 +154,19 @@ def _head(tensors: Mapping[str, Floats], prefix: str, labels: int, name: str) ->
     """The head whose tensors' names start with `prefix`. Raises `AdapterError` for one of another
     number of labels."""
     weight, bias = tensors.get(f"{prefix}weight"), tensors.get(f"{prefix}bias")
-    fits = (
+    if (
         weight is not None
         and bias is not None
         and weight.ndim == 2
         and len(weight) == labels
+        and weight.shape[1] > 0
         and bias.shape == (labels,)
+    ):
+        return Head(weight, bias)
+    shapes = ", ".join(
+        f"{shortened(key)} {list(value.shape)}" for key, value in sorted(tensors.items())[:6]
     )
-    if weight is None or bias is None or not fits or weight.shape[1] == 0:
-        shapes = ", ".join(
-            f"{shortened(key)} {list(value.shape)}" for key, value in sorted(tensors.items())[:6]
-        )
-        raise AdapterError(
-            f"adapter {name!r}: the head ({shapes or 'nothing'}) does not fit its {labels} labels: "
-            "wanted are "
-            f"{prefix}weight [{labels}, hidden] and {prefix}bias [{labels}]"
-        )
-    return Head(weight, bias)
+    raise AdapterError(
+        f"adapter {name!r}: the head ({shapes or 'nothing'}) does not fit its {labels} labels: "
+        f"wanted are {prefix}weight [{labels}, hidden] and {prefix}bias [{labels}]"
+    )

@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from polygraft.adapters.manifest import MOST_GOLDENS, GoldenInput, Manifest, Values
+from polygraft.adapters.manifest import MAX_GOLDENS, GoldenInput, Manifest, Values
 
-UNIT = 0.01  # how far the length of a unit vector may be from 1
+LENGTH_TOLERANCE = 0.01  # how far the length of a unit vector may be from 1
 
 
 class GoldenVector(GoldenInput):
@@ -26,7 +26,7 @@ class LanguageManifest(Manifest):
     golden_field = "golden_vectors"
 
     task: Literal["language"] = "language"
-    golden_vectors: list[GoldenVector] = Field(max_length=MOST_GOLDENS)
+    golden_vectors: list[GoldenVector] = Field(max_length=MAX_GOLDENS)
 
     def task_problems(self) -> Iterator[str]:
         lengths = {len(golden.vector) for golden in self.golden_vectors}
@@ -34,10 +34,9 @@ class LanguageManifest(Manifest):
             if len(lengths) > 1 or len(golden.bare) != len(golden.vector) or not golden.vector:
                 yield (
                     f"golden_vectors.{i}: vectors of {len(golden.vector)} and {len(golden.bare)} "
-                    "values; "
-                    "all have the backbone's hidden size"
+                    "values; all have the backbone's hidden size"
                 )
                 continue
             for name, values in (("vector", golden.vector), ("bare", golden.bare)):
-                if not abs(sum(x * x for x in values) - 1) < 2 * UNIT:
+                if not abs(sum(x * x for x in values) - 1) < 2 * LENGTH_TOLERANCE:
                     yield f"golden_vectors.{i}.{name}: is not a unit vector"

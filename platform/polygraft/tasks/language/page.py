@@ -3,30 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from polygraft.reporting.plots import bars
+from polygraft.runtime.engine import Engine
+from polygraft.tasks.language.manifest import LanguageManifest
 
 
-def answered(*_: object) -> dict[str, Any]:
+def answered(engine: Engine, manifest: LanguageManifest, folder: Path) -> dict[str, Any]:
     """Nothing: a language adapter answers nothing by itself."""
     return {}
 
 
-def overview(found: Sequence[dict[str, Any]]) -> list[str]:
+def overview(adapters: Sequence[dict[str, Any]]) -> list[str]:
     """HTML about several adapters together."""
-    losses = {f["name"]: f["metrics"]["denoising"] for f in found if "denoising" in f["metrics"]}
+    losses = {a["name"]: a["metrics"]["denoising"] for a in adapters if "denoising" in a["metrics"]}
+    if not losses:
+        return []
     series = {
-        kind: {name: one[kind] for name, one in losses.items()} for kind in ("bare", "adapter")
+        kind: {name: loss[kind] for name, loss in losses.items()} for kind in ("bare", "adapter")
     }
     title = "<h2>Language adapters: the backbone's own objective on dev texts, nats a piece</h2>"
-    return [title, bars(series)] if losses else []
+    return [title, bars(series)]
 
 
-def sections(one: dict[str, Any]) -> list[str]:
+def sections(adapter: dict[str, Any]) -> list[str]:
     """HTML about one adapter."""
-    found = one["metrics"]
+    metrics = adapter["metrics"]
     return [
-        f"<p>Objective {found['objective']}, dev loss {found['dev_loss']} on {found['rows']} "
+        f"<p>Objective {metrics['objective']}, dev loss {metrics['dev_loss']} on {metrics['rows']} "
         "rows.</p>"
     ]

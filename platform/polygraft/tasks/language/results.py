@@ -28,9 +28,14 @@ def gains(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _row(manifest: LanguageManifest) -> str:
-    metrics, rows = manifest.metrics, sum(source["rows"] for source in manifest.data)
-    losses = metrics.get("denoising", {})
-    figures = [f"{losses[name]:.3f}" if losses else "–" for name in ("bare", "adapter")]
+    rows = sum(source["rows"] for source in manifest.data)
+    losses = manifest.metrics.get("denoising", {})
     return table_line(
-        [linked(manifest), ", ".join(manifest.languages), str(rows), metrics["objective"], *figures]
+        [
+            linked(manifest),
+            ", ".join(manifest.languages),
+            str(rows),
+            manifest.metrics["objective"],
+            *(f"{losses[name]:.3f}" if losses else "–" for name in ("bare", "adapter")),
+        ]
     )

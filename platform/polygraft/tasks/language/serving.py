@@ -3,8 +3,6 @@ themselves. numpy only."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from polygraft.adapters.format import Adapter
@@ -13,19 +11,15 @@ from polygraft.errors import InvalidRow
 from polygraft.runtime.rows import Row
 from polygraft.tasks.goldens import compare_numbers, same_width
 from polygraft.tasks.language.manifest import LanguageManifest
-from polygraft.tasks.serving import Floats, Plan, Replay
+from polygraft.tasks.serving import Floats, Replay, RowPlan, ServedTask
 
 
-class Language:
-    """See `tasks.serving.ServedTask`."""
+class Language(ServedTask):
+    """A row is refused: a language adapter lies under others."""
 
     manifest = LanguageManifest
-    writes = False
 
-    def read_head(self, manifest: LanguageManifest, tensors: Mapping[str, Floats]) -> None:
-        return None
-
-    def plan(self, row: Row, adapter: Adapter, stack: list[str], encoder: TextEncoder) -> Plan:
+    def plan(self, row: Row, adapter: Adapter, stack: list[str], encoder: TextEncoder) -> RowPlan:
         raise InvalidRow(
             f"adapter {row.adapter!r} knows a language and no task; put it under one that answers: "
             f'"stack": ["{row.adapter}", "..."]'

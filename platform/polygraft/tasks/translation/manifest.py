@@ -9,7 +9,7 @@ from typing import Literal
 import langcodes
 from pydantic import Field
 
-from polygraft.adapters.manifest import MOST_CHARACTERS, MOST_GOLDENS, GoldenInput, Manifest
+from polygraft.adapters.manifest import MAX_GOLDEN_CHARACTERS, MAX_GOLDENS, GoldenInput, Manifest
 from polygraft.errors import shortened
 
 
@@ -35,7 +35,7 @@ class TranslationManifest(Manifest):
     directions: list[tuple[str, str]] = Field(
         min_length=1, max_length=1_000, description="source and target languages, as BCP 47 tags"
     )
-    golden_texts: list[GoldenText] = Field(max_length=MOST_GOLDENS)
+    golden_texts: list[GoldenText] = Field(max_length=MAX_GOLDENS)
 
     def task_problems(self) -> Iterator[str]:
         for code in dict.fromkeys(code for direction in self.directions for code in direction):
@@ -53,8 +53,8 @@ class TranslationManifest(Manifest):
                     f"golden_texts.{i}: its target {shortened(golden.target)} is not one of the "
                     "directions'"
                 )
-            if max(len(golden.written), len(golden.bare)) > MOST_CHARACTERS:
+            if max(len(golden.written), len(golden.bare)) > MAX_GOLDEN_CHARACTERS:
                 yield (
-                    f"golden_texts.{i}: what was written has more than {MOST_CHARACTERS:,} "
-                    "characters"
+                    f"golden_texts.{i}: what was written has more than "
+                    f"{MAX_GOLDEN_CHARACTERS:,} characters"
                 )

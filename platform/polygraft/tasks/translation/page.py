@@ -3,44 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from polygraft.reporting.plots import bars, heat, intervals, text, value
 from polygraft.reporting.results import NAMES, show
+from polygraft.runtime.engine import Engine
+from polygraft.tasks.translation.manifest import TranslationManifest
 from polygraft.tasks.translation.results import RUNGS, directions
 
 
-def answered(*_: object) -> dict[str, Any]:
+def answered(engine: Engine, manifest: TranslationManifest, folder: Path) -> dict[str, Any]:
     """Nothing: examples are in the manifest."""
     return {}
 
 
-def overview(found: Sequence[dict[str, Any]]) -> list[str]:
+def overview(adapters: Sequence[dict[str, Any]]) -> list[str]:
     """HTML about several adapters together."""
-    ways = [
-        (f"{f['name']}: {way}", figures["rungs"])
-        for f in found
-        for way, figures in _last(f["metrics"])
-    ]
-    grid = [[value(rungs.get(r, {}).get("chrf++")) for r in RUNGS] for _, rungs in ways]
-    return [
-        "<h2>chrF++ by direction</h2>",
-        heat(grid, [name for name, _ in ways], [NAMES[r] for r in RUNGS], "", ""),
-    ]
+    names, grid = [], []
+    for adapter in adapters:
+        for direction, figures in _of_last_split(adapter["metrics"]):
+            names.append(f"{adapter['name']}: {direction}")
+            grid.append([value(figures["rungs"].get(r, {}).get("chrf++")) for r in RUNGS])
+    return ["<h2>chrF++ by direction</h2>", heat(grid, names, [NAMES[r] for r in RUNGS], "", "")]
 
 
-def sections(one: dict[str, Any]) -> list[str]:
+def sections(adapter: dict[str, Any]) -> list[str]:
     """HTML about one adapter."""
     parts = []
-    for split, way, figures in directions(one["metrics"]):
-        rungs = {NAMES[rung]: found["chrf++"] for rung, found in figures["rungs"].items()}
+    for split, direction, figures in directions(adapter["metrics"]):
+        chrf = {NAMES[rung]: scores["chrf++"] for rung, scores in figures["rungs"].items()}
+        bleu = {NAMES[rung]: scores["bleu"] for rung, scores in figures["rungs"].items()}
         parts += [
-            f"<h3>{way}, {split}, {figures['rows']} sentences</h3>",
-            intervals(rungs, "chrF++"),
+            f"<h3>{direction}, {split}, {figures['rows']} sentences</h3>",
+            intervals(chrf, "chrF++"),
+            bars({"BLEU": bleu}),
         ]
-        parts.append(
-            bars({"BLEU": {NAMES[rung]: found["bleu"] for rung, found in figures["rungs"].items()}})
-        )
         if gain := figures.get("gain_from_parent"):
             parts.append(f"<p>Gain from the parent: {show(gain)}: <b>{gain['verdict']}</b></p>")
         items = "".join(
@@ -52,7 +50,9 @@ def sections(one: dict[str, Any]) -> list[str]:
     return parts
 
 
-def _last(metrics: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Directions of the last split, test where there is one."""
+def _of_last_split(metrics: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Directions and their figures on the last split, test where there is one."""
     last = list(metrics["directions"])[-1]
-    return [(way, figures) for split, way, figures in directions(metrics) if split == last]
+    return [
+        (direction, figures) for split, direction, figures in directions(metrics) if split == last
+    ]

@@ -31,24 +31,22 @@ def gains(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """What the parent brought, with its verdict, by direction and split."""
     return {
         f"chrF++ {direction}, {split}": gain
-        for split, direction, found in directions(metrics)
-        if (gain := found.get("gain_from_parent"))
+        for split, direction, figures in directions(metrics)
+        if (gain := figures.get("gain_from_parent"))
     }
 
 
 def directions(metrics: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Split, direction in words and figures of each that a translation adapter was scored on."""
     for split, scored in metrics.get("directions", {}).items():
-        for direction, found in scored.items():
-            yield split, direction.replace("-", " to "), found
+        for direction, figures in scored.items():
+            yield split, direction.replace("-", " to "), figures
 
 
 def _rows(manifest: TranslationManifest) -> list[str]:
     lines = []
-    for split, direction, found in directions(manifest.metrics):
-        figures = [show(found["rungs"].get(rung, {}).get("chrf++")) for rung in RUNGS]
-        where = [direction, f"{split} ({found['rows']})"]
-        lines.append(
-            table_line([linked(manifest), *where, *figures, judged(found.get("gain_from_parent"))])
-        )
+    for split, direction, figures in directions(manifest.metrics):
+        cells = [linked(manifest), direction, f"{split} ({figures['rows']})"]
+        cells += [show(figures["rungs"].get(rung, {}).get("chrf++")) for rung in RUNGS]
+        lines.append(table_line([*cells, judged(figures.get("gain_from_parent"))]))
     return lines

@@ -6,7 +6,7 @@ The adapter has no head: the decoder's vocabulary is the backbone's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,15 @@ from polygraft.architectures.text import TextEncoder
 from polygraft.errors import AdapterError, InvalidRow, shortened
 from polygraft.runtime.rows import Answer, Row
 from polygraft.tasks.goldens import compare_texts
-from polygraft.tasks.serving import MAX_CHARACTERS, Floats, Plan, Replay, Writing, Written, too_long
+from polygraft.tasks.serving import (
+    MAX_CHARACTERS,
+    Replay,
+    RowPlan,
+    ServedTask,
+    Writing,
+    Written,
+    too_long,
+)
 from polygraft.tasks.translation import segments
 from polygraft.tasks.translation.manifest import TranslationManifest
 
@@ -54,49 +62,44 @@ class Translated(Answer):
         return {"translation": self.text, "score": round(self.scores[0], 6)}
 
 
-class Translation:
-    """See `tasks.serving.ServedTask`."""
+class Translation(ServedTask):
+    """A row is cut into segments, and answered with their translations put together."""
 
     manifest = TranslationManifest
     writes = True
 
-    def read_head(self, manifest: TranslationManifest, tensors: Mapping[str, Floats]) -> None:
-        return None
-
-    def plan(self, row: Row, adapter: Adapter, stack: list[str], encoder: TextEncoder) -> Plan:
+    def plan(self, row: Row, adapter: Adapter, stack: list[str], encoder: TextEncoder) -> RowPlan:
         if len(row.text) > MAX_CHARACTERS:
             raise too_long(row.text, "send it in parts")
         source, target = direction_of(
             adapter.manifest.directions, row.language, row.target, row.adapter
         )
-        cut = segments.split(row.text, source, segments.fits(encoder))
+        parts = segments.split(row.text, source, segments.fits(encoder))
 
         def answer(written: Sequence[list[Written]]) -> Translated:
             texts, scores = [], []
             for rank in range(row.search.n_best):
                 chosen = [hypotheses[min(rank, len(hypotheses) - 1)] for hypotheses in written]
-                texts.append(segments.join(cut, [one.text for one in chosen]))
-                scores.append(float(np.mean([one.score for one in chosen] or [0.0])))
-            reached = any(hypotheses[0].cut for hypotheses in written)
+                texts.append(segments.join(parts, [w.text for w in chosen]))
+                scores.append(float(np.mean([w.score for w in chosen] or [0.0])))
+            cut = any(hypotheses[0].cut for hypotheses in written)
             return Translated(
-                adapter.name, adapter.version, source, target, texts, scores, reached, stack=stack
+                adapter.name, adapter.version, source, target, texts, scores, cut, stack=stack
             )
 
-        return Plan(
-            [one.text for one in cut if not one.verbatim], Writing(target, row.search), answer
-        )
+        to_write = [segment.text for segment in parts if not segment.verbatim]
+        return RowPlan(to_write, Writing(target, row.search), answer)
 
     def verify_goldens(self, adapter: Adapter, replay: Replay) -> None:
         manifest: TranslationManifest = adapter.manifest
         goldens = manifest.golden_texts
-        targets = {target for _, target in manifest.directions} | {
-            golden.target for golden in goldens
-        }
+        targets = {target for _, target in manifest.directions}
+        targets |= {golden.target for golden in goldens}
         if unknown := sorted(targets - set(replay.languages)):
             raise AdapterError(
                 f"adapter {manifest.name!r} writes {', '.join(map(shortened, unknown[:3]))}, and "
-                "the decoder of this backbone "
-                f"has no tag for that; it writes {', '.join(replay.languages)}"
+                "the decoder of this backbone has no tag for that; it writes "
+                f"{', '.join(replay.languages)}"
             )
         now, bare = replay.written([g.text for g in goldens], [g.target for g in goldens])
         compare_texts(

@@ -1,6 +1,5 @@
-"""How large a request's body may be. Starlette has such a middleware, but answers with plain text
-where every other error of ours is JSON, whatever the handlers say.
-"""
+"""How large a request may be: the bytes of its body, and its rows. (How many may come at once:
+`door`.)"""
 
 from __future__ import annotations
 
@@ -9,12 +8,23 @@ from collections.abc import Callable, Mapping
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from polygraft.errors import TooLarge
+from polygraft.errors import TooLarge, TooManyRows
+from polygraft.serve.settings import Settings
+
+
+def check_count(settings: Settings, rows: int) -> None:
+    """Raises `TooManyRows` for more rows than a request may hold."""
+    if rows > settings.max_rows:
+        raise TooManyRows(
+            f"{rows} rows in one request, at most {settings.max_rows} are taken; send several "
+            "requests"
+        )
 
 
 class BodyLimit:
     """ASGI middleware. `largest()` bytes, or what `by_path` says: beyond it reading the body raises
-    `TooLarge`."""
+    `TooLarge`. Starlette has such a middleware, but answers with plain text where every other error
+    of ours is JSON, whatever the handlers say."""
 
     def __init__(
         self, app: ASGIApp, largest: Callable[[], int], by_path: Mapping[str, int]

@@ -4,43 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
-from pydantic import ConfigDict, Field
 from starlette.types import Receive, Scope, Send
 
 from polygraft.errors import InvalidRow, PolygraftError
 from polygraft.runtime.rows import Row
 from polygraft.serve import languages
-from polygraft.serve.answers import Submission, answer, check_count, count, results
+from polygraft.serve.answers import Submission, answer, count, results
 from polygraft.serve.host import Host
-from polygraft.serve.schemas import ClassifyResponse, Name, SearchIn, UncheckedText, row_out
-
-
-class TranslateRequest(SearchIn):
-    """Either `text` or `texts`."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"text": "The market opens at nine.", "source": "en", "target": "yo", "beam": 4}
-            ]
-        }
-    )
-    text: UncheckedText | None = Field(
-        None, description="one text, of any length up to 20,000 characters"
-    )
-    texts: list[UncheckedText] | None = Field(None, description="several texts")
-    source: Name | None = Field(
-        None, description="language of the texts; left out, each is detected on its own"
-    )
-    target: Name = Field(description="language to write")
-    adapter: Name | None = Field(None, description="left out: the one made for these languages")
-    stream: bool = Field(False, description="answer with server-sent events; one text only")
-
+from polygraft.serve.limits import check_count
+from polygraft.serve.rows import row_out
+from polygraft.serve.schemas.row import ClassifyResponse
+from polygraft.serve.schemas.translate import TranslateRequest
 
 STREAMED = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 
@@ -60,28 +39,26 @@ def router(host: Callable[[], Host]) -> APIRouter:
         With `stream`: events `progress` (`{"text"}`, the sentence being written) and at the end
         `result`, or `error`.
         """
-        given = [name for name in ("text", "texts") if name in request.model_fields_set]
-        if len(given) != 1:
+        inputs = [name for name in ("text", "texts") if name in request.model_fields_set]
+        if len(inputs) != 1:
             raise InvalidRow(
-                f"send exactly one of text or texts (got {', '.join(given) or 'none'})"
+                f"send exactly one of text or texts (got {', '.join(inputs) or 'none'})"
             )
         texts: list[Any] = [request.text] if request.texts is None else request.texts
-        check_count(host(), len(texts))
+        check_count(host().settings, len(texts))
         if request.stream and request.texts is not None:
             raise InvalidRow("a stream is for one text; send text, or leave stream out")
-        known = (
-            [request.source] * len(texts)
-            if request.adapter
-            else await languages.sources(host(), texts, request.source)
-        )
+        sources: Sequence[str | PolygraftError | None] = [request.source] * len(texts)
+        if not request.adapter:
+            sources = await languages.sources(host(), texts, request.source)
         rows = languages.route(
             host().engine,
             texts,
-            known,
+            sources,
             request.target,
             request.search(),
-            request.adapter,
-            request.source is None,
+            adapter=request.adapter,
+            detected=request.source is None,
         )
         if request.texts is None and isinstance(rows[0], PolygraftError):
             raise rows[0]
@@ -133,19 +110,19 @@ class EventStream(StreamingResponse):
     async def _events(self) -> AsyncIterator[str]:
         (row,), (future,) = self._submission.rows, self._submission.futures
         loop = asyncio.get_running_loop()
-        until = loop.time() + self._submission.timeout
+        deadline = loop.time() + self._submission.timeout
         try:
             while not future.done():
-                await asyncio.wait_for(self._grown.wait(), until - loop.time())
+                await asyncio.wait_for(self._grown.wait(), deadline - loop.time())
                 self._grown.clear()
                 if not future.done() and self._newest:
                     yield _event("progress", {"text": self._newest})
         except TimeoutError:
             future.cancel()
-        found = self._submission.result(future)
-        count([found])
-        said = row_out(found, row.adapter)
-        yield _event("error" if said.error else "result", said.model_dump(exclude_none=True))
+        answer = self._submission.answer(future)
+        count([answer])
+        result = row_out(answer, row.adapter)
+        yield _event("error" if result.error else "result", result.model_dump(exclude_none=True))
 
 
 def _event(name: str, data: dict[str, Any]) -> str:

@@ -18,9 +18,7 @@ from pathlib import Path
 from fastapi import APIRouter
 from fastapi.responses import FileResponse, Response
 
-from polygraft.serve.metrics import exposition
-
-WEB = Path(__file__).resolve().parent / "web"
+WEB = Path(__file__).resolve().parents[1] / "web"
 GUARD = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -32,8 +30,7 @@ DOCS_POLICY = f"default-src 'self'; img-src 'self' data:; object-src 'none'; {NO
 
 
 def router() -> APIRouter:
-    """`/`, `/docs` with its files, and `/metrics`; none of them is part of the API's
-    description."""
+    """`/`, and `/docs` with its files; neither is part of the API's description."""
     routes = APIRouter(include_in_schema=False)
 
     @routes.api_route("/", methods=["GET", "HEAD"])
@@ -60,11 +57,6 @@ def router() -> APIRouter:
         if file is None:
             return Response(status_code=404)
         return FileResponse(file, headers=GUARD | {"cache-control": "public, max-age=3600"})
-
-    @routes.api_route("/metrics", methods=["GET", "HEAD"])
-    async def metrics() -> Response:
-        """For Prometheus."""
-        return exposition()
 
     return routes
 

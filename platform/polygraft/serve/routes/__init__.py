@@ -1,0 +1,1 @@
+"""The HTTP endpoints, a file a group, which has `router`. Does not: compute (see `answers`)."""

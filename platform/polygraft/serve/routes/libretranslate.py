@@ -1,0 +1,182 @@
+"""LibreTranslate's API: `/translate`, `/languages`, `/detect`, for the clients that speak it
+already.
+
+JSON or form bodies; errors are `{"error": "message"}`. Unlike LibreTranslate, each text of a list
+is detected on its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from langcodes import Language
+from pydantic import BaseModel
+
+from polygraft.architectures.text import not_unicode
+from polygraft.errors import InvalidRow, PolygraftError
+from polygraft.runtime.rows import text_problem
+from polygraft.runtime.search import MAX_BEAM, Search
+from polygraft.serve import languages
+from polygraft.serve.answers import answer
+from polygraft.serve.failures import SafeJSONResponse
+from polygraft.serve.host import Host
+from polygraft.serve.limits import check_count
+from polygraft.serve.schemas.libretranslate import (
+    DetectedOut,
+    DetectIn,
+    Failure,
+    LanguageOut,
+    TranslateIn,
+    TranslateOut,
+)
+from polygraft.tasks.translation.serving import Translated
+
+Body = dict[str, Any]
+FAILURES: dict[int | str, dict[str, Any]] = {
+    status: {"model": Failure} for status in (400, 404, 408, 413, 422, 500, 503, 504)
+}
+FORMS = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
+
+
+def _body(model: type[BaseModel]) -> Body:
+    """The request's part of the OpenAPI document: JSON or either kind of form."""
+    schema = {"schema": model.model_json_schema()}
+    return {"requestBody": {"required": True, "content": dict.fromkeys(FORMS, schema)}}
+
+
+def router(host: Callable[[], Host]) -> APIRouter:
+    routes = APIRouter(tags=["LibreTranslate"])
+
+    @routes.post(
+        "/translate",
+        response_model=TranslateOut,
+        responses=FAILURES,
+        openapi_extra=_body(TranslateIn),
+    )
+    async def translate(request: Request) -> JSONResponse:
+        """`q` (text or texts), `source` (a code or "auto"), `target`, `alternatives`?"""
+        return SafeJSONResponse(await _translate(host(), await _read(request)))
+
+    @routes.post(
+        "/detect",
+        response_model=list[DetectedOut],
+        responses=FAILURES,
+        openapi_extra=_body(DetectIn),
+    )
+    async def detect(request: Request) -> JSONResponse:
+        """`q`, one text -> likely languages with confidence 0 to 100."""
+        return SafeJSONResponse(await _detect(host(), await _read(request)))
+
+    @routes.get("/languages")
+    async def list_languages() -> list[LanguageOut]:
+        """Languages that can be translated from, and into what."""
+        targets: dict[str, list[str]] = {}
+        for source, target in languages.directions(host().engine):
+            targets.setdefault(source, []).append(target)
+        return [
+            LanguageOut(code=code, name=name_of(code), targets=sorted(targets[code]))
+            for code in sorted(targets)
+        ]
+
+    return routes
+
+
+def name_of(code: str) -> str:
+    """The language's English name."""
+    return Language.get(code).display_name()
+
+
+async def _translate(host: Host, body: Body) -> Body:
+    texts, is_list = _texts(host, body)
+    source, target = _languages(body)
+    alternatives = _alternatives(body)
+    search = Search()
+    if alternatives:
+        search = Search(beam=max(4, alternatives + 1), n_best=alternatives + 1)
+    sources: list[str | PolygraftError] = [source] * len(texts)
+    detections = await languages.detect(host, texts) if source == "auto" else []
+    if detections:
+        sources = [d if isinstance(d, PolygraftError) else d[0].language for d in detections]
+    rows = languages.route(host.engine, texts, sources, target, search, detected=bool(detections))
+    translated = []
+    for answered in await answer(host, rows):
+        if isinstance(answered, PolygraftError):
+            raise answered
+        if isinstance(answered, Translated):
+            translated.append(answered)
+    response: Body = {"translatedText": _as_asked([t.text for t in translated], is_list)}
+    if detections:
+        likeliest = [_detected_out(d[0]) for d in detections if isinstance(d, list)]
+        response["detectedLanguage"] = _as_asked(likeliest, is_list)
+    if alternatives:
+        response["alternatives"] = _as_asked([t.texts[1:] for t in translated], is_list)
+    return response
+
+
+async def _detect(host: Host, body: Body) -> list[Body]:
+    texts, _ = _texts(host, body)
+    (detected,) = await languages.detect(host, texts[:1])
+    if isinstance(detected, PolygraftError):
+        raise detected
+    return [_detected_out(d) for d in detected]
+
+
+def _detected_out(detected: languages.Detected) -> Body:
+    return {"language": detected.language, "confidence": round(100 * detected.confidence, 1)}
+
+
+def _as_asked(values: list[Any], is_list: bool) -> Any:
+    """A list where `q` is one, else its one value."""
+    return values if is_list else values[0]
+
+
+def _texts(host: Host, body: Body) -> tuple[list[str], bool]:
+    """The texts of `q`, and whether it is a list. Raises `TooManyRows`, or `InvalidRow`."""
+    q = body.get("q")
+    texts: list[Any] = q if isinstance(q, list) else [q]
+    check_count(host.settings, len(texts))
+    if not texts:
+        raise InvalidRow("q is empty; send a text, or a list of texts")
+    for text in texts:
+        if problem := text_problem(text):
+            raise InvalidRow(problem)
+    return texts, isinstance(q, list)
+
+
+def _languages(body: Body) -> tuple[str, str]:
+    """Source and target. Raises `InvalidRow`."""
+    source, target = body.get("source"), body.get("target")
+    if not isinstance(target, str) or not isinstance(source, str) or not_unicode(target + source):
+        raise InvalidRow('source and target are needed: language codes, or "auto" for the source')
+    if body.get("format", "text") not in ("text", None, ""):
+        raise InvalidRow("only format text is supported; take the markup out first")
+    return source, target
+
+
+def _alternatives(body: Body) -> int:
+    """How many further translations are wanted. Raises `InvalidRow`."""
+    try:
+        alternatives = int(body.get("alternatives") or 0)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidRow(f"alternatives is a number from 0 to {MAX_BEAM - 1}") from None
+    if not 0 <= alternatives < MAX_BEAM:
+        raise InvalidRow(f"alternatives is {alternatives}; give 0 to {MAX_BEAM - 1}")
+    return alternatives
+
+
+async def _read(request: Request) -> Body:
+    """The JSON or form of a request's body. Raises `InvalidRow`."""
+    try:
+        if "json" in request.headers.get("content-type", ""):
+            body = json.loads(await request.body())
+        else:
+            body = dict(await request.form())
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        raise InvalidRow("the body is not valid JSON; send one JSON object, or a form")
+    return body

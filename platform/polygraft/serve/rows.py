@@ -1,0 +1,113 @@
+"""A request's rows as the engine takes them, and its answers as the API gives them.
+
+Rows are read one by one, so that a bad row is answered in its place and the others are not lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import ValidationError
+
+from polygraft.errors import InvalidRow, PolygraftError
+from polygraft.runtime.rows import Answer, Row, WeightedAdapter
+from polygraft.serve.schemas.classify import ClassifyRequest
+from polygraft.serve.schemas.errors import ErrorBody, in_one_line
+from polygraft.serve.schemas.fields import LayerIn, Name
+from polygraft.serve.schemas.row import RowIn, RowOut
+
+
+def read_rows(
+    request: ClassifyRequest, check_count: Callable[[int], None]
+) -> list[Row | PolygraftError]:
+    """The request's rows in order; one that is not usable becomes its error. Raises `InvalidRow`
+    for a bad mix of fields.
+
+    `check_count` is given their number before any is read."""
+    sent = request.model_fields_set
+    inputs = [name for name in ("text", "texts", "rows") if name in sent]
+    if len(inputs) != 1:
+        raise InvalidRow(
+            f"send exactly one of text, texts or rows (got {', '.join(inputs) or 'none'}); e.g. "
+            '{"adapter": "spam-en", "text": "hello"}'
+        )
+    if request.rows is not None:
+        outer = [
+            name for name in ("adapter", "stack", "language", "head", "truncate") if name in sent
+        ]
+        if outer:
+            raise InvalidRow(
+                f"with rows, each row says its own {', '.join(outer)}; leave that out beside rows"
+            )
+        check_count(len(request.rows))
+        return [read_row(row) for row in request.rows]
+    answering = {
+        name: value
+        for name in ("adapter", "stack")
+        if (value := getattr(request, name)) is not None
+    }
+    if not answering:
+        raise InvalidRow(
+            "adapter is missing: name the adapter that should answer, GET /v1/adapters lists them"
+        )
+    texts: list[Any] = [request.text] if request.texts is None else request.texts
+    check_count(len(texts))
+    common = answering | {
+        "language": request.language,
+        "truncate": request.truncate,
+        "head": request.head,
+    }
+    return [read_row(common | {"text": text}) for text in texts]
+
+
+def read_row(raw: Any) -> Row | PolygraftError:
+    """One row of a request, or its error."""
+    if not isinstance(raw, dict):
+        return InvalidRow('a row is an object: {"adapter": "spam-en", "text": "hello"}')
+    try:
+        return _row(RowIn.model_validate(raw))
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_input=False, include_context=False)
+        return InvalidRow(in_one_line(errors, "row"))
+    except InvalidRow as error:
+        return error
+
+
+def row_out(answer: Answer | PolygraftError, adapter: str | None) -> RowOut:
+    """An answer of the engine as the API gives it; `adapter` is what the row of an error named."""
+    if isinstance(answer, PolygraftError):
+        return RowOut(adapter=adapter, error=ErrorBody.model_validate(answer.payload()))
+    return RowOut(
+        adapter=answer.adapter,
+        version=answer.version,
+        stack=answer.stack or None,
+        **answer.fields(),
+    )
+
+
+def _row(row: RowIn) -> Row:
+    """Raises `InvalidRow`."""
+    if row.stack is not None and row.adapter is None:
+        *stack, answering = map(_weighted, row.stack)
+    elif row.adapter is not None and row.stack is None:
+        stack, answering = None, WeightedAdapter(row.adapter)
+    else:
+        raise InvalidRow("say who answers, with either adapter or stack")
+    return Row(
+        adapter=answering.adapter,
+        text=row.text,
+        language=row.language,
+        truncate=row.truncate,
+        target=row.target,
+        search=row.search(),
+        stack=None if stack is None else tuple(stack),
+        head=row.head,
+        weight=answering.weight,
+    )
+
+
+def _weighted(entry: Name | LayerIn) -> WeightedAdapter:
+    if isinstance(entry, LayerIn):
+        return WeightedAdapter(entry.adapter, entry.weight)
+    return WeightedAdapter(entry)

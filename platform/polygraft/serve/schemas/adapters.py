@@ -1,0 +1,50 @@
+"""`/v1/adapters`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from polygraft.adapters.format import Manifest
+from polygraft.serve.schemas.errors import ErrorBody
+
+
+class AdapterOut(BaseModel):
+    """An adapter that is served."""
+
+    name: str
+    version: str
+    task: str
+    languages: list[str]
+    labels: list[str] = []
+    heads: dict[str, list[str]] = Field({}, description="labels of its further heads, by task")
+    directions: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field(
+        [], description="translation: from, to"
+    )
+    parent: str | None
+    stack: list[str] = Field(
+        [],
+        description="what it was trained on top of, and lies on unless the request says otherwise",
+    )
+    description: str
+
+
+class Refused(BaseModel):
+    """An adapter in the library that is not served, and why."""
+
+    name: str
+    error: ErrorBody
+
+
+class AdaptersResponse(BaseModel):
+    adapters: list[AdapterOut]
+    refused: list[Refused] = []
+    free_slots: int
+    backbone: str
+
+
+def adapter_out(manifest: Manifest) -> AdapterOut:
+    """What the API tells of an adapter."""
+    shown = manifest.model_dump(include=set(AdapterOut.model_fields))
+    return AdapterOut.model_validate(shown | {"version": manifest.version})

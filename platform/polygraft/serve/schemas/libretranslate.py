@@ -1,0 +1,48 @@
+"""What LibreTranslate's API takes and gives, by its own names."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from polygraft.runtime.search import MAX_BEAM
+
+
+class TranslateIn(BaseModel):
+    """What `/translate` reads; other fields of LibreTranslate's are passed over."""
+
+    q: str | list[str]
+    source: str = Field(description='language code, or "auto"')
+    target: str
+    format: Literal["text"] | None = None
+    alternatives: int | None = Field(None, ge=0, lt=MAX_BEAM)
+
+
+class DetectIn(BaseModel):
+    q: str
+
+
+class DetectedOut(BaseModel):
+    language: str
+    confidence: float = Field(description="0 to 100")
+
+
+class TranslateOut(BaseModel):
+    """Lists where `q` is a list."""
+
+    translatedText: str | list[str]  # noqa: N815
+    detectedLanguage: DetectedOut | list[DetectedOut] | None = None  # noqa: N815
+    alternatives: list[str] | list[list[str]] | None = None
+
+
+class LanguageOut(BaseModel):
+    code: str
+    name: str
+    targets: list[str]
+
+
+class Failure(BaseModel):
+    """Errors as LibreTranslate tells them."""
+
+    error: str

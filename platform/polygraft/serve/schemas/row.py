@@ -1,0 +1,117 @@
+"""One row of a request, and one result of an answer."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation
+from pydantic.config import JsonDict
+
+from polygraft.runtime.search import MAX_BEAM, MAX_NO_REPEAT, MAX_PENALTY, MAX_TEMPERATURE, Search
+from polygraft.serve.schemas.errors import ErrorBody
+from polygraft.serve.schemas.fields import CheckedText, Name, Stack, Strict
+
+
+def _within(low: float, high: float) -> JsonDict:
+    """Bounds for the OpenAPI document; `Search` checks them, together with what else makes no
+    sense."""
+    return {"minimum": low, "maximum": high}
+
+
+class SearchIn(Strict):
+    """How to look for a translation."""
+
+    beam: int = Field(1, description="1: greedy", json_schema_extra=_within(1, MAX_BEAM))
+    n_best: int = Field(
+        1,
+        description="translations a text, at most the beam",
+        json_schema_extra=_within(1, MAX_BEAM),
+    )
+    length_penalty: float = Field(
+        1.0,
+        description="log-probability is divided by length to this power",
+        json_schema_extra=_within(-MAX_PENALTY, MAX_PENALTY),
+    )
+    no_repeat: int = Field(
+        0,
+        description="no sequence of so many tokens twice; 0: no such rule",
+        json_schema_extra=_within(0, MAX_NO_REPEAT),
+    )
+    temperature: float = Field(
+        0.0,
+        description="above 0: tokens are drawn, not the likeliest taken",
+        json_schema_extra=_within(0, MAX_TEMPERATURE),
+    )
+    seed: int | None = Field(None, description="the same seed draws the same text")
+
+    def search(self) -> Search:
+        """Raises `InvalidRow`."""
+        return Search(
+            beam=self.beam,
+            n_best=self.n_best,
+            length_penalty=float(self.length_penalty),
+            no_repeat=self.no_repeat,
+            temperature=float(self.temperature),
+            seed=self.seed,
+        )
+
+
+class RowIn(SearchIn):
+    """One text for one adapter, or for a stack of which the last one answers."""
+
+    adapter: Name | None = None
+    stack: Stack | None = Field(
+        None,
+        description=(
+            "names or {adapter, weight}, in place of adapter: usually a language, then the task"
+        ),
+    )
+    text: CheckedText
+    head: Name | None = Field(None, description="the task, for an adapter with several heads")
+    language: Name | None = Field(
+        None, description="ISO 639 code of the text; must be one the adapter was made for"
+    )
+    truncate: bool = Field(
+        False, description="read the beginning of a text that is too long, instead of an error"
+    )
+    target: Name | None = Field(
+        None, description="language to write, for a translation adapter with several"
+    )
+
+
+UncheckedRow = SkipValidation[RowIn]
+"""Rows are checked one by one (`serve.rows`), so that a bad one is answered in its place."""
+
+
+class LabelOut(BaseModel):
+    label: str
+    score: float
+
+
+class RowOut(BaseModel):
+    """A row's answer, or its `adapter` and `error`; what does not apply is left out. Tasks that are
+    added may answer with fields of their own."""
+
+    model_config = ConfigDict(extra="allow")
+    adapter: str | None = None
+    version: str | None = None
+    stack: list[str] | None = Field(
+        None, description="name@version of the adapters under the one that answered"
+    )
+    label: str | None = None
+    score: float | None = None
+    labels: list[LabelOut] | None = None
+    translation: str | None = None
+    alternatives: list[str] | None = Field(
+        None, description="the other translations asked for, best first"
+    )
+    source: str | None = None
+    target: str | None = None
+    cut: bool | None = Field(
+        None, description="true: a sentence reached the bound on its length before it ended"
+    )
+    error: ErrorBody | None = None
+
+
+class ClassifyResponse(BaseModel):
+    """`results[i]` answers the i-th row or text of the request."""
+
+    results: list[RowOut]

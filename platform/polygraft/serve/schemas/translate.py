@@ -1,0 +1,30 @@
+"""`POST /v1/translate`."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field
+
+from polygraft.serve.schemas.fields import Name, UncheckedText
+from polygraft.serve.schemas.row import SearchIn
+
+
+class TranslateRequest(SearchIn):
+    """Either `text` or `texts`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"text": "The market opens at nine.", "source": "en", "target": "yo", "beam": 4}
+            ]
+        }
+    )
+    text: UncheckedText | None = Field(
+        None, description="one text, of any length up to 20,000 characters"
+    )
+    texts: list[UncheckedText] | None = Field(None, description="several texts")
+    source: Name | None = Field(
+        None, description="language of the texts; left out, each is detected on its own"
+    )
+    target: Name = Field(description="language to write")
+    adapter: Name | None = Field(None, description="left out: the one made for these languages")
+    stream: bool = Field(False, description="answer with server-sent events; one text only")
