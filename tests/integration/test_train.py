@@ -19,7 +19,7 @@ from polygraft.errors import DataError, RecipeError
 from polygraft.reporting.page import gather, page
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
-from polygraft.tasks.classification.job import Job, prepare
+from polygraft.tasks.classification.job import ClassificationJob, prepare
 from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.tasks.classification.serving import Classified
 from polygraft.tasks.recipe import load_recipe
@@ -41,7 +41,7 @@ HAM = [
 ]
 
 
-def ready(file: Path, backbone: Path) -> Job:
+def ready(file: Path, backbone: Path) -> ClassificationJob:
     adapter_recipe = load_recipe(file)
     assert isinstance(adapter_recipe, ClassificationRecipe)
     return prepare(adapter_recipe, file, backbone)

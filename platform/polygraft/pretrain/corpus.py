@@ -28,7 +28,7 @@ MAX_CHARACTERS = 400
 
 
 @dataclass(frozen=True)
-class Pair:
+class EnglishPair:
     """One translation: `english` and `text` say the same; `weight` is its corpus's sampling weight,
     `domain` its corpus's."""
 
@@ -64,7 +64,7 @@ def _by_id(path: Path) -> dict[str, str]:
     return {str(r["id"]): str(r["text"]) for r in records}
 
 
-def read_corpus(corpus: Corpus, root: Path) -> list[Pair]:
+def read_corpus(corpus: Corpus, root: Path) -> list[EnglishPair]:
     """Usable pairs of one corpus: both sides there, neither too long."""
     pairs = []
     for language in corpus.languages:
@@ -87,7 +87,7 @@ def read_corpus(corpus: Corpus, root: Path) -> list[Pair]:
                 splits = read_lines(root / corpus.split_file)
                 sides = [s for s, split in zip(sides, splits, strict=True) if split == corpus.split]
         pairs += [
-            Pair(language.split("_")[0], e, t, corpus.weight, corpus.domain)
+            EnglishPair(language.split("_")[0], e, t, corpus.weight, corpus.domain)
             for e, t in sides
             if e and t and len(e) <= MAX_CHARACTERS and len(t) <= MAX_CHARACTERS
         ]
@@ -95,10 +95,10 @@ def read_corpus(corpus: Corpus, root: Path) -> list[Pair]:
 
 
 @dataclass(frozen=True)
-class Text:
+class TrainingText:
     """What there is to learn from: translations, and monolingual lines by language."""
 
-    pairs: list[Pair]
+    pairs: list[EnglishPair]
     lines: dict[str, list[str]]
 
     @cached_property
@@ -117,7 +117,7 @@ class Text:
         return dict(text)
 
 
-def read_text(recipe: PretrainRecipe, root: Path) -> Text:
+def read_text(recipe: PretrainRecipe, root: Path) -> TrainingText:
     """Every usable pair of every corpus, in recipe order, and the monolingual files."""
     pairs = [pair for corpus in recipe.corpora for pair in read_corpus(corpus, root)]
     path, languages = recipe.monolingual.path, recipe.monolingual.languages
@@ -125,10 +125,10 @@ def read_text(recipe: PretrainRecipe, root: Path) -> Text:
         language: [x for x in read_lines(root / path.format(lang=language)) if x]
         for language in languages
     }
-    return Text(pairs, lines)
+    return TrainingText(pairs, lines)
 
 
-def plan(pairs: list[Pair], *, draws: int, exponent: float, seed: int) -> NDArray[np.int64]:
+def plan(pairs: list[EnglishPair], *, draws: int, exponent: float, seed: int) -> NDArray[np.int64]:
     """Indices into `pairs`, [draws], sampled so that a language's share is (its weighted size) **
     exponent.
 

@@ -19,7 +19,7 @@ from transformers import EncoderDecoderModel
 
 from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import TextEncoder
-from polygraft.pretrain.corpus import Pair
+from polygraft.pretrain.corpus import EnglishPair
 from polygraft.pretrain.objectives import Ids, losses
 from polygraft.pretrain.pack import ENGLISH, Packed, pack
 from polygraft.pretrain.plan import Batch
@@ -34,7 +34,7 @@ TOKENS = 3072
 TRANSLATE = Objectives(denoise=0, masked=0, distil=0, label_smoothing=0)
 
 
-def save_pairs(pairs: Sequence[Pair], file: Path) -> None:
+def save_pairs(pairs: Sequence[EnglishPair], file: Path) -> None:
     """One JSON object a line; written beside and moved."""
     rows = [{"language": p.language, "english": p.english, "text": p.text} for p in pairs]
     partial = file.with_suffix(".tmp")
@@ -44,9 +44,9 @@ def save_pairs(pairs: Sequence[Pair], file: Path) -> None:
     partial.replace(file)
 
 
-def load_pairs(file: Path) -> list[Pair]:
+def load_pairs(file: Path) -> list[EnglishPair]:
     lines = file.read_text(encoding="utf-8").split("\n")
-    return [Pair(**json.loads(line), weight=1.0) for line in lines if line]
+    return [EnglishPair(**json.loads(line), weight=1.0) for line in lines if line]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Dev:
     """The pairs, how the backbone reads and writes them, and the arithmetic: under bf16 autocast or
     in float32."""
 
-    pairs: list[Pair]
+    pairs: list[EnglishPair]
     encoder: TextEncoder
     pieces: TargetTokenizer
     device: str

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from polygraft.pretrain.corpus import Pair, Text, read_lines
+from polygraft.pretrain.corpus import EnglishPair, TrainingText, read_lines
 
 GRAM = 8
 LEAST_WORDS = 4
@@ -112,8 +112,8 @@ class Report:
 
 
 def clean(
-    text: Text, root: Path, globs: Sequence[str], more: Iterable[str] = ()
-) -> tuple[Text, Report]:
+    text: TrainingText, root: Path, globs: Sequence[str], more: Iterable[str] = ()
+) -> tuple[TrainingText, Report]:
     """The text without the findings, and the report on them. `more` is held-out text beside that of
     the files that `globs` name.
 
@@ -143,7 +143,7 @@ def clean(
             f"{name}: {texts[i]}"[:200] for i in np.flatnonzero(kinds)[:2] if len(examples) < 40
         )
 
-    kept: list[Pair] = []
+    kept: list[EnglishPair] = []
     for language in sorted({p.language for p in text.pairs}):
         own = [p for p in text.pairs if p.language == language]
         kinds = np.maximum(
@@ -157,7 +157,9 @@ def clean(
         note(f"lines {language}", kinds, lines)
         cleaned[language] = [line for line, kind in zip(lines, kinds, strict=True) if not kind]
     names = [str(f.relative_to(root)) for f in files]
-    return Text(kept, cleaned), Report(names, len(known.lines), len(known.grams), found, examples)
+    return TrainingText(kept, cleaned), Report(
+        names, len(known.lines), len(known.grams), found, examples
+    )
 
 
 def read_texts(file: Path) -> Iterator[str]:

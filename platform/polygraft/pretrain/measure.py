@@ -107,9 +107,11 @@ def measure(
     return found
 
 
-def evaluation_sets(recipe: PretrainRecipe, data: Path, rows: int) -> dict[str, list[corpus.Pair]]:
+def evaluation_sets(
+    recipe: PretrainRecipe, data: Path, rows: int
+) -> dict[str, list[corpus.EnglishPair]]:
     """The recipe's evaluation pairs by language, evenly thinned to `rows` each."""
-    sets: dict[str, list[corpus.Pair]] = defaultdict(list)
+    sets: dict[str, list[corpus.EnglishPair]] = defaultdict(list)
     for one in recipe.evaluation:
         for pair in corpus.read_corpus(one, data):
             sets[pair.language].append(pair)
@@ -119,7 +121,7 @@ def evaluation_sets(recipe: PretrainRecipe, data: Path, rows: int) -> dict[str, 
 
 
 def measure_retrieval(
-    folder: Path, sets: dict[str, list[corpus.Pair]]
+    folder: Path, sets: dict[str, list[corpus.EnglishPair]]
 ) -> dict[str, dict[str, float]]:
     """Accuracy of both directions by language, percent."""
     model, encoder = load_backbone(folder), load_encoder(folder, max_length=128)
@@ -134,7 +136,7 @@ def measure_retrieval(
     return found
 
 
-def measure_translation(folder: Path, sets: dict[str, list[corpus.Pair]]) -> dict[str, Any]:
+def measure_translation(folder: Path, sets: dict[str, list[corpus.EnglishPair]]) -> dict[str, Any]:
     """Scores and first examples of both directions, for the languages that the decoder has a tag
     for."""
     from polygraft.tasks.translation.greedy import translate_passages
@@ -163,7 +165,7 @@ def measure_translation(folder: Path, sets: dict[str, list[corpus.Pair]]) -> dic
     return found
 
 
-def _tokens(folder: Path, sets: dict[str, list[corpus.Pair]]) -> dict[str, dict[str, float]]:
+def _tokens(folder: Path, sets: dict[str, list[corpus.EnglishPair]]) -> dict[str, dict[str, float]]:
     """TargetTokenizer a word of either tokenizer, and the share of unknown pieces in the
     encoder's."""
     encoder = load_encoder(folder).tokenizer

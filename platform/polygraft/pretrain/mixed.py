@@ -24,7 +24,7 @@ from polygraft.pretrain.encoder_adapter import adapter_weights
 from polygraft.pretrain.log import Log
 from polygraft.pretrain.objectives import Ids, losses, weigh
 from polygraft.pretrain.pack import Packed
-from polygraft.pretrain.plan import Plan
+from polygraft.pretrain.plan import BatchPlan
 from polygraft.pretrain.recipe import Phase, Schedule
 from polygraft.training.noise import MaskedHead
 from polygraft.training.speed import quick_attention
@@ -68,7 +68,7 @@ def train_phase(
     a checkpoint; the model returned then is what there is, its learning rate not yet decayed. `dev`
     is scored as the schedule says.
     """
-    plan, schedule, objectives = Plan(packed, phase, seed), phase.schedule, phase.objectives
+    plan, schedule, objectives = BatchPlan(packed, phase, seed), phase.schedule, phase.objectives
     work.mkdir(parents=True, exist_ok=True)
     quick_attention(model)
     learns = schedule.encoder_lr > 0

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 
 from polygraft.architectures.text import TextEncoder
 from polygraft.errors import BackboneError
-from polygraft.pretrain.corpus import Pair
+from polygraft.pretrain.corpus import EnglishPair
 
 ENGLISH = "en"
 
@@ -87,7 +87,7 @@ class Packed:
 
 
 def pack(
-    pairs: Sequence[Pair],
+    pairs: Sequence[EnglishPair],
     lines: dict[str, list[str]],
     encoder: TextEncoder,
     decoder: Tokenizer,

@@ -44,7 +44,7 @@ def exponent_at(schedule: Schedule, step: int) -> float:
     return schedule.first_exponent + share * (schedule.last_exponent - schedule.first_exponent)
 
 
-class Plan:
+class BatchPlan:
     """`plan[step]` is that step's batch."""
 
     def __init__(self, packed: Packed, phase: Phase, seed: int) -> None:

@@ -96,11 +96,11 @@ def pretrain_alone(
     return own
 
 
-def _dev_pairs(recipe: PretrainRecipe, data: Path, rows: int) -> list[corpus.Pair]:
+def _dev_pairs(recipe: PretrainRecipe, data: Path, rows: int) -> list[corpus.EnglishPair]:
     return [pair for pairs in evaluation_sets(recipe, data, rows).values() for pair in pairs]
 
 
-def _read(recipe: PretrainRecipe, folder: Path, data: Path) -> corpus.Text:
+def _read(recipe: PretrainRecipe, folder: Path, data: Path) -> corpus.TrainingText:
     """The recipe's text without what it holds out; the report on that is written to
     `hygiene.json`."""
     text = corpus.read_text(recipe, data)

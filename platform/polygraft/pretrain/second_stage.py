@@ -19,7 +19,7 @@ from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import load_encoder
 from polygraft.errors import BackboneError
 from polygraft.pretrain import corpus, decoder_vocabulary, encoder_adapter, seq2seq
-from polygraft.pretrain.corpus import Pair, Text
+from polygraft.pretrain.corpus import EnglishPair, TrainingText
 from polygraft.pretrain.dev import Dev, load_pairs, save_pairs
 from polygraft.pretrain.mixed import train_phase
 from polygraft.pretrain.objectives import Ids
@@ -34,14 +34,14 @@ def add_decoder(
     stage: Seq2SeqRecipe,
     folder: Path,
     start: Path,
-    text: Callable[[], Text],
+    text: Callable[[], TrainingText],
     work: Path,
     *,
     seed: int,
     device: str,
     hours: float | None,
     bf16: bool | None,
-    dev: Callable[[], list[Pair]] | None = None,
+    dev: Callable[[], list[EnglishPair]] | None = None,
 ) -> EncoderDecoderModel:
     """Train the whole from the encoder in `start`, or, when that has a decoder, go on with both.
     `text` is only called when `work/packed.npz` is not there yet, `dev`, the pairs to follow it by,
@@ -91,7 +91,12 @@ def add_decoder(
 
 
 def _dev(
-    pairs: Callable[[], list[Pair]], folder: Path, start: Path, work: Path, device: str, bf16: bool
+    pairs: Callable[[], list[EnglishPair]],
+    folder: Path,
+    start: Path,
+    work: Path,
+    device: str,
+    bf16: bool,
 ) -> Dev:
     file = work / "dev.jsonl"
     if not file.exists():
@@ -177,7 +182,9 @@ def _ids(folder: Path, packed: Packed, stage: Seq2SeqRecipe) -> Ids:
     return Ids(known["[MASK]"], known["[SEP]"], tags, domains, stage.domain_dropout)
 
 
-def pack_text(stage: Seq2SeqRecipe, folder: Path, start: Path, text: Text, seed: int) -> Packed:
+def pack_text(
+    stage: Seq2SeqRecipe, folder: Path, start: Path, text: TrainingText, seed: int
+) -> Packed:
     """Learn the decoder's vocabulary into `folder`, unless it is there; draw the stage's text; cut
     it into tokens."""
     file = BackboneFiles(folder).decoder_tokenizer
@@ -196,7 +203,7 @@ def pack_text(stage: Seq2SeqRecipe, folder: Path, start: Path, text: Text, seed:
     )
 
 
-def _some_pairs(stage: Seq2SeqRecipe, text: Text, seed: int) -> list[Pair]:
+def _some_pairs(stage: Seq2SeqRecipe, text: TrainingText, seed: int) -> list[EnglishPair]:
     if stage.pairs is None:
         return text.pairs
     exponent = stage.phases[0].schedule.first_exponent
@@ -206,7 +213,7 @@ def _some_pairs(stage: Seq2SeqRecipe, text: Text, seed: int) -> list[Pair]:
     ]
 
 
-def _some_lines(stage: Seq2SeqRecipe, text: Text) -> dict[str, list[str]]:
+def _some_lines(stage: Seq2SeqRecipe, text: TrainingText) -> dict[str, list[str]]:
     if stage.lines is None:
         return text.lines
     each = max(1, stage.lines // max(1, len(text.lines)))

@@ -22,7 +22,7 @@ from polygraft.errors import RecipeError
 from polygraft.tasks.classification import model
 from polygraft.tasks.classification.data import check_parent, read_split
 from polygraft.tasks.classification.head import fit_head
-from polygraft.tasks.classification.job import Job, encoder_of, predict
+from polygraft.tasks.classification.job import ClassificationJob, encoder_of, predict
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.metrics import macro_f1
 from polygraft.tasks.classification.recipe import SourceRows
@@ -41,7 +41,7 @@ class Advice:
     why: str
 
 
-def advise(job: Job, library: Library) -> dict[str, Any]:
+def advise(job: ClassificationJob, library: Library) -> dict[str, Any]:
     """`rows` by label, `sources` as `polygraft sources` ranks them, macro-F1 on `dev` of what takes
     seconds, and `advice`, the best first. Raises `DataError` for a source that saw translations of
     the dev or test rows."""
@@ -150,7 +150,7 @@ def rules(
     return [Advice(strategy, why) for applies, strategy, why in rules if applies]
 
 
-def _zero_shot(job: Job, adapter: Path, labels: list[str]) -> list[str]:
+def _zero_shot(job: ClassificationJob, adapter: Path, labels: list[str]) -> list[str]:
     classifier = model.build(
         job.recipe,
         job.backbone,

@@ -13,22 +13,22 @@ from polygraft.data.reading import thinned
 from polygraft.reporting.intervals import bootstrap
 from polygraft.tasks.classification import model
 from polygraft.tasks.classification.data import read_split
-from polygraft.tasks.classification.job import Job, encoder_of, predict
+from polygraft.tasks.classification.job import ClassificationJob, encoder_of, predict
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.metrics import macro_f1
-from polygraft.tasks.language.denoising import of_adapted
+from polygraft.tasks.language.denoising import denoising_of_adapter
 
 ROWS = 300
 
 
-def check(job: Job, classifier: model.Classifier) -> dict[str, Any]:
+def check(job: ClassificationJob, classifier: model.Classifier) -> dict[str, Any]:
     """`parent_task`: macro-F1 of the parent's own head on its own held-out rows, with its LoRA
     before and the child's after; left out when they are not on this machine. `denoising`: nats a
     piece on dev texts, of the bare backbone and with the adapter; left out when the backbone cannot
     write the language."""
     found: dict[str, Any] = {}
     texts = thinned(job.splits.dev.texts, ROWS)
-    if losses := of_adapted(
+    if losses := denoising_of_adapter(
         classifier.adapted, job.backbone, encoder_of(job), texts, job.recipe.languages[0]
     ):
         found["denoising"] = losses
@@ -37,7 +37,7 @@ def check(job: Job, classifier: model.Classifier) -> dict[str, Any]:
     return found
 
 
-def _parent_task(job: Job, classifier: model.Classifier) -> dict[str, Any] | None:
+def _parent_task(job: ClassificationJob, classifier: model.Classifier) -> dict[str, Any] | None:
     assert job.parent is not None
     recipe, manifest = job.parent / LAYOUT.recipe, load_manifest(job.parent, ClassificationManifest)
     split = read_split(recipe, "test") or read_split(recipe, "dev")

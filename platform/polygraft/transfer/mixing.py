@@ -12,7 +12,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 
 from polygraft.data.splits import Split
-from polygraft.tasks.classification.job import Job, vectors_of
+from polygraft.tasks.classification.job import ClassificationJob, vectors_of
 from polygraft.training.vectors import Vectors, regression, unit
 
 Weights = NDArray[np.float64]
@@ -20,7 +20,7 @@ ROUNDS, MOST = 20, 5.0
 WEIGHTS, FOLDS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0), 5
 
 
-def source_weights(job: Job, target: Split) -> Weights | None:
+def source_weights(job: ClassificationJob, target: Split) -> Weights | None:
     """A weight for every row of `job.source_rows`, None when there are none; their mean is what the
     recipe says."""
     source, chosen = job.source_rows, job.recipe.source

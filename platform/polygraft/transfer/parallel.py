@@ -18,14 +18,14 @@ import numpy as np
 from polygraft.data.reading import thinned
 from polygraft.data.splits import Split
 from polygraft.errors import DataError
-from polygraft.tasks.classification.job import Job, vectors_of
+from polygraft.tasks.classification.job import ClassificationJob, vectors_of
 from polygraft.training.vectors import Vectors, unit
 
 NEIGHBOURS, MARGIN, SUSPICIOUS = 4, 1.2, 30.0
 HELD_OUT_ROWS, TRAINING_ROWS = 450, 10_000
 
 
-def check(job: Job) -> None:
+def check(job: ClassificationJob) -> None:
     """Raises `DataError` when `SUSPICIOUS` percent of dev or test look translated from the parent's
     training rows, or those of another source, unless the job allows leaks. Says nothing when those
     rows are not on this machine, or when the ids of training rows are shared: what the ids say was

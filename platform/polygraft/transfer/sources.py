@@ -31,7 +31,7 @@ from polygraft.data.reading import thinned
 from polygraft.data.splits import Split
 from polygraft.errors import RecipeError
 from polygraft.tasks.classification.data import check_parent, read_split
-from polygraft.tasks.classification.job import Job, encoder_of, vectors_of
+from polygraft.tasks.classification.job import ClassificationJob, encoder_of, vectors_of
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.training import fit
 from polygraft.tasks.recipe import load_recipe
@@ -52,7 +52,7 @@ class Candidate:
     dev_score: float | None = None
 
 
-def rank(job: Job, library: Library) -> list[Candidate]:
+def rank(job: ClassificationJob, library: Library) -> list[Candidate]:
     """Adapters of `library` with the labels of `job` that fit its backbone and whose data can be
     read, most evidence first. Raises `RecipeError` when there is none."""
     encoder, train = encoder_of(job), job.splits.train
@@ -96,7 +96,7 @@ def evidence(vectors: Vectors, labels: Sequence[str]) -> float:
     return float(np.mean([fit.scores_[-1] for fit in fits])) / len(labels)
 
 
-def _candidates(job: Job, library: Library) -> list[tuple[Manifest, Split]]:
+def _candidates(job: ClassificationJob, library: Library) -> list[tuple[Manifest, Split]]:
     ours, found = fingerprint(job.backbone), list[tuple[Manifest, Split]]()
     for name in library.names():
         folder = library.folder(name)
@@ -110,7 +110,7 @@ def _candidates(job: Job, library: Library) -> list[tuple[Manifest, Split]]:
 
 
 def attempt(
-    job: Job,
+    job: ClassificationJob,
     library: Library,
     ranked: Sequence[Candidate],
     *,
@@ -133,7 +133,9 @@ def attempt(
     return sorted(tried, key=lambda c: -(c.dev_score or 0.0))
 
 
-def _short(job: Job, library: Library, one: Candidate, epochs: float) -> Job:
+def _short(
+    job: ClassificationJob, library: Library, one: Candidate, epochs: float
+) -> ClassificationJob:
     """`job` with the candidate as its parent, whose shape of LoRA a child keeps."""
     changes: dict[str, object] = {
         "training": job.recipe.training.model_copy(update={"epochs": epochs})

@@ -53,7 +53,7 @@ def counted_f1(labels: int) -> Metric:
 
 def figures_of(families: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Every target's ladder, gains and few-shot figures, verdicts corrected over all targets, and
-    the guard's false alarms. `families` are the records of `runs.Runs` by name."""
+    the guard's false alarms. `families` are the records of `runs.FamilyRecord` by name."""
     every = [
         (name, record, language) for name, record in families.items() for language in record["gold"]
     ]

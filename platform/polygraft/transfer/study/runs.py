@@ -20,7 +20,7 @@ from polygraft.architectures.folder import encoder_part, fingerprint
 from polygraft.data.splits import Splits
 from polygraft.tasks.classification import model
 from polygraft.tasks.classification.head import fit_head
-from polygraft.tasks.classification.job import Job, encoder_of, predict
+from polygraft.tasks.classification.job import ClassificationJob, encoder_of, predict
 from polygraft.tasks.classification.recipe import (
     ClassificationRecipe,
     DataRecipe,
@@ -29,7 +29,7 @@ from polygraft.tasks.classification.recipe import (
 )
 from polygraft.tasks.classification.tfidf import majority, tfidf
 from polygraft.tasks.classification.training import fit
-from polygraft.training.lora import put_under
+from polygraft.training.lora import set_stack
 from polygraft.training.sites import graph_sites
 from polygraft.transfer.study.plan import Family, Side, Study
 from polygraft.transfer.study.rows import Three, check, read_side
@@ -39,7 +39,7 @@ Made = Iterator[tuple[str, Callable[[], Answers]]]
 
 
 @dataclass
-class Runs:
+class FamilyRecord:
     """`answers["yo/parent/0"]` are the test answers of a run, as positions in `labels`, a digit a
     row; so is `gold["yo"]`."""
 
@@ -47,7 +47,7 @@ class Runs:
     record: dict[str, Any]
 
     @classmethod
-    def load(cls, file: Path, backbone: str, labels: list[str]) -> Runs:
+    def load(cls, file: Path, backbone: str, labels: list[str]) -> FamilyRecord:
         """What the file holds, unless it is of another backbone."""
         found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         if found.get("backbone") != backbone or found.get("labels") != labels:
@@ -65,14 +65,14 @@ class Runs:
 
 def run_family(
     study: Study, family: Family, file: Path, backbone: Path, work: Path, say: Console
-) -> Runs:
+) -> FamilyRecord:
     """Make every run of the family that `file.parent/NAME.json` lacks. `work` keeps the source
     adapters. Raises `DataError`."""
     source = read_side(family, family.source, file.parent)
     targets = {side.language: read_side(family, side, file.parent) for side in family.targets}
     check(family, source, targets)
     labels = sorted(set(source[0].labels))
-    runs = Runs.load(
+    runs = FamilyRecord.load(
         file.parent / f"{family.name}.json", encoder_part(fingerprint(backbone)), labels
     )
     bench = _Bench(study, family, file, backbone, work, labels, source)
@@ -106,7 +106,7 @@ class _Bench:
         self.study, self.family, self.labels, self.source = study, family, labels, source
         self.file, self.backbone, self.work = file, backbone, work
         self.sites = graph_sites(backbone)
-        self.known: dict[Any, Any] = {}
+        self.vector_cache: dict[Any, Any] = {}
 
     def runs_of(self, side: Side, rows: Three) -> Made:
         """Names and makers of the target's runs, cheap ones first."""
@@ -146,10 +146,10 @@ class _Bench:
             moved = [(target, 1.0), (source, -1.0)]
             yield f"arithmetic/{seed}", partial(self._zero_shot, seed, texts, stack=moved)
 
-    def _head(self, job: Job) -> Answers:
+    def _head(self, job: ClassificationJob) -> Answers:
         return fit_head(job, 0).predicted
 
-    def _lora(self, job: Job, seed: int, parent_seed: int | None = None) -> Answers:
+    def _lora(self, job: ClassificationJob, seed: int, parent_seed: int | None = None) -> Answers:
         """LoRA on the job's rows, started from the source's adapter of `parent_seed` if given."""
         parent = None if parent_seed is None else self._adapter(parent_seed)
         return list(self._train(job, seed, parent).predicted)
@@ -168,10 +168,10 @@ class _Bench:
         classifier = model.build(
             job.recipe, self.backbone, self.sites, self.labels, None, adapter, self.labels
         )
-        put_under(classifier.adapted, [path for path, _ in stack], [weight for _, weight in stack])
+        set_stack(classifier.adapted, [path for path, _ in stack], [weight for _, weight in stack])
         return predict(classifier, encoder_of(job), texts, self.labels)
 
-    def _job(self, rows: Three, epochs: float | None = None) -> Job:
+    def _job(self, rows: Three, epochs: float | None = None) -> ClassificationJob:
         train, dev, test = rows
         training = TrainingRecipe(
             epochs=epochs or self.family.epochs, max_length=self.family.max_length
@@ -184,17 +184,25 @@ class _Bench:
             training=training,
         )
         splits = Splits(train, dev, test, self.labels, [], {})
-        return Job(
-            recipe, self.file, self.backbone, self.sites, splits, None, None, None, known=self.known
+        return ClassificationJob(
+            recipe,
+            self.file,
+            self.backbone,
+            self.sites,
+            splits,
+            None,
+            None,
+            None,
+            vector_cache=self.vector_cache,
         )
 
-    def _few(self, rows: Three, seed: int) -> Job:
+    def _few(self, rows: Three, seed: int) -> ClassificationJob:
         """Few rows a label, drawn by the seed, and none to choose a checkpoint by: they are chosen
         by themselves."""
         few = rows[0].few(self.study.shots, seed)
         return self._job((few, few, rows[2]), self.study.few_epochs)
 
-    def _mixed(self, job: Job) -> Job:
+    def _mixed(self, job: ClassificationJob) -> ClassificationJob:
         """The same with the source's rows beside the target's."""
         source = SourceRows(adapter=self.family.source.language, by="even")
         return replace(
@@ -202,13 +210,17 @@ class _Bench:
         )
 
     def _train(
-        self, job: Job, seed: int, parent: Path | None = None, under: Path | None = None
+        self,
+        job: ClassificationJob,
+        seed: int,
+        parent: Path | None = None,
+        under: Path | None = None,
     ) -> Any:
         job = replace(
             job,
             parent=parent,
             parent_labels=self.labels if parent else None,
-            under=(under,) if under else (),
+            stack=(under,) if under else (),
         )
         with tempfile.TemporaryDirectory(dir=self.work) as folder:
             return fit(job, seed, Path(folder))
@@ -216,7 +228,7 @@ class _Bench:
     def _adapter(self, seed: int, under: Path | None = None) -> Path:
         """The source's adapter of a seed, on top of a language adapter or by itself; trained when
         there is none of the same rows, recipe and backbone yet."""
-        key = replace(self._job(self.source), under=(under,) if under else ()).key
+        key = replace(self._job(self.source), stack=(under,) if under else ()).key
         below = under.name if under else "bare"
         name = f"{self.family.name}-{self.family.source.language}-{below}-{seed}-{key}"
         folder = self.work / name
