@@ -119,10 +119,10 @@ def alone(
 
     `polygraft measure --alone WORK/alone` then shows their translations beside the backbone's.
     """
-    from polygraft.pretrain.pretrain import pretrain_alone
+    from polygraft.pretrain.pretrain import pretrain_single_pair
 
     for language in languages.split(","):
-        out.print(f"wrote {pretrain_alone(folder, language, steps, work, device=device)}")
+        out.print(f"wrote {pretrain_single_pair(folder, language, steps, work, device=device)}")
 
 
 @app.command()
@@ -135,7 +135,7 @@ def carry(
     Take it (in its folder), packed.npz, the backbone folder and the backbone it started from there,
     and run the same `polygraft pretrain`. The phases before it are not run again.
     """
-    from polygraft.pretrain.checkpoint import carry as run
+    from polygraft.pretrain.checkpoint import write_portable as run
 
     out.print(f"wrote {run(work)}")
 
@@ -204,7 +204,12 @@ def measure(
     from polygraft.pretrain.page import page
 
     found = run(
-        backbone or default_backbone(), data, rows=rows, work=work, alone=alone, ablations=ablations
+        backbone or default_backbone(),
+        data,
+        rows=rows,
+        work=work,
+        single_pairs=alone,
+        ablations=ablations,
     )
     output.mkdir(parents=True, exist_ok=True)
     (output / "measures.json").write_text(

@@ -54,16 +54,17 @@ class Fingerprints:
 
     def finds(self, texts: Sequence[str]) -> NDArray[np.int8]:
         """For each text 0: clean, 1: equal to a line, 2: shares an 8-gram; int8 [len(texts)]."""
-        out = np.zeros(len(texts), np.int8)
+        kinds = np.zeros(len(texts), np.int8)
         hashed = [_hash_words(words(text)) for text in texts]
-        grams = [_hash_grams(h) for h in hashed]
-        row = np.repeat(np.arange(len(texts)), [len(g) for g in grams])
-        if len(row):
-            out[row[_among(np.concatenate(grams), self.grams)]] = 2
+        grams = [_hash_grams(hashes) for hashes in hashed]
+        text_of_gram = np.repeat(np.arange(len(texts)), [len(g) for g in grams])
+        if len(text_of_gram):
+            kinds[text_of_gram[_among(np.concatenate(grams), self.grams)]] = 2
         long = np.array([i for i, h in enumerate(hashed) if len(h) >= LEAST_WORDS], np.int64)
         if len(long):
-            out[long[_among(np.concatenate([_hash_line(hashed[i]) for i in long]), self.lines)]] = 1
-        return out
+            lines = np.concatenate([_hash_line(hashed[i]) for i in long])
+            kinds[long[_among(lines, self.lines)]] = 1
+        return kinds
 
 
 def _hash_words(text: list[str]) -> NDArray[np.uint64]:
@@ -92,10 +93,11 @@ def _hash_grams(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _among(values: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which of `values` are in `known`, which is sorted."""
     if not len(known):
         return np.zeros(len(values), bool)
-    at = np.searchsorted(known, values).clip(max=len(known) - 1)
-    equal: NDArray[np.bool_] = known[at] == values
+    position = np.searchsorted(known, values).clip(max=len(known) - 1)
+    equal: NDArray[np.bool_] = known[position] == values
     return equal
 
 

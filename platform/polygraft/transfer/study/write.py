@@ -101,8 +101,8 @@ def _introduction(figures: dict[str, Any]) -> list[str]:
     alarms = figures["false_alarms"]
     return [
         f"Macro-F1 in percent on test rows; {sources}; backbone {figures['backbone']}. Intervals "
-        "are 95% bootstraps over rows and seeds. A verdict in brackets does not stay when all targets are tested together "
-        "(Holm).",
+        "are 95% bootstraps over rows and seeds. A verdict in brackets does not stay when all "
+        "targets are tested together (Holm).",
         "The guard's false alarms: both sides are seeds of the same few-shot runs, drawn apart, on "
         "resampled rows. Of "
         f"{alarms['trials']} trials without a difference, {alarms['harms']} said harms "
