@@ -473,7 +473,7 @@ def test_measure_gives_every_figure_and_a_page(
     assert found["text"]["yo"]["pairs"] == len(NOUNS) * len(WHEN) - 1
     assert found["learning_curves"]["two"][-1]["step"] == 120
     assert set(found["tokens_a_word"]["yo"]) == {"encoder", "decoder", "unknown_percent"}
-    html = page(json.loads(json.dumps(found)), beside=found | {"backbone": "<other>"})
+    html = page(json.loads(json.dumps(found)), other=found | {"backbone": "<other>"})
     assert html.count("<svg") == 5
     assert "7 steps each" in html
     assert "<td>start</td><td>41.5</td>" in html

@@ -65,38 +65,37 @@ def _by_id(path: Path) -> dict[str, str]:
 
 
 def read_corpus(corpus: Corpus, root: Path) -> list[EnglishPair]:
-    """Usable pairs of one corpus: both sides there, neither too long."""
+    """The usable pairs of one corpus: neither side is missing or too long."""
     pairs = []
     for language in corpus.languages:
-        if corpus.layout == "pairs":
-            rows = [
-                line.split("\t") for line in read_lines(root / corpus.path.format(lang=language))
-            ]
-            sides = [(r[1], r[0]) if corpus.reverse else (r[0], r[1]) for r in rows if len(r) == 2]
-        elif corpus.layout == "records":
-            known, other = (
-                _by_id(root / corpus.path.format(lang=x)) for x in (corpus.english, language)
-            )
-            sides = [(known[i], text) for i, text in other.items() if i in known]
-        else:
-            english = read_lines(root / corpus.path.format(lang=corpus.english))
-            sides = list(
-                zip(english, read_lines(root / corpus.path.format(lang=language)), strict=True)
-            )
-            if corpus.split_file:
-                splits = read_lines(root / corpus.split_file)
-                sides = [s for s, split in zip(sides, splits, strict=True) if split == corpus.split]
-        pairs += [
-            EnglishPair(language.split("_")[0], e, t, corpus.weight, corpus.domain)
-            for e, t in sides
-            if e and t and len(e) <= MAX_CHARACTERS and len(t) <= MAX_CHARACTERS
-        ]
+        code = language.split("_")[0]
+        for english, text in _sides(corpus, language, root):
+            if 0 < len(english) <= MAX_CHARACTERS and 0 < len(text) <= MAX_CHARACTERS:
+                pairs.append(EnglishPair(code, english, text, corpus.weight, corpus.domain))
     return pairs
+
+
+def _sides(corpus: Corpus, language: str, root: Path) -> list[tuple[str, str]]:
+    """The English side and the other of every row, as the corpus's layout has them."""
+    file, english_file = (
+        root / corpus.path.format(lang=name) for name in (language, corpus.english)
+    )
+    if corpus.layout == "pairs":
+        rows = [columns for line in read_lines(file) if len(columns := line.split("\t")) == 2]
+        return [(b, a) if corpus.reverse else (a, b) for a, b in rows]
+    if corpus.layout == "records":
+        english, other = _by_id(english_file), _by_id(file)
+        return [(english[key], text) for key, text in other.items() if key in english]
+    sides = list(zip(read_lines(english_file), read_lines(file), strict=True))
+    if corpus.split_file:
+        splits = read_lines(root / corpus.split_file)
+        sides = [side for side, split in zip(sides, splits, strict=True) if split == corpus.split]
+    return sides
 
 
 @dataclass(frozen=True)
 class TrainingText:
-    """What there is to learn from: translations, and monolingual lines by language."""
+    """The text to learn from: translations, and monolingual lines by language."""
 
     pairs: list[EnglishPair]
     lines: dict[str, list[str]]
@@ -112,8 +111,8 @@ class TrainingText:
         text: dict[str, list[str]] = defaultdict(list)
         for pair in self.pairs:
             text[pair.language].append(pair.text)
-        for language, found in self.lines.items():
-            text[language] += found
+        for language, lines in self.lines.items():
+            text[language] += lines
         return dict(text)
 
 

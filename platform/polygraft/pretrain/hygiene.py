@@ -133,11 +133,11 @@ def clean(
     known = Fingerprints.of(
         itertools.chain(more, (line for file in files for line in read_texts(file)))
     )
-    found: dict[str, dict[str, int]] = {}
+    findings: dict[str, dict[str, int]] = {}
     examples: list[str] = []
 
     def note(name: str, kinds: NDArray[np.int8], texts: Sequence[str]) -> None:
-        counts = found.setdefault(name, {"rows": 0, "equal_line": 0, "shared_gram": 0})
+        counts = findings.setdefault(name, {"rows": 0, "equal_line": 0, "shared_gram": 0})
         counts["rows"] += len(kinds)
         counts["equal_line"] += int((kinds == 1).sum())
         counts["shared_gram"] += int((kinds == 2).sum())
@@ -160,7 +160,7 @@ def clean(
         cleaned[language] = [line for line, kind in zip(lines, kinds, strict=True) if not kind]
     names = [str(f.relative_to(root)) for f in files]
     return TrainingText(kept, cleaned), Report(
-        names, len(known.lines), len(known.grams), found, examples
+        names, len(known.lines), len(known.grams), findings, examples
     )
 
 

@@ -89,21 +89,21 @@ def prepare(recipe: LanguageRecipe, file: Path, backbone: Path) -> LanguageJob:
 def _read(recipe: LanguageRecipe, folder: Path) -> tuple[list[str], list[dict[str, Any]]]:
     """Every distinct text of the recipe's files, and what the manifest says of each file."""
     texts, sources, problems = dict[str, None](), list[dict[str, Any]](), list[str]()
-    for one in recipe.data.train:
+    for file in recipe.data.train:
         try:
-            read = read_texts(one, folder)
+            read = read_texts(file, folder)
         except Exception as error:
-            problems.append(unreadable(one.file, error))
+            problems.append(unreadable(file.file, error))
             continue
         texts |= dict.fromkeys(read)
         digest = hashlib.sha256("\n".join(read).encode()).hexdigest()
         sources.append(
             {
                 "split": "train",
-                "source": one.file,
+                "source": file.file,
                 "rows": len(read),
                 "sha256": digest,
-                "licence": one.licence,
+                "licence": file.licence,
             }
         )
     if not problems and len(texts) < 4 * recipe.data.dev_rows:

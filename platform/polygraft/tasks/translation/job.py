@@ -91,9 +91,9 @@ def _languages_without_a_tag(recipe: TranslationRecipe, known: list[str]) -> lis
     The training pairs may be of more languages than the adapter. Their target is written, and with
     `both_ways` their source.
     """
-    written = {one.target for one in recipe.data.train}
+    written = {files.target for files in recipe.data.train}
     if recipe.both_ways:
-        written |= {one.source for one in recipe.data.train}
+        written |= {files.source for files in recipe.data.train}
     used = {"languages": set(recipe.languages), "data.train": written - set(recipe.languages)}
     return [
         f"{field}: the backbone's decoder has no tag for {', '.join(sorted(unknown))}; it has "
