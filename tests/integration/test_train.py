@@ -227,6 +227,25 @@ def test_all_trains_what_does_not_fit_the_backbone_parents_first(
     assert not outdated(Library(tmp_path), fingerprint(backbone))
 
 
+def test_what_takes_the_stacks_place_is_trained_before_the_adapter(
+    parent: Path, tmp_path: Path, edit_manifest: Callable[..., None]
+) -> None:
+    """Issue 16: `train --all` ordered by parent and stack alone, so an adapter whose `exchange`
+    comes later in the alphabet was trained first and refused, for that one was of the old
+    backbone."""
+    for name, stack in (
+        ("a-topics", {"stack": ["c-lang"], "exchange": ["b-lang"]}),
+        ("b-lang", {}),
+    ):
+        folder = Path(shutil.copytree(parent, tmp_path / name))
+        zero_shot = {"strategy": "zero-shot", **stack} if stack else {}
+        written = recipe(tmp_path / "x" / name, **zero_shot)
+        shutil.copy(written, folder / LAYOUT.recipe)
+        edit_manifest(folder, name=name)
+    due = outdated(Library(tmp_path), "0" * 16)
+    assert [rebuild.recipe.parent.name for rebuild in due] == ["b-lang", "a-topics"]
+
+
 def test_adapters_that_start_from_each_other_are_told(
     parent: Path, tmp_path: Path, edit_manifest: Callable[..., None]
 ) -> None:

@@ -140,7 +140,7 @@ class ClassificationRecipe(AdapterRecipe):
 
     @property
     def builds_on(self) -> list[str]:
-        return [*super().builds_on, *self.stack]
+        return [*super().builds_on, *self.stack, *self.exchange]
 
     @model_validator(mode="after")
     def _cross_check(self) -> ClassificationRecipe:
