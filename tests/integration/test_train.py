@@ -144,11 +144,11 @@ def test_a_child_starts_from_its_parent_and_says_so(parent: Path, backbone: Path
     gain = manifest.metrics["gain_from_transfer"]
     assert gain["verdict"] in ("helps", "harms", "no evidence")
     alone = {
-        rung: manifest.metrics["ladder"][rung]["macro_f1"]["value"]
-        for rung in ("tfidf", "head", "target_only")
+        baseline: manifest.metrics["ladder"][baseline]["macro_f1"]["value"]
+        for baseline in ("tfidf", "head", "target_only")
     }
     assert alone[gain["over"]] == max(alone.values()), (
-        "the gain is over the best rung without transfer"
+        "the gain is over the best baseline without transfer"
     )
     assert set(manifest.metrics["seeds"]) == {"0", "1"}
     curve = manifest.metrics["curve"]

@@ -34,10 +34,11 @@ def test_the_same_predictions_differ_by_nothing_and_better_ones_exclude_zero() -
 
 
 @pytest.mark.parametrize(
-    ("gain", "said"), [((2, 1, 3), "helps"), ((-2, -3, -1), "harms"), ((1, -1, 3), "no evidence")]
+    ("gain", "verdict"),
+    [((2, 1, 3), "helps"), ((-2, -3, -1), "harms"), ((1, -1, 3), "no evidence")],
 )
-def test_verdict(gain: tuple[float, float, float], said: str) -> None:
-    assert Interval(*gain).verdict == said
+def test_verdict(gain: tuple[float, float, float], verdict: str) -> None:
+    assert Interval(*gain).verdict == verdict
 
 
 def test_recall_is_the_share_of_each_labels_rows() -> None:

@@ -23,8 +23,8 @@ GOLD = RNG.integers(0, 3, 300)
 def answers(right: float, seed: int) -> str:
     """Answers of which about this share is right."""
     rng = np.random.default_rng(seed)
-    said = np.where(rng.random(len(GOLD)) < right, GOLD, rng.integers(0, 3, len(GOLD)))
-    return "".join(map(str, said))
+    predicted = np.where(rng.random(len(GOLD)) < right, GOLD, rng.integers(0, 3, len(GOLD)))
+    return "".join(map(str, predicted))
 
 
 def record(parent: float) -> dict[str, object]:
@@ -49,9 +49,9 @@ def record(parent: float) -> dict[str, object]:
 def test_the_quick_macro_f1_is_sklearns() -> None:
     for seed in range(5):
         rng = np.random.default_rng(seed)
-        gold, said = rng.integers(0, 3, 40), rng.integers(0, 4, 40)
-        assert counted_f1(4)(gold, said) == pytest.approx(
-            macro_f1(gold.astype(str), said.astype(str))
+        gold, predicted = rng.integers(0, 3, 40), rng.integers(0, 4, 40)
+        assert counted_f1(4)(gold, predicted) == pytest.approx(
+            macro_f1(gold.astype(str), predicted.astype(str))
         )
 
 
