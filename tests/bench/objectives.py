@@ -23,7 +23,7 @@ import torch
 
 from polygraft.architectures.folder import BackboneFiles, default_backbone
 from polygraft.architectures.loading import load_backbone, untrained_seq2seq
-from polygraft.pretrain.corpus import Text
+from polygraft.pretrain.corpus import TrainingText
 from polygraft.pretrain.measure import evaluation_sets, measure_retrieval, measure_translation
 from polygraft.pretrain.pretrain import write_backbone
 from polygraft.pretrain.probe import probe_sib200
@@ -50,7 +50,7 @@ VARIANTS: dict[str, dict[str, float]] = {
 }
 
 
-def no_text() -> Text:
+def no_text() -> TrainingText:
     raise AssertionError("the packed file is there: no text is read")
 
 

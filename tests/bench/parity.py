@@ -110,7 +110,7 @@ def compare(
     model = peft.PeftModel.from_pretrained(load_seq2seq(backbone), folder).eval()
     found: dict[str, dict[str, object]] = {}
     for direction in recipe.directions:
-        every = [q for p in job.pairs.dev for q in (p, p.turned()) if q.languages == direction]
+        every = [q for p in job.pairs.dev for q in (p, p.reversed()) if q.languages == direction]
         passages, sources, references = cut_until(
             every, direction[0], encoder, most // len(recipe.directions)
         )

@@ -183,7 +183,7 @@ def pairs_of(folder: Path) -> dict[tuple[str, str], list[Pair]]:
     ]  # read, and compared with dev, for nothing
     data = recipe.data.model_copy(update={"train": few})
     dev = load_pairs(recipe.model_copy(update={"data": data}), folder).dev
-    every = [*dev, *(p.turned() for p in dev)]
+    every = [*dev, *(p.reversed() for p in dev)]
     return {
         direction: [p for p in every if p.languages == direction] for direction in recipe.directions
     }

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from polygraft.architectures.folder import default_backbone
-from polygraft.tasks.classification.job import Job, prepare
+from polygraft.tasks.classification.job import ClassificationJob, prepare
 from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.tasks.classification.training import fit
 
@@ -39,7 +39,9 @@ TASKS = {
 }
 
 
-def job_of(folder: Path, backbone: Path, task: str, lora: dict[str, Any], seeds: int) -> Job:
+def job_of(
+    folder: Path, backbone: Path, task: str, lora: dict[str, Any], seeds: int
+) -> ClassificationJob:
     """The job of one task and one choice; dev stands in for test."""
     stem, split, training = TASKS[task]
     data = {

@@ -24,7 +24,7 @@ import yaml
 
 from polygraft.adapters.library import Library
 from polygraft.architectures.folder import default_backbone
-from polygraft.tasks.classification.job import Job, prepare
+from polygraft.tasks.classification.job import ClassificationJob, prepare
 from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.training.pipeline import train
 from polygraft.transfer import sources
@@ -38,7 +38,7 @@ RULES: dict[str, Callable[[Candidate], float]] = {
 }
 
 
-def job_of(folder: Path, language: str, backbone: Path, *, target: bool) -> Job:
+def job_of(folder: Path, language: str, backbone: Path, *, target: bool) -> ClassificationJob:
     """The recipe of a language, in `folder`, made ready."""
     folder.mkdir(parents=True, exist_ok=True)
     files = {

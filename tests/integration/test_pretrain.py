@@ -20,11 +20,11 @@ from polygraft.architectures.text import load_encoder
 from polygraft.errors import BackboneError
 from polygraft.export.export import export_backbone
 from polygraft.pretrain import checkpoint, first_stage, mixed, teacher
-from polygraft.pretrain.dev import Dev, load_pairs
+from polygraft.pretrain.dev import DevSet, load_pairs
 from polygraft.pretrain.measure import SIB_LANGUAGES, measure
 from polygraft.pretrain.pack import Packed
 from polygraft.pretrain.page import page
-from polygraft.pretrain.pretrain import pretrain, pretrain_alone
+from polygraft.pretrain.pretrain import pretrain, pretrain_single_pair
 
 NOUNS = {"mum": "màmá", "train": "ọkọ̀", "dinner": "oúnjẹ", "prize": "ẹ̀bùn", "cash": "owó"}
 LOGGED = {"step", "translate", "directions", "tokens", "written", "seconds"}
@@ -232,7 +232,7 @@ def test_the_log_of_a_training_tells_directions_dev_loss_and_scores(
     assert set(log[-1]["chrf++_directions"]) == {"en-yo", "yo-en"}
     assert log[-1]["tokens"] > log[-1]["written"] > log[0]["written"] > 0
     model, files = load_seq2seq(folder), BackboneFiles(folder)
-    dev = Dev(
+    dev = DevSet(
         load_pairs(work / "dev.jsonl"),
         load_encoder(folder),
         TargetTokenizer(files.decoder_tokenizer),
@@ -309,7 +309,7 @@ def test_a_carried_checkpoint_with_an_adapter_leaves_the_encoder_out(
 ) -> None:
     folder, finished = adapted
     work = Path(shutil.copytree(finished, tmp_path / "work"))
-    file = checkpoint.carry(work)
+    file = checkpoint.write_portable(work)
     names = set(load_file(file))
     assert any("lora_A" in name for name in names)
     assert not any(name.startswith("encoder.") and "lora_" not in name for name in names)
@@ -333,7 +333,7 @@ def test_a_carried_checkpoint_is_small_and_goes_on_at_its_step(
     made: tuple[Path, Path], tmp_path: Path, backbone: Path
 ) -> None:
     folder, work = made
-    file = checkpoint.carry(work)
+    file = checkpoint.write_portable(work)
     assert file.stat().st_size < 0.25 * (work / "two" / "checkpoint.pt").stat().st_size
     there, elsewhere = folder_of(tmp_path / "there", 125), tmp_path / "elsewhere"
     (elsewhere / "two").mkdir(parents=True)
@@ -378,13 +378,13 @@ def test_a_decoder_goes_on_beside_an_encoder_that_stays(
 
 def test_a_model_of_one_pair_alone_is_a_backbone_to_compare_with(made: tuple[Path, Path]) -> None:
     folder, work = made
-    alone = pretrain_alone(folder, "yo", 30, work)
+    alone = pretrain_single_pair(folder, "yo", 30, work)
     assert alone == work / "alone" / "yo"
     ours, theirs = (load_seq2seq(f).state_dict() for f in (folder, alone))
     assert {n: t.shape for n, t in ours.items()} == {n: t.shape for n, t in theirs.items()}
     assert json.loads((alone / "log.jsonl").read_text().splitlines()[-1]).keys() == LOGGED
     with pytest.raises(BackboneError, match="no pairs with fr; there are yo"):
-        pretrain_alone(folder, "fr", 5, work)
+        pretrain_single_pair(folder, "fr", 5, work)
 
 
 def test_an_encoder_alone_cannot_write(backbone: Path) -> None:
@@ -449,7 +449,7 @@ def test_measure_gives_every_figure_and_a_page(
         root / "sib200" / "labels.tsv.gz",
         [f"{i}\t{s}\t{t[1]}" for i, (s, t) in enumerate(zip(splits, topics, strict=True))],
     )
-    pretrain_alone(with_sets, "yo", 10, work)
+    pretrain_single_pair(with_sets, "yo", 10, work)
     (tmp_path / "objectives.json").write_text(
         'all {...}\n{"bench": "objectives", "steps": 7, '
         '"results": {"start": {"retrieval": 41.5}}}\n'
@@ -459,7 +459,7 @@ def test_measure_gives_every_figure_and_a_page(
         root,
         rows=12,
         work=work,
-        alone=work / "alone",
+        single_pairs=work / "alone",
         ablations=tmp_path / "objectives.json",
     )
     assert found["sib200"]["scores"]["yor_Latn"]["folds"] > 90
@@ -473,7 +473,7 @@ def test_measure_gives_every_figure_and_a_page(
     assert found["text"]["yo"]["pairs"] == len(NOUNS) * len(WHEN) - 1
     assert found["learning_curves"]["two"][-1]["step"] == 120
     assert set(found["tokens_a_word"]["yo"]) == {"encoder", "decoder", "unknown_percent"}
-    html = page(json.loads(json.dumps(found)), beside=found | {"backbone": "<other>"})
+    html = page(json.loads(json.dumps(found)), other=found | {"backbone": "<other>"})
     assert html.count("<svg") == 5
     assert "7 steps each" in html
     assert "<td>start</td><td>41.5</td>" in html

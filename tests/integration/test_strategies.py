@@ -18,7 +18,7 @@ from polygraft.errors import DataError, InvalidRow, RecipeError
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
 from polygraft.tasks.classification.head import fit_head
-from polygraft.tasks.classification.job import Job, prepare
+from polygraft.tasks.classification.job import ClassificationJob, prepare
 from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.tasks.classification.serving import Classified
 from polygraft.tasks.recipe import load_recipe
@@ -60,7 +60,7 @@ def recipe(folder: Path, **changes: object) -> Path:
     return folder / "recipe.yaml"
 
 
-def job_of(file: Path, backbone: Path) -> Job:
+def job_of(file: Path, backbone: Path) -> ClassificationJob:
     loaded = load_recipe(file)
     assert isinstance(loaded, ClassificationRecipe)
     return prepare(loaded, file, backbone)

@@ -1,4 +1,4 @@
-"""`polygraft study` end to end on the tiny backbone: every rung is made, a second call makes
+"""`polygraft study` end to end on the tiny backbone: every run is made, a second call makes
 none."""
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def test_every_run_is_made_once(
     kept = json.loads((file.parent / "mail.json").read_text())
     assert set(kept["answers"]) == {
         *(
-            f"xx/{rung}/0"
-            for rung in (
+            f"xx/{method}/0"
+            for method in (
                 "majority",
                 "tfidf",
                 "tfidf_zero_shot",
@@ -79,10 +79,10 @@ def test_every_run_is_made_once(
                 "head_mixed",
             )
         ),
-        *(f"xx/{rung}/{seed}" for rung in ("zero_shot", "lora", "parent") for seed in range(3)),
+        *(f"xx/{method}/{seed}" for method in ("zero_shot", "lora", "parent") for seed in range(3)),
         *(
-            f"xx/{rung}/{seed}"
-            for rung in ("few_tfidf", "few_head", "few_head_mixed", "few_parent")
+            f"xx/{method}/{seed}"
+            for method in ("few_tfidf", "few_head", "few_head_mixed", "few_parent")
             for seed in range(2)
         ),
     }
@@ -111,12 +111,12 @@ def test_a_source_adapter_of_other_rows_is_not_used_again(backbone: Path, tmp_pa
         study = load_study(file)
         family = study.families[0]
         source = read_side(family, family.source, file.parent)
-        bench = runs._Bench(
+        trainer = runs._FamilyTrainer(
             study, family, file, backbone, tmp_path / "work", ["ham", "spam", "weather"], source
         )
-        made.append(bench._adapter(0))
+        made.append(trainer._adapter(0))
     assert made[0] != made[1]
-    assert bench._adapter(0) == made[1], "what is unchanged is found again"
+    assert trainer._adapter(0) == made[1], "what is unchanged is found again"
 
 
 def test_a_plan_whose_data_is_missing_says_which(tmp_path: Path, backbone: Path) -> None:

@@ -19,7 +19,7 @@ from polygraft.errors import DataError, RecipeError
 from polygraft.reporting.page import gather, page
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
-from polygraft.tasks.classification.job import Job, prepare
+from polygraft.tasks.classification.job import ClassificationJob, prepare
 from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.tasks.classification.serving import Classified
 from polygraft.tasks.recipe import load_recipe
@@ -41,7 +41,7 @@ HAM = [
 ]
 
 
-def ready(file: Path, backbone: Path) -> Job:
+def ready(file: Path, backbone: Path) -> ClassificationJob:
     adapter_recipe = load_recipe(file)
     assert isinstance(adapter_recipe, ClassificationRecipe)
     return prepare(adapter_recipe, file, backbone)
@@ -144,11 +144,11 @@ def test_a_child_starts_from_its_parent_and_says_so(parent: Path, backbone: Path
     gain = manifest.metrics["gain_from_transfer"]
     assert gain["verdict"] in ("helps", "harms", "no evidence")
     alone = {
-        rung: manifest.metrics["ladder"][rung]["macro_f1"]["value"]
-        for rung in ("tfidf", "head", "target_only")
+        baseline: manifest.metrics["ladder"][baseline]["macro_f1"]["value"]
+        for baseline in ("tfidf", "head", "target_only")
     }
     assert alone[gain["over"]] == max(alone.values()), (
-        "the gain is over the best rung without transfer"
+        "the gain is over the best baseline without transfer"
     )
     assert set(manifest.metrics["seeds"]) == {"0", "1"}
     curve = manifest.metrics["curve"]
@@ -225,6 +225,25 @@ def test_all_trains_what_does_not_fit_the_backbone_parents_first(
         load_adapter(tmp_path / name, backbone=fingerprint(backbone))
     assert load_manifest(child).parent == f"parent@{load_manifest(tmp_path / 'parent').version}"
     assert not outdated(Library(tmp_path), fingerprint(backbone))
+
+
+def test_what_takes_the_stacks_place_is_trained_before_the_adapter(
+    parent: Path, tmp_path: Path, edit_manifest: Callable[..., None]
+) -> None:
+    """Issue 16: `train --all` ordered by parent and stack alone, so an adapter whose `exchange`
+    comes later in the alphabet was trained first and refused, for that one was of the old
+    backbone."""
+    for name, stack in (
+        ("a-topics", {"stack": ["c-lang"], "exchange": ["b-lang"]}),
+        ("b-lang", {}),
+    ):
+        folder = Path(shutil.copytree(parent, tmp_path / name))
+        zero_shot = {"strategy": "zero-shot", **stack} if stack else {}
+        written = recipe(tmp_path / "x" / name, **zero_shot)
+        shutil.copy(written, folder / LAYOUT.recipe)
+        edit_manifest(folder, name=name)
+    due = outdated(Library(tmp_path), "0" * 16)
+    assert [rebuild.recipe.parent.name for rebuild in due] == ["b-lang", "a-topics"]
 
 
 def test_adapters_that_start_from_each_other_are_told(

@@ -137,7 +137,7 @@ def test_the_engine_writes_what_pytorch_writes(
         assert [a.text for a in answers if isinstance(a, Translated)] == wanted
 
 
-def test_a_child_starts_from_its_parent_and_every_rung_is_scored(
+def test_a_child_starts_from_its_parent_and_every_baseline_is_scored(
     parent: Path, writing_backbone: Path
 ) -> None:
     options = {"steps": 10, "tokens": 400, "learning_rate": 0.005, "evaluations": 1, "bf16": True}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from polygraft.pretrain.corpus import Pair, Text
+from polygraft.pretrain.corpus import EnglishPair, TrainingText
 from polygraft.pretrain.hygiene import Fingerprints, clean
 
 LONG = "the committee published its yearly budget on a rainy tuesday in march"
@@ -45,9 +45,12 @@ def test_cleaning_drops_what_either_side_gives_away_and_reports_it(
     with gzip.open(tmp_path / "test.jsonl.gz", "wt") as out:
         out.write(json.dumps({"text": "a message that nobody may train on", "label": "ham"}) + "\n")
     leaking = {"english": "Nothing of note.", "text": "Ohunkóhun."} | {side: LONG}
-    rows = [Pair("yo", weight=1.0, **leaking), Pair("yo", "A clean row.", "Èyí mọ́.", 1.0)]
+    rows = [
+        EnglishPair("yo", weight=1.0, **leaking),
+        EnglishPair("yo", "A clean row.", "Èyí mọ́.", 1.0),
+    ]
     lines = {"yo": ["A message that nobody may train on!", "ọ̀rọ̀ tuntun"]}
-    cleaned, report = clean(Text(rows, lines), tmp_path, ["*.tsv.gz", "test.*"])
+    cleaned, report = clean(TrainingText(rows, lines), tmp_path, ["*.tsv.gz", "test.*"])
     assert [p.english for p in cleaned.pairs] == ["A clean row."]
     assert cleaned.lines == {"yo": ["ọ̀rọ̀ tuntun"]}
     assert report.files == ["dev.tsv.gz", "test.jsonl.gz"]
@@ -58,4 +61,4 @@ def test_cleaning_drops_what_either_side_gives_away_and_reports_it(
 
 def test_a_glob_that_matches_nothing_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"'nowhere/\*' matches no file"):
-        clean(Text([], {}), tmp_path, ["nowhere/*"])
+        clean(TrainingText([], {}), tmp_path, ["nowhere/*"])

@@ -8,7 +8,7 @@ import pytest
 
 from polygraft.data.splits import Split, Splits
 from polygraft.errors import DataError
-from polygraft.tasks.classification.job import Job
+from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.training.vectors import unit
 from polygraft.transfer import parallel
@@ -27,11 +27,15 @@ def test_noisy_copies_are_found_and_other_rows_of_the_same_kind_are_not() -> Non
     assert parallel.translated(COPIES[:4], TRAINED[:4]) == 0, "too few rows say nothing"
 
 
-def job(splits: Splits, parent_rows: Split | None, allow_leak: str | None = None) -> Job:
+def job(
+    splits: Splits, parent_rows: Split | None, allow_leak: str | None = None
+) -> ClassificationJob:
     recipe = ClassificationRecipe.model_validate(
         {"name": "child", "languages": ["yo"], "parent": "mother", "data": {"train": "", "dev": ""}}
     )
-    return Job(recipe, Path(), Path(), [], splits, None, None, parent_rows, allow_leak)
+    return ClassificationJob(
+        recipe, Path(), Path(), [], splits, None, None, parent_rows, allow_leak
+    )
 
 
 @pytest.mark.parametrize("leaks", [True, False])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from polygraft.pretrain import alignment, corpus, vocabulary
-from polygraft.pretrain.corpus import Pair
+from polygraft.pretrain.corpus import EnglishPair
 from polygraft.pretrain.distill import SplitEmbedding, plan_batches
 from polygraft.pretrain.recipe import Corpus, PretrainRecipe, Vocabulary
 
@@ -37,7 +37,7 @@ def test_aligned_rows_are_weighted_means_and_the_unseen_keep_their_fallback() ->
 
 
 def test_plan_is_a_function_of_its_arguments_and_lifts_small_languages() -> None:
-    pairs = [Pair("big", "e", "t", 1.0)] * 9000 + [Pair("small", "e", "t", 1.0)] * 90
+    pairs = [EnglishPair("big", "e", "t", 1.0)] * 9000 + [EnglishPair("small", "e", "t", 1.0)] * 90
     plan = corpus.plan(pairs, draws=1000, exponent=0.4, seed=1)
     assert (plan == corpus.plan(pairs, draws=1000, exponent=0.4, seed=1)).all()
     small = sum(pairs[i].language == "small" for i in plan) / len(plan)

@@ -14,13 +14,13 @@ from polygraft.architectures import target_tokenizer as pieces
 from polygraft.architectures.text import Encoded, load_encoder
 from polygraft.errors import BackboneError
 from polygraft.pretrain.average import Average
-from polygraft.pretrain.corpus import Pair
+from polygraft.pretrain.corpus import EnglishPair
 from polygraft.pretrain.decoder_vocabulary import learn_unigram
 from polygraft.pretrain.log import Log
 from polygraft.pretrain.mixed import blend, rate_at
 from polygraft.pretrain.objectives import Ids, _target
 from polygraft.pretrain.pack import Packed, describe, pack
-from polygraft.pretrain.plan import SEGMENT, Batch, Plan, exponent_at
+from polygraft.pretrain.plan import SEGMENT, Batch, BatchPlan, exponent_at
 from polygraft.pretrain.recipe import DecoderRecipe, Objectives, Phase, PretrainRecipe, Schedule
 from polygraft.pretrain.tally import Tally
 from polygraft.training.noise import cut_spans
@@ -73,9 +73,9 @@ def test_tags_come_first_with_spare_ones_for_later(decoder: Tokenizer) -> None:
 
 @pytest.fixture(scope="module")
 def packed(backbone: Path, decoder: Tokenizer) -> Packed:
-    pairs = [Pair("yo", e, y, 3.0) for e in TEXT["en"][:3] for y in TEXT["yo"][:2]]
-    pairs += [Pair("haw", e, h, 1.0) for e in TEXT["en"][:2] for h in TEXT["haw"][:2]]
-    pairs.append(Pair("haw", "too long " * 40, "x", 1.0))
+    pairs = [EnglishPair("yo", e, y, 3.0) for e in TEXT["en"][:3] for y in TEXT["yo"][:2]]
+    pairs += [EnglishPair("haw", e, h, 1.0) for e in TEXT["en"][:2] for h in TEXT["haw"][:2]]
+    pairs.append(EnglishPair("haw", "too long " * 40, "x", 1.0))
     return pack(
         pairs, {"yo": ["Ẹ kú àárọ̀, màmá.", "ọjọ́"]}, load_encoder(backbone), decoder, max_length=48
     )
@@ -102,7 +102,7 @@ def test_packed_text_is_what_was_put_in(
 
 def test_the_plan_depends_on_the_step_alone(packed: Packed) -> None:
     phase = Phase(name="all", schedule=Schedule(steps=400, tokens=200))
-    one, other = (Plan(packed, phase, seed=1) for _ in range(2))
+    one, other = (BatchPlan(packed, phase, seed=1) for _ in range(2))
     later = other[SEGMENT + 5]
     for step in (0, 7, SEGMENT + 5):
         a, b = one[step], later if step > SEGMENT else other[step]
@@ -116,7 +116,7 @@ def test_the_plan_depends_on_the_step_alone(packed: Packed) -> None:
 def test_batches_keep_to_the_budget_and_pair_translations_with_their_english(
     packed: Packed,
 ) -> None:
-    plan = Plan(packed, TRANSLATE, seed=0)
+    plan = BatchPlan(packed, TRANSLATE, seed=0)
     linked = {tuple(p) for p in packed.pairs.tolist()}
     directions = set()
     for step in range(60):
@@ -137,7 +137,7 @@ def test_batches_keep_to_the_budget_and_pair_translations_with_their_english(
 
 def test_a_phase_may_keep_to_some_languages(packed: Packed) -> None:
     objectives = Objectives(translate=0.5, denoise=0.5, masked=0)
-    plan = Plan(
+    plan = BatchPlan(
         packed,
         TRANSLATE.model_copy(update={"languages": ["haw"], "objectives": objectives}),
         seed=0,
@@ -149,14 +149,14 @@ def test_a_phase_may_keep_to_some_languages(packed: Packed) -> None:
     }
     assert seen == {"en", "haw"}
     with pytest.raises(BackboneError, match="no pairs with sm; there are haw, yo"):
-        Plan(packed, TRANSLATE.model_copy(update={"languages": ["haw", "sm"]}), seed=0)
+        BatchPlan(packed, TRANSLATE.model_copy(update={"languages": ["haw", "sm"]}), seed=0)
 
 
 def test_monolingual_lines_alone_may_be_denoised(packed: Packed) -> None:
     objectives = Objectives(translate=0, denoise=1, masked=0)
     seen: list[set[int]] = []
     for phase in (TRANSLATE, TRANSLATE.model_copy(update={"denoise_pairs": False})):
-        plan = Plan(packed, phase.model_copy(update={"objectives": objectives}), seed=0)
+        plan = BatchPlan(packed, phase.model_copy(update={"objectives": objectives}), seed=0)
         seen.append({int(s) for step in range(20) for s in plan[step].sources})
     paired = set(packed.pairs.flatten().tolist())
     assert seen[0] & paired
@@ -166,8 +166,8 @@ def test_monolingual_lines_alone_may_be_denoised(packed: Packed) -> None:
 @pytest.fixture(scope="module")
 def scripture(backbone: Path, decoder: Tokenizer) -> Packed:
     pairs = [
-        Pair("yo", TEXT["en"][0], TEXT["yo"][0], 3.0),
-        Pair("yo", TEXT["en"][1], TEXT["yo"][1], 1.0, "scripture"),
+        EnglishPair("yo", TEXT["en"][0], TEXT["yo"][0], 3.0),
+        EnglishPair("yo", TEXT["en"][1], TEXT["yo"][1], 1.0, "scripture"),
     ]
     return pack(
         pairs,
@@ -185,7 +185,13 @@ def test_a_sentence_has_the_domain_of_its_corpus(
     assert scripture.domain[scripture.pairs].tolist() == [[0, 0], [2, 2]]
     assert scripture.domain.sum() == 4, "a line has none"
     with pytest.raises(ValueError, match="not in "):
-        pack([Pair("yo", "a", "b", 1.0, "law")], {}, load_encoder(backbone), decoder, max_length=48)
+        pack(
+            [EnglishPair("yo", "a", "b", 1.0, "law")],
+            {},
+            load_encoder(backbone),
+            decoder,
+            max_length=48,
+        )
     old = {
         f: getattr(scripture, f)
         for f in ("languages", "source", "cases", "target", "language", "pairs", "weight")

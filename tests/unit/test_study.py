@@ -23,8 +23,8 @@ GOLD = RNG.integers(0, 3, 300)
 def answers(right: float, seed: int) -> str:
     """Answers of which about this share is right."""
     rng = np.random.default_rng(seed)
-    said = np.where(rng.random(len(GOLD)) < right, GOLD, rng.integers(0, 3, len(GOLD)))
-    return "".join(map(str, said))
+    predicted = np.where(rng.random(len(GOLD)) < right, GOLD, rng.integers(0, 3, len(GOLD)))
+    return "".join(map(str, predicted))
 
 
 def record(parent: float) -> dict[str, object]:
@@ -34,10 +34,10 @@ def record(parent: float) -> dict[str, object]:
         "xx/majority/0": "1" * len(GOLD),
     }
     shares = {"lora": 0.5, "parent": parent, "zero_shot": 0.3, "stack": 0.3, "arithmetic": 0.1}
-    for k, (rung, share) in enumerate(shares.items(), 1):
-        made |= {f"xx/{rung}/{seed}": answers(share, 10 * k + seed) for seed in range(3)}
-    for k, rung in enumerate(("few_tfidf", "few_parent"), 1):
-        made |= {f"xx/{rung}/{seed}": answers(0.4, 100 * k + seed) for seed in range(10)}
+    for k, (method, share) in enumerate(shares.items(), 1):
+        made |= {f"xx/{method}/{seed}": answers(share, 10 * k + seed) for seed in range(3)}
+    for k, method in enumerate(("few_tfidf", "few_parent"), 1):
+        made |= {f"xx/{method}/{seed}": answers(0.4, 100 * k + seed) for seed in range(10)}
     return {
         "backbone": "b",
         "labels": ["a", "b", "c"],
@@ -49,9 +49,9 @@ def record(parent: float) -> dict[str, object]:
 def test_the_quick_macro_f1_is_sklearns() -> None:
     for seed in range(5):
         rng = np.random.default_rng(seed)
-        gold, said = rng.integers(0, 3, 40), rng.integers(0, 4, 40)
-        assert counted_f1(4)(gold, said) == pytest.approx(
-            macro_f1(gold.astype(str), said.astype(str))
+        gold, predicted = rng.integers(0, 3, 40), rng.integers(0, 4, 40)
+        assert counted_f1(4)(gold, predicted) == pytest.approx(
+            macro_f1(gold.astype(str), predicted.astype(str))
         )
 
 
@@ -76,8 +76,8 @@ def test_many_targets_without_a_difference_raise_no_corrected_alarm() -> None:
         f"t{i}": {
             **record(0.6),
             "answers": {
-                f"xx/{rung}/{seed}": answers(0.5, 1000 * i + 10 * k + seed)
-                for k, rung in enumerate(("lora", "parent"))
+                f"xx/{method}/{seed}": answers(0.5, 1000 * i + 10 * k + seed)
+                for k, method in enumerate(("lora", "parent"))
                 for seed in range(3)
             },
         }
@@ -88,7 +88,7 @@ def test_many_targets_without_a_difference_raise_no_corrected_alarm() -> None:
     assert sum(gain["verdict"] != "no evidence" for gain in gains) <= 3
 
 
-def test_false_alarms_are_counted_on_seeds_of_one_rung() -> None:
+def test_false_alarms_are_counted_on_seeds_of_one_method() -> None:
     alarms = figures_of({"a": record(0.6)})["false_alarms"]
     assert alarms["trials"] == 20
     assert alarms["harms"] + alarms["helps"] <= 4

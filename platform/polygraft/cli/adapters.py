@@ -125,7 +125,7 @@ def _train(
     else:
         from rich.markdown import Markdown
 
-        out.print(Markdown(prepared.task.figures(manifest.metrics)))
+        out.print(Markdown(prepared.task.card.figures(manifest.metrics)))
         out.print(f"\n{manifest.named} is in {target}", highlight=False)
 
 

@@ -121,10 +121,10 @@ def from_scratch(
     `polygraft measure --from-scratch WORK/alone` then shows their translations beside the
     backbone's.
     """
-    from polygraft.pretrain.pretrain import pretrain_alone
+    from polygraft.pretrain.pretrain import pretrain_single_pair
 
     for language in languages.split(","):
-        out.print(f"wrote {pretrain_alone(folder, language, steps, work, device=device)}")
+        out.print(f"wrote {pretrain_single_pair(folder, language, steps, work, device=device)}")
 
 
 @app.command()
@@ -138,9 +138,9 @@ def shrink_checkpoint(
     Take it (in its folder), packed.npz, the backbone folder and the backbone it started from there,
     and run the same `polygraft pretrain`. The phases before it are not run again.
     """
-    from polygraft.pretrain.checkpoint import carry
+    from polygraft.pretrain.checkpoint import write_portable
 
-    out.print(f"wrote {carry(work)}")
+    out.print(f"wrote {write_portable(work)}")
 
 
 @app.command()
@@ -214,7 +214,7 @@ def measure(
         data,
         rows=rows,
         work=work,
-        alone=from_scratch or alone,
+        single_pairs=from_scratch or alone,
         ablations=ablations,
     )
     output.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Averaged weights: what a phase leaves, and what its dev figures are of."""
+"""Averaged weights: a phase ends with them, and its dev figures are scored on them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ class Average:
     def _dense(self, model: nn.Module) -> list[tuple[str, nn.Parameter]]:
         if not self.decay:
             return []
-        named = model.named_parameters()
         return [
-            (n, p)
-            for n, p in named
-            if p.requires_grad and not n.startswith("encoder.embeddings.word_embeddings")
+            (name, parameter)
+            for name, parameter in model.named_parameters()
+            if parameter.requires_grad and not name.startswith("encoder.embeddings.word_embeddings")
         ]
 
     @torch.no_grad()
@@ -34,8 +33,9 @@ class Average:
             return
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        names = [(self.values[name], p) for name, p in self._dense(model)]
-        torch._foreach_lerp_([a for a, _ in names], [p.detach() for _, p in names], 1 - decay)
+        dense = self._dense(model)
+        averages = [self.values[name] for name, _ in dense]
+        torch._foreach_lerp_(averages, [p.detach() for _, p in dense], 1 - decay)
 
     @torch.no_grad()
     def copy_to(self, model: nn.Module) -> None:
@@ -44,7 +44,8 @@ class Average:
 
     @contextmanager
     def used_by(self, model: nn.Module) -> Iterator[None]:
-        """The model has the averaged weights inside; its own, bit for bit, come back after."""
+        """Give the model the averaged weights for the time of the `with` block; its own come back,
+        bit for bit, after it."""
         self._swap(model)
         try:
             yield

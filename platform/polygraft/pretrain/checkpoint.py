@@ -1,5 +1,5 @@
-"""Checkpoints of a phase: whole ones to go on from as if nothing had happened, and small ones to
-carry elsewhere."""
+"""Checkpoints of a phase: whole ones, from which a run goes on as if nothing had happened, and
+portable ones, small enough to take to another machine."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from transformers import EncoderDecoderModel
 
 from polygraft.errors import BackboneError
 from polygraft.pretrain.average import Average
-from polygraft.pretrain.encoder_adapter import carries
+from polygraft.pretrain.encoder_adapter import has_lora
+
+PORTABLE = "carry.safetensors"
+TIED = "decoder.cls.predictions.decoder"  # the decoder's embedding rows again
 
 
 class Checkpoint:
-    """What a checkpoint holds, and writing and reading it.
+    """Writes and reads the checkpoints of one phase.
 
     Weights that no phase changes are left out: those of an encoder with an adapter on it.
     """
@@ -33,19 +36,16 @@ class Checkpoint:
         device: str,
     ) -> None:
         self.model, self.head, self.average, self.optimizers = model, head, average, optimizers
-        self.file, self.carried, self.device = (
-            work / "checkpoint.pt",
-            work / "carry.safetensors",
-            device,
-        )
-        fixed = (
-            n for n, p in model.named_parameters(remove_duplicate=False) if not p.requires_grad
-        )
-        self._fixed = set(fixed) if carries(model) else set[str]()
+        self.device = device
+        self.file, self.portable = work / "checkpoint.pt", work / PORTABLE
+        self._fixed = set[str]()
+        if has_lora(model):
+            named = model.named_parameters(remove_duplicate=False)
+            self._fixed = {name for name, p in named if not p.requires_grad}
 
     def write(self, step: int) -> None:
-        """Write `checkpoint.pt` beside and move it into place, on disk before the one before is
-        gone."""
+        """Write `checkpoint.pt` beside its place and move it there once it is on disk: until then
+        the one before stays."""
         state = {
             "step": step,
             "model": {n: t for n, t in self.model.state_dict().items() if n not in self._fixed},
@@ -62,7 +62,8 @@ class Checkpoint:
         partial.replace(self.file)
 
     def resume(self) -> int:
-        """The step to go on from: the checkpoint's, else the carried one's, else 0."""
+        """Load the checkpoint, else the portable one, if there is either. Returns the step to go on
+        from, 0 without one."""
         if self.file.exists():
             state = torch.load(self.file, map_location=self.device, weights_only=True)
             self._load(state["model"])
@@ -71,8 +72,8 @@ class Checkpoint:
             for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(saved)
             return int(state["step"])
-        if self.carried.exists():
-            state = load_file(self.carried)
+        if self.portable.exists():
+            state = load_file(self.portable)
             step = int(state.pop("step"))
             self._load({k: v.float() for k, v in state.items()})
             self.average.values = Average(self.model, self.average.decay).values
@@ -80,21 +81,22 @@ class Checkpoint:
         return 0
 
     def _load(self, state: dict[str, Any]) -> None:
-        found = self.model.load_state_dict(state, strict=False)
-        missing = [n for n in found.missing_keys if n not in self._fixed and not n.startswith(TIED)]
-        if missing or found.unexpected_keys:
+        result = self.model.load_state_dict(state, strict=False)
+        missing = [
+            name
+            for name in result.missing_keys
+            if name not in self._fixed and not name.startswith(TIED)
+        ]
+        if missing or result.unexpected_keys:
             raise BackboneError(
                 f"{self.file.parent}: its checkpoint is of another model ({len(missing)} weights "
                 "missing, "
-                f"{len(found.unexpected_keys)} unknown): give the recipe and --start it was made "
+                f"{len(result.unexpected_keys)} unknown): give the recipe and --start it was made "
                 "with, or another --work"
             )
 
 
-TIED = "decoder.cls.predictions.decoder"  # the decoder's embedding rows again
-
-
-def carry(work: Path) -> Path:
+def write_portable(work: Path) -> Path:
     """Write `carry.safetensors` beside the latest checkpoint of a phase under `work`: float16
     weights and the step, about a sixth of its size. Raises `BackboneError` when there is none."""
     checkpoints = sorted(work.glob("*/checkpoint.pt"), key=lambda file: file.stat().st_mtime)
@@ -109,6 +111,6 @@ def carry(work: Path) -> Path:
         for k, v in state["model"].items()
         if not k.startswith(TIED)
     }
-    file = checkpoints[-1].with_name("carry.safetensors")
+    file = checkpoints[-1].with_name(PORTABLE)
     save_file(small | {"step": torch.tensor(state["step"])}, file)
     return file

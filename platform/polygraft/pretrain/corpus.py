@@ -28,7 +28,7 @@ MAX_CHARACTERS = 400
 
 
 @dataclass(frozen=True)
-class Pair:
+class EnglishPair:
     """One translation: `english` and `text` say the same; `weight` is its corpus's sampling weight,
     `domain` its corpus's."""
 
@@ -64,41 +64,40 @@ def _by_id(path: Path) -> dict[str, str]:
     return {str(r["id"]): str(r["text"]) for r in records}
 
 
-def read_corpus(corpus: Corpus, root: Path) -> list[Pair]:
-    """Usable pairs of one corpus: both sides there, neither too long."""
+def read_corpus(corpus: Corpus, root: Path) -> list[EnglishPair]:
+    """The usable pairs of one corpus: neither side is missing or too long."""
     pairs = []
     for language in corpus.languages:
-        if corpus.layout == "pairs":
-            rows = [
-                line.split("\t") for line in read_lines(root / corpus.path.format(lang=language))
-            ]
-            sides = [(r[1], r[0]) if corpus.reverse else (r[0], r[1]) for r in rows if len(r) == 2]
-        elif corpus.layout == "records":
-            known, other = (
-                _by_id(root / corpus.path.format(lang=x)) for x in (corpus.english, language)
-            )
-            sides = [(known[i], text) for i, text in other.items() if i in known]
-        else:
-            english = read_lines(root / corpus.path.format(lang=corpus.english))
-            sides = list(
-                zip(english, read_lines(root / corpus.path.format(lang=language)), strict=True)
-            )
-            if corpus.split_file:
-                splits = read_lines(root / corpus.split_file)
-                sides = [s for s, split in zip(sides, splits, strict=True) if split == corpus.split]
-        pairs += [
-            Pair(language.split("_")[0], e, t, corpus.weight, corpus.domain)
-            for e, t in sides
-            if e and t and len(e) <= MAX_CHARACTERS and len(t) <= MAX_CHARACTERS
-        ]
+        code = language.split("_")[0]
+        for english, text in _sides(corpus, language, root):
+            if 0 < len(english) <= MAX_CHARACTERS and 0 < len(text) <= MAX_CHARACTERS:
+                pairs.append(EnglishPair(code, english, text, corpus.weight, corpus.domain))
     return pairs
 
 
-@dataclass(frozen=True)
-class Text:
-    """What there is to learn from: translations, and monolingual lines by language."""
+def _sides(corpus: Corpus, language: str, root: Path) -> list[tuple[str, str]]:
+    """The English side and the other of every row, as the corpus's layout has them."""
+    file, english_file = (
+        root / corpus.path.format(lang=name) for name in (language, corpus.english)
+    )
+    if corpus.layout == "pairs":
+        rows = [columns for line in read_lines(file) if len(columns := line.split("\t")) == 2]
+        return [(b, a) if corpus.reverse else (a, b) for a, b in rows]
+    if corpus.layout == "records":
+        english, other = _by_id(english_file), _by_id(file)
+        return [(english[key], text) for key, text in other.items() if key in english]
+    sides = list(zip(read_lines(english_file), read_lines(file), strict=True))
+    if corpus.split_file:
+        splits = read_lines(root / corpus.split_file)
+        sides = [side for side, split in zip(sides, splits, strict=True) if split == corpus.split]
+    return sides
 
-    pairs: list[Pair]
+
+@dataclass(frozen=True)
+class TrainingText:
+    """The text to learn from: translations, and monolingual lines by language."""
+
+    pairs: list[EnglishPair]
     lines: dict[str, list[str]]
 
     @cached_property
@@ -112,12 +111,12 @@ class Text:
         text: dict[str, list[str]] = defaultdict(list)
         for pair in self.pairs:
             text[pair.language].append(pair.text)
-        for language, found in self.lines.items():
-            text[language] += found
+        for language, lines in self.lines.items():
+            text[language] += lines
         return dict(text)
 
 
-def read_text(recipe: PretrainRecipe, root: Path) -> Text:
+def read_text(recipe: PretrainRecipe, root: Path) -> TrainingText:
     """Every usable pair of every corpus, in recipe order, and the monolingual files."""
     pairs = [pair for corpus in recipe.corpora for pair in read_corpus(corpus, root)]
     path, languages = recipe.monolingual.path, recipe.monolingual.languages
@@ -125,10 +124,10 @@ def read_text(recipe: PretrainRecipe, root: Path) -> Text:
         language: [x for x in read_lines(root / path.format(lang=language)) if x]
         for language in languages
     }
-    return Text(pairs, lines)
+    return TrainingText(pairs, lines)
 
 
-def plan(pairs: list[Pair], *, draws: int, exponent: float, seed: int) -> NDArray[np.int64]:
+def plan(pairs: list[EnglishPair], *, draws: int, exponent: float, seed: int) -> NDArray[np.int64]:
     """Indices into `pairs`, [draws], sampled so that a language's share is (its weighted size) **
     exponent.
 

@@ -23,18 +23,15 @@ SPACE = "\u2581"
 def learn_unigram(recipe: DecoderRecipe, text: dict[str, list[str]], seed: int) -> Tokenizer:
     """A tokenizer of `recipe.pieces` entries over `text` by language, small languages
     oversampled."""
-    head = [
-        PAD,
-        END,
-        UNKNOWN,
-        *map(tag, sorted(text)),
-        *(f"<spare{i}>" for i in range(recipe.spare_tags)),
-    ]
-    head += [f"<0x{byte:02X}>" for byte in range(256)]
+    languages = [tag(language) for language in sorted(text)]
+    spare = [f"<spare{i}>" for i in range(recipe.spare_tags)]
+    special = [PAD, END, UNKNOWN, *languages, *spare]
+    byte_pieces = [f"<0x{byte:02X}>" for byte in range(256)]
+    reserved = {*special, *byte_pieces}
     learner = Tokenizer(models.Unigram())
-    learner.pre_tokenizer = _pieces_of()
+    learner.pre_tokenizer = _pre_tokenizer()
     trainer = trainers.UnigramTrainer(
-        vocab_size=recipe.pieces - len(head),
+        vocab_size=recipe.pieces - len(special) - len(byte_pieces),
         show_progress=False,
         unk_token=UNKNOWN,
         special_tokens=[UNKNOWN],
@@ -42,24 +39,23 @@ def learn_unigram(recipe: DecoderRecipe, text: dict[str, list[str]], seed: int) 
     )
     lines = sample_text(text, recipe.exponent, recipe.lines, seed)
     learner.train_from_iterator((unicodedata.normalize("NFC", line) for line in lines), trainer)
-    learnt: list[tuple[str, float]] = [
-        (piece, score) for piece, score in _scored(learner) if piece not in set(head)
-    ]
+    learnt = [(piece, score) for piece, score in _scored(learner) if piece not in reserved]
     lowest = min(score for _, score in learnt)
-    vocabulary = [(piece, 0.0) for piece in head[: len(head) - 256]]
-    vocabulary += [(piece, lowest - 10) for piece in head[len(head) - 256 :]] + learnt
+    vocabulary = [(piece, 0.0) for piece in special]
+    vocabulary += [(piece, lowest - 10) for piece in byte_pieces]
+    vocabulary += learnt
     tokenizer = Tokenizer(models.Unigram(vocabulary, UNKNOWN_ID, True))
-    tokenizer.pre_tokenizer = _pieces_of()
+    tokenizer.pre_tokenizer = _pre_tokenizer()
     tokenizer.decoder = decoders.Sequence(
         [decoders.ByteFallback(), decoders.Fuse(), decoders.Replace(SPACE, " ")]
     )
-    tokenizer.add_special_tokens(head[: len(head) - 256])
+    tokenizer.add_special_tokens(special)
     return tokenizer
 
 
-def _pieces_of() -> pre_tokenizers.PreTokenizer:
-    """Spaces become a visible mark at the start of a word; nothing is added or dropped; digits
-    stand alone."""
+def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
+    """Makes spaces a visible mark at the start of a word, and each digit a piece of its own; adds
+    and drops nothing."""
     return pre_tokenizers.Sequence(
         [
             pre_tokenizers.Metaspace(replacement=SPACE, prepend_scheme="never"),
@@ -69,11 +65,12 @@ def _pieces_of() -> pre_tokenizers.PreTokenizer:
 
 
 def _scored(tokenizer: Tokenizer) -> list[tuple[str, float]]:
+    """The pieces of a unigram model with their scores (log-probabilities)."""
     return [(piece, score) for piece, score in json.loads(tokenizer.to_str())["model"]["vocab"]]
 
 
 def tokens_a_word(tokenizer: Tokenizer, lines: Sequence[str]) -> float:
-    """TargetTokenizer for each word that white space separates."""
+    """How many pieces there are for each word that white space separates."""
     words = sum(len(line.split()) for line in lines)
     pieces = sum(len(e.ids) for e in tokenizer.encode_batch(list(lines), add_special_tokens=False))
     return pieces / max(1, words)

@@ -1,5 +1,5 @@
-"""What a training is followed by: loss and chrF++ on held-out pairs, both ways with English, while
-it runs.
+"""How a training is watched while it runs: loss and chrF++ on held-out pairs, both ways with
+English.
 
 The pairs lie in `WORK/dev.jsonl`, so that a run goes on where the corpora are not. They are read as
 the service reads: general text, no domain's tag, whatever they are.
@@ -19,7 +19,7 @@ from transformers import EncoderDecoderModel
 
 from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import TextEncoder
-from polygraft.pretrain.corpus import Pair
+from polygraft.pretrain.corpus import EnglishPair
 from polygraft.pretrain.objectives import Ids, losses
 from polygraft.pretrain.pack import ENGLISH, Packed, pack
 from polygraft.pretrain.plan import Batch
@@ -34,7 +34,7 @@ TOKENS = 3072
 TRANSLATE = Objectives(denoise=0, masked=0, distil=0, label_smoothing=0)
 
 
-def save_pairs(pairs: Sequence[Pair], file: Path) -> None:
+def save_pairs(pairs: Sequence[EnglishPair], file: Path) -> None:
     """One JSON object a line; written beside and moved."""
     rows = [{"language": p.language, "english": p.english, "text": p.text} for p in pairs]
     partial = file.with_suffix(".tmp")
@@ -44,51 +44,47 @@ def save_pairs(pairs: Sequence[Pair], file: Path) -> None:
     partial.replace(file)
 
 
-def load_pairs(file: Path) -> list[Pair]:
+def load_pairs(file: Path) -> list[EnglishPair]:
     lines = file.read_text(encoding="utf-8").split("\n")
-    return [Pair(**json.loads(line), weight=1.0) for line in lines if line]
+    return [EnglishPair(**json.loads(line), weight=1.0) for line in lines if line]
 
 
 @dataclass(frozen=True)
-class Dev:
+class DevSet:
     """The pairs, how the backbone reads and writes them, and the arithmetic: under bf16 autocast or
     in float32."""
 
-    pairs: list[Pair]
+    pairs: list[EnglishPair]
     encoder: TextEncoder
     pieces: TargetTokenizer
     device: str
     bf16: bool
 
-    def of(self, languages: Sequence[str] | None) -> Dev:
+    def of(self, languages: Sequence[str] | None) -> DevSet:
         """Only the pairs of these languages; None: all."""
-        return (
-            self
-            if languages is None
-            else replace(self, pairs=[p for p in self.pairs if p.language in languages])
-        )
+        if languages is None:
+            return self
+        return replace(self, pairs=[pair for pair in self.pairs if pair.language in languages])
 
     def figures(self, model: EncoderDecoderModel, schedule: Schedule, step: int) -> dict[str, Any]:
         """What is due at `step`: `dev`, the mean loss over directions, and `chrf++`, the mean
         score; each also by direction. The last step has both."""
-        found: dict[str, Any] = {}
-        last, training = step == schedule.steps, model.training
+        last = step == schedule.steps
         if not last and step % schedule.dev_steps:
-            return found
+            return {}
+        was_training = model.training
         model.eval()
-        by_direction = self.losses(model)
-        found |= {
-            "dev": round(float(np.mean([*by_direction.values()])), 4),
-            "dev_directions": by_direction,
+        losses_by_direction = self.losses(model)
+        figures: dict[str, Any] = {
+            "dev": round(float(np.mean([*losses_by_direction.values()])), 4),
+            "dev_directions": losses_by_direction,
         }
         if last or step % schedule.score_steps == 0:
             scores = self.chrf(model)
-            found |= {
-                "chrf++": round(float(np.mean([*scores.values()])), 2),
-                "chrf++_directions": scores,
-            }
-        model.train(training)
-        return found
+            figures["chrf++"] = round(float(np.mean([*scores.values()])), 2)
+            figures["chrf++_directions"] = scores
+        model.train(was_training)
+        return figures
 
     @torch.no_grad()
     def losses(self, model: EncoderDecoderModel) -> dict[str, float]:
@@ -99,7 +95,8 @@ class Dev:
         ids = Ids(
             mask=0, closing=0, tags=[self.pieces.start(language) for language in packed.languages]
         )
-        tally, head, rng = Tally(packed.languages), MaskedHead(1), np.random.default_rng(0)
+        tally = Tally(packed.languages)
+        head, rng = MaskedHead(1), np.random.default_rng(0)  # asked for, not used by translations
         for batch in _batches(packed):
             with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
                 losses(
@@ -118,20 +115,19 @@ class Dev:
 
     def chrf(self, model: EncoderDecoderModel) -> dict[str, float]:
         """chrF++ of greedy translations by direction."""
-        found = {}
-        for language in dict.fromkeys(p.language for p in self.pairs):
-            english, other = zip(
-                *((p.english, p.text) for p in self.pairs if p.language == language), strict=True
-            )
+        figures = {}
+        for language in dict.fromkeys(pair.language for pair in self.pairs):
+            pairs = [pair for pair in self.pairs if pair.language == language]
+            english, other = [pair.english for pair in pairs], [pair.text for pair in pairs]
             for sources, references, source, target in (
                 (english, other, ENGLISH, language),
                 (other, english, language, ENGLISH),
             ):
                 with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
                     written = translate(model, self.encoder, self.pieces, sources, target)
-                score = chrf_plus_plus().corpus_score(written, [list(references)]).score
-                found[f"{source}-{target}"] = round(score, 1)
-        return found
+                score = chrf_plus_plus().corpus_score(written, [references]).score
+                figures[f"{source}-{target}"] = round(score, 1)
+        return figures
 
 
 def _batches(packed: Packed) -> list[Batch]:

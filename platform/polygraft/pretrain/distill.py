@@ -21,7 +21,7 @@ from torch import nn
 from transformers import BertModel
 
 from polygraft.architectures.text import Encoded, TextEncoder, pad
-from polygraft.pretrain.corpus import Pair
+from polygraft.pretrain.corpus import EnglishPair
 from polygraft.pretrain.recipe import Distillation
 from polygraft.pretrain.teacher import towards
 from polygraft.training.batches import cut
@@ -75,7 +75,7 @@ def distil(
     student: BertModel,
     learnt: NDArray[np.int64],
     encoder: TextEncoder,
-    pairs: list[Pair],
+    pairs: list[EnglishPair],
     teacher_row: NDArray[np.int64],
     vectors: NDArray[np.float16],
     recipe: Distillation,

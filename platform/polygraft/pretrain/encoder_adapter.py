@@ -1,5 +1,5 @@
-"""LoRA on the encoder of a model whose decoder is trained with it: put there, left in place by
-every phase, taken off again.
+"""LoRA on the encoder of a model whose decoder is trained with it: it is added before the first
+phase and removed after the last.
 
 The encoder itself never changes, so other adapters, trained on it alone, stay valid.
 """
@@ -20,30 +20,30 @@ from polygraft.tasks.recipe import LoraRecipe
 from polygraft.training.lora import adapt, save_lora
 
 
-def put_on(model: EncoderDecoderModel, lora: LoraRecipe, seed: int) -> peft.PeftModel:
+def add_lora(model: EncoderDecoderModel, lora: LoraRecipe, seed: int) -> peft.PeftModel:
     """Freeze the encoder of `model` and put untrained LoRA (an update of zero) on the sites that
     `lora` names, in place.
 
-    Returns what `take_off` needs. The model keeps its encoder: generation asks that for the names
-    of its inputs, which PEFT's wrapper hides.
+    Returns what `save_and_remove_lora` needs. The model keeps its encoder: generation asks that for
+    the names of its inputs, which PEFT's wrapper hides.
     """
     torch.manual_seed(seed)
     return adapt(model.encoder, lora, list(linear_sites(model.encoder)), None)
 
 
-def carries(model: EncoderDecoderModel) -> bool:
-    """Whether its encoder has LoRA on it."""
+def has_lora(model: EncoderDecoderModel) -> bool:
+    """Whether the model's encoder has LoRA on it."""
     return any(isinstance(module, LoraLayer) for module in model.encoder.modules())
 
 
 def adapter_weights(model: EncoderDecoderModel) -> list[nn.Parameter]:
     """The LoRA matrices that are trained; none without an adapter."""
-    return [p for n, p in model.encoder.named_parameters() if "lora_" in n]
+    return [p for name, p in model.encoder.named_parameters() if "lora_" in name]
 
 
-def take_off(adapted: peft.PeftModel, folder: Path, backbone: Path) -> None:
-    """Write the LoRA into `folder`, in PEFT's format, for the encoder of `backbone` alone, and take
-    it off the model, in place."""
+def save_and_remove_lora(adapted: peft.PeftModel, folder: Path, backbone: Path) -> None:
+    """Write the LoRA into `folder`, in PEFT's format, for the encoder of `backbone` alone, and
+    remove it from the model, in place."""
     folder.mkdir(parents=True, exist_ok=True)
     save_lora(adapted, folder, backbone)
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's template of a card, empty

@@ -14,7 +14,7 @@ from polygraft.architectures.folder import BackboneFiles
 from polygraft.architectures.text import CASE_IDS, TextEncoder
 from polygraft.data.lines import split_lines
 from polygraft.pretrain import alignment, corpus, vocabulary
-from polygraft.pretrain.corpus import Pair, Text
+from polygraft.pretrain.corpus import EnglishPair, TrainingText
 from polygraft.pretrain.distill import distil
 from polygraft.pretrain.recipe import PretrainRecipe
 from polygraft.pretrain.teacher import load_teacher, teacher_folder, teacher_vectors
@@ -23,7 +23,7 @@ from polygraft.pretrain.teacher import load_teacher, teacher_folder, teacher_vec
 def make_encoder(
     recipe: PretrainRecipe,
     folder: Path,
-    text: Text,
+    text: TrainingText,
     work: Path,
     *,
     device: str,
@@ -61,7 +61,7 @@ def make_encoder(
     )
 
 
-def _make_tokenizer(recipe: PretrainRecipe, folder: Path, text: Text) -> None:
+def _make_tokenizer(recipe: PretrainRecipe, folder: Path, text: TrainingText) -> None:
     if BackboneFiles(folder).tokenizer.exists():
         return
     old = split_lines((teacher_folder() / "vocab.txt").read_text(encoding="utf-8"))
@@ -78,7 +78,7 @@ def _learnt_ids(encoder: TextEncoder, old: int) -> NDArray[np.int64]:
 
 
 def _make_student(
-    recipe: PretrainRecipe, encoder: TextEncoder, pairs: list[Pair], work: Path
+    recipe: PretrainRecipe, encoder: TextEncoder, pairs: list[EnglishPair], work: Path
 ) -> tuple[BertModel, NDArray[np.int64]]:
     """The teacher with more rows, and the ids of the rows to learn; case vectors start small and
     random."""

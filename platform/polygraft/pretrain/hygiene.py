@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from polygraft.pretrain.corpus import Pair, Text, read_lines
+from polygraft.pretrain.corpus import EnglishPair, TrainingText, read_lines
 
 GRAM = 8
 LEAST_WORDS = 4
@@ -54,16 +54,17 @@ class Fingerprints:
 
     def finds(self, texts: Sequence[str]) -> NDArray[np.int8]:
         """For each text 0: clean, 1: equal to a line, 2: shares an 8-gram; int8 [len(texts)]."""
-        out = np.zeros(len(texts), np.int8)
+        kinds = np.zeros(len(texts), np.int8)
         hashed = [_hash_words(words(text)) for text in texts]
-        grams = [_hash_grams(h) for h in hashed]
-        row = np.repeat(np.arange(len(texts)), [len(g) for g in grams])
-        if len(row):
-            out[row[_among(np.concatenate(grams), self.grams)]] = 2
+        grams = [_hash_grams(hashes) for hashes in hashed]
+        text_of_gram = np.repeat(np.arange(len(texts)), [len(g) for g in grams])
+        if len(text_of_gram):
+            kinds[text_of_gram[_among(np.concatenate(grams), self.grams)]] = 2
         long = np.array([i for i, h in enumerate(hashed) if len(h) >= LEAST_WORDS], np.int64)
         if len(long):
-            out[long[_among(np.concatenate([_hash_line(hashed[i]) for i in long]), self.lines)]] = 1
-        return out
+            lines = np.concatenate([_hash_line(hashed[i]) for i in long])
+            kinds[long[_among(lines, self.lines)]] = 1
+        return kinds
 
 
 def _hash_words(text: list[str]) -> NDArray[np.uint64]:
@@ -92,10 +93,11 @@ def _hash_grams(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _among(values: NDArray[np.uint64], known: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which of `values` are in `known`, which is sorted."""
     if not len(known):
         return np.zeros(len(values), bool)
-    at = np.searchsorted(known, values).clip(max=len(known) - 1)
-    equal: NDArray[np.bool_] = known[at] == values
+    position = np.searchsorted(known, values).clip(max=len(known) - 1)
+    equal: NDArray[np.bool_] = known[position] == values
     return equal
 
 
@@ -112,8 +114,8 @@ class Report:
 
 
 def clean(
-    text: Text, root: Path, globs: Sequence[str], more: Iterable[str] = ()
-) -> tuple[Text, Report]:
+    text: TrainingText, root: Path, globs: Sequence[str], more: Iterable[str] = ()
+) -> tuple[TrainingText, Report]:
     """The text without the findings, and the report on them. `more` is held-out text beside that of
     the files that `globs` name.
 
@@ -131,11 +133,11 @@ def clean(
     known = Fingerprints.of(
         itertools.chain(more, (line for file in files for line in read_texts(file)))
     )
-    found: dict[str, dict[str, int]] = {}
+    findings: dict[str, dict[str, int]] = {}
     examples: list[str] = []
 
     def note(name: str, kinds: NDArray[np.int8], texts: Sequence[str]) -> None:
-        counts = found.setdefault(name, {"rows": 0, "equal_line": 0, "shared_gram": 0})
+        counts = findings.setdefault(name, {"rows": 0, "equal_line": 0, "shared_gram": 0})
         counts["rows"] += len(kinds)
         counts["equal_line"] += int((kinds == 1).sum())
         counts["shared_gram"] += int((kinds == 2).sum())
@@ -143,7 +145,7 @@ def clean(
             f"{name}: {texts[i]}"[:200] for i in np.flatnonzero(kinds)[:2] if len(examples) < 40
         )
 
-    kept: list[Pair] = []
+    kept: list[EnglishPair] = []
     for language in sorted({p.language for p in text.pairs}):
         own = [p for p in text.pairs if p.language == language]
         kinds = np.maximum(
@@ -157,7 +159,9 @@ def clean(
         note(f"lines {language}", kinds, lines)
         cleaned[language] = [line for line, kind in zip(lines, kinds, strict=True) if not kind]
     names = [str(f.relative_to(root)) for f in files]
-    return Text(kept, cleaned), Report(names, len(known.lines), len(known.grams), found, examples)
+    return TrainingText(kept, cleaned), Report(
+        names, len(known.lines), len(known.grams), findings, examples
+    )
 
 
 def read_texts(file: Path) -> Iterator[str]:

@@ -48,7 +48,8 @@ class Log:
 
     def write(self, step: int, more: dict[str, Any]) -> None:
         means = {name: round(float(np.mean(values)), 4) for name, values in self._sums.items()}
-        directions = {"directions": found} if (found := self.directions.means()) else {}
+        by_direction = self.directions.means()
+        directions = {"directions": by_direction} if by_direction else {}
         totals = {
             "tokens": self._tokens,
             "written": self._written,

@@ -59,18 +59,19 @@ def measure(
     *,
     rows: int = 200,
     work: Path | None = None,
-    alone: Path | None = None,
+    single_pairs: Path | None = None,
     ablations: Path | None = None,
 ) -> dict[str, Any]:
     """Figures of the backbone in `folder`. `rows` bounds each evaluation set; `work` is the WORK of
-    its pretraining, for the learning curves; `alone` holds models of single pairs, one folder a
-    language (`second_stage.train_alone`); `ablations` is what `tests/bench/objectives.py` printed.
+    its pretraining, for the learning curves; `single_pairs` holds models of one language pair each,
+    a folder a language (`pretrain.pretrain_single_pair`); `ablations` is what
+    `tests/bench/objectives.py` printed.
 
     Raises `BackboneError` when the folder is not a backbone.
     """
-    recipe, text = PretrainRecipe.load(folder / "recipe.yaml"), folder / "text.json"
+    recipe = PretrainRecipe.load(folder / "recipe.yaml")
     sets = evaluation_sets(recipe, data, rows)
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "backbone": recipe.name,
         "fingerprint": fingerprint(folder),
         "rows_a_set": rows,
@@ -80,38 +81,47 @@ def measure(
         protocol: _mean([sib[language][protocol] for language in TARGETS])
         for protocol in ("folds", "centred", "official")
     }
-    found["sib200"] = {"scores": sib, "low_resource_mean": means}
-    found["retrieval"] = measure_retrieval(folder, sets)
-    found["tokens_a_word"] = _tokens(folder, sets)
+    figures["sib200"] = {"scores": sib, "low_resource_mean": means}
+    figures["retrieval"] = measure_retrieval(folder, sets)
+    figures["tokens_a_word"] = _tokens_a_word(folder, sets)
     if BackboneFiles(folder).decoder_tokenizer.is_file():
-        found["translation"] = measure_translation(folder, sets)
-        for one in sorted(alone.iterdir()) if alone else []:
-            for pair, scored in measure_translation(one, {one.name: sets[one.name]}).items():
-                found["translation"][pair]["alone"] = scored["backbone"]
+        figures["translation"] = measure_translation(folder, sets)
+        for single in sorted(single_pairs.iterdir()) if single_pairs else []:
+            scores = measure_translation(single, {single.name: sets[single.name]})
+            for direction, scored in scores.items():
+                figures["translation"][direction]["alone"] = scored["backbone"]
+    text = folder / "text.json"
     if text.is_file():
-        found["text"] = json.loads(text.read_text(encoding="utf-8"))
-    logs = sorted(work.glob("*/log.jsonl"), key=lambda file: file.stat().st_mtime) if work else []
-    if logs:
-        read = {file.parent.name: split_lines(file.read_text(encoding="utf-8")) for file in logs}
-        found["learning_curves"] = {
-            phase: [json.loads(line) for line in lines] for phase, lines in read.items()
-        }
+        figures["text"] = json.loads(text.read_text(encoding="utf-8"))
+    if work and (curves := _learning_curves(work)):
+        figures["learning_curves"] = curves
     if ablations:
-        found["ablations"] = json.loads(split_lines(ablations.read_text(encoding="utf-8"))[-1])
-    found["made_with"] = {
+        figures["ablations"] = json.loads(split_lines(ablations.read_text(encoding="utf-8"))[-1])
+    figures["made_with"] = {
         "torch": torch.__version__,
         "transformers": transformers.__version__,
         "cpu": machine.machine(),
         "threads": torch.get_num_threads(),
     }
-    return found
+    return figures
 
 
-def evaluation_sets(recipe: PretrainRecipe, data: Path, rows: int) -> dict[str, list[corpus.Pair]]:
+def _learning_curves(work: Path) -> dict[str, list[dict[str, Any]]]:
+    """The lines of each phase's log, the phase that was trained first before the others."""
+    logs = sorted(work.glob("*/log.jsonl"), key=lambda file: file.stat().st_mtime)
+    return {
+        log.parent.name: [json.loads(line) for line in split_lines(log.read_text(encoding="utf-8"))]
+        for log in logs
+    }
+
+
+def evaluation_sets(
+    recipe: PretrainRecipe, data: Path, rows: int
+) -> dict[str, list[corpus.EnglishPair]]:
     """The recipe's evaluation pairs by language, evenly thinned to `rows` each."""
-    sets: dict[str, list[corpus.Pair]] = defaultdict(list)
-    for one in recipe.evaluation:
-        for pair in corpus.read_corpus(one, data):
+    sets: dict[str, list[corpus.EnglishPair]] = defaultdict(list)
+    for evaluated in recipe.evaluation:
+        for pair in corpus.read_corpus(evaluated, data):
             sets[pair.language].append(pair)
     return {
         language: pairs[:: max(1, len(pairs) // rows)][:rows] for language, pairs in sets.items()
@@ -119,40 +129,41 @@ def evaluation_sets(recipe: PretrainRecipe, data: Path, rows: int) -> dict[str, 
 
 
 def measure_retrieval(
-    folder: Path, sets: dict[str, list[corpus.Pair]]
+    folder: Path, sets: dict[str, list[corpus.EnglishPair]]
 ) -> dict[str, dict[str, float]]:
     """Accuracy of both directions by language, percent."""
     model, encoder = load_backbone(folder), load_encoder(folder, max_length=128)
-    found = {}
+    figures = {}
     for language, pairs in track(sets.items(), description="retrieval"):
-        english, other = [p.english for p in pairs], [p.text for p in pairs]
-        a, b = (sentence_vectors(model, encoder, texts) for texts in (english, other))
-        found[language] = {
-            "from_english": accuracy(a, b, other),
-            "to_english": accuracy(b, a, english),
+        english, other = [pair.english for pair in pairs], [pair.text for pair in pairs]
+        english_vectors = sentence_vectors(model, encoder, english)
+        other_vectors = sentence_vectors(model, encoder, other)
+        figures[language] = {
+            "from_english": accuracy(english_vectors, other_vectors, other),
+            "to_english": accuracy(other_vectors, english_vectors, english),
         }
-    return found
+    return figures
 
 
-def measure_translation(folder: Path, sets: dict[str, list[corpus.Pair]]) -> dict[str, Any]:
+def measure_translation(folder: Path, sets: dict[str, list[corpus.EnglishPair]]) -> dict[str, Any]:
     """Scores and first examples of both directions, for the languages that the decoder has a tag
     for."""
     from polygraft.tasks.translation.greedy import translate_passages
     from polygraft.tasks.translation.metrics import scores
 
     model, encoder = load_seq2seq(folder), load_encoder(folder, max_length=128)
-    pieces = TargetTokenizer(BackboneFiles(folder).decoder_tokenizer)
-    found: dict[str, Any] = {}
+    tokenizer = TargetTokenizer(BackboneFiles(folder).decoder_tokenizer)
+    figures: dict[str, Any] = {}
     for language, pairs in track(sets.items(), description="translation"):
-        if language not in pieces.languages:
+        if language not in tokenizer.languages:
             continue
         english, other = [p.english for p in pairs], [p.text for p in pairs]
         for direction, sources, references in (
             ((ENGLISH, language), english, other),
             ((language, ENGLISH), other, english),
         ):
-            written = translate_passages(model, encoder, pieces, sources, direction)
-            found["-".join(direction)] = {
+            written = translate_passages(model, encoder, tokenizer, sources, direction)
+            figures["-".join(direction)] = {
                 "backbone": scores(written, references),
                 "copy": scores(sources, references),
                 "examples": [
@@ -160,29 +171,31 @@ def measure_translation(folder: Path, sets: dict[str, list[corpus.Pair]]) -> dic
                     for s, r, w in list(zip(sources, references, written, strict=True))[:3]
                 ],
             }
-    return found
+    return figures
 
 
-def _tokens(folder: Path, sets: dict[str, list[corpus.Pair]]) -> dict[str, dict[str, float]]:
-    """TargetTokenizer a word of either tokenizer, and the share of unknown pieces in the
+def _tokens_a_word(
+    folder: Path, sets: dict[str, list[corpus.EnglishPair]]
+) -> dict[str, dict[str, float]]:
+    """How many pieces a word has in either tokenizer, and the share of unknown pieces in the
     encoder's."""
     encoder = load_encoder(folder).tokenizer
     file = BackboneFiles(folder).decoder_tokenizer
-    pieces = Tokenizer.from_file(str(file)) if file.is_file() else None
+    decoder = Tokenizer.from_file(str(file)) if file.is_file() else None
     texts = {language: [p.text for p in pairs] for language, pairs in sets.items()}
     texts[ENGLISH] = [p.english for pairs in sets.values() for p in pairs[:50]]
-    found = {}
+    unknown = encoder.get_vocab()["[UNK]"]
+    figures = {}
     for language, lines in texts.items():
-        ids = [i for e in encoder.encode_batch(lines, add_special_tokens=False) for i in e.ids]
-        found[language] = {
+        encodings = encoder.encode_batch(lines, add_special_tokens=False)
+        ids = [token for encoding in encodings for token in encoding.ids]
+        figures[language] = {
             "encoder": round(tokens_a_word(encoder, lines), 2),
-            "unknown_percent": round(
-                100 * ids.count(encoder.get_vocab()["[UNK]"]) / max(1, len(ids)), 3
-            ),
+            "unknown_percent": round(100 * ids.count(unknown) / max(1, len(ids)), 3),
         }
-        if pieces:
-            found[language]["decoder"] = round(tokens_a_word(pieces, lines), 2)
-    return found
+        if decoder:
+            figures[language]["decoder"] = round(tokens_a_word(decoder, lines), 2)
+    return figures
 
 
 def _mean(values: Sequence[float]) -> float:

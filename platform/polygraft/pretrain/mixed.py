@@ -19,12 +19,12 @@ from transformers import EncoderDecoderModel
 
 from polygraft.pretrain.average import Average
 from polygraft.pretrain.checkpoint import Checkpoint
-from polygraft.pretrain.dev import Dev
+from polygraft.pretrain.dev import DevSet
 from polygraft.pretrain.encoder_adapter import adapter_weights
 from polygraft.pretrain.log import Log
 from polygraft.pretrain.objectives import Ids, losses, weigh
 from polygraft.pretrain.pack import Packed
-from polygraft.pretrain.plan import Plan
+from polygraft.pretrain.plan import BatchPlan
 from polygraft.pretrain.recipe import Phase, Schedule
 from polygraft.training.noise import MaskedHead
 from polygraft.training.speed import quick_attention
@@ -59,7 +59,7 @@ def train_phase(
     device: str,
     bf16: bool,
     end: float | None = None,
-    dev: Dev | None = None,
+    dev: DevSet | None = None,
 ) -> tuple[EncoderDecoderModel, bool]:
     """Train to `phase.schedule.steps`; returns the averaged model on the CPU, in eval mode, and
     whether that was reached.
@@ -68,7 +68,7 @@ def train_phase(
     a checkpoint; the model returned then is what there is, its learning rate not yet decayed. `dev`
     is scored as the schedule says.
     """
-    plan, schedule, objectives = Plan(packed, phase, seed), phase.schedule, phase.objectives
+    plan, schedule, objectives = BatchPlan(packed, phase, seed), phase.schedule, phase.objectives
     work.mkdir(parents=True, exist_ok=True)
     quick_attention(model)
     learns = schedule.encoder_lr > 0
@@ -91,7 +91,7 @@ def train_phase(
         optimizers.append((torch.optim.SparseAdam(list(sparse.parameters())), schedule.rows_lr))
     average = Average(model, schedule.ema)
     checkpoint = Checkpoint(model, head, average, [o for o, _ in optimizers], work, device)
-    step = resumed = checkpoint.resume()
+    step = saved = checkpoint.resume()
     log = Log(work / "log.jsonl", step, packed.languages)
     clipped = [*model.decoder.parameters(), *lora, *body]
     with Progress(
@@ -121,11 +121,11 @@ def train_phase(
             progress.update(bar, completed=step, description=f"{phase.name}: {log.latest()}")
             if step % schedule.checkpoint_steps == 0 or step == schedule.steps:
                 with average.used_by(model):
-                    found = dev.figures(model, schedule, step) if dev else {}
-                log.write(step, found)
+                    figures = dev.figures(model, schedule, step) if dev else {}
+                log.write(step, figures)
                 checkpoint.write(step)
-                resumed = step
-        if step > resumed:
+                saved = step
+        if step > saved:
             checkpoint.write(step)
     model.to("cpu")
     average.values = {n: v.cpu() for n, v in average.values.items()}
@@ -140,12 +140,12 @@ def train_phase(
 
 
 def _body(model: EncoderDecoderModel, learns: bool) -> list[nn.Parameter]:
-    """The encoder's own weights but its embedding rows, set to be trained or not."""
-    named = model.encoder.named_parameters()
+    """The encoder's own weights without its embedding rows; they are set to be trained if
+    `learns`."""
     return [
-        p.requires_grad_(learns)
-        for n, p in named
-        if "word_embeddings" not in n and "lora_" not in n
+        parameter.requires_grad_(learns)
+        for name, parameter in model.encoder.named_parameters()
+        if "word_embeddings" not in name and "lora_" not in name
     ]
 
 

@@ -1,5 +1,4 @@
-"""What a batch asks of the model: translate (and distil), denoise, restore masked tokens. Each
-returns losses by name.
+"""The loss of a batch by its kind: translate (and distil), denoise, restore masked tokens, align.
 
 Noise is drawn from the generator it is given, so a step is the same on every machine.
 """
@@ -51,8 +50,9 @@ def losses(
     device: str,
     tally: Tally | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Loss terms of one batch; their weighted sum is what is trained (`weigh`). `tally` gets those
-    of translations, by direction."""
+    """The loss terms of one batch, by name; what is minimised is their weighted sum (`weigh`).
+    `anchor` is the encoder as it was at the start. The losses of translations are added to `tally`,
+    by direction."""
     if batch.kind == "masked":
         return {"masked": _masked(batch, packed, model.encoder, head, ids, rng, device)}
     sources = [_read(packed, s) for s in batch.sources]
@@ -62,27 +62,27 @@ def losses(
     states = model.encoder(**inputs).last_hidden_state
     if batch.kind == "align":
         return _towards_english(states, inputs["attention_mask"], batch, packed, anchor, device)
-    given, wanted = _target(batch, packed, ids, rng, device)
+    decoder_input_ids, labels = _target(batch, packed, ids, rng, device)
     out = model.decoder.bert(
-        input_ids=given,
-        attention_mask=(given != PAD_ID).long(),
+        input_ids=decoder_input_ids,
+        attention_mask=(decoder_input_ids != PAD_ID).long(),
         encoder_hidden_states=states,
         encoder_attention_mask=inputs["attention_mask"],
     )
-    each = piece_losses(
+    by_piece = piece_losses(
         model.decoder.cls.predictions,
         out.last_hidden_state,
-        wanted,
+        labels,
         rng,
         negatives=objectives.negatives,
         smoothing=objectives.label_smoothing,
     )
-    loss = each.mean()
+    loss = by_piece.mean()
     if batch.kind == "denoise":
         return {"denoise": loss}
     if tally is not None:
-        rows = (wanted != IGNORED).nonzero()[:, 0]
-        tally.add(each, rows, packed.language[batch.sources], packed.language[batch.targets])
+        rows = (labels != IGNORED).nonzero()[:, 0]
+        tally.add(by_piece, rows, packed.language[batch.sources], packed.language[batch.targets])
     if not objectives.distil:
         return {"translate": loss}
     return {"translate": loss} | _towards_english(
@@ -132,18 +132,17 @@ def _target(
     domains = packed.domain[batch.targets]
     if domains.any():
         tagged = (domains > 0) & (rng.random(len(domains)) >= ids.domain_dropout)
-        for i in np.flatnonzero(tagged):
-            starts[i].append(ids.domains[domains[i] - 1])
+        for number in np.flatnonzero(tagged):
+            starts[number].append(ids.domains[domains[number] - 1])
     rows = [packed.written(int(s)).tolist() for s in batch.targets]
     longest = max(len(start) + len(row) for start, row in zip(starts, rows, strict=True))
-    given, wanted = (
-        torch.full((len(rows), longest), PAD_ID),
-        torch.full((len(rows), longest), IGNORED),
-    )
-    for r, (start, row) in enumerate(zip(starts, rows, strict=True)):
-        given[r, : len(start) + len(row)] = torch.tensor([*start, *row])
-        wanted[r, len(start) - 1 : len(start) + len(row)] = torch.tensor([*row, END_ID])
-    return given.to(device), wanted.to(device)
+    shape = (len(rows), longest)
+    decoder_input_ids, labels = torch.full(shape, PAD_ID), torch.full(shape, IGNORED)
+    for i, (start, row) in enumerate(zip(starts, rows, strict=True)):
+        end = len(start) + len(row)
+        decoder_input_ids[i, :end] = torch.tensor([*start, *row])
+        labels[i, len(start) - 1 : end] = torch.tensor([*row, END_ID])
+    return decoder_input_ids.to(device), labels.to(device)
 
 
 def _masked(
@@ -155,10 +154,9 @@ def _masked(
     rng: np.random.Generator,
     device: str,
 ) -> torch.Tensor:
-    inputs, wanted = mask_tokens(
-        pad([_read(packed, s) for s in batch.sources], 0), ids.mask, ids.closing, rng
-    )
-    tensors = _tensors(inputs, device)
-    states = encoder(**tensors).last_hidden_state
-    labels = torch.from_numpy(wanted).to(device)
-    return masked_loss(head, encoder.get_input_embeddings(), states, tensors["input_ids"], labels)
+    padded = pad([_read(packed, s) for s in batch.sources], 0)
+    masked, masked_out = mask_tokens(padded, ids.mask, ids.closing, rng)
+    inputs = _tensors(masked, device)
+    states = encoder(**inputs).last_hidden_state
+    labels = torch.from_numpy(masked_out).to(device)
+    return masked_loss(head, encoder.get_input_embeddings(), states, inputs["input_ids"], labels)

@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from polygraft.architectures.text import TextEncoder
+from polygraft.architectures.text import Encoded, TextEncoder
 from polygraft.errors import BackboneError
-from polygraft.pretrain.corpus import Pair
+from polygraft.pretrain.corpus import EnglishPair
 
 ENGLISH = "en"
+ENCODED_AT_ONCE = 20_000  # texts
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Packed:
 
 
 def pack(
-    pairs: Sequence[Pair],
+    pairs: Sequence[EnglishPair],
     lines: dict[str, list[str]],
     encoder: TextEncoder,
     decoder: Tokenizer,
@@ -101,51 +102,59 @@ def pack(
     A sentence's domain is that of the first pair it is in; lines are general text. Raises
     `ValueError` for a pair whose domain is not one of `domains`.
     """
-    place: dict[tuple[str, str], int] = {}
+    sentences, domain = _distinct_sentences(pairs, lines, domains)
+    texts = [text for _, text in sentences]
+    sources = list[Encoded]()
+    for start in range(0, len(texts), ENCODED_AT_ONCE):
+        sources += encoder.encode(texts[start : start + ENCODED_AT_ONCE])
+    targets = [e.ids for e in decoder.encode_batch(texts, add_special_tokens=False)]
+    kept = [
+        i
+        for i, (source, target) in enumerate(zip(sources, targets, strict=True))
+        if len(source) <= max_length and 0 < len(target) < max_length
+    ]
+    languages = sorted({language for language, _ in sentences})
+    of_sentence = [language for language, _ in sentences]
+    number = {old: new for new, old in enumerate(kept)}
+    weights = dict[tuple[int, int], float]()
+    for pair in pairs:
+        english = number.get(sentences[ENGLISH, pair.english])
+        other = number.get(sentences[pair.language, pair.text])
+        if english is not None and other is not None:
+            weights[english, other] = pair.weight
+    return Packed(
+        languages=languages,
+        source=np.concatenate([np.asarray(sources[i].ids, np.uint16) for i in kept]),
+        cases=np.concatenate([np.asarray(sources[i].cases, np.uint8) for i in kept]),
+        target=np.concatenate([np.asarray(targets[i], np.uint16) for i in kept]),
+        source_at=np.cumsum([0, *(len(sources[i]) for i in kept)]),
+        target_at=np.cumsum([0, *(len(targets[i]) for i in kept)]),
+        language=np.array([languages.index(of_sentence[i]) for i in kept], np.uint8),
+        domain=np.array([domain[i] for i in kept], np.uint8),
+        pairs=np.array(list(weights), np.int32).reshape(-1, 2),
+        weight=np.array(list(weights.values()), np.float32),
+    )
+
+
+def _distinct_sentences(
+    pairs: Sequence[EnglishPair], lines: dict[str, list[str]], domains: Sequence[str]
+) -> tuple[dict[tuple[str, str], int], list[int]]:
+    """The number of every distinct sentence, by language and text; and the domain of each, as
+    `Packed.domain` has it."""
+    number: dict[tuple[str, str], int] = {}
     domain: list[int] = []
     for pair in pairs:
-        number = domains.index(pair.domain) + 1 if pair.domain else 0
+        pair_domain = domains.index(pair.domain) + 1 if pair.domain else 0
         for side in ((ENGLISH, pair.english), (pair.language, pair.text)):
-            if place.setdefault(side, len(place)) == len(domain):
-                domain.append(number)
+            if side not in number:
+                number[side] = len(number)
+                domain.append(pair_domain)
     for language, texts in lines.items():
         for text in texts:
-            place.setdefault((language, text), len(place))
-    languages = sorted({language for language, _ in place})
-    texts = [text for _, text in place]
-    read = [
-        x
-        for start in range(0, len(texts), 20_000)
-        for x in encoder.encode(texts[start : start + 20_000])
-    ]
-    written = [e.ids for e in decoder.encode_batch(texts, add_special_tokens=False)]
-    fits = np.array(
-        [
-            len(r) <= max_length and 0 < len(w) < max_length
-            for r, w in zip(read, written, strict=True)
-        ]
-    )
-    kept = np.flatnonzero(fits)
-    moved = np.full(len(texts), -1)
-    moved[kept] = np.arange(len(kept))
-    index = {
-        (moved[place[ENGLISH, p.english]], moved[place[p.language, p.text]]): p.weight
-        for p in pairs
-    }
-    usable = [(*sides, weight) for sides, weight in index.items() if min(sides) >= 0]
-    names = [language for language, _ in place]
-    return Packed(
-        languages,
-        np.concatenate([np.asarray(read[i].ids, np.uint16) for i in kept]),
-        np.concatenate([np.asarray(read[i].cases, np.uint8) for i in kept]),
-        np.concatenate([np.asarray(written[i], np.uint16) for i in kept]),
-        np.cumsum([0, *(len(read[i]) for i in kept)]),
-        np.cumsum([0, *(len(written[i]) for i in kept)]),
-        np.array([languages.index(names[i]) for i in kept], np.uint8),
-        np.array([*domain, *[0] * (len(texts) - len(domain))], np.uint8)[kept],
-        np.array([x[:2] for x in usable], np.int32).reshape(-1, 2),
-        np.array([x[2] for x in usable], np.float32),
-    )
+            if (language, text) not in number:
+                number[language, text] = len(number)
+                domain.append(0)
+    return number, domain
 
 
 def describe(packed: Packed) -> dict[str, dict[str, int]]:

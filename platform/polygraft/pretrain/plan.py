@@ -22,9 +22,9 @@ from polygraft.training.batches import cut
 Kind = Literal["translate", "denoise", "masked", "align"]
 KINDS: tuple[Kind, ...] = ("translate", "denoise", "masked", "align")
 SEGMENT = 100
-ENGLISH_RATE = (
-    0.15  # of `align` rows that read the English side itself, so that English stays where it is
-)
+ENGLISH_RATE = 0.15
+"""The share of `align` rows that read the English side itself, so that English stays where it
+is."""
 
 
 @dataclass(frozen=True)
@@ -39,23 +39,20 @@ class Batch:
 
 
 def exponent_at(schedule: Schedule, step: int) -> float:
-    """Falls in a straight line and stays low for the last third."""
+    """The language sampling exponent at `step`: it falls in a straight line and stays low for the
+    last third."""
     share = min(1.0, 1.5 * step / schedule.steps)
     return schedule.first_exponent + share * (schedule.last_exponent - schedule.first_exponent)
 
 
-class Plan:
+class BatchPlan:
     """`plan[step]` is that step's batch."""
 
     def __init__(self, packed: Packed, phase: Phase, seed: int) -> None:
         """Raises `BackboneError` when the packed text has no pairs of a language that the phase
         asks for."""
-        self.packed, self.objectives, self.schedule, self.seed = (
-            packed,
-            phase.objectives,
-            phase.schedule,
-            seed,
-        )
+        self.packed, self.seed = packed, seed
+        self.objectives, self.schedule = phase.objectives, phase.schedule
         self._pair_rows = _by_language(packed.language[packed.pairs[:, 1]], len(packed.languages))
         self._pair_chance = [_chances(packed.weight[rows]) for rows in self._pair_rows]
         self._pair_mass = np.array([packed.weight[rows].sum() for rows in self._pair_rows], float)
@@ -64,23 +61,23 @@ class Plan:
             self._rows = [np.setdiff1d(rows, packed.pairs) for rows in self._rows]
         self._mass = np.array([packed.source_lengths[rows].sum() for rows in self._rows], float)
         if phase.languages is not None:
-            having = {
+            with_pairs = {
                 name for name, mass in zip(packed.languages, self._pair_mass, strict=True) if mass
             }
-            if missing := sorted(set(phase.languages) - having):
+            if missing := sorted(set(phase.languages) - with_pairs):
                 raise BackboneError(
                     f"phase {phase.name}: no pairs with {', '.join(missing)}; there are "
-                    f"{', '.join(sorted(having))}"
+                    f"{', '.join(sorted(with_pairs))}"
                 )
-            taught = np.isin(packed.languages, [*phase.languages, ENGLISH])
-            self._pair_mass, self._mass = self._pair_mass * taught, self._mass * taught
-        self._segment, self._batches = -1, list[Batch]()
+            wanted = np.isin(packed.languages, [*phase.languages, ENGLISH])
+            self._pair_mass, self._mass = self._pair_mass * wanted, self._mass * wanted
+        self._segment, self._batches = -1, list[Batch]()  # those drawn last
 
     def __getitem__(self, step: int) -> Batch:
-        segment, at = divmod(step, SEGMENT)
+        segment, position = divmod(step, SEGMENT)
         if segment != self._segment:
             self._segment, self._batches = segment, self._draw(segment)
-        return self._batches[at]
+        return self._batches[position]
 
     def _draw(self, segment: int) -> list[Batch]:
         rng = np.random.default_rng([self.seed, segment])
@@ -97,33 +94,33 @@ class Plan:
         self, kind: Kind, count: int, exponent: float, rng: np.random.Generator
     ) -> list[Batch]:
         """`count` batches of rows of similar length within the token budget, in random order."""
-        made: list[Batch] = []
-        while len(made) < count:
-            draws = max(2_000, 60 * count)
-            if kind in ("translate", "align"):
-                row = self._choose(
-                    self._pair_rows, self._pair_mass, exponent, draws, rng, self._pair_chance
-                )
-                english, other = self.packed.pairs[row].T.astype(np.int64)
-                forward = rng.random(len(row)) < (0.5 if kind == "translate" else ENGLISH_RATE)
-                sources, targets = (
-                    np.where(forward, english, other),
-                    np.where(forward, other, english),
-                )
-            else:
-                sources = targets = english = self._choose(
-                    self._rows, self._mass, exponent, draws, rng
-                )
-            read, write = (
-                self.packed.source_lengths[sources],
-                self.packed.target_lengths[targets] + 2,
-            )
-            length = read if kind in ("masked", "align") else read + write
-            batches = cut(np.lexsort((write, read)), length, self.schedule.tokens)
-            whole = batches[:-1] or batches  # the last of several may be nearly empty
-            made += [Batch(kind, sources[b], targets[b], english[b]) for b in whole]
-        picked = rng.permutation(len(made))[:count]
-        return [made[i] for i in picked]
+        batches: list[Batch] = []
+        while len(batches) < count:
+            sources, targets, english = self._draw_rows(kind, max(2_000, 60 * count), exponent, rng)
+            read = self.packed.source_lengths[sources]
+            written = self.packed.target_lengths[targets] + 2
+            lengths = read if kind in ("masked", "align") else read + written
+            groups = cut(np.lexsort((written, read)), lengths, self.schedule.tokens)
+            groups = groups[:-1] or groups  # the last of several may be nearly empty
+            batches += [Batch(kind, sources[g], targets[g], english[g]) for g in groups]
+        picked = rng.permutation(len(batches))[:count]
+        return [batches[i] for i in picked]
+
+    def _draw_rows(
+        self, kind: Kind, draws: int, exponent: float, rng: np.random.Generator
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Sources, targets and English sides of about `draws` rows, as `Batch` has them."""
+        if kind not in ("translate", "align"):
+            sentences = self._choose(self._rows, self._mass, exponent, draws, rng)
+            return sentences, sentences, sentences
+        pairs = self._choose(
+            self._pair_rows, self._pair_mass, exponent, draws, rng, self._pair_chance
+        )
+        english, other = self.packed.pairs[pairs].T.astype(np.int64)
+        from_english = rng.random(len(pairs)) < (0.5 if kind == "translate" else ENGLISH_RATE)
+        sources = np.where(from_english, english, other)
+        targets = np.where(from_english, other, english)
+        return sources, targets, english
 
     @staticmethod
     def _choose(
@@ -134,6 +131,8 @@ class Plan:
         rng: np.random.Generator,
         chances: list[NDArray[np.float64]] | None = None,
     ) -> NDArray[np.int64]:
+        """`draws` of the `rows` (by language), a language's share its `mass` ** `exponent`; within
+        a language by `chances`, where given."""
         share = np.where(mass > 0, mass, 0.0) ** exponent * (mass > 0)
         counts = rng.multinomial(draws, share / share.sum())
         return np.concatenate(

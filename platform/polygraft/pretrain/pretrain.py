@@ -18,7 +18,7 @@ from polygraft.pretrain import corpus, hygiene
 from polygraft.pretrain.first_stage import make_encoder
 from polygraft.pretrain.measure import evaluation_sets
 from polygraft.pretrain.recipe import PretrainRecipe
-from polygraft.pretrain.second_stage import add_decoder, train_alone
+from polygraft.pretrain.second_stage import add_decoder, train_single_pair
 
 
 def pretrain(
@@ -76,7 +76,7 @@ def pretrain(
         say(f"wrote {folder}")
 
 
-def pretrain_alone(
+def pretrain_single_pair(
     folder: Path, language: str, steps: int, work: Path, *, device: str = "cpu"
 ) -> Path:
     """A model of the shape of the backbone in `folder`, trained from random weights on the pairs of
@@ -87,7 +87,7 @@ def pretrain_alone(
         raise BackboneError(
             f"{folder} has no decoder: its recipe lacks seq2seq, so there is nothing to compare"
         )
-    model = train_alone(
+    model = train_single_pair(
         recipe.seq2seq, folder, language, steps, work, seed=recipe.seed, device=device
     )
     own = work / "alone" / language
@@ -96,11 +96,11 @@ def pretrain_alone(
     return own
 
 
-def _dev_pairs(recipe: PretrainRecipe, data: Path, rows: int) -> list[corpus.Pair]:
+def _dev_pairs(recipe: PretrainRecipe, data: Path, rows: int) -> list[corpus.EnglishPair]:
     return [pair for pairs in evaluation_sets(recipe, data, rows).values() for pair in pairs]
 
 
-def _read(recipe: PretrainRecipe, folder: Path, data: Path) -> corpus.Text:
+def _read(recipe: PretrainRecipe, folder: Path, data: Path) -> corpus.TrainingText:
     """The recipe's text without what it holds out; the report on that is written to
     `hygiene.json`."""
     text = corpus.read_text(recipe, data)

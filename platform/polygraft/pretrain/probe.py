@@ -56,7 +56,7 @@ def _in_folds(vectors: dict[str, Vectors], y: NDArray[np.str_]) -> dict[str, flo
         probe = _probe(source[train], y[train])
         for language, own in vectors.items():
             predicted[language][test] = probe.predict(own[test])
-    return {language: _macro_f1(y, found) for language, found in predicted.items()}
+    return {language: _macro_f1(y, labels) for language, labels in predicted.items()}
 
 
 def _probe(vectors: Vectors, y: NDArray[np.str_]) -> LogisticRegression:

@@ -6,17 +6,13 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from polygraft.tasks.recipe import LoraRecipe
+from polygraft.tasks.recipe import LoraRecipe, RecipePart
 from polygraft.tasks.translation.recipe import check_softmax
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Corpus(_Frozen):
+class Corpus(RecipePart):
     """One parallel corpus in one or more languages."""
 
     path: str = Field(description="file under the data folder; {lang} stands for the language")
@@ -34,14 +30,14 @@ class Corpus(_Frozen):
     )
 
 
-class Monolingual(_Frozen):
+class Monolingual(RecipePart):
     """Extra text that only the vocabulary sees."""
 
     path: str = "mono/{lang}.txt.gz"
-    languages: list[str] = []
+    languages: list[str] = Field([])
 
 
-class Vocabulary(_Frozen):
+class Vocabulary(RecipePart):
     pieces: int = Field(22_000, ge=0, description="new word pieces at most")
     exponent: float = Field(
         0.4, gt=0, le=1, description="language sampling exponent when pieces are learnt"
@@ -54,7 +50,7 @@ class Vocabulary(_Frozen):
     )
 
 
-class Alignment(_Frozen):
+class Alignment(RecipePart):
     iterations: int = Field(
         5, ge=0, description="IBM model 1 EM rounds; 0 starts rows from their old spelling only"
     )
@@ -62,7 +58,7 @@ class Alignment(_Frozen):
     exponent: float = Field(0.6, gt=0, le=1, description="language sampling exponent")
 
 
-class Distillation(_Frozen):
+class Distillation(RecipePart):
     draws: int = Field(300_000, description="training rows drawn in all")
     exponent: float = Field(0.4, gt=0, le=1, description="language sampling exponent")
     english_rate: float = Field(
@@ -80,7 +76,7 @@ class Distillation(_Frozen):
     checkpoint_steps: int = 100
 
 
-class DecoderRecipe(_Frozen):
+class DecoderRecipe(RecipePart):
     """The decoder and its vocabulary."""
 
     layers: int = Field(3, ge=1, le=12)
@@ -95,7 +91,7 @@ class DecoderRecipe(_Frozen):
     dropout: float = Field(0.1, ge=0, lt=1)
 
 
-class Objectives(_Frozen):
+class Objectives(RecipePart):
     """What each batch trains: the four shares are of batches; `distil` and `contrast` weigh terms
     of every batch of pairs."""
 
@@ -136,7 +132,7 @@ class Objectives(_Frozen):
         return self
 
 
-class Schedule(_Frozen):
+class Schedule(RecipePart):
     """How long and how fast: warm-up, stable, decay to zero (Hu et al. 2024, MiniCPM, section
     4)."""
 
@@ -176,7 +172,7 @@ class Schedule(_Frozen):
     )
 
 
-class Phase(_Frozen):
+class Phase(RecipePart):
     """One training run of the second stage: it starts from what the phase before it left."""
 
     name: str = Field(
@@ -201,8 +197,8 @@ class Phase(_Frozen):
 
     @model_validator(mode="after")
     def _objectives_have_something_to_train(self) -> Phase:
-        aims = self.objectives
-        trains_encoder = aims.masked or aims.align or (aims.translate and aims.distil)
+        shares = self.objectives
+        trains_encoder = shares.masked or shares.align or (shares.translate and shares.distil)
         if self.schedule.encoder_lr == 0 and trains_encoder:
             raise ValueError(
                 "objectives masked, align and distil train the encoder, but schedule.encoder_lr is "
@@ -211,7 +207,7 @@ class Phase(_Frozen):
         return self
 
 
-class Seq2SeqRecipe(_Frozen):
+class Seq2SeqRecipe(RecipePart):
     """The second stage: a decoder beside the distilled encoder, trained on mixed objectives, phase
     by phase."""
 
@@ -255,7 +251,7 @@ class Seq2SeqRecipe(_Frozen):
         return self
 
 
-class PretrainRecipe(_Frozen):
+class PretrainRecipe(RecipePart):
     """`recipe.yaml` beside the backbone's weights."""
 
     name: str

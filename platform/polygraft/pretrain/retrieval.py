@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-Vectors = NDArray[np.float32]
+from polygraft.training.vectors import Vectors, unit
 
 
 def accuracy(sources: Vectors, targets: Vectors, texts: Sequence[str]) -> float:
@@ -17,7 +16,6 @@ def accuracy(sources: Vectors, targets: Vectors, texts: Sequence[str]) -> float:
 
     `texts` are the targets' sentences: an equal sentence elsewhere is as right.
     """
-    a = sources / np.linalg.norm(sources, axis=1, keepdims=True)
-    b = targets / np.linalg.norm(targets, axis=1, keepdims=True)
-    nearest = (a @ b.T).argmax(axis=1)
-    return round(100 * float(np.mean([texts[i] == texts[n] for i, n in enumerate(nearest)])), 1)
+    nearest = (unit(sources) @ unit(targets).T).argmax(axis=1)
+    right = [texts[own] == texts[found] for own, found in enumerate(nearest)]
+    return round(100 * float(np.mean(right)), 1)

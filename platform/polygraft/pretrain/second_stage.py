@@ -19,8 +19,9 @@ from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import load_encoder
 from polygraft.errors import BackboneError
 from polygraft.pretrain import corpus, decoder_vocabulary, encoder_adapter, seq2seq
-from polygraft.pretrain.corpus import Pair, Text
-from polygraft.pretrain.dev import Dev, load_pairs, save_pairs
+from polygraft.pretrain.checkpoint import PORTABLE
+from polygraft.pretrain.corpus import EnglishPair, TrainingText
+from polygraft.pretrain.dev import DevSet, load_pairs, save_pairs
 from polygraft.pretrain.mixed import train_phase
 from polygraft.pretrain.objectives import Ids
 from polygraft.pretrain.pack import ENGLISH, Packed, describe, pack
@@ -34,26 +35,26 @@ def add_decoder(
     stage: Seq2SeqRecipe,
     folder: Path,
     start: Path,
-    text: Callable[[], Text],
+    text: Callable[[], TrainingText],
     work: Path,
     *,
     seed: int,
     device: str,
     hours: float | None,
     bf16: bool | None,
-    dev: Callable[[], list[Pair]] | None = None,
+    dev: Callable[[], list[EnglishPair]] | None = None,
 ) -> EncoderDecoderModel:
     """Train the whole from the encoder in `start`, or, when that has a decoder, go on with both.
-    `text` is only called when `work/packed.npz` is not there yet, `dev`, the pairs to follow it by,
+    `text` is only called when `work/packed.npz` is not there yet; `dev`, which reads the dev pairs,
     when `work/dev.jsonl` is not.
 
     Writes the encoder's and the decoder's tokenizers and `text.json` (sentences, tokens and pairs a
     language) into `folder`, and where the stage has an adapter, that into `folder/mt`. `hours`
     stops the training early, as it stands.
     """
-    there = BackboneFiles(start)
-    whole = there.decoder_tokenizer.is_file()
-    there.copy_tokenizers(folder)
+    files = BackboneFiles(start)
+    has_decoder = files.decoder_tokenizer.is_file()
+    files.copy_tokenizers(folder)
     file = work / "packed.npz"
     if not file.exists():
         pack_text(stage, folder, start, text(), seed).save(file)
@@ -63,14 +64,15 @@ def add_decoder(
     )
     model = (
         load_seq2seq(start).requires_grad_(True)
-        if whole
+        if has_decoder
         else _with_decoder(stage, folder, start, seed)
     )
-    adapted = encoder_adapter.put_on(model, stage.adapter, seed) if stage.adapter else None
-    ids, bf16 = _ids(folder, packed, stage), bf16_wanted(bf16, lambda: _short_texts(model))
-    followed = _dev(dev, folder, start, work, device, bf16) if dev else None
+    adapted = encoder_adapter.add_lora(model, stage.adapter, seed) if stage.adapter else None
+    ids = _ids(folder, packed, stage)
+    bf16 = bf16_wanted(bf16, lambda: _encode_short_texts(model))
+    dev_set = _dev_set(dev, folder, start, work, device, bf16) if dev else None
     end = None if hours is None else time.monotonic() + hours * 3600
-    for phase in _left(stage.phases, work):
+    for phase in _phases_left(stage.phases, work):
         model, done = train_phase(
             model,
             packed,
@@ -81,40 +83,43 @@ def add_decoder(
             device=device,
             bf16=bf16,
             end=end,
-            dev=followed and followed.of(phase.languages),
+            dev=dev_set and dev_set.of(phase.languages),
         )
         if not done:
             break
     if adapted is not None:
-        encoder_adapter.take_off(adapted, folder / ADAPTER, folder)
+        encoder_adapter.save_and_remove_lora(adapted, folder / ADAPTER, folder)
     return model
 
 
-def _dev(
-    pairs: Callable[[], list[Pair]], folder: Path, start: Path, work: Path, device: str, bf16: bool
-) -> Dev:
+def _dev_set(
+    pairs: Callable[[], list[EnglishPair]],
+    folder: Path,
+    start: Path,
+    work: Path,
+    device: str,
+    bf16: bool,
+) -> DevSet:
     file = work / "dev.jsonl"
     if not file.exists():
         save_pairs(pairs(), file)
-    encoder, pieces = (
-        load_encoder(start, max_length=128),
-        TargetTokenizer(BackboneFiles(folder).decoder_tokenizer),
-    )
-    return Dev(load_pairs(file), encoder, pieces, device, bf16)
+    encoder = load_encoder(start, max_length=128)
+    tokenizer = TargetTokenizer(BackboneFiles(folder).decoder_tokenizer)
+    return DevSet(load_pairs(file), encoder, tokenizer, device, bf16)
 
 
-def _left(phases: list[Phase], work: Path) -> list[Phase]:
-    """The phases to run: without those before a carried checkpoint that were done elsewhere."""
-    carried = [
-        i for i, phase in enumerate(phases) if (work / phase.name / "carry.safetensors").exists()
-    ]
-    first = max(carried, default=0)
+def _phases_left(phases: list[Phase], work: Path) -> list[Phase]:
+    """The phases to run: all but those before a portable checkpoint, which were run elsewhere."""
+    portable = [i for i, phase in enumerate(phases) if (work / phase.name / PORTABLE).exists()]
+    first = max(portable, default=0)
     return [
-        p for i, p in enumerate(phases) if i >= first or (work / p.name / "checkpoint.pt").exists()
+        phase
+        for i, phase in enumerate(phases)
+        if i >= first or (work / phase.name / "checkpoint.pt").exists()
     ]
 
 
-def train_alone(
+def train_single_pair(
     stage: Seq2SeqRecipe,
     folder: Path,
     language: str,
@@ -128,24 +133,25 @@ def train_alone(
     first, trained for `steps` on the pairs of `language` in `work/packed.npz` and nothing else.
     Raises `BackboneError` when there are none."""
     packed = Packed.load(work / "packed.npz")
-    usual = stage.phases[-1].schedule
-    rate = usual.decoder_lr
-    schedule = usual.model_copy(
+    last = stage.phases[-1]
+    rate = last.schedule.decoder_lr
+    schedule = last.schedule.model_copy(
         update={"steps": steps, "encoder_lr": rate, "rows_lr": rate, "checkpoint_steps": steps}
     )
-    objectives = stage.phases[-1].objectives.model_copy(
+    objectives = last.objectives.model_copy(
         update={"translate": 1, "denoise": 0, "masked": 0, "align": 0, "distil": 0}
     )
     phase = Phase(name="alone", objectives=objectives, schedule=schedule, languages=[language])
     torch.manual_seed(seed)
     model = untrained_seq2seq(folder)
     ids, own = _ids(folder, packed, stage), work / "alone" / language
-    bf16 = bf16_wanted(None, lambda: _short_texts(model))
+    bf16 = bf16_wanted(None, lambda: _encode_short_texts(model))
     model, _ = train_phase(model, packed, phase, ids, own, seed=seed, device=device, bf16=bf16)
     return model
 
 
-def _short_texts(model: EncoderDecoderModel) -> object:
+def _encode_short_texts(model: EncoderDecoderModel) -> object:
+    """A forward pass of the encoder, to be timed."""
     return model.encoder(input_ids=torch.ones(64, 24, dtype=torch.long))
 
 
@@ -153,31 +159,35 @@ def _with_decoder(
     stage: Seq2SeqRecipe, folder: Path, start: Path, seed: int
 ) -> EncoderDecoderModel:
     """The encoder in `start` and an untrained decoder."""
-    body, encoder = load_backbone(start).requires_grad_(True), load_encoder(start)
+    encoder = load_backbone(start).requires_grad_(True)
     pieces = Tokenizer.from_file(str(BackboneFiles(folder).decoder_tokenizer))
-    rows = seq2seq.first_rows(
-        pieces, encoder.tokenizer, body.get_input_embeddings().weight.detach().numpy()
-    )
-    return seq2seq.build(body, rows, stage.decoder, max_length=2 * stage.max_length, seed=seed)
+    embeddings = encoder.get_input_embeddings().weight.detach().numpy()
+    rows = seq2seq.first_rows(pieces, load_encoder(start).tokenizer, embeddings)
+    return seq2seq.build(encoder, rows, stage.decoder, max_length=2 * stage.max_length, seed=seed)
 
 
 def _ids(folder: Path, packed: Packed, stage: Seq2SeqRecipe) -> Ids:
     files = BackboneFiles(folder)
-    known, pieces = (
-        Tokenizer.from_file(str(files.tokenizer)).get_vocab(),
-        TargetTokenizer(files.decoder_tokenizer),
-    )
-    spare = pieces.tokenizer.get_vocab()
-    if missing := [domain for i, domain in enumerate(stage.domains) if f"<spare{i}>" not in spare]:
+    encoder_ids = Tokenizer.from_file(str(files.tokenizer)).get_vocab()
+    decoder = TargetTokenizer(files.decoder_tokenizer)
+    decoder_ids = decoder.tokenizer.get_vocab()
+    spare_tags = {domain: f"<spare{i}>" for i, domain in enumerate(stage.domains)}
+    if missing := [domain for domain, tag in spare_tags.items() if tag not in decoder_ids]:
         raise BackboneError(
             f"{files.decoder_tokenizer} has no spare tag left for the domains {', '.join(missing)}"
         )
-    tags = [pieces.start(language) for language in packed.languages]
-    domains = [spare[f"<spare{i}>"] for i in range(len(stage.domains))]
-    return Ids(known["[MASK]"], known["[SEP]"], tags, domains, stage.domain_dropout)
+    return Ids(
+        mask=encoder_ids["[MASK]"],
+        closing=encoder_ids["[SEP]"],
+        tags=[decoder.start(language) for language in packed.languages],
+        domains=[decoder_ids[tag] for tag in spare_tags.values()],
+        domain_dropout=stage.domain_dropout,
+    )
 
 
-def pack_text(stage: Seq2SeqRecipe, folder: Path, start: Path, text: Text, seed: int) -> Packed:
+def pack_text(
+    stage: Seq2SeqRecipe, folder: Path, start: Path, text: TrainingText, seed: int
+) -> Packed:
     """Learn the decoder's vocabulary into `folder`, unless it is there; draw the stage's text; cut
     it into tokens."""
     file = BackboneFiles(folder).decoder_tokenizer
@@ -196,17 +206,15 @@ def pack_text(stage: Seq2SeqRecipe, folder: Path, start: Path, text: Text, seed:
     )
 
 
-def _some_pairs(stage: Seq2SeqRecipe, text: Text, seed: int) -> list[Pair]:
+def _some_pairs(stage: Seq2SeqRecipe, text: TrainingText, seed: int) -> list[EnglishPair]:
     if stage.pairs is None:
         return text.pairs
     exponent = stage.phases[0].schedule.first_exponent
-    return [
-        text.pairs[i]
-        for i in np.unique(corpus.plan(text.pairs, draws=stage.pairs, exponent=exponent, seed=seed))
-    ]
+    drawn = corpus.plan(text.pairs, draws=stage.pairs, exponent=exponent, seed=seed)
+    return [text.pairs[i] for i in np.unique(drawn)]
 
 
-def _some_lines(stage: Seq2SeqRecipe, text: Text) -> dict[str, list[str]]:
+def _some_lines(stage: Seq2SeqRecipe, text: TrainingText) -> dict[str, list[str]]:
     if stage.lines is None:
         return text.lines
     each = max(1, stage.lines // max(1, len(text.lines)))

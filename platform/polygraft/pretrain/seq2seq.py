@@ -30,12 +30,12 @@ def first_rows(pieces: Tokenizer, encoder_tokenizer: Tokenizer, rows: Floats) ->
     size = pieces.get_vocab_size()
     names = [str(pieces.id_to_token(i)) for i in range(size)]
     spelt = [n.removeprefix(SPACE) if n.startswith(SPACE) else f"##{n}" for n in names]
-    out = spelling_rows(spelt, encoder_tokenizer, rows)
+    first = spelling_rows(spelt, encoder_tokenizer, rows)
     special = [
         i for i, n in enumerate(names) if n.startswith("<") and n.endswith(">") and len(n) > 2
     ]
-    out[special] = rows.mean(axis=0)
-    return out
+    first[special] = rows.mean(axis=0)
+    return first
 
 
 def build(
@@ -44,13 +44,13 @@ def build(
     """The untrained whole. `rows` are the decoder's first embedding rows [pieces, hidden];
     `max_length` its positions."""
     torch.manual_seed(seed)
-    body = encoder.config
+    shape = encoder.config
     config = BertConfig(
         vocab_size=len(rows),
-        hidden_size=body.hidden_size,
+        hidden_size=shape.hidden_size,
         num_hidden_layers=recipe.layers,
-        num_attention_heads=body.num_attention_heads,
-        intermediate_size=body.intermediate_size,
+        num_attention_heads=shape.num_attention_heads,
+        intermediate_size=shape.intermediate_size,
         max_position_embeddings=max_length,
         type_vocab_size=1,
         is_decoder=True,
@@ -63,12 +63,12 @@ def build(
         bos_token_id=None,
     )
     decoder = BertLMHeadModel(config)
-    copied = np.linspace(0, body.num_hidden_layers - 1, recipe.layers).round().astype(int)
+    copied = np.linspace(0, shape.num_hidden_layers - 1, recipe.layers).round().astype(int)
     for layer, source in zip(decoder.bert.encoder.layer, copied, strict=True):
         layer.load_state_dict(encoder.encoder.layer[int(source)].state_dict(), strict=False)
     with torch.no_grad():
         decoder.bert.embeddings.word_embeddings.weight.copy_(torch.from_numpy(rows))
-        positions = min(max_length, body.max_position_embeddings)
+        positions = min(max_length, shape.max_position_embeddings)
         decoder.bert.embeddings.position_embeddings.weight[:positions] = (
             encoder.embeddings.position_embeddings.weight[:positions]
         )

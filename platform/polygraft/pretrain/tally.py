@@ -28,23 +28,23 @@ class Tally:
         """Add `losses` float [pieces] of the rows `rows` int64 [pieces], whose languages are
         `sources[row]` and `targets[row]`, indices into `languages`."""
         directions = sources.astype(np.int64) * len(self.languages) + targets
-        of_piece, values = directions[rows.cpu().numpy()], losses.detach().float().cpu().numpy()
+        direction_of_piece = directions[rows.cpu().numpy()]
+        values = losses.detach().float().cpu().numpy()
         for direction in np.unique(directions):
-            found = values[of_piece == direction]
-            self._sums[int(direction)][0] += float(found.sum())
-            self._sums[int(direction)][1] += len(found)
+            own = values[direction_of_piece == direction]
+            self._sums[int(direction)][0] += float(own.sum())
+            self._sums[int(direction)][1] += len(own)
 
     def means(self) -> dict[str, float]:
         """Mean loss of a piece by direction (`en-yo`), in order of name."""
         size = len(self.languages)
-        named = {
-            f"{self.languages[direction // size]}-{self.languages[direction % size]}": round(
-                total / count, 4
-            )
-            for direction, (total, count) in self._sums.items()
-            if count
-        }
-        return dict(sorted(named.items()))
+        means = dict[str, float]()
+        for direction, (total, count) in self._sums.items():
+            if count:
+                source, target = divmod(direction, size)
+                name = f"{self.languages[source]}-{self.languages[target]}"
+                means[name] = round(total / count, 4)
+        return dict(sorted(means.items()))
 
     def clear(self) -> None:
         self._sums.clear()

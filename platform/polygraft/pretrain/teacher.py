@@ -45,7 +45,7 @@ def load_teacher() -> tuple[BertModel, Tokenizer]:
 def towards(
     vectors: torch.Tensor, goal: torch.Tensor, temperature: float = 0.05
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """How far unit vectors [rows, hidden] are from theirs in `goal`: 1 - cosine, and an in-batch
+    """How far unit vectors [rows, hidden] are from those in `goal`: 1 - cosine, and an in-batch
     contrast (InfoNCE, van den Oord et al. 2018) in which each must find its own. Rows with the same
     goal are not told apart."""
     scores = vectors @ goal.T
@@ -71,7 +71,7 @@ def teacher_vectors(
     ids = [e.ids for e in tokenizer.encode_batch(list(sentences))]
     ids = [i if len(i) <= max_length else [*i[: max_length - 1], i[-1]] for i in ids]
     lengths = np.array([len(i) for i in ids], np.int64)
-    out = np.zeros((len(ids), teacher.config.hidden_size), np.float16)
+    vectors = np.zeros((len(ids), teacher.config.hidden_size), np.float16)
     batches = cut(np.argsort(lengths, kind="stable"), lengths, BATCH_TOKENS)
     for batch in track(batches, description="teacher vectors"):
         longest = len(ids[batch[-1]])
@@ -79,8 +79,8 @@ def teacher_vectors(
         mask = torch.tensor(
             [[1] * len(ids[i]) + [0] * (longest - len(ids[i])) for i in batch], device=device
         )
-        vectors = mean_pool(teacher(input_ids=x, attention_mask=mask).last_hidden_state, mask)
-        out[batch] = vectors.to(torch.float16).cpu().numpy()
+        pooled = mean_pool(teacher(input_ids=x, attention_mask=mask).last_hidden_state, mask)
+        vectors[batch] = pooled.to(torch.float16).cpu().numpy()
     cache.mkdir(parents=True, exist_ok=True)
-    np.save(file, out)
-    return out
+    np.save(file, vectors)
+    return vectors

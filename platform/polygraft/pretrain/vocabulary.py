@@ -91,11 +91,15 @@ def learn_pieces(
     learnt = sorted(learner.get_vocab().items(), key=lambda item: item[1])
     fresh = [piece for piece, _ in learnt if piece not in known]
 
-    both = wordpiece(old + fresh)
-    used, in_english = _count(both, sample), _count(both, english)
-    scale = sum(used.values()) / max(1, sum(in_english.values()))
-    kept = [p for p in fresh if in_english[p] * scale <= recipe.english_share * max(used[p], 1)]
-    kept.sort(key=lambda p: (len(p.removeprefix("##")) > 1, -used[p]))
+    extended = wordpiece(old + fresh)
+    uses, english_uses = _count(extended, sample), _count(extended, english)
+    scale = sum(uses.values()) / max(1, sum(english_uses.values()))
+    kept = [
+        piece
+        for piece in fresh
+        if english_uses[piece] * scale <= recipe.english_share * max(uses[piece], 1)
+    ]
+    kept.sort(key=lambda piece: (len(piece.removeprefix("##")) > 1, -uses[piece]))
     return kept[: recipe.pieces]
 
 

@@ -70,6 +70,11 @@ class AdapterRecipe(RecipePart):
     )
     lora: LoraRecipe = LoraRecipe()
 
+    @property
+    def builds_on(self) -> list[str]:
+        """The trained adapters that must be there before this one is trained, by name or folder."""
+        return [self.parent] if self.parent else []
+
     @field_validator("name")
     @classmethod
     def _name(cls, value: str) -> str:

@@ -12,43 +12,48 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from polygraft.tasks.recipe import AdapterRecipe
+    from polygraft.training.card import Card
 
 
 class Job(Protocol):
-    """A recipe made ready: its data read and checked, what it builds on found. What `--check`
-    builds and training runs."""
+    """A recipe made ready for training: its data is read and checked, the adapters it builds on are
+    found. `--check` ends with one; training starts from one."""
 
     @property
     def recipe(self) -> AdapterRecipe: ...
 
     @property
     def file(self) -> Path:
-        """The recipe's."""
+        """Where the recipe was read from."""
 
     @property
-    def backbone(self) -> Path: ...
+    def backbone(self) -> Path:
+        """The backbone's folder."""
 
     @property
-    def parent(self) -> Path | None: ...
+    def parent(self) -> Path | None:
+        """The folder of the adapter that training starts from."""
 
     @property
-    def under(self) -> tuple[Path, ...]:
-        """The frozen adapters it is trained on top of."""
+    def stack(self) -> tuple[Path, ...]:
+        """The folders of the frozen adapters that this one is trained on top of."""
 
     @property
     def key(self) -> str:
         """A hash of all that a run depends on (see `training.key`)."""
 
     @property
-    def seeds(self) -> Sequence[int]: ...
+    def seeds(self) -> Sequence[int]:
+        """There is one training run for each."""
 
     @property
     def rows(self) -> dict[str, int]:
-        """By split."""
+        """The number of rows, by split."""
 
     @property
     def leaks(self) -> dict[str, Any]:
-        """As the manifest will say."""
+        """What was found and done about rows that stand in two splits, as the manifest will say
+        it."""
 
     @property
     def data(self) -> list[dict[str, Any]]:
@@ -60,73 +65,67 @@ class Job(Protocol):
         """What the adapter will answer with: its labels, or its directions."""
 
 
-Prepared = TypeVar("Prepared", bound=Job)
-Run = TypeVar("Run")
+JobT = TypeVar("JobT", bound=Job)
+RunT = TypeVar("RunT")
 
 
-class TrainedTask(ABC, Generic[Prepared, Run]):
-    """`TASK` of `tasks/<task>/training.py`. A run is what one seed comes to."""
+class TrainedTask(ABC, Generic[JobT, RunT]):
+    """How adapters of a task are made: `TASK` of `tasks/<task>/training.py`. A run is what training
+    with one seed gives: the model, and what is needed to score it."""
 
-    pipeline_tag: str | None = None
-    """The Hub's name for what it does, for the card."""
-    tags: Sequence[str] = ()
-    limits: str
-    """What the card says of what was not measured."""
+    card: Card
+    """How their cards are written."""
 
     @abstractmethod
     def prepare(
         self, recipe: Any, file: Path, backbone: Path, *, allow_leak: str | None = None
-    ) -> Prepared:
+    ) -> JobT:
         """Check everything that can be checked without training; `allow_leak` is the reason for
         which leaks may stay.
 
         Raises `RecipeError`, `DataError`, `BackboneError` or `AdapterError`.
         """
 
-    def complete(self, job: Prepared, work: Path, say: Console) -> Prepared:
-        """What takes longer than a check and is done once, before any seed. Raises `DataError`."""
+    def complete(self, job: JobT, work: Path, say: Console) -> JobT:
+        """Do what takes too long for a check and is needed once, before the first seed. Raises
+        `DataError`."""
         return job
 
     @abstractmethod
-    def fit(self, job: Prepared, seed: int, work: Path, say: Console) -> Run:
-        """One run; its checkpoints lie in `work`, from where it goes on."""
+    def fit(self, job: JobT, seed: int, work: Path, say: Console) -> RunT:
+        """Train with one seed. Checkpoints are kept in `work`: a killed run goes on from the
+        last."""
 
-    def fit_others(self, job: Prepared, work: Path, say: Console) -> Mapping[str, Sequence[Run]]:
-        """With the full ladder: runs of baselines that have to be trained, by name."""
+    def fit_others(self, job: JobT, work: Path, say: Console) -> Mapping[str, Sequence[RunT]]:
+        """Train the baselines that only the full ladder has; their runs by name."""
         return {}
 
+    def had_full_ladder(self, metrics: dict[str, Any]) -> bool:
+        """Whether an adapter whose manifest has these `metrics` was trained with the full
+        ladder."""
+        return False
+
     @abstractmethod
-    def best(self, runs: Sequence[Run]) -> Run:
-        """The run to keep, by dev."""
+    def best(self, runs: Sequence[RunT]) -> RunT:
+        """The run to keep: the best on dev."""
 
     @abstractmethod
     def score(
         self,
-        job: Prepared,
-        runs: Sequence[Run],
-        others: Mapping[str, Sequence[Run]],
+        job: JobT,
+        runs: Sequence[RunT],
+        others: Mapping[str, Sequence[RunT]],
         work: Path,
         *,
         full_ladder: bool,
     ) -> dict[str, Any]:
-        """Figures of the runs beside their baselines, for the manifest."""
+        """Figures of `runs` and of every baseline on the held-out rows, for the manifest. `others`
+        is what `fit_others` gave."""
 
     @abstractmethod
-    def manifest_fields(self, job: Prepared, run: Run) -> dict[str, Any]:
+    def manifest_fields(self, job: JobT, run: RunT) -> dict[str, Any]:
         """The manifest's fields that are this task's own, goldens among them."""
 
     @abstractmethod
-    def save(self, run: Run, folder: Path, backbone: Path) -> None:
+    def save(self, run: RunT, folder: Path, backbone: Path) -> None:
         """Write PEFT's two files, and the head where there is one, into `folder`."""
-
-    @abstractmethod
-    def introduction(self, manifest: Any, recipe: Any) -> str:
-        """The card's sentence on what it is, without backbone and version."""
-
-    @abstractmethod
-    def figures(self, metrics: dict[str, Any]) -> str:
-        """A manifest's metrics as Markdown."""
-
-    def examples(self, metrics: dict[str, Any]) -> str:
-        """Examples for the card, as Markdown."""
-        return ""

@@ -34,19 +34,21 @@ def finish(
     describe: Callable[[Path], Manifest],
     write_card: Callable[[Manifest, Path], None],
 ) -> Manifest:
-    """`recipe` is the file it was made by, if there is one; `save` writes the weights into a
-    folder, `describe` gives the manifest of what lies there, `write_card` the card. Returns the
-    manifest. Raises `AdapterError` when the result cannot be loaded; `output` has not changed
-    then."""
-    with staging(output) as made:
-        save(made)
+    """Write an adapter folder and publish it to `output`. Returns its manifest.
+
+    `save` writes the weights into a folder, `describe` gives the manifest of the weights in it, and
+    `write_card` writes the card to a file. `recipe` is the file the adapter was made by, if there
+    is one. Raises `AdapterError` when the result cannot be loaded; `output` is unchanged then.
+    """
+    with staging(output) as staged:
+        save(staged)
         if recipe is not None:
-            shutil.copyfile(recipe, made / LAYOUT.recipe)
-        manifest = describe(made)
-        (made / LAYOUT.manifest).write_text(
+            shutil.copyfile(recipe, staged / LAYOUT.recipe)
+        manifest = describe(staged)
+        (staged / LAYOUT.manifest).write_text(
             manifest.model_dump_json(indent=1) + "\n", encoding="utf-8"
         )
-        write_card(manifest, made / LAYOUT.card)
-        load_adapter(made, backbone=manifest.backbone)
-        publish(made, output)
+        write_card(manifest, staged / LAYOUT.card)
+        load_adapter(staged, backbone=manifest.backbone)
+        publish(staged, output)
     return manifest

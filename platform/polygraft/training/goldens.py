@@ -13,14 +13,14 @@ MAX_CHARACTERS = 120
 
 
 def beginnings(dev: Sequence[str], train: Sequence[str]) -> list[str]:
-    """Different beginnings of dev texts; where they are fewer than goldens are wanted, training
-    texts follow."""
-    found = dict.fromkeys(text[:MAX_CHARACTERS].strip() for text in dev)
-    if len(found) < COUNT:
-        found |= dict.fromkeys(text[:MAX_CHARACTERS].strip() for text in train[:CANDIDATES])
-    return list(found)
+    """The distinct beginnings of the dev texts, then of training texts where those are fewer than
+    the goldens that are wanted."""
+    texts = dict.fromkeys(text[:MAX_CHARACTERS].strip() for text in dev)
+    if len(texts) < COUNT:
+        texts |= dict.fromkeys(text[:MAX_CHARACTERS].strip() for text in train[:CANDIDATES])
+    return list(texts)
 
 
 def rounded(values: NDArray[np.floating]) -> list[float]:
-    """As a manifest keeps them."""
+    """The values with the five decimals that a manifest keeps."""
     return [round(float(x), 5) for x in values]

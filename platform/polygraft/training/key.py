@@ -27,11 +27,11 @@ def run_key(
     `--allow-leak` and on the recipes of others.
     """
     digest = hashlib.sha256()
-    parts = [
+    versions = [
         recipe.model_dump_json(),
         fingerprint(backbone),
         *(load_manifest(folder).named for folder in adapters),
     ]
-    for part in (parts, *rows):
+    for part in (versions, *rows):
         digest.update(json.dumps(part).encode() + b"\n")
     return digest.hexdigest()[:12]

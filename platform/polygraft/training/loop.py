@@ -29,9 +29,9 @@ def run_loop(
     compute_metrics: Callable[[Any], dict[str, float]] | None = None,
     **arguments: Any,
 ) -> TrainerState:
-    """Train `model` until its schedule ends; it has the weights of the best checkpoint then, and is
-    on the CPU. `work` holds the checkpoints: where there are any, the run goes on from the last.
-    `arguments` are `TrainingArguments`'."""
+    """Train `model` until its schedule ends. It is left on the CPU with the weights of the best
+    checkpoint. `work` holds the checkpoints: where there are any, the run goes on from the last.
+    `arguments` are passed to transformers' `TrainingArguments`."""
     options = TrainingArguments(
         output_dir=str(work),
         lr_scheduler_type="cosine",
@@ -82,6 +82,6 @@ def by_steps(steps: int, evaluations: int) -> dict[str, Any]:
     }
 
 
-def only(batches: list[Any]) -> Any:
-    """Collates what comes as whole batches already."""
+def take_whole_batch(batches: list[Any]) -> Any:
+    """Collate for a data set whose items are whole batches: the loader asks for one at a time."""
     return batches[0]

@@ -19,7 +19,8 @@ OWN = "default"  # PEFT's name for the adapter that is trained
 
 
 class TrainedOnly(nn.Module):
-    """A module whose checkpoints hold what is trained and do not repeat the backbone."""
+    """A module whose checkpoints hold the weights that are trained and do not repeat the
+    backbone."""
 
     _keys_to_ignore_on_save = None  # the Trainer asks for it when it reloads the best checkpoint
 
@@ -31,8 +32,8 @@ class TrainedOnly(nn.Module):
 def adapt(
     model: PreTrainedModel, lora: LoraRecipe, sites: Sequence[str], parent: Path | None
 ) -> peft.PeftModel:
-    """`model` with LoRA to be trained: fresh, on those of the sites that the recipe means, or the
-    parent's."""
+    """Put LoRA that is to be trained on `model`: the parent's, or a fresh one on those of `sites`
+    that the recipe means."""
     if parent is not None:
         return peft.PeftModel.from_pretrained(model, parent, is_trainable=True)
     config = peft.LoraConfig(
@@ -44,23 +45,25 @@ def adapt(
     return peft.get_peft_model(model, config)
 
 
-def put_under(
-    adapted: peft.PeftModel, under: Sequence[Path], weights: Sequence[float] | None = None
+def set_stack(
+    adapted: peft.PeftModel, stack: Sequence[Path], weights: Sequence[float] | None = None
 ) -> None:
-    """Let the adapters in these folders count too, in place of any before, frozen, each with its
-    weight (1 when left out). None: only its own counts."""
+    """Put the adapters in the folders `stack` under the trained one, frozen, each with its weight
+    (1 when left out). They replace any stack set before; an empty `stack` leaves the trained
+    adapter alone."""
     for name in [name for name in adapted.peft_config if name != OWN]:
         adapted.delete_adapter(name)
-    names = [f"under_{i}" for i in range(len(under))]
-    for name, folder in zip(names, under, strict=True):
+    names = [f"stack_{i}" for i in range(len(stack))]
+    for name, folder in zip(names, stack, strict=True):
         adapted.load_adapter(folder, adapter_name=name)
     adapted.base_model.set_adapter([*names, OWN])
-    for layer in adapted.modules():
-        if isinstance(layer, LoraLayer):
-            for name, weight in zip(names, weights or [], strict=False):
-                layer.set_scale(name, weight)
-    for name, parameter in adapted.named_parameters():
-        if any(f".{other}." in name for other in names):
+    if weights is not None:
+        for layer in adapted.modules():
+            if isinstance(layer, LoraLayer):
+                for name, weight in zip(names, weights, strict=True):
+                    layer.set_scale(name, weight)
+    for parameter_name, parameter in adapted.named_parameters():
+        if any(f".{name}." in parameter_name for name in names):
             parameter.requires_grad = False
 
 

@@ -36,8 +36,8 @@ class MaskedHead(nn.Module):
 def mask_tokens(
     batch: dict[str, NDArray[np.int64]], mask: int, closing: int, rng: np.random.Generator
 ) -> tuple[dict[str, NDArray[np.int64]], NDArray[np.int64]]:
-    """The padded batch with `MASK_RATE` of its tokens masked, at least one; and labels [rows, seq],
-    the tokens that were there (elsewhere `IGNORED`)."""
+    """Mask `MASK_RATE` of the padded batch's tokens, at least one. Returns the masked batch and
+    labels [rows, seq]: the original token where one was masked, elsewhere `IGNORED`."""
     ids = batch["input_ids"]
     chosen = rng.random(ids.shape) < MASK_RATE
     chosen &= (batch["attention_mask"] == 1) & (ids != closing)
@@ -50,29 +50,31 @@ def masked_loss(
     head: MaskedHead,
     embeddings: Any,
     states: torch.Tensor,
-    given: torch.Tensor,
+    input_ids: torch.Tensor,
     labels: torch.Tensor,
 ) -> torch.Tensor:
-    """Mean cross-entropy of the masked tokens, scored against the words of the batch alone: a
-    softmax over 50,000 rows costs more than the encoder. states [rows, seq, hidden]; given and
+    """Mean cross-entropy of the masked tokens, scored against the tokens of the batch alone: a
+    softmax over 50,000 rows costs more than the encoder. states [rows, seq, hidden]; input_ids and
     labels int64 [rows, seq]."""
-    chosen = labels != IGNORED
-    wanted = labels[chosen]
-    words, place = torch.unique(torch.cat([wanted, given.flatten()]), return_inverse=True)
+    masked = labels != IGNORED
+    targets = labels[masked]
+    tokens, position = torch.unique(torch.cat([targets, input_ids.flatten()]), return_inverse=True)
     return nn.functional.cross_entropy(
-        head(states[chosen], embeddings(words)).float(), place[: len(wanted)]
+        head(states[masked], embeddings(tokens)).float(), position[: len(targets)]
     )
 
 
 def cut_spans(row: Encoded, mask: int, closing: int, rng: np.random.Generator) -> Encoded:
-    """Spans of about `SPAN_LENGTH` tokens, `SPAN_RATE` of the row in all, each become one mask
-    token."""
+    """Replace spans of about `SPAN_LENGTH` tokens, `SPAN_RATE` of the row in all, by one mask token
+    each."""
     inner = len(row) - 2
     if inner < 2:
         return row
-    kept, cases, i, opened = [row.ids[0]], [row.cases[0]], 1, SPAN_RATE / SPAN_LENGTH
+    kept, cases = [row.ids[0]], [row.cases[0]]
+    span_starts = SPAN_RATE / SPAN_LENGTH  # the chance that a span starts at a token
+    i = 1
     while i <= inner:
-        if rng.random() < opened:
+        if rng.random() < span_starts:
             kept.append(mask)
             cases.append(0)
             i += 1 + int(rng.poisson(SPAN_LENGTH - 1))

@@ -12,8 +12,26 @@ from polygraft.tasks.recipe import AdapterRecipe
 from polygraft.training.sites import pick_sites
 
 
-def check_lora(recipe: AdapterRecipe, file: Path, parent: Path, sites: list[str]) -> None:
-    """A child keeps the shape of its parent's LoRA."""
+def find_parent(
+    recipe: AdapterRecipe, file: Path, backbone: Path, sites: list[str], *, other_task: str
+) -> Path | None:
+    """The folder of the adapter that `recipe`, read from `file`, names as its parent; None when it
+    names none. `other_task` is what to say of a parent of another task, after its name.
+
+    Raises `RecipeError` when there is no such adapter, its task is another, or the recipe asks for
+    LoRA of another shape; `AdapterError` when it does not fit the backbone.
+    """
+    if recipe.parent is None:
+        return None
+    parent = find_adapter(recipe.parent, file.resolve().parent, "parent")
+    if load_adapter(parent, backbone=fingerprint(backbone)).manifest.task != recipe.task:
+        raise RecipeError(str(file), [f"parent: {recipe.parent!r} {other_task}"])
+    _check_lora(recipe, file, parent, sites)
+    return parent
+
+
+def _check_lora(recipe: AdapterRecipe, file: Path, parent: Path, sites: list[str]) -> None:
+    """Refuse a recipe whose LoRA has another shape than its parent's."""
     config = json.loads((parent / LAYOUT.peft_config).read_text(encoding="utf-8"))
     ours, theirs = (recipe.lora.r, recipe.lora.alpha), (config["r"], config["lora_alpha"])
     problems = []
@@ -46,12 +64,13 @@ def find_adapter(name: str, folder: Path, field: str) -> Path:
     )
 
 
-def find_under(name: str, folder: Path, backbone: Path) -> Path:
-    """The language adapter `name` beside the recipe's folder, or in it."""
-    found = find_adapter(name, folder, "stack")
-    if load_adapter(found, backbone=fingerprint(backbone)).manifest.task != "language":
+def find_language_adapter(name: str, folder: Path, backbone: Path) -> Path:
+    """The language adapter that a recipe in `folder` names in its stack. Raises `RecipeError`, or
+    `AdapterError` when it does not fit the backbone."""
+    adapter = find_adapter(name, folder, "stack")
+    if load_adapter(adapter, backbone=fingerprint(backbone)).manifest.task != "language":
         raise RecipeError(
             str(folder / LAYOUT.recipe),
             [f"stack: {name!r} is not a language adapter; parent starts from one that answers"],
         )
-    return found
+    return adapter

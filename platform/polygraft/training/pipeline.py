@@ -22,13 +22,12 @@ from polygraft.architectures.folder import encoder_part, fingerprint
 from polygraft.tasks import registry
 from polygraft.tasks.recipe import load_recipe
 from polygraft.tasks.training import Job, TrainedTask
-from polygraft.training.card import write_card
 from polygraft.training.finish import finish, made_with
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A recipe that was checked, and its task."""
+    """A recipe that was checked: its job, and the task that trains it."""
 
     task: TrainedTask[Any, Any]
     job: Job
@@ -75,13 +74,14 @@ def train(
         job.file,
         lambda folder: task.save(best, folder, job.backbone),
         lambda folder: _manifest(job, folder, metrics, fields),
-        lambda made, file: write_card(made, job.recipe, task, file),
+        lambda manifest, file: task.card.write(manifest, job.recipe, file),
     )
     shutil.rmtree(work.parent)
     return manifest
 
 
-def _manifest(job: Job, made: Path, metrics: dict[str, Any], fields: dict[str, Any]) -> Manifest:
+def _manifest(job: Job, folder: Path, metrics: dict[str, Any], fields: dict[str, Any]) -> Manifest:
+    """The manifest of the adapter whose weights lie in `folder`; `fields` are its task's own."""
     task, whole = registry.served(job.recipe.task), fingerprint(job.backbone)
     return task.manifest(
         format=1,
@@ -91,10 +91,10 @@ def _manifest(job: Job, made: Path, metrics: dict[str, Any], fields: dict[str, A
         languages=job.recipe.languages,
         description=job.recipe.description,
         parent=load_manifest(job.parent).named if job.parent else None,
-        stack=[load_manifest(folder).named for folder in job.under],
+        stack=[load_manifest(adapter).named for adapter in job.stack],
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
         data=job.data,
         metrics=metrics,
-        files={name: sha256(made / name) for name in HASHED if (made / name).is_file()},
+        files={name: sha256(folder / name) for name in HASHED if (folder / name).is_file()},
         **fields,
     )

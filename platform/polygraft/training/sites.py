@@ -13,62 +13,61 @@ from polygraft.runtime.graph import load_card
 from polygraft.tasks.recipe import LoraRecipe
 
 
+def graph_sites(backbone: Path) -> list[str]:
+    """The encoder's sites that the exported graph carries; before the first export, every linear
+    layer of the encoder."""
+    if BackboneFiles(backbone).graph.is_file():
+        return [site.name for site in load_card(backbone).sites]
+    return list(linear_sites(load_backbone(backbone)))
+
+
 def decoder_graph_sites(backbone: Path) -> list[str]:
-    """The same of its decoder, by name in the whole"""
+    """The decoder's sites that the exported graph carries, named as in the whole encoder-decoder
+    (`decoder. ...`); before the first export, every linear layer of the decoder but the last."""
     card = load_card(backbone) if BackboneFiles(backbone).graph.is_file() else None
     if card and card.decoder:
         return [site.name for site in card.decoder.sites]
     return [
-        n
-        for n in whole_site_names(backbone)
-        if n.startswith("decoder.") and not n.endswith("predictions.decoder")
+        name
+        for name in linear_sites(load_seq2seq(backbone))
+        if name.startswith("decoder.") and not name.endswith("predictions.decoder")
     ]
 
 
-def graph_sites(backbone: Path) -> list[str]:
-    """Sites the exported graph carries; before the first export, every linear layer."""
-    if BackboneFiles(backbone).graph.is_file():
-        return [site.name for site in load_card(backbone).sites]
-    return site_names(backbone)
-
-
 def pick_sites(lora: LoraRecipe, available: Sequence[str]) -> list[str]:
-    """The sites a recipe means. Raises `RecipeError` for an ending that matches none."""
+    """Those of the sites `available` that a recipe names. Raises `RecipeError` for an ending that
+    matches none."""
     available = in_layers(available, lora.layers)
     if lora.sites == "all":
         return available
     endings = [lora.sites] if isinstance(lora.sites, str) else lora.sites
-    unmatched = [e for e in endings if not any(s == e or s.endswith(f".{e}") for s in available)]
+    unmatched = [e for e in endings if not any(_ends_in(site, e) for site in available)]
     if unmatched:
-        shown = sorted({s.split(".", 3)[-1] for s in available})
+        shown = sorted({site.split(".", 3)[-1] for site in available})
         raise RecipeError(
             "recipe",
             [f"lora.sites: {e!r} matches no site; sites end in {shown}" for e in unmatched],
         )
-    return [s for s in available if any(s == e or s.endswith(f".{e}") for e in endings)]
+    return [site for site in available if any(_ends_in(site, e) for e in endings)]
+
+
+def _ends_in(site: str, ending: str) -> bool:
+    """Whether the last parts of a dotted name are `ending`."""
+    return site == ending or site.endswith(f".{ending}")
 
 
 def in_layers(sites: Sequence[str], layers: Sequence[int] | None) -> list[str]:
-    """Those of the sites that are in one of the layers; None: all. Raises `RecipeError` for a layer
-    without any."""
+    """Those of `sites` that are in one of the `layers`; None: all. Raises `RecipeError` for a layer
+    that has none."""
     if layers is None:
         return list(sites)
     by_layer = {
-        layer: [s for s in sites if re.search(rf"(^|\.)layers?\.{layer}\.", s)] for layer in layers
+        layer: [site for site in sites if re.search(rf"(^|\.)layers?\.{layer}\.", site)]
+        for layer in layers
     }
-    empty = [layer for layer, found in by_layer.items() if not found]
+    empty = [layer for layer, members in by_layer.items() if not members]
     if empty:
         raise RecipeError(
             "recipe", [f"lora.layers: the backbone has no layer {', '.join(map(str, empty))}"]
         )
-    return [s for s in sites if any(s in found for found in by_layer.values())]
-
-
-def whole_site_names(backbone: Path) -> list[str]:
-    """The same of an encoder-decoder, its decoder's too."""
-    return list(linear_sites(load_seq2seq(backbone)))
-
-
-def site_names(backbone: Path) -> list[str]:
-    """Every linear layer of the backbone, loaded for its names."""
-    return list(linear_sites(load_backbone(backbone)))
+    return [site for site in sites if any(site in members for members in by_layer.values())]

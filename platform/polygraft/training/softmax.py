@@ -39,20 +39,20 @@ def piece_losses(
     scores are raised by how many each stands for (Jean et al. 2015, "On Using Very Large Target
     Vocabulary for Neural Machine Translation", section 3).
     """
-    counts = labels != IGNORED
-    states, wanted = head.transform(states[counts]), labels[counts]
+    scored = labels != IGNORED
+    states, targets = head.transform(states[scored]), labels[scored]
     rows, bias = head.decoder.weight, head.decoder.bias
     if not negatives:
         scores = nn.functional.linear(states, rows, bias).float()
         return nn.functional.cross_entropy(
-            scores, wanted, label_smoothing=smoothing, reduction="none"
+            scores, targets, label_smoothing=smoothing, reduction="none"
         )
-    present, place = torch.unique(wanted, return_inverse=True)
+    present, position = torch.unique(targets, return_inverse=True)
     absent = np.setdiff1d(np.arange(len(rows)), present.cpu().numpy())
     drawn = torch.from_numpy(rng.choice(absent, min(negatives, len(absent)), replace=False)).to(
-        wanted.device
+        targets.device
     )
     pieces = torch.cat([present, drawn])
     scores = nn.functional.linear(states, rows[pieces], bias[pieces]).float()
     scores[:, len(present) :] += np.log(len(absent) / len(drawn))
-    return nn.functional.cross_entropy(scores, place, reduction="none")
+    return nn.functional.cross_entropy(scores, position, reduction="none")

@@ -19,22 +19,23 @@ def quick_attention(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def bf16_wanted(chosen: bool | None, forward: Callable[[], object]) -> bool:
-    """What the recipe chose; left out, the faster one for `forward`."""
+    """Whether to train in bf16: as the recipe chose or, where it left that out (None), if `forward`
+    is faster in it."""
     return bf16_is_faster(forward) if chosen is None else chosen
 
 
 def bf16_is_faster(forward: Callable[[], object]) -> bool:
-    """Timed forward passes, the best of five each: CPUs with AMX gain several times from bf16,
-    those without lose half."""
+    """Time `forward` five times in each arithmetic and compare the fastest: CPUs with AMX gain
+    several times from bf16, those without lose half."""
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
-    seconds = {False: [0.0], True: [0.0]}
+    fastest = dict[bool, float]()
     with torch.no_grad():
         for bf16 in (False, True):
             with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
                 forward()
-                seconds[bf16] = [_seconds(forward) for _ in range(5)]
-    return min(seconds[True]) < 0.8 * min(seconds[False])
+                fastest[bf16] = min(_seconds(forward) for _ in range(5))
+    return fastest[True] < 0.8 * fastest[False]
 
 
 def _seconds(call: Callable[[], object]) -> float:

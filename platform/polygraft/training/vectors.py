@@ -39,8 +39,8 @@ def regression(
     labels: Sequence[str] | NDArray[np.str_],
     weights: NDArray[np.float64] | None = None,
 ) -> LogisticRegression:
-    """The head that every rung of the kind uses, fitted on [rows, hidden]; rows of weight 0 count
-    for nothing, nor does a label that only they have."""
+    """Logistic regression on vectors [rows, hidden], the linear head of every baseline that has
+    one. Rows of weight 0 are left out, and so is a label that only they have."""
     head, gold = LogisticRegression(C=10, max_iter=2000, class_weight="balanced"), np.array(labels)
     if weights is None:
         return head.fit(vectors, gold)

@@ -22,7 +22,7 @@ from polygraft.errors import RecipeError
 from polygraft.tasks.classification import model
 from polygraft.tasks.classification.data import check_parent, read_split
 from polygraft.tasks.classification.head import fit_head
-from polygraft.tasks.classification.job import Job, encoder_of, predict
+from polygraft.tasks.classification.job import ClassificationJob, encoder_of, predict
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.metrics import macro_f1
 from polygraft.tasks.classification.recipe import SourceRows
@@ -41,7 +41,7 @@ class Advice:
     why: str
 
 
-def advise(job: Job, library: Library) -> dict[str, Any]:
+def advise(job: ClassificationJob, library: Library) -> dict[str, Any]:
     """`rows` by label, `sources` as `polygraft sources` ranks them, macro-F1 on `dev` of what takes
     seconds, and `advice`, the best first. Raises `DataError` for a source that saw translations of
     the dev or test rows."""
@@ -53,31 +53,35 @@ def advise(job: Job, library: Library) -> dict[str, Any]:
     dev, labels = job.splits.dev, job.splits.labels
     gold = np.array(dev.labels)
 
-    def score(said: list[str]) -> float:
-        return round(macro_f1(gold, np.array(said)), 1)
+    def score(predicted: list[str]) -> float:
+        return round(macro_f1(gold, np.array(predicted)), 1)
 
-    lexical, head = score(tfidf(job.splits.train, dev.texts)), round(fit_head(job, 0).dev_score, 1)
-    given, beside = dict[str, float](), dict[str, float]()
-    for name in [one.name for one in ranked[:TRIED] if one.name is not None]:
+    lexical = score(tfidf(job.splits.train, dev.texts))
+    head = round(fit_head(job, 0).dev_score, 1)
+    zero_shot, with_source = dict[str, float](), dict[str, float]()
+    for candidate in ranked[:TRIED]:
+        name = candidate.name
+        if name is None:
+            continue
         rows = read_split(library.folder(name) / LAYOUT.recipe, "train")
         check_parent(job.recipe, name, rows, job.splits)
-        given[name] = score(_zero_shot(job, library.folder(name), labels))
+        zero_shot[name] = score(_zero_shot(job, library.folder(name), labels))
         source = SourceRows(adapter=name, by="even")
-        both = replace(
+        mixed = replace(
             job, recipe=job.recipe.model_copy(update={"source": source}), source_rows=rows
         )
-        beside[name] = round(fit_head(both, 0).dev_score, 1)
-    languages = [n for n in library.names() if _reads(library.folder(n), job.recipe.languages)]
+        with_source[name] = round(fit_head(mixed, 0).dev_score, 1)
+    languages = [
+        name for name in library.names() if _reads(library.folder(name), job.recipe.languages)
+    ]
+    advice = rules(min(counts.values()), lexical, head, zero_shot, with_source, languages)
     return {
         "rows": dict(counts),
-        "sources": [asdict(one) for one in ranked],
+        "sources": [asdict(candidate) for candidate in ranked],
         "dev": {"tfidf": lexical, "head": head}
-        | {f"zero-shot {name}": value for name, value in given.items()}
-        | {f"head, rows of {name} too": value for name, value in beside.items()},
-        "advice": [
-            asdict(one)
-            for one in rules(min(counts.values()), lexical, head, given, beside, languages)
-        ],
+        | {f"zero-shot {name}": value for name, value in zero_shot.items()}
+        | {f"head, rows of {name} too": value for name, value in with_source.items()},
+        "advice": [asdict(one) for one in advice],
     }
 
 
@@ -85,41 +89,46 @@ def rules(
     rarest: int,
     tfidf: float,
     head: float,
-    given: dict[str, float],
-    beside: dict[str, float],
+    zero_shot: dict[str, float],
+    with_source: dict[str, float],
     languages: list[str],
 ) -> list[Advice]:
-    """Every rule that applies: (whether it does, strategy, why). `given` scores adapters as they
-    are, `beside` a head that is given their rows too."""
-    source, other = (max(scores, key=scores.__getitem__, default="") for scores in (given, beside))
+    """The advice of every rule that applies, the strongest first.
+
+    `rarest` counts the rows of the rarest label; the others are macro-F1 on dev: of TF-IDF and of a
+    linear head on the target's rows, by name of adapters as they are (`zero_shot`) and of a head
+    that is given their rows too (`with_source`). `languages` names the language adapters that fit.
+    """
+    source = max(zero_shot, key=zero_shot.__getitem__, default="")
+    row_source = max(with_source, key=with_source.__getitem__, default="")
     without = (
         f"the best that learnt from yours alone, {'TF-IDF' if tfidf >= head else 'a head'}, "
         f"{max(tfidf, head)}"
     )
-    beats = bool(source) and given[source] >= max(tfidf, head)
-    rules = [
+    beats = bool(source) and zero_shot[source] >= max(tfidf, head)
+    rules = [  # whether it applies, strategy, why
         (
-            tfidf > max([head, *given.values(), *beside.values()]),
+            tfidf > max([head, *zero_shot.values(), *with_source.values()]),
             "TF-IDF",
             f"scores {tfidf} on dev, more than all else that takes seconds; if the full ladder "
             "agrees, use it and no adapter",
         ),
         (
-            bool(other) and beside[other] >= max([tfidf, head, *given.values()]),
+            bool(row_source) and with_source[row_source] >= max([tfidf, head, *zero_shot.values()]),
             "head",
-            f"with `source: {{adapter: {other}}}`: on its rows and yours it scores "
-            f"{beside.get(other)} on dev; {without}",
+            f"with `source: {{adapter: {row_source}}}`: on its rows and yours it scores "
+            f"{with_source.get(row_source)} on dev; {without}",
         ),
         (
             beats,
             "parent",
-            f"{source}, without any of your rows, scores {given.get(source)} on dev; {without}",
+            f"{source}, without any of your rows, scores {zero_shot.get(source)} on dev; {without}",
         ),
         (
             bool(source) and not beats and rarest < MANY,
             "parent",
             f"{rarest} rows of the rarest label are few, and {source} knows these labels: "
-            f"{given.get(source)} on dev before it "
+            f"{zero_shot.get(source)} on dev before it "
             "has seen one of your rows",
         ),
         (
@@ -150,7 +159,7 @@ def rules(
     return [Advice(strategy, why) for applies, strategy, why in rules if applies]
 
 
-def _zero_shot(job: Job, adapter: Path, labels: list[str]) -> list[str]:
+def _zero_shot(job: ClassificationJob, adapter: Path, labels: list[str]) -> list[str]:
     classifier = model.build(
         job.recipe,
         job.backbone,

@@ -41,20 +41,20 @@ def combine(
     """Write the sum to `output`, whose name is the new adapter's; returns its manifest. Raises
     `AdapterError` for adapters that do not fit, or a task that does not classify."""
     others = [*plus, *minus]
-    found = [load_adapter(folder, backbone=fingerprint(backbone)) for folder in (task, *others)]
-    if not isinstance(found[0].manifest, ClassificationManifest):
+    first, *added = (
+        load_adapter(folder, backbone=fingerprint(backbone)) for folder in (task, *others)
+    )
+    if not isinstance(first.manifest, ClassificationManifest):
         raise AdapterError(
-            f"adapter {found[0].name!r} has no head; the first one must be a classifier"
+            f"adapter {first.name!r} has no head; the first one must be a classifier"
         )
-    writers = [adapter.name for adapter in found if adapter.writes]
+    writers = [adapter.name for adapter in (first, *added) if adapter.writes]
     if writers:
         raise AdapterError(
             f"adapter {writers[0]!r} translates; only what sits on the encoder alone can be added"
         )
-    names, weights = (
-        [f"part_{i}" for i in range(len(found))],
-        [1.0] * (1 + len(plus)) + [-1.0] * len(minus),
-    )
+    names = [f"part_{i}" for i in range(1 + len(others))]
+    weights = [1.0] * (1 + len(plus)) + [-1.0] * len(minus)
     model = peft.PeftModel.from_pretrained(load_backbone(backbone), task, adapter_name=names[0])
     for name, folder in zip(names[1:], others, strict=True):
         model.load_adapter(folder, adapter_name=name)
@@ -66,19 +66,16 @@ def combine(
     model.add_weighted_adapter(names, weights, OWN, **options)
     model.set_adapter(OWN)
     output.mkdir(parents=True, exist_ok=True)
-    head: Head = found[0].head.own
+    head: Head = first.head.own
 
-    def save(made: Path) -> None:
-        save_lora(model, made, backbone)
-        shutil.copyfile(task / LAYOUT.head, made / LAYOUT.head)
+    def save(folder: Path) -> None:
+        save_lora(model, folder, backbone)
+        shutil.copyfile(task / LAYOUT.head, folder / LAYOUT.head)
 
-    return finish(
-        output,
-        None,
-        save,
-        lambda made: _manifest(model.eval(), head, output.name, task, plus, minus, backbone, made),
-        _write_card,
-    )
+    def describe(folder: Path) -> Manifest:
+        return _manifest(model.eval(), head, output.name, task, plus, minus, backbone, folder)
+
+    return finish(output, None, save, describe, _write_card)
 
 
 def _write_card(manifest: Manifest, file: Path) -> None:
@@ -93,13 +90,12 @@ def _manifest(
     plus: Sequence[Path],
     minus: Sequence[Path],
     backbone: Path,
-    made: Path,
+    folder: Path,
 ) -> Manifest:
-    first, added, taken = (
-        load_manifest(task, ClassificationManifest),
-        [load_manifest(f) for f in plus],
-        [load_manifest(f) for f in minus],
-    )
+    """The manifest of the sum, whose weights lie in `folder`."""
+    first = load_manifest(task, ClassificationManifest)
+    added = [load_manifest(adapter) for adapter in plus]
+    taken = [load_manifest(adapter) for adapter in minus]
     terms = " ".join(
         [first.named, *(f"+ {m.named}" for m in added), *(f"- {m.named}" for m in taken)]
     )
@@ -116,7 +112,7 @@ def _manifest(
         data=[source for m in (first, *added, *taken) for source in m.data],
         metrics={},
         golden=_goldens(model, head, backbone, [g.text for g in first.golden]),
-        files={n: sha256(made / n) for n in HASHED},
+        files={name: sha256(folder / name) for name in HASHED},
     )
 
 
@@ -129,10 +125,10 @@ def _goldens(
     def logits() -> np.ndarray:
         return head.logits(sentence_vectors(model, encoder, texts, unit=False))
 
-    ours = logits()
+    adapted = logits()
     with model.disable_adapter():
         bare = logits()
     return [
-        GoldenLogits(text=t, logits=rounded(a), bare=rounded(b))
-        for t, a, b in zip(texts, ours, bare, strict=True)
+        GoldenLogits(text=text, logits=rounded(ours), bare=rounded(theirs))
+        for text, ours, theirs in zip(texts, adapted, bare, strict=True)
     ]

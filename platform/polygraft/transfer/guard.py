@@ -39,10 +39,10 @@ def _harms(manifest: Manifest) -> list[str]:
 
 def check(manifest: Manifest) -> None:
     """Raises `NegativeTransfer` for an adapter that transfer harmed and nobody has forced."""
-    if manifest.forced is None and (found := harms(manifest)):
+    if manifest.forced is None and (harmed := harms(manifest)):
         raise NegativeTransfer(
             f"adapter {manifest.name!r} is worse than what does without transfer "
-            f"({listed(found)}); use that, try another "
+            f"({listed(harmed)}); use that, try another "
             "source, or serve it all the same with `polygraft adapters add FOLDER --force REASON`"
         )
 

@@ -12,7 +12,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold
 
 from polygraft.data.splits import Split
-from polygraft.tasks.classification.job import Job, vectors_of
+from polygraft.tasks.classification.job import ClassificationJob, vectors_of
 from polygraft.training.vectors import Vectors, regression, unit
 
 Weights = NDArray[np.float64]
@@ -20,37 +20,35 @@ ROUNDS, MOST = 20, 5.0
 WEIGHTS, FOLDS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0), 5
 
 
-def source_weights(job: Job, target: Split) -> Weights | None:
-    """A weight for every row of `job.source_rows`, None when there are none; their mean is what the
-    recipe says."""
-    source, chosen = job.source_rows, job.recipe.source
-    if source is None or chosen is None:
+def source_weights(job: ClassificationJob, target: Split) -> Weights | None:
+    """A weight for every row of `job.source_rows`, None when there are none; their mean is about
+    what the recipe's `source` says."""
+    source, options = job.source_rows, job.recipe.source
+    if source is None or options is None:
         return None
-    if chosen.by == "even" and chosen.weight != "auto":
-        return np.full(len(source), chosen.weight)  # nothing is asked of the vectors
+    if options.by == "even" and options.weight != "auto":
+        return np.full(len(source), options.weight)  # nothing is asked of the vectors
     ours, theirs = (unit(vectors_of(job, rows.texts)) for rows in (target, source))
     raw = np.ones(len(source))
-    if chosen.by == "domain":
+    if options.by == "domain":
         raw = domain(ours, theirs)
-    elif chosen.by == "boosting":
+    elif options.by == "boosting":
         raw = boosting(ours, target.labels, theirs, source.labels)
-    weights: Weights = np.minimum(raw / raw.mean(), MOST)
-    return weights * (
-        best_weight(ours, target, theirs, source, weights)
-        if chosen.weight == "auto"
-        else chosen.weight
-    )
+    shape: Weights = np.minimum(raw / raw.mean(), MOST)
+    if options.weight == "auto":
+        return shape * best_weight(ours, target, theirs, source, shape)
+    return shape * options.weight
 
 
 def mean_weight(weights: Weights | None) -> float | None:
-    """What a run tells about them."""
+    """The figure that a run records about its source rows' weights."""
     return None if weights is None else round(float(weights.mean()), 3)
 
 
 def best_weight(
     ours: Vectors, target: Split, theirs: Vectors, source: Split, shape: Weights
 ) -> float:
-    """The one of `WEIGHTS` by which a head on both predicts held-out fifths of the target's rows
+    """That one of `WEIGHTS` by which a head on both predicts held-out fifths of the target's rows
     best (log loss); the last when a label has but one row. Source rows that are translations of a
     held-out row, by id, are held out with it. Unit vectors [rows, hidden]; `shape` is what the
     source rows' weights are when their mean is about 1."""
@@ -60,25 +58,21 @@ def best_weight(
     if folds < 2 or len(counts) < 2:
         return WEIGHTS[-1]
     losses = dict.fromkeys(WEIGHTS, 0.0)
-    for kept, out in StratifiedKFold(folds, shuffle=True, random_state=0).split(ours, gold):
+    for kept, held_out in StratifiedKFold(folds, shuffle=True, random_state=0).split(ours, gold):
         translated = (
-            np.isin(source.ids, [target.ids[i] for i in out])
+            np.isin(source.ids, [target.ids[i] for i in held_out])
             if target.ids and source.ids
             else np.zeros(len(source))
         )
-        vectors, said = (
-            np.concatenate([ours[kept], theirs]),
-            np.concatenate([gold[kept], source.labels]),
-        )
+        vectors = np.concatenate([ours[kept], theirs])
+        both_labels = np.concatenate([gold[kept], source.labels])
         for weight in WEIGHTS:
-            head = regression(
-                vectors,
-                said,
-                np.concatenate([np.ones(len(kept)), weight * shape * (1 - translated)]),
-            )
-            odds = np.zeros((len(out), len(labels)), np.float32)
-            odds[:, np.searchsorted(labels, head.classes_)] = head.predict_proba(ours[out])
-            losses[weight] += len(out) * log_loss(gold[out], odds, labels=labels)
+            source_row_weights = weight * shape * (1 - translated)
+            row_weights = np.concatenate([np.ones(len(kept)), source_row_weights])
+            head = regression(vectors, both_labels, row_weights)
+            chances = np.zeros((len(held_out), len(labels)), np.float32)
+            chances[:, np.searchsorted(labels, head.classes_)] = head.predict_proba(ours[held_out])
+            losses[weight] += len(held_out) * log_loss(gold[held_out], chances, labels=labels)
     return min(losses, key=losses.__getitem__)
 
 
@@ -109,5 +103,5 @@ def boosting(
         weights[~ours & wrong] *= shrink
         if error > 0:
             weights[ours & wrong] *= (1 - error) / error
-    left: Weights = weights[~ours] / weights[~ours].max()
-    return left
+    source_row_weights: Weights = weights[~ours] / weights[~ours].max()
+    return source_row_weights

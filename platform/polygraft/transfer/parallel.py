@@ -14,32 +14,35 @@ SIB-200's English dev rows are close to a training row.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from polygraft.data.reading import thinned
 from polygraft.data.splits import Split
 from polygraft.errors import DataError
-from polygraft.tasks.classification.job import Job, vectors_of
+from polygraft.tasks.classification.job import ClassificationJob, vectors_of
 from polygraft.training.vectors import Vectors, unit
 
 NEIGHBOURS, MARGIN, SUSPICIOUS = 4, 1.2, 30.0
 HELD_OUT_ROWS, TRAINING_ROWS = 450, 10_000
 
 
-def check(job: Job) -> None:
+def check(job: ClassificationJob) -> None:
     """Raises `DataError` when `SUSPICIOUS` percent of dev or test look translated from the parent's
     training rows, or those of another source, unless the job allows leaks. Says nothing when those
     rows are not on this machine, or when the ids of training rows are shared: what the ids say was
     checked already."""
-    theirs = job.source_rows or job.parent_rows
-    if theirs is None or job.allow_leak is not None or set(theirs.ids) & set(job.splits.train.ids):
+    source_rows = job.source_rows or job.parent_rows
+    if source_rows is None or job.allow_leak is not None:
         return
-    source = job.recipe.source
-    giver = f"source {source.adapter}" if source else f"parent {job.recipe.parent}"
+    if set(source_rows.ids) & set(job.splits.train.ids):
+        return
+    options = job.recipe.source
+    source = f"source {options.adapter}" if options else f"parent {job.recipe.parent}"
 
     def vectors(split: Split, most: int) -> Vectors:
         return unit(vectors_of(job, thinned(split.texts, most)))
 
-    trained = vectors(theirs, TRAINING_ROWS)
+    trained = vectors(source_rows, TRAINING_ROWS)
     held_out = {"dev": job.splits.dev, "test": job.splits.test}
     shares = {
         name: translated(vectors(split, HELD_OUT_ROWS), trained)
@@ -47,10 +50,9 @@ def check(job: Job) -> None:
         if split
     }
     problems = [
-        f"{name}: {share:.0f}% of its rows look like translations of rows that {giver} was trained "
-        "on; "
-        "split by message, a text and its translations on one side, or say why they may stay with "
-        "--allow-leak REASON"
+        f"{name}: {share:.0f}% of its rows look like translations of rows that {source} was "
+        "trained on; split by message, a text and its translations on one side, or say why they "
+        "may stay with --allow-leak REASON"
         for name, share in shares.items()
         if share >= SUSPICIOUS
     ]
@@ -63,9 +65,16 @@ def translated(held_out: Vectors, trained: Vectors) -> float:
     hidden]."""
     if len(held_out) <= NEIGHBOURS or len(trained) <= NEIGHBOURS:
         return 0.0
-    closeness = held_out @ trained.T
-    around = [np.sort(c, axis=1)[:, -NEIGHBOURS:].mean(axis=1) for c in (closeness, closeness.T)]
-    nearest, back = closeness.argmax(axis=1), closeness.argmax(axis=0)
+    cosines = held_out @ trained.T
     rows = np.arange(len(held_out))
-    ratio = closeness[rows, nearest] / ((around[0] + around[1][nearest]) / 2)
-    return 100 * float(np.mean((ratio > MARGIN) & (back[nearest] == rows)))
+    nearest, nearest_back = cosines.argmax(axis=1), cosines.argmax(axis=0)
+    neighbourhood = (_mean_of_nearest(cosines) + _mean_of_nearest(cosines.T)[nearest]) / 2
+    stands_out = cosines[rows, nearest] / neighbourhood > MARGIN
+    is_mutual = nearest_back[nearest] == rows
+    return 100 * float(np.mean(stands_out & is_mutual))
+
+
+def _mean_of_nearest(cosines: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of each row, the mean of its `NEIGHBOURS` highest cosines."""
+    means: NDArray[np.float32] = np.sort(cosines, axis=1)[:, -NEIGHBOURS:].mean(axis=1)
+    return means

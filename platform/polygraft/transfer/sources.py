@@ -31,7 +31,7 @@ from polygraft.data.reading import thinned
 from polygraft.data.splits import Split
 from polygraft.errors import RecipeError
 from polygraft.tasks.classification.data import check_parent, read_split
-from polygraft.tasks.classification.job import Job, encoder_of, vectors_of
+from polygraft.tasks.classification.job import ClassificationJob, encoder_of, vectors_of
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.training import fit
 from polygraft.tasks.recipe import load_recipe
@@ -52,23 +52,29 @@ class Candidate:
     dev_score: float | None = None
 
 
-def rank(job: Job, library: Library) -> list[Candidate]:
+def rank(job: ClassificationJob, library: Library) -> list[Candidate]:
     """Adapters of `library` with the labels of `job` that fit its backbone and whose data can be
     read, most evidence first. Raises `RecipeError` when there is none."""
     encoder, train = encoder_of(job), job.splits.train
     texts, labels = thinned(train.texts, TARGET_ROWS), thinned(train.labels, TARGET_ROWS)
     target = unit(vectors_of(job, texts))
-    found = []
+    candidates = []
     for manifest, rows in track(
         _candidates(job, library), description="comparing", console=Console(stderr=True)
     ):
-        near = closeness(target, unit(vectors_of(job, thinned(rows.texts, SOURCE_ROWS))))
+        source = unit(vectors_of(job, thinned(rows.texts, SOURCE_ROWS)))
         adapted = peft.PeftModel.from_pretrained(
             load_backbone(job.backbone), library.folder(manifest.name)
         )
-        told = evidence(sentence_vectors(adapted, encoder, texts), labels)
-        found.append(Candidate(manifest.name, manifest.languages, round(near, 4), round(told, 4)))
-    if not found:
+        candidates.append(
+            Candidate(
+                manifest.name,
+                manifest.languages,
+                closeness=round(closeness(target, source), 4),
+                evidence=round(evidence(sentence_vectors(adapted, encoder, texts), labels), 4),
+            )
+        )
+    if not candidates:
         raise RecipeError(
             str(job.file),
             [
@@ -76,7 +82,7 @@ def rank(job: Job, library: Library) -> list[Candidate]:
                 "machine"
             ],
         )
-    return sorted(found, key=lambda c: c.evidence or 0.0, reverse=True)
+    return sorted(candidates, key=lambda c: c.evidence or 0.0, reverse=True)
 
 
 def closeness(target: Vectors, source: Vectors) -> float:
@@ -96,21 +102,23 @@ def evidence(vectors: Vectors, labels: Sequence[str]) -> float:
     return float(np.mean([fit.scores_[-1] for fit in fits])) / len(labels)
 
 
-def _candidates(job: Job, library: Library) -> list[tuple[Manifest, Split]]:
-    ours, found = fingerprint(job.backbone), list[tuple[Manifest, Split]]()
+def _candidates(job: ClassificationJob, library: Library) -> list[tuple[Manifest, Split]]:
+    """The manifests of adapters that could be a source, with their training rows."""
+    backbone = fingerprint(job.backbone)
+    candidates = list[tuple[Manifest, Split]]()
     for name in library.names():
         folder = library.folder(name)
         manifest = load_manifest(folder)
         if not isinstance(manifest, ClassificationManifest) or name == job.recipe.name:
             continue
-        usable = manifest.labels == job.splits.labels and fits(manifest.backbone, ours)
+        usable = manifest.labels == job.splits.labels and fits(manifest.backbone, backbone)
         if usable and (rows := read_split(folder / LAYOUT.recipe, "train")):
-            found.append((manifest, rows))
-    return found
+            candidates.append((manifest, rows))
+    return candidates
 
 
 def attempt(
-    job: Job,
+    job: ClassificationJob,
     library: Library,
     ranked: Sequence[Candidate],
     *,
@@ -125,25 +133,29 @@ def attempt(
     if english and english not in chosen:
         chosen.append(english)
     tried = []
-    for one in [*chosen, Candidate(None, [])]:
-        short = _short(job, library, one, epochs)
+    for candidate in [*chosen, Candidate(None, [])]:
+        short = _short_job(job, library, candidate, epochs)
         with tempfile.TemporaryDirectory() as work:
             run = fit(short, 0, Path(work))
-        tried.append(replace(one, dev_score=round(run.dev_score, 2)))
+        tried.append(replace(candidate, dev_score=round(run.dev_score, 2)))
     return sorted(tried, key=lambda c: -(c.dev_score or 0.0))
 
 
-def _short(job: Job, library: Library, one: Candidate, epochs: float) -> Job:
-    """`job` with the candidate as its parent, whose shape of LoRA a child keeps."""
+def _short_job(
+    job: ClassificationJob, library: Library, candidate: Candidate, epochs: float
+) -> ClassificationJob:
+    """`job` for `epochs` with the candidate as its parent, and LoRA of the parent's shape."""
     changes: dict[str, object] = {
         "training": job.recipe.training.model_copy(update={"epochs": epochs})
     }
-    if one.name is None:
+    if candidate.name is None:
         return replace(job, recipe=job.recipe.model_copy(update=changes))
-    parent = library.folder(one.name)
-    check_parent(job.recipe, one.name, read_split(parent / LAYOUT.recipe, "train"), job.splits)
+    parent = library.folder(candidate.name)
+    rows = read_split(parent / LAYOUT.recipe, "train")
+    check_parent(job.recipe, candidate.name, rows, job.splits)
     recipe = job.recipe.model_copy(
-        update=changes | {"parent": one.name, "lora": load_recipe(parent / LAYOUT.recipe).lora}
+        update=changes
+        | {"parent": candidate.name, "lora": load_recipe(parent / LAYOUT.recipe).lora}
     )
     return replace(job, recipe=recipe, parent=parent, parent_labels=job.splits.labels)
 
@@ -152,8 +164,5 @@ def regret(tried: Sequence[Candidate], ranked: Sequence[Candidate]) -> float | N
     """How much macro-F1 taking the first of `ranked` costs against the best of those tried. None
     when it was not tried."""
     scores = {c.name: c.dev_score for c in tried if c.dev_score is not None and c.name is not None}
-    return (
-        round(max(scores.values()) - scores[ranked[0].name], 2)
-        if ranked[0].name in scores
-        else None
-    )
+    first = ranked[0].name
+    return round(max(scores.values()) - scores[first], 2) if first in scores else None

@@ -43,7 +43,7 @@ def suggest(
     known: Sequence[str] = (),
     seed: int = 0,
 ) -> list[Suggestion]:
-    """At most `count` rows of `texts` worth a label, the most uncertain first. Texts that are equal
+    """At most `count` rows of `texts` to label next, the most uncertain first. Texts that are equal
     to one in `known` or to one before them are left out. Raises `UnknownAdapter`, `AdapterError`
     for an adapter that does not classify, or `InvalidRow` for a text the adapter cannot answer."""
     seen, rows = {normalised(t) for t in known}, list[int]()
@@ -54,9 +54,8 @@ def suggest(
     guesses = {i: Suggestion(i) for i in rows}
     if adapter is not None:
         guesses = dict(zip(rows, _guess(engine, adapter, texts, rows), strict=True))
-        rows = sorted(rows, key=lambda i: guesses[i].margin or 0.0)[
-            : max(POOL * count, len(rows) // 4)
-        ]
+        by_margin = sorted(rows, key=lambda i: guesses[i].margin or 0.0)
+        rows = by_margin[: max(POOL * count, len(rows) // 4)]
     if len(rows) <= count:
         return [guesses[i] for i in rows]
     weights = np.array([max(LEAST, 1 - (guesses[i].margin or 0.0)) for i in rows])

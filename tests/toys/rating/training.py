@@ -17,7 +17,7 @@ from polygraft.architectures.loading import load_backbone
 from polygraft.architectures.text import load_encoder
 from polygraft.errors import DataError
 from polygraft.tasks.training import TrainedTask
-from polygraft.training.card import origin
+from polygraft.training.card import Card, origin
 from polygraft.training.key import run_key
 from polygraft.training.lora import adapt, save_lora
 from polygraft.training.sites import graph_sites
@@ -34,7 +34,7 @@ class RatingJob:
     texts: list[str]
     ratings: list[float]
     parent: Path | None = None
-    under: tuple[Path, ...] = ()
+    stack: tuple[Path, ...] = ()
     seeds: tuple[int, ...] = (0,)
 
     @property
@@ -74,8 +74,18 @@ class Run:
     loss: float
 
 
-class RatingTraining(TrainedTask[RatingJob, Run]):
+class RatingCard(Card):
     limits = "A toy."
+
+    def introduction(self, manifest: RatingManifest, recipe: RatingRecipe) -> str:
+        return f"A number for a text; {origin(manifest)}"
+
+    def figures(self, metrics: dict[str, Any]) -> str:
+        return f"Loss {metrics['loss']}."
+
+
+class TrainedRating(TrainedTask[RatingJob, Run]):
+    card = RatingCard()
 
     def prepare(
         self, recipe: RatingRecipe, file: Path, backbone: Path, *, allow_leak: str | None = None
@@ -146,14 +156,8 @@ class RatingTraining(TrainedTask[RatingJob, Run]):
             folder / LAYOUT.head,
         )
 
-    def introduction(self, manifest: RatingManifest, recipe: RatingRecipe) -> str:
-        return f"A number for a text; {origin(manifest)}"
 
-    def figures(self, metrics: dict[str, Any]) -> str:
-        return f"Loss {metrics['loss']}."
-
-
-TASK = RatingTraining()
+TASK = TrainedRating()
 
 
 def _ratings(

@@ -1,4 +1,4 @@
-"""The ladder of baselines: the same held-out rows, scored by every one.
+"""The ladder of baselines: every baseline and the adapter itself answer the same held-out rows.
 
 majority; TF-IDF + logistic regression on the target rows, and on the parent's alone; a linear head
 on the frozen backbone's vectors; the parent zero-shot, as it is and with this recipe's language
@@ -18,122 +18,145 @@ from polygraft.adapters.format import LAYOUT, load_manifest
 from polygraft.reporting.intervals import Metric, bootstrap, paired_difference
 from polygraft.tasks.classification import model
 from polygraft.tasks.classification.head import fit_head
-from polygraft.tasks.classification.job import Job, encoder_of, predict
+from polygraft.tasks.classification.job import ClassificationJob, encoder_of, predict
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.metrics import label_f1, macro_f1, recall
 from polygraft.tasks.classification.recipe import ClassificationRecipe
-from polygraft.tasks.classification.run import Run
+from polygraft.tasks.classification.run import ClassificationRun
 from polygraft.tasks.classification.tfidf import majority, tfidf
 from polygraft.tasks.recipe import load_recipe
 from polygraft.training.parents import find_adapter
 
-Runs = list[list[str]]
+Predictions = list[list[str]]
+"""A label for each held-out row, of every run (seed)."""
 TARGET_ONLY = "target_only"
-TARGET_ALONE = ("tfidf", "head", TARGET_ONLY)
+TARGET_ONLY_BASELINES = ("tfidf", "head", TARGET_ONLY)
 
 
 def score_baselines(
-    job: Job, trained: Sequence[Run], trained_alone: Sequence[Run] | None
+    job: ClassificationJob,
+    runs: Sequence[ClassificationRun],
+    target_only_runs: Sequence[ClassificationRun] | None,
 ) -> dict[str, Any]:
-    """Figures of every rung on the held-out split; each rung is `{metric: {value, low, high}}`, in
-    percent."""
+    """Figures of every baseline and of the adapter (`runs`) on the held-out split; under `ladder`
+    each is `{metric: {value, low, high}}`, in percent."""
     name, split = job.held_out
-    ours, alone = [run.predicted for run in trained], [run.predicted for run in trained_alone or []]
-    drawn = job.recipe.training.seeds if job.recipe.data.shots else job.recipe.training.seeds[:1]
-    rungs: dict[str, Runs] = {
-        "majority": [majority(job.splits.train, split.texts)],
-        "tfidf": [tfidf(job.train_rows(seed), split.texts) for seed in drawn],
-        "head": [fit_head(job.alone(), seed).predicted for seed in drawn],
-    }
-    if job.parent and job.parent_labels == job.splits.labels:
-        if job.parent_rows:
-            rungs["tfidf_zero_shot"] = [tfidf(job.parent_rows, split.texts)]
-        rungs["zero_shot"] = [
-            _zero_shot(
-                job,
-                [
-                    find_adapter(n.split("@")[0], job.parent, "stack")
-                    for n in load_manifest(job.parent).stack
-                ],
-            )
-        ]
-        if job.under:
-            rungs["zero_shot_stack"] = [_zero_shot(job, job.under)]
-    if alone:
-        rungs[TARGET_ONLY] = alone
-    if job.exchange:
-        rungs["exchanged"] = [run.exchanged for run in trained]
-    rungs["adapter"] = ours
-    metrics: dict[str, Metric] = {"macro_f1": macro_f1}
-    if job.recipe.positive:
-        metrics[f"{job.recipe.positive}_f1"] = label_f1(job.recipe.positive)
+    predictions = _predict(job, runs, target_only_runs)
+    ours = predictions["adapter"]
+    ladder = _ladder(split.labels, predictions, job.recipe.positive)
     figures: dict[str, Any] = {
         "split": name,
         "rows": len(split),
-        "ladder": {
-            rung: {
-                m: bootstrap(split.labels, runs, metric).record() for m, metric in metrics.items()
-            }
-            for rung, runs in rungs.items()
-        },
+        "ladder": ladder,
         "recall": recall(split.labels, ours),
-        "over_tfidf": paired_difference(split.labels, ours, rungs["tfidf"], macro_f1).record(),
+        "over_tfidf": paired_difference(
+            split.labels, ours, predictions["tfidf"], macro_f1
+        ).record(),
     }
-    if job.exchange:
-        gain = paired_difference(split.labels, rungs["exchanged"], ours, macro_f1)
+    if job.swapped_stack:
+        gain = paired_difference(split.labels, predictions["exchanged"], ours, macro_f1)
         figures["gain_from_exchange"] = gain.record() | {"verdict": gain.verdict}
-    if alone:
-        over = max(
-            (rung for rung in TARGET_ALONE if rung in rungs),
-            key=lambda rung: figures["ladder"][rung]["macro_f1"]["value"],
+    if target_only_runs:
+        best = max(
+            (baseline for baseline in TARGET_ONLY_BASELINES if baseline in predictions),
+            key=lambda baseline: ladder[baseline]["macro_f1"]["value"],
         )
-        gain = paired_difference(split.labels, ours, rungs[over], macro_f1)
-        rows = changed(split.labels, ours, rungs[over])
+        gain = paired_difference(split.labels, ours, predictions[best], macro_f1)
         figures["gain_from_transfer"] = gain.record() | {
             "verdict": gain.verdict,
-            "over": over,
-            **rows,
+            "over": best,
+            **changed(split.labels, ours, predictions[best]),
         }
     return figures
 
 
-def changed(gold: Sequence[str], ours: Runs, theirs: Runs) -> dict[str, list[int]]:
-    """Held-out rows that most seeds of ours get right and of theirs do not, and the other way
-    round, by their place."""
-    right, before = (
-        np.mean(np.array(runs) == np.array(gold), axis=0) > 0.5 for runs in (ours, theirs)
-    )
+def _predict(
+    job: ClassificationJob,
+    runs: Sequence[ClassificationRun],
+    target_only_runs: Sequence[ClassificationRun] | None,
+) -> dict[str, Predictions]:
+    """What every baseline and the adapter answer to the held-out rows, in the ladder's order."""
+    _, split = job.held_out
+    seeds = job.recipe.training.seeds
+    drawn = seeds if job.recipe.data.shots else seeds[:1]  # without shots all draw the same rows
+    predictions = {
+        "majority": [majority(job.splits.train, split.texts)],
+        "tfidf": [tfidf(job.train_rows(seed), split.texts) for seed in drawn],
+        "head": [fit_head(job.target_only(), seed).predicted for seed in drawn],
+    }
+    if job.parent and job.parent_labels == job.splits.labels:
+        if job.parent_rows:
+            predictions["tfidf_zero_shot"] = [tfidf(job.parent_rows, split.texts)]
+        parents_stack = [
+            find_adapter(named.split("@")[0], job.parent, "stack")
+            for named in load_manifest(job.parent).stack
+        ]
+        predictions["zero_shot"] = [_zero_shot(job, parents_stack)]
+        if job.stack:
+            predictions["zero_shot_stack"] = [_zero_shot(job, job.stack)]
+    if target_only_runs:
+        predictions[TARGET_ONLY] = [run.predicted for run in target_only_runs]
+    if job.swapped_stack:
+        predictions["exchanged"] = [run.predicted_swapped for run in runs]
+    predictions["adapter"] = [run.predicted for run in runs]
+    return predictions
+
+
+def _ladder(
+    gold: Sequence[str], predictions: dict[str, Predictions], positive: str | None
+) -> dict[str, dict[str, dict[str, float]]]:
+    """By baseline and metric, the figure with its interval."""
+    metrics: dict[str, Metric] = {"macro_f1": macro_f1}
+    if positive:
+        metrics[f"{positive}_f1"] = label_f1(positive)
     return {
-        "fixed": np.flatnonzero(right & ~before).tolist(),
-        "broke": np.flatnonzero(before & ~right).tolist(),
+        baseline: {
+            name: bootstrap(gold, predicted, metric).record() for name, metric in metrics.items()
+        }
+        for baseline, predicted in predictions.items()
     }
 
 
-def score_other_heads(job: Job, classifiers: Sequence[model.Classifier]) -> dict[str, Any]:
+def changed(gold: Sequence[str], ours: Predictions, theirs: Predictions) -> dict[str, list[int]]:
+    """The positions of held-out rows that most seeds of `ours` get right and of `theirs` do not
+    (`fixed`), and the other way round (`broke`)."""
+    we_are_right, they_are_right = (
+        np.mean(np.array(runs) == np.array(gold), axis=0) > 0.5 for runs in (ours, theirs)
+    )
+    return {
+        "fixed": np.flatnonzero(we_are_right & ~they_are_right).tolist(),
+        "broke": np.flatnonzero(they_are_right & ~we_are_right).tolist(),
+    }
+
+
+def score_other_heads(
+    job: ClassificationJob, classifiers: Sequence[model.Classifier]
+) -> dict[str, Any]:
     """Macro-F1 of each further head of a multi-task adapter on its own held-out rows."""
-    found = {}
+    figures = {}
     for number, (name, splits) in enumerate(job.tasks.items()):
         split = splits.test or splits.dev
-        runs = [
-            predict(c, encoder_of(job), split.texts, splits.labels, c.others[number])
-            for c in classifiers
+        predicted = [
+            predict(
+                classifier, encoder_of(job), split.texts, splits.labels, classifier.others[number]
+            )
+            for classifier in classifiers
         ]
-        figure = bootstrap(split.labels, runs, macro_f1).record()
-        found[name] = {
+        figures[name] = {
             "split": "test" if splits.test else "dev",
             "rows": len(split),
-            "macro_f1": figure,
+            "macro_f1": bootstrap(split.labels, predicted, macro_f1).record(),
         }
-    return found
+    return figures
 
 
-def _zero_shot(job: Job, under: Sequence[Path]) -> list[str]:
-    """The parent on top of the adapters `under`, on the child's held-out rows."""
+def _zero_shot(job: ClassificationJob, stack: Sequence[Path]) -> list[str]:
+    """What the parent, on top of the adapters `stack`, answers to the child's held-out rows."""
     assert job.parent is not None
     labels = load_manifest(job.parent, ClassificationManifest).labels
     recipe = load_recipe(job.parent / LAYOUT.recipe)
     assert isinstance(recipe, ClassificationRecipe)
     classifier = model.build(
-        recipe, job.backbone, job.sites, labels, None, job.parent, labels, under
+        recipe, job.backbone, job.sites, labels, None, job.parent, labels, stack
     )
     return predict(classifier, encoder_of(job), job.held_out[1].texts, labels)

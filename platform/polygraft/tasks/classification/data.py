@@ -53,12 +53,13 @@ def load_splits(
         problems.append(settled.problem)
     hints = _shortcuts(train)
     if hints and allow_leak is None:
-        told = ", ".join(
+        shortcuts = ", ".join(
             f"{name} ({score}% of rows right, every label counted alike)"
             for name, score in hints.items()
         )
         problems.append(
-            f"train: the label is given away by {told}; a model may learn that and not the task. "
+            f"train: the label is given away by {shortcuts}; a model may learn that and not the "
+            "task. "
             "Mix the sources or lengths of "
             "the labels, or say why it may stay with --allow-leak REASON"
         )
@@ -70,21 +71,21 @@ def load_splits(
     return Splits(train.without(settled.drop), dev, test, labels, sources, record)
 
 
-def read_split(file: Path, name: str, seen: list[dict[str, Any]] | None = None) -> Split | None:
+def read_split(file: Path, name: str, sources: list[dict[str, Any]] | None = None) -> Split | None:
     """`train`, `dev` or `test` of the classifier whose recipe is `file`; None when there is none or
-    it cannot be read on this machine. `seen` is given what `Splits.sources` would list."""
+    it cannot be read on this machine. What `Splits.sources` would list is added to `sources`."""
     try:
-        recipe, problems = load_recipe(file), list[str]()
+        recipe = load_recipe(file)
     except RecipeError:
         return None
-    if (
-        not isinstance(recipe, ClassificationRecipe)
-        or (source := getattr(recipe.data, name)) is None
-    ):
+    if not isinstance(recipe, ClassificationRecipe):
         return None
-    rows = _read_split(
-        name, source, recipe.data, file.resolve().parent, problems, [] if seen is None else seen
-    )
+    source = getattr(recipe.data, name)
+    if source is None:
+        return None
+    problems = list[str]()
+    sources = [] if sources is None else sources
+    rows = _read_split(name, source, recipe.data, file.resolve().parent, problems, sources)
     return None if problems else rows
 
 
@@ -106,7 +107,7 @@ def check_parent(
 
 
 def _labelled(one: LabelledText, data: DataRecipe, folder: Path) -> list[dict[str, Any]]:
-    """Its texts as rows in the recipe's own columns."""
+    """The texts of a file with one label, as rows with the recipe's columns."""
     text = data.text if isinstance(data.text, str) else data.text[0]
     return [{text: t, data.label: one.label} for t in read_texts(one, folder)]
 
@@ -117,12 +118,14 @@ def _read_split(
     data: DataRecipe,
     folder: Path,
     problems: list[str],
-    seen: list[dict[str, Any]],
+    sources: list[dict[str, Any]],
 ) -> Split:
+    """The rows of every file in `source`. What is wrong is added to `problems`, what was read to
+    `sources`, as `Splits.sources` lists it."""
     columns = [data.text] if isinstance(data.text, str) else list(data.text)
-    out = Split([], [], [])
+    split = Split([], [], [])
     for one in [source] if isinstance(source, str) else source:
-        shown = one if isinstance(one, str) else one.file
+        file = one if isinstance(one, str) else one.file
         try:
             rows = (
                 read_source(expand(one, folder))
@@ -130,14 +133,14 @@ def _read_split(
                 else _labelled(one, data, folder)
             )
         except Exception as error:
-            problems.append(f"{name}: {unreadable(shown, error)}")
+            problems.append(f"{name}: {unreadable(file, error)}")
             continue
-        wanted = [*columns, data.label, *([data.id] if data.id else [])]
-        missing = [c for c in wanted if rows and c not in rows[0]]
+        used = [*columns, data.label, *([data.id] if data.id else [])]
+        missing = [column for column in used if rows and column not in rows[0]]
         if missing or not rows:
             have = ", ".join(rows[0]) if rows else "no rows"
             problems.append(
-                f"{name}: {shown} lacks column {', '.join(missing) or 'data'}; it has {have}"
+                f"{name}: {file} lacks column {', '.join(missing) or 'data'}; it has {have}"
             )
             continue
         digest = hashlib.sha256()
@@ -145,32 +148,33 @@ def _read_split(
             text = "\n".join(str(row[c]) for c in columns if row[c] is not None).strip()
             if not text or row[data.label] is None:
                 problems.append(
-                    f"{name}: {shown} row {number} has no {'text' if not text else 'label'}"
+                    f"{name}: {file} row {number} has no {'text' if not text else 'label'}"
                 )
                 continue
-            out.texts.append(text)
-            out.labels.append(str(row[data.label]))
+            split.texts.append(text)
+            split.labels.append(str(row[data.label]))
             if data.id:
-                out.ids.append(str(row[data.id]))
-            out.others.append(_others(one, row, wanted))
+                split.ids.append(str(row[data.id]))
+            split.others.append(_others(one, row, used))
             digest.update(f"{text}\0{row[data.label]}\n".encode())
-        seen.append(
+        sources.append(
             {
                 "split": name,
-                "source": shown,
+                "source": file,
                 "rows": len(rows),
                 "sha256": digest.hexdigest(),
                 "licence": data.licence,
             }
         )
-    return out
+    return split
 
 
-def _others(one: One, row: dict[str, Any], wanted: Sequence[str]) -> dict[str, str]:
-    """What `Split.others` keeps of a row of the source `one`."""
+def _others(one: One, row: dict[str, Any], used: Sequence[str]) -> dict[str, str]:
+    """What `Split.others` keeps of a row of the source `one`: its file and the columns that the
+    recipe does not use."""
     if isinstance(one, LabelledText):
         return {}
-    return {"file": one} | {name: str(value) for name, value in row.items() if name not in wanted}
+    return {"file": one} | {name: str(value) for name, value in row.items() if name not in used}
 
 
 def _label_problems(labels: list[str], splits: dict[str, Split]) -> list[str]:
@@ -189,6 +193,8 @@ def _label_problems(labels: list[str], splits: dict[str, Split]) -> list[str]:
 
 
 def _shortcuts(train: Split) -> dict[str, float]:
+    """How well a length or a column that every training row has tells the label; see
+    `given_away`."""
     shared = set.intersection(*map(set, train.others)) if train.others else set[str]()
     return given_away(
         train.texts,
@@ -198,6 +204,7 @@ def _shortcuts(train: Split) -> dict[str, float]:
 
 
 def _leaks(train: Split, held_out: list[Split]) -> dict[int, Leak]:
+    """Training rows that stand in a held-out split too, by id or by text."""
     ids = {i for split in held_out for i in split.ids}
     by_id = {i: Leak("same id", value) for i, value in enumerate(train.ids) if value in ids}
     return by_id | leaked_texts(train.texts, [t for split in held_out for t in split.texts])

@@ -11,13 +11,13 @@ import numpy as np
 
 from polygraft.architectures.text import TextEncoder
 from polygraft.tasks.classification import model
-from polygraft.tasks.classification.job import Job, batches_of
+from polygraft.tasks.classification.job import ClassificationJob, batches_of
 from polygraft.tasks.classification.manifest import GoldenLogits
 from polygraft.training.goldens import CANDIDATES, COUNT, beginnings, rounded
 
 
 def choose_golden(
-    classifier: model.Classifier, job: Job, encoder: TextEncoder
+    classifier: model.Classifier, job: ClassificationJob, encoder: TextEncoder
 ) -> list[GoldenLogits]:
     """Beginnings of dev rows (of training rows too, where those are few), spread over the labels,
     with float32 logits computed by PyTorch and peft."""

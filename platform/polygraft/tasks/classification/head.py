@@ -17,54 +17,75 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from polygraft.data.splits import Split
 from polygraft.tasks.classification import model
-from polygraft.tasks.classification.job import Job, vectors_of
+from polygraft.tasks.classification.job import ClassificationJob, vectors_of
 from polygraft.tasks.classification.metrics import macro_f1
-from polygraft.tasks.classification.run import Run
+from polygraft.tasks.classification.run import ClassificationRun
 from polygraft.training.vectors import regression
 from polygraft.transfer.mixing import Weights, mean_weight, source_weights
 
 UNSEEN = -10.0  # bias of a label that no row has
 
 
-def fit_head(job: Job, seed: int) -> Run:
-    """The strategy. The seed draws the rows when there are `shots`, no more."""
+def fit_head(job: ClassificationJob, seed: int) -> ClassificationRun:
+    """Run strategy `head`. The seed draws the rows where the recipe has `shots`; nothing else is
+    random."""
     rows = job.train_rows(seed)
     classifier = model.build(
-        job.recipe, job.backbone, job.sites, job.splits.labels, None, job.parent, None, job.under
+        job.recipe, job.backbone, job.sites, job.splits.labels, None, job.parent, None, job.stack
     )
-    beside = source_weights(job, rows)
-    answer = probe(classifier, job, rows, beside)
-    dev = macro_f1(np.array(job.splits.dev.labels), np.array(answer(job.splits.dev.texts)))
-    return Run(
-        seed, classifier, dev, answer(job.held_out[1].texts), 0.0, source_weight=mean_weight(beside)
+    row_weights = source_weights(job, rows)
+    answer = probe(classifier, job, rows, row_weights)
+    dev = job.splits.dev
+    return ClassificationRun(
+        seed=seed,
+        classifier=classifier,
+        dev_score=macro_f1(np.array(dev.labels), np.array(answer(dev.texts))),
+        predicted=answer(job.held_out[1].texts),
+        epochs=0.0,
+        source_weight=mean_weight(row_weights),
     )
 
 
 def probe(
-    classifier: model.Classifier, job: Job, rows: Split, beside: Weights | None
+    classifier: model.Classifier,
+    job: ClassificationJob,
+    rows: Split,
+    source_row_weights: Weights | None,
 ) -> Callable[[list[str]], list[str]]:
-    """Put the head that fits `rows`, and the source's with the weights `beside` if any, into
-    `classifier`. Returns what answers texts with it."""
-    labels, adapted = job.splits.labels, classifier.adapted.eval()
+    """Fit a linear head on `rows`, and on the job's source rows with their weights where they are
+    given, and put it into `classifier`. Returns a function that answers texts with that head."""
+    adapted = classifier.adapted.eval()
     texts, gold, weights = rows.texts, rows.labels, np.ones(len(rows))
-    if (source := job.source_rows) and beside is not None:
+    if (source := job.source_rows) and source_row_weights is not None:
         texts, gold = texts + source.texts, gold + source.labels
-        weights = np.concatenate([weights, beside])
-    given = vectors_of(job, texts, adapted)
-    scale = float(np.linalg.norm(given, axis=1).mean())
-    fitted = regression(given / scale, gold, weights)
+        weights = np.concatenate([weights, source_row_weights])
+    vectors = vectors_of(job, texts, adapted)
+    scale = float(np.linalg.norm(vectors, axis=1).mean())
+    fitted = regression(vectors / scale, gold, weights)
+    _set_head(classifier.head, fitted, scale, job.splits.labels)
+
+    def answer(texts: list[str]) -> list[str]:
+        predicted = fitted.predict(vectors_of(job, texts, adapted) / scale)
+        return [str(label) for label in predicted]
+
+    return answer
+
+
+@torch.no_grad()
+def _set_head(
+    head: torch.nn.Linear, fitted: LogisticRegression, scale: float, labels: list[str]
+) -> None:
+    """Make `head`, a row a label of `labels`, answer vectors as `fitted` answers vectors /
+    scale."""
     weight, bias = fitted.coef_, fitted.intercept_
-    if len(fitted.classes_) == 2:
+    if len(fitted.classes_) == 2:  # scikit-learn keeps one row for both
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    with torch.no_grad():
-        classifier.head.weight.zero_()
-        classifier.head.bias.fill_(UNSEEN)
-        for label, w, b in zip(fitted.classes_, weight / scale, bias, strict=True):
-            classifier.head.weight[labels.index(label)] = torch.from_numpy(w)
-            classifier.head.bias[labels.index(label)] = float(b)
-    return lambda texts: [
-        str(label) for label in fitted.predict(vectors_of(job, texts, adapted) / scale)
-    ]
+    head.weight.zero_()
+    head.bias.fill_(UNSEEN)
+    for label, row, value in zip(fitted.classes_, weight / scale, bias, strict=True):
+        head.weight[labels.index(label)] = torch.from_numpy(row)
+        head.bias[labels.index(label)] = float(value)

@@ -1,5 +1,5 @@
-"""A recipe made ready: data read and checked, parent found, sites picked. What `--check` builds and
-`train` runs."""
+"""A classifier's recipe made ready for training: data read and checked, the adapters it builds on
+found, sites picked. What `--check` builds and `train` runs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import numpy as np
 from torch import nn
 from transformers import PreTrainedModel
 
-from polygraft.adapters.format import LAYOUT, load_adapter
-from polygraft.architectures.folder import fingerprint
+from polygraft.adapters.format import LAYOUT, load_manifest
 from polygraft.architectures.loading import load_backbone
 from polygraft.architectures.text import Encoded, TextEncoder, load_encoder, pad
 from polygraft.data.splits import Split, Splits
 from polygraft.errors import RecipeError
 from polygraft.tasks.classification import model
 from polygraft.tasks.classification.data import check_parent, load_splits, read_split
+from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.tasks.recipe import load_recipe
 from polygraft.training.key import run_key
-from polygraft.training.parents import check_lora, find_adapter, find_under
+from polygraft.training.parents import find_language_adapter, find_parent
 from polygraft.training.sites import graph_sites, pick_sites
 from polygraft.training.vectors import Vectors, sentence_vectors
 
@@ -31,11 +31,12 @@ SCORING_BATCH = 64
 
 
 @dataclass(frozen=True)
-class Job:
-    """A recipe with its data read and its parent found: what `--check` builds and `train` runs.
-    `data` lists every file it learns from or is scored on, as `Splits.sources` does. `known` are
-    vectors of texts, by the parent and the stack they were read with, shared with the jobs made
-    from this one."""
+class ClassificationJob:
+    """See `tasks.training.Job`. `swapped_stack` is the recipe's `exchange`: what takes the place of
+    `stack` on the test rows. `tasks` are the splits of the recipe's further tasks by name. `data`
+    lists every file it learns from or is scored on, as `Splits.sources` does. `vector_cache` holds
+    vectors of texts, by the parent and the stack they were read with; jobs made from this one share
+    it."""
 
     recipe: ClassificationRecipe
     file: Path
@@ -46,26 +47,25 @@ class Job:
     parent_labels: list[str] | None
     parent_rows: Split | None
     allow_leak: str | None = None
-    under: tuple[Path, ...] = ()
-    exchange: tuple[Path, ...] = ()
+    stack: tuple[Path, ...] = ()
+    swapped_stack: tuple[Path, ...] = ()
     source_rows: Split | None = None
     tasks: dict[str, Splits] = field(default_factory=dict)
     data: list[dict[str, Any]] = field(default_factory=list)
-    known: dict[tuple[Path | None, tuple[Path, ...]], dict[str, Any]] = field(
+    vector_cache: dict[tuple[Path | None, tuple[Path, ...]], dict[str, Any]] = field(
         default_factory=dict, repr=False, compare=False
     )
 
     @property
     def transfers(self) -> bool:
-        """Whether it is given anything beside the target's rows and the backbone; zero-shot has
-        none of the target's."""
-        return (
-            bool(self.parent or self.source_rows or self.tasks or self.under)
-            and self.recipe.strategy != "zero-shot"
-        )
+        """Whether training is given more than the target's rows and the backbone. Zero-shot does
+        not count: it has no rows of the target, so there is no gain to measure."""
+        builds_on_others = bool(self.parent or self.source_rows or self.tasks or self.stack)
+        return builds_on_others and self.recipe.strategy != "zero-shot"
 
-    def alone(self) -> Job:
-        """The same on the target's rows alone: what a gain from transfer is measured against."""
+    def target_only(self) -> ClassificationJob:
+        """The job without what comes from elsewhere: what a gain from transfer is measured
+        against."""
         return replace(
             self,
             parent=None,
@@ -73,28 +73,24 @@ class Job:
             parent_rows=None,
             source_rows=None,
             tasks={},
-            under=(),
-            exchange=(),
+            stack=(),
+            swapped_stack=(),
         )
 
     def train_rows(self, seed: int) -> Split:
-        """What the run with `seed` is trained on."""
+        """The target's rows that the run with `seed` is trained on."""
         return self.splits.train.few(self.recipe.data.shots, seed)
 
     @property
     def key(self) -> str:
         """Hash of recipe, backbone, the adapters it builds on and every row: its own, the source's,
         the other tasks'."""
-        adapters = (*([self.parent] if self.parent else []), *self.under)
-        parts = [
-            part
-            for splits in (self.splits, *self.tasks.values())
-            for part in (splits.train, splits.dev, splits.test)
-        ]
-        rows = [
-            [part.texts, part.labels, part.ids] if part else []
-            for part in (*parts, self.source_rows)
-        ]
+        adapters = (*([self.parent] if self.parent else []), *self.stack)
+        parts = list[Split | None]()
+        for splits in (self.splits, *self.tasks.values()):
+            parts += [splits.train, splits.dev, splits.test]
+        parts.append(self.source_rows)
+        rows = [[part.texts, part.labels, part.ids] if part else [] for part in parts]
         return run_key(self.recipe, self.backbone, adapters, rows)
 
     @property
@@ -126,66 +122,62 @@ class Job:
 
 def prepare(
     recipe: ClassificationRecipe,
-    recipe_file: Path,
+    file: Path,
     backbone: Path,
     *,
     allow_leak: str | None = None,
-) -> Job:
-    """Check everything that can be checked without training. Raises `RecipeError`, `DataError` or
-    `AdapterError`."""
-    folder = recipe_file.resolve().parent
-    parent, parent_labels, parent_rows = None, None, None
-    if recipe.parent:
-        parent = find_adapter(recipe.parent, folder, "parent")
-        parent_labels = load_adapter(parent, backbone=fingerprint(backbone)).manifest.labels
-        if not parent_labels:
-            raise RecipeError(
-                str(recipe_file),
-                [f"parent: {recipe.parent!r} translates; a classifier starts from a classifier"],
-            )
-    sites = graph_sites(backbone)
-    if parent:
-        check_lora(recipe, recipe_file, parent, sites)
+) -> ClassificationJob:
+    """Check everything that can be checked without training `recipe`, read from `file`. Raises
+    `RecipeError`, `DataError` or `AdapterError`."""
+    folder, sites = file.resolve().parent, graph_sites(backbone)
+    parent = find_parent(
+        recipe,
+        file,
+        backbone,
+        sites,
+        other_task="translates; a classifier starts from a classifier",
+    )
     pick_sites(recipe.lora, sites)
     splits = load_splits(recipe, folder, allow_leak=allow_leak)
+    parent_labels, parent_rows = None, None
     if parent:
+        parent_labels = load_manifest(parent, ClassificationManifest).labels
         parent_rows = read_split(parent / LAYOUT.recipe, "train")
         check_parent(recipe, parent.name, parent_rows, splits)
-    under, exchange = (
-        tuple(find_under(n, folder, backbone) for n in names)
-        for names in (recipe.stack, recipe.exchange)
-    )
+    stack = tuple(find_language_adapter(name, folder, backbone) for name in recipe.stack)
+    swapped_stack = tuple(find_language_adapter(name, folder, backbone) for name in recipe.exchange)
     data = list(splits.sources)
     source_rows = _source_rows(recipe, folder, splits, data) if recipe.source else None
     tasks = {name: _task(name, folder, allow_leak) for name in recipe.tasks}
-    data += [one for task in tasks.values() for one in task.sources]
-    return Job(
-        recipe,
-        recipe_file,
-        backbone,
-        sites,
-        splits,
-        parent,
-        parent_labels,
-        parent_rows,
-        allow_leak,
-        under,
-        exchange,
-        source_rows,
-        tasks,
-        data,
+    for task in tasks.values():
+        data += task.sources
+    return ClassificationJob(
+        recipe=recipe,
+        file=file,
+        backbone=backbone,
+        sites=sites,
+        splits=splits,
+        parent=parent,
+        parent_labels=parent_labels,
+        parent_rows=parent_rows,
+        allow_leak=allow_leak,
+        stack=stack,
+        swapped_stack=swapped_stack,
+        source_rows=source_rows,
+        tasks=tasks,
+        data=data,
     )
 
 
 def _source_rows(
-    recipe: ClassificationRecipe, folder: Path, splits: Splits, seen: list[dict[str, Any]]
+    recipe: ClassificationRecipe, folder: Path, splits: Splits, sources: list[dict[str, Any]]
 ) -> Split:
     """The rows of the recipe that `source` names. Raises `RecipeError` when there are none or they
     have other labels, and `DataError` when one is a translation of a row this adapter is scored
     on."""
     assert recipe.source
     name = recipe.source.adapter
-    rows = read_split(_recipe_of(name, folder, "source.adapter"), "train", seen)
+    rows = read_split(_recipe_of(name, folder, "source.adapter"), "train", sources)
     if rows is None or not set(rows.labels) <= set(splits.labels):
         why = (
             "cannot be read on this machine"
@@ -200,6 +192,7 @@ def _source_rows(
 
 
 def _task(name: str, folder: Path, allow_leak: str | None) -> Splits:
+    """The splits of the classifier `name`, one of the recipe's `tasks`."""
     file = _recipe_of(name, folder, "tasks")
     recipe = load_recipe(file)
     if not isinstance(recipe, ClassificationRecipe):
@@ -217,21 +210,22 @@ def _recipe_of(name: str, folder: Path, field: str) -> Path:
     return file
 
 
-def encoder_of(job: Job) -> TextEncoder:
+def encoder_of(job: ClassificationJob) -> TextEncoder:
     return load_encoder(job.backbone, max_length=job.recipe.training.max_length)
 
 
-def vectors_of(job: Job, texts: Sequence[str], adapted: PreTrainedModel | None = None) -> Vectors:
-    """Mean-pooled vectors [len(texts), hidden] by the bare backbone, or by `adapted`: the same with
-    the job's parent and what it is stacked on. Each is computed once for all jobs that share
-    `job.known`."""
-    known = job.known.setdefault((job.parent, job.under) if adapted else (None, ()), {})
-    if new := [text for text in dict.fromkeys(texts) if text not in known]:
-        body = adapted or load_backbone(job.backbone)
-        known.update(
-            zip(new, sentence_vectors(body, encoder_of(job), new, unit=False), strict=True)
-        )
-    return np.array([known[text] for text in texts])
+def vectors_of(
+    job: ClassificationJob, texts: Sequence[str], adapted: PreTrainedModel | None = None
+) -> Vectors:
+    """Mean-pooled vectors [len(texts), hidden] by the bare backbone, or by `adapted`: the backbone
+    with the job's parent and stack. Each is computed once for all jobs that share
+    `job.vector_cache`."""
+    cached = job.vector_cache.setdefault((job.parent, job.stack) if adapted else (None, ()), {})
+    if new := [text for text in dict.fromkeys(texts) if text not in cached]:
+        backbone = adapted or load_backbone(job.backbone)
+        vectors = sentence_vectors(backbone, encoder_of(job), new, unit=False)
+        cached.update(zip(new, vectors, strict=True))
+    return np.array([cached[text] for text in texts])
 
 
 def batches_of(rows: list[Encoded], pad_id: int) -> list[dict[str, Any]]:
@@ -246,14 +240,13 @@ def predict(
     labels: list[str],
     head: nn.Module | None = None,
 ) -> list[str]:
-    """The likeliest label of each text, scored in batches of similar length; by its own head, or
-    another that it has."""
+    """The likeliest label of each text, scored in batches of similar length; by the classifier's
+    own head, or by `head`."""
     rows = encoder.encode(texts)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    logits = model.logits_of(
-        classifier, batches_of([rows[i] for i in order], encoder.pad_id), head=head
-    )
-    out = [""] * len(rows)
+    batches = batches_of([rows[i] for i in order], encoder.pad_id)
+    logits = model.logits_of(classifier, batches, head=head)
+    predicted = [""] * len(rows)
     for i, choice in zip(order, logits.argmax(axis=1), strict=True):
-        out[i] = labels[choice]
-    return out
+        predicted[i] = labels[choice]
+    return predicted

@@ -30,9 +30,9 @@ def label_f1(label: str) -> Metric:
 
 def recall(gold: Sequence[str], runs: Sequence[Sequence[str]]) -> dict[str, float]:
     """Of the rows of each label, the percentage that got it, mean over the runs."""
-    wanted = np.asarray(gold)
-    found = np.mean([np.asarray(run) == wanted for run in runs], axis=0)
+    labels = np.asarray(gold)
+    right = np.mean([np.asarray(run) == labels for run in runs], axis=0)
     return {
-        str(label): round(100 * float(found[wanted == label].mean()), 1)
-        for label in np.unique(wanted)
+        str(label): round(100 * float(right[labels == label].mean()), 1)
+        for label in np.unique(labels)
     }

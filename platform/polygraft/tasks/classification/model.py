@@ -17,33 +17,29 @@ from torch import nn
 from polygraft.adapters.format import LAYOUT
 from polygraft.architectures.loading import load_backbone
 from polygraft.tasks.classification.recipe import ClassificationRecipe
-from polygraft.training.lora import TrainedOnly, adapt, put_under, save_lora
+from polygraft.training.lora import TrainedOnly, adapt, save_lora, set_stack
 from polygraft.training.speed import quick_attention
 from polygraft.training.vectors import pool
 
 
 class Classifier(TrainedOnly):
-    """LoRA on a backbone and a head. `forward` takes int64 [rows, seq] tensors and returns `loss`
-    and `logits`."""
+    """A backbone with LoRA and a head; for multi-task training further heads, `others`. `forward`
+    takes int64 [rows, seq] tensors and returns `loss` and `logits`."""
 
     def __init__(
         self, adapted: peft.PeftModel, labels: int, class_weights: Sequence[float] | None
     ) -> None:
         super().__init__()
         self.adapted = adapted
-        self.head, self.class_weights = (
-            _fresh_head(adapted, labels),
-            _or_ones(class_weights, labels),
-        )
-        self.others, self.other_weights, self.other_names = (
-            nn.ModuleList(),
-            list[torch.Tensor](),
-            list[str](),
-        )
+        self.head = _fresh_head(adapted, labels)
+        self.class_weights = _or_ones(class_weights, labels)
+        self.others = nn.ModuleList()
+        self.other_names = list[str]()
+        self.other_weights = list[torch.Tensor]()
 
     def add_head(self, name: str, labels: int, class_weights: Sequence[float] | None) -> None:
-        """A head for another task, whose rows have `task` 1 for the first one added, 2 for the next
-        ..."""
+        """Add a head for another task, whose rows have `task` 1 for the first one added, 2 for the
+        next ..."""
         self.others.append(_fresh_head(self.adapted, labels))
         self.other_names.append(name)
         self.other_weights.append(_or_ones(class_weights, labels))
@@ -57,8 +53,8 @@ class Classifier(TrainedOnly):
         weights: torch.Tensor | None = None,
         task: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
-        """`weights` float [rows]: of each row in the loss; `task` int64 [rows]: which head it is
-        for (0: this adapter's own). The logits are its own head's."""
+        """`weights` float [rows] is what each row counts in the loss; `task` int64 [rows] which
+        head it is for (0: this adapter's own). The logits are those of the adapter's own head."""
         states = self.adapted(
             input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
         ).last_hidden_state
@@ -66,7 +62,7 @@ class Classifier(TrainedOnly):
         logits = self.head(pooled)
         if labels is None:
             return {"logits": logits}
-        counts = torch.ones(len(labels), device=labels.device) if weights is None else weights
+        weights = torch.ones(len(labels), device=labels.device) if weights is None else weights
         task = torch.zeros_like(labels) if task is None else task
         loss, total = pooled.new_zeros(()), pooled.new_zeros(())
         heads = [
@@ -74,10 +70,11 @@ class Classifier(TrainedOnly):
             *zip(self.others, self.other_weights, strict=True),
         ]
         for number, (head, class_weights) in enumerate(heads):
-            mine = task == number
-            of_row = counts[mine] * class_weights.to(labels.device)[labels[mine]]
-            losses = nn.functional.cross_entropy(head(pooled[mine]), labels[mine], reduction="none")
-            loss, total = loss + (of_row * losses).sum(), total + of_row.sum()
+            rows = task == number
+            row_weights = weights[rows] * class_weights.to(labels.device)[labels[rows]]
+            losses = nn.functional.cross_entropy(head(pooled[rows]), labels[rows], reduction="none")
+            loss = loss + (row_weights * losses).sum()
+            total = total + row_weights.sum()
         return {"loss": loss / total, "logits": logits}
 
 
@@ -100,13 +97,13 @@ def build(
     class_weights: Sequence[float] | None,
     parent: Path | None,
     parent_labels: Sequence[str] | None,
-    under: Sequence[Path] = (),
+    stack: Sequence[Path] = (),
 ) -> Classifier:
     """A fresh classifier, or one that starts from `parent`'s LoRA (and head, when the labels are
-    the same), on top of the frozen adapters `under`."""
+    the same), on top of the frozen adapters `stack`."""
     model = quick_attention(load_backbone(backbone))
     adapted = adapt(model, recipe.lora, sites, parent)
-    put_under(adapted, under)
+    set_stack(adapted, stack)
     classifier = Classifier(adapted, len(labels), class_weights)
     if parent is not None and list(parent_labels or []) == list(labels):
         theirs = load_file(parent / LAYOUT.head)
@@ -117,15 +114,15 @@ def build(
 def save(classifier: Classifier, folder: Path, backbone: Path) -> None:
     """Write PEFT's two files and the head into `folder`."""
     save_lora(classifier.adapted, folder, backbone)
-    heads = {"": classifier.head} | {
-        f"{n}.": h for n, h in zip(classifier.other_names, classifier.others, strict=True)
-    }
+    heads: dict[str, nn.Module] = {"": classifier.head}
+    for task, head in zip(classifier.other_names, classifier.others, strict=True):
+        heads[f"{task}."] = head
     tensors = {
-        f"{task}{n}": p.detach().float().cpu()
-        for task, head in heads.items()
-        for n, p in head.named_parameters()
+        f"{prefix}{name}": parameter.detach().float().cpu().contiguous()
+        for prefix, head in heads.items()
+        for name, parameter in head.named_parameters()
     }
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, folder / LAYOUT.head)
+    save_file(tensors, folder / LAYOUT.head)
 
 
 @torch.no_grad()
@@ -136,13 +133,13 @@ def logits_of(
     bare: bool = False,
     head: nn.Module | None = None,
 ) -> np.ndarray:
-    """Logits [rows, labels] of padded numpy batches, of its own head or of `head`; `bare` switches
-    the LoRA off."""
+    """Logits [rows, labels] of padded numpy batches, by the classifier's own head or by `head`;
+    `bare` switches the LoRA off."""
     classifier.eval()
-    out = []
+    logits = []
     for batch in batches:
         inputs = {name: torch.from_numpy(value) for name, value in batch.items()}
         with classifier.adapted.disable_adapter() if bare else contextlib.nullcontext():
             states = classifier.adapted(**inputs).last_hidden_state
-        out.append((head or classifier.head)(pool(states, inputs["attention_mask"])))
-    return torch.cat(out).float().numpy()
+        logits.append((head or classifier.head)(pool(states, inputs["attention_mask"])))
+    return torch.cat(logits).float().numpy()

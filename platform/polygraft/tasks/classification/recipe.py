@@ -138,6 +138,10 @@ class ClassificationRecipe(AdapterRecipe):
     data: DataRecipe
     training: TrainingRecipe = TrainingRecipe()
 
+    @property
+    def builds_on(self) -> list[str]:
+        return [*super().builds_on, *self.stack, *self.exchange]
+
     @model_validator(mode="after")
     def _cross_check(self) -> ClassificationRecipe:
         if self.labels is not None and len(set(self.labels)) != len(self.labels):

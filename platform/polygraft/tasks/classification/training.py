@@ -1,5 +1,5 @@
-"""How a classifier is made: LoRA and a head on labelled rows, figures beside the baselines,
-goldens, card.
+"""How a classifier is made: LoRA and a head are trained on labelled rows, and scored beside the
+baselines.
 
 Test rows are scored once, after the checkpoint was chosen on dev.
 """
@@ -21,31 +21,36 @@ from transformers import EarlyStoppingCallback
 from polygraft.architectures.text import Encoded, TextEncoder, pad
 from polygraft.data.splits import Split
 from polygraft.reporting.intervals import bootstrap
-from polygraft.tasks.classification import card, model
+from polygraft.tasks.classification import model
 from polygraft.tasks.classification.baselines import TARGET_ONLY, score_baselines, score_other_heads
+from polygraft.tasks.classification.card import ClassificationCard
 from polygraft.tasks.classification.golden import choose_golden
 from polygraft.tasks.classification.head import fit_head, probe
-from polygraft.tasks.classification.job import SCORING_BATCH, Job, encoder_of, predict, prepare
-from polygraft.tasks.classification.manifest import ClassificationManifest
+from polygraft.tasks.classification.job import (
+    SCORING_BATCH,
+    ClassificationJob,
+    encoder_of,
+    predict,
+    prepare,
+)
 from polygraft.tasks.classification.metrics import macro_f1
 from polygraft.tasks.classification.recipe import ClassificationRecipe
-from polygraft.tasks.classification.run import Run
+from polygraft.tasks.classification.run import ClassificationRun
 from polygraft.tasks.classification.tfidf import tfidf
 from polygraft.tasks.training import TrainedTask
 from polygraft.training.loop import run_loop
-from polygraft.training.lora import put_under
+from polygraft.training.lora import set_stack
 from polygraft.training.speed import bf16_wanted
 from polygraft.transfer import forgetting, parallel
-from polygraft.transfer.mixing import mean_weight, source_weights
+from polygraft.transfer.mixing import Weights, mean_weight, source_weights
 
-SHOTS = (10, 50, 100)
+SHOTS = (10, 50, 100)  # rows a label at which the learning curve has points
 
 
-class ClassificationTraining(TrainedTask[Job, Run]):
+class TrainedClassification(TrainedTask[ClassificationJob, ClassificationRun]):
     """See `tasks.training.TrainedTask`."""
 
-    pipeline_tag = "text-classification"
-    limits = card.LIMITS
+    card = ClassificationCard()
 
     def prepare(
         self,
@@ -54,32 +59,36 @@ class ClassificationTraining(TrainedTask[Job, Run]):
         backbone: Path,
         *,
         allow_leak: str | None = None,
-    ) -> Job:
+    ) -> ClassificationJob:
         return prepare(recipe, file, backbone, allow_leak=allow_leak)
 
-    def complete(self, job: Job, work: Path, say: Console) -> Job:
+    def complete(self, job: ClassificationJob, work: Path, say: Console) -> ClassificationJob:
         parallel.check(job)
         return job
 
-    def fit(self, job: Job, seed: int, work: Path, say: Console) -> Run:
+    def fit(self, job: ClassificationJob, seed: int, work: Path, say: Console) -> ClassificationRun:
         return fit(job, seed, work)
 
-    def fit_others(self, job: Job, work: Path, say: Console) -> dict[str, list[Run]]:
-        """The same recipe on the target's rows alone."""
-        return (
-            {TARGET_ONLY: [fit(job.alone(), seed, work / f"alone-{seed}") for seed in job.seeds]}
-            if job.transfers
-            else {}
-        )
+    def fit_others(
+        self, job: ClassificationJob, work: Path, say: Console
+    ) -> dict[str, list[ClassificationRun]]:
+        """Where the recipe transfers, the same recipe on the target's rows alone."""
+        if not job.transfers:
+            return {}
+        alone = job.target_only()
+        return {TARGET_ONLY: [fit(alone, seed, work / f"alone-{seed}") for seed in job.seeds]}
 
-    def best(self, runs: Sequence[Run]) -> Run:
+    def had_full_ladder(self, metrics: dict[str, Any]) -> bool:
+        return TARGET_ONLY in metrics.get("ladder", {})
+
+    def best(self, runs: Sequence[ClassificationRun]) -> ClassificationRun:
         return max(runs, key=lambda run: run.dev_score)
 
     def score(
         self,
-        job: Job,
-        runs: Sequence[Run],
-        others: Mapping[str, Sequence[Run]],
+        job: ClassificationJob,
+        runs: Sequence[ClassificationRun],
+        others: Mapping[str, Sequence[ClassificationRun]],
         work: Path,
         *,
         full_ladder: bool,
@@ -87,98 +96,96 @@ class ClassificationTraining(TrainedTask[Job, Run]):
         metrics = score_baselines(job, runs, others.get(TARGET_ONLY))
         if full_ladder:
             metrics["curve"] = _learning_curve(job, work, metrics["ladder"])
-        metrics["seeds"] = {str(run.seed): _seed(run) for run in runs}
+        metrics["seeds"] = {str(run.seed): _seed_figures(run) for run in runs}
         if job.tasks:
             metrics["heads"] = score_other_heads(job, [run.classifier for run in runs])
         metrics["forgetting"] = forgetting.check(job, self.best(runs).classifier)
         return metrics
 
-    def manifest_fields(self, job: Job, run: Run) -> dict[str, Any]:
-        put_under(run.classifier.adapted, [])  # goldens are its own answers, whatever it lies on
+    def manifest_fields(self, job: ClassificationJob, run: ClassificationRun) -> dict[str, Any]:
+        set_stack(run.classifier.adapted, [])  # goldens are answers without the stack
         return {
             "labels": job.splits.labels,
             "heads": {name: splits.labels for name, splits in job.tasks.items()},
             "golden": choose_golden(run.classifier, job, encoder_of(job)),
         }
 
-    def save(self, run: Run, folder: Path, backbone: Path) -> None:
+    def save(self, run: ClassificationRun, folder: Path, backbone: Path) -> None:
         model.save(run.classifier, folder, backbone)
 
-    def introduction(self, manifest: ClassificationManifest, recipe: ClassificationRecipe) -> str:
-        return card.introduction(manifest, recipe)
 
-    def figures(self, metrics: dict[str, Any]) -> str:
-        return card.figures_table(metrics)
+TASK = TrainedClassification()
 
 
-TASK = ClassificationTraining()
-
-
-def _seed(run: Run) -> dict[str, float]:
-    found = {"dev_macro_f1": round(run.dev_score, 2), "epochs": run.epochs}
-    return found if run.source_weight is None else found | {"source_weight": run.source_weight}
+def _seed_figures(run: ClassificationRun) -> dict[str, float]:
+    figures = {"dev_macro_f1": round(run.dev_score, 2), "epochs": run.epochs}
+    if run.source_weight is not None:
+        figures["source_weight"] = run.source_weight
+    return figures
 
 
 def _learning_curve(
-    job: Job, work: Path, whole: dict[str, Any]
+    job: ClassificationJob, work: Path, ladder: dict[str, Any]
 ) -> dict[str, list[dict[str, float]]]:
     """Macro-F1 with its interval at no target rows, at `SHOTS` rows a label and at all, of the
-    recipe and of TF-IDF."""
-    split, most = job.held_out[1], max(Counter(job.splits.train.labels).values())
-    points: dict[str, list[dict[str, float]]] = {"adapter": [], "tfidf": []}
-    for rung, at_none in (("adapter", "zero_shot"), ("tfidf", "tfidf_zero_shot")):
-        points[rung] += [{"shots": 0, **whole[at_none]["macro_f1"]}] if at_none in whole else []
-    for shots in (s for s in SHOTS if s < most):
+    adapter and of TF-IDF. The figures at none and at all are those of the `ladder`."""
+    _, split = job.held_out
+    most = max(Counter(job.splits.train.labels).values())
+    seeds = job.recipe.training.seeds
+    curve: dict[str, list[dict[str, float]]] = {"adapter": [], "tfidf": []}
+
+    def add(name: str, shots: int, figure: dict[str, float]) -> None:
+        curve[name].append({"shots": shots, **figure})
+
+    for name, without_rows in (("adapter", "zero_shot"), ("tfidf", "tfidf_zero_shot")):
+        if without_rows in ladder:
+            add(name, 0, ladder[without_rows]["macro_f1"])
+    for shots in SHOTS:
+        if shots >= most:
+            continue
         data = job.recipe.data.model_copy(update={"shots": shots})
-        few, seeds = (
-            replace(job, recipe=job.recipe.model_copy(update={"data": data})),
-            job.recipe.training.seeds,
-        )
+        few = replace(job, recipe=job.recipe.model_copy(update={"data": data}))
         ours = [fit(few, seed, work / f"shots-{shots}-{seed}").predicted for seed in seeds]
-        theirs = [tfidf(few.train_rows(seed), split.texts) for seed in seeds]
-        for rung, runs in (("adapter", ours), ("tfidf", theirs)):
-            points[rung].append(
-                {"shots": shots, **bootstrap(split.labels, runs, macro_f1).record()}
-            )
-    return {
-        rung: [*some, {"shots": most, **whole[rung]["macro_f1"]}] for rung, some in points.items()
-    }
+        lexical = [tfidf(few.train_rows(seed), split.texts) for seed in seeds]
+        add("adapter", shots, bootstrap(split.labels, ours, macro_f1).record())
+        add("tfidf", shots, bootstrap(split.labels, lexical, macro_f1).record())
+    for name in curve:
+        add(name, most, ladder[name]["macro_f1"])
+    return curve
 
 
-def fit(job: Job, seed: int, work: Path) -> Run:
+def fit(job: ClassificationJob, seed: int, work: Path) -> ClassificationRun:
     """One run of the recipe; its checkpoints lie in `work`, from where it goes on."""
     recipe, labels = job.recipe, job.splits.labels
     options = recipe.training
     transformers.set_seed(seed)
     if recipe.strategy == "head":
         return fit_head(job, seed)
-    balanced = options.class_weights == "balanced"
     rows = job.train_rows(seed)
-    weights = _class_weights(rows, labels) if balanced else None
     classifier = model.build(
-        recipe, job.backbone, job.sites, labels, weights, job.parent, job.parent_labels, job.under
+        recipe,
+        job.backbone,
+        job.sites,
+        labels,
+        _class_weights(job, rows, labels),
+        job.parent,
+        job.parent_labels,
+        job.stack,
     )
-    beside = source_weights(job, rows)
+    source_row_weights = source_weights(job, rows)
     if job.parent_labels != labels:  # the head is fresh
-        probe(classifier, job, rows, beside)
+        probe(classifier, job, rows, source_row_weights)
+    for name, splits in job.tasks.items():
+        class_weights = _class_weights(job, splits.train, splits.labels)
+        classifier.add_head(name, len(splits.labels), class_weights)
     encoder = encoder_of(job)
-    lessons = [_dataset(encoder, rows, labels)]
-    if job.source_rows and beside is not None and beside.any():
-        lessons.append(_dataset(encoder, job.source_rows, labels, beside.tolist()))
-    for number, (name, splits) in enumerate(job.tasks.items(), 1):
-        classifier.add_head(
-            name,
-            len(splits.labels),
-            _class_weights(splits.train, splits.labels) if balanced else None,
-        )
-        lessons.append(_dataset(encoder, splits.train, splits.labels, task=number))
     state = run_loop(
         classifier,
         work,
         title=f"{recipe.name} seed {seed}",
         seed=seed,
-        bf16=bf16_wanted(options.bf16, lambda: classifier(**_some_rows())),
-        train=concatenate_datasets(lessons),
+        bf16=bf16_wanted(options.bf16, lambda: classifier(**_dummy_batch())),
+        train=_training_set(job, encoder, rows, source_row_weights),
         dev=_dataset(encoder, job.splits.dev, labels),
         collate=lambda rows: _collate(rows, encoder.pad_id),
         compute_metrics=lambda p: {"macro_f1": macro_f1(p.label_ids, p.predictions.argmax(-1))},
@@ -199,16 +206,38 @@ def fit(job: Job, seed: int, work: Path) -> Run:
     )
     _, held_out = job.held_out
     predicted = predict(classifier, encoder, held_out.texts, labels)
-    exchanged: list[str] = []
-    if job.exchange:
-        put_under(classifier.adapted, job.exchange)
-        exchanged = predict(classifier, encoder, held_out.texts, labels)
-        put_under(classifier.adapted, job.under)
-    dev, epochs = state.best_metric or 0.0, round(state.epoch or 0, 2)
-    return Run(seed, classifier, dev, predicted, epochs, exchanged, mean_weight(beside))
+    predicted_swapped: list[str] = []
+    if job.swapped_stack:
+        set_stack(classifier.adapted, job.swapped_stack)
+        predicted_swapped = predict(classifier, encoder, held_out.texts, labels)
+        set_stack(classifier.adapted, job.stack)
+    return ClassificationRun(
+        seed=seed,
+        classifier=classifier,
+        dev_score=state.best_metric or 0.0,
+        predicted=predicted,
+        epochs=round(state.epoch or 0, 2),
+        predicted_swapped=predicted_swapped,
+        source_weight=mean_weight(source_row_weights),
+    )
 
 
-def _some_rows() -> dict[str, torch.Tensor]:
+def _training_set(
+    job: ClassificationJob, encoder: TextEncoder, rows: Split, source_row_weights: Weights | None
+) -> Dataset:
+    """The target's rows, the source's with their weights, and those of further tasks, each for its
+    own head."""
+    labels = job.splits.labels
+    parts = [_dataset(encoder, rows, labels)]
+    if job.source_rows and source_row_weights is not None and source_row_weights.any():
+        parts.append(_dataset(encoder, job.source_rows, labels, source_row_weights.tolist()))
+    for number, splits in enumerate(job.tasks.values(), 1):
+        parts.append(_dataset(encoder, splits.train, splits.labels, task=number))
+    return concatenate_datasets(parts)
+
+
+def _dummy_batch() -> dict[str, torch.Tensor]:
+    """16 rows of 32 tokens, to time a forward pass with."""
     x = torch.full((16, 32), 5)
     return {
         "input_ids": x,
@@ -245,7 +274,11 @@ def _collate(rows: list[dict[str, Any]], pad_id: int) -> dict[str, torch.Tensor]
     }
 
 
-def _class_weights(train: Split, labels: list[str]) -> list[float]:
+def _class_weights(job: ClassificationJob, train: Split, labels: list[str]) -> list[float] | None:
+    """Each label's weight in the loss, inverse to its frequency in `train`; None where the recipe
+    wants none."""
+    if job.recipe.training.class_weights != "balanced":
+        return None
     counts = Counter(train.labels)
     return [
         len(train) / (len(labels) * counts[label]) if counts[label] else 0.0 for label in labels

@@ -6,37 +6,39 @@ from typing import Any
 
 from polygraft.tasks.language.manifest import LanguageManifest
 from polygraft.tasks.language.recipe import LanguageRecipe
-
-LIMITS = (
-    "Whether it helps a task has to be measured on that task: `polygraft train --full-ladder` "
-    "shows it."
-)
+from polygraft.training.card import Card
 
 
-def introduction(manifest: LanguageManifest, recipe: LanguageRecipe) -> str:
-    """What it is, in a sentence."""
-    options = recipe.training
-    return (
-        f"A language adapter, {', '.join(manifest.languages)}: it answers nothing by itself and "
-        "lies under a task adapter, "
-        f'`"stack": ["{manifest.name}", "TASK"]`. LoRA r={recipe.lora.r}, '
-        f"alpha={recipe.lora.alpha:g}, sites "
-        f"{recipe.lora.sites}; {options.steps} steps of {options.tokens} tokens, objective "
-        f"{options.objective}"
+class LanguageCard(Card):
+    """See `training.card.Card`."""
+
+    tags = ("language-adapter",)
+    limits = (
+        "Whether it helps a task has to be measured on that task: `polygraft train --full-ladder` "
+        "shows it."
     )
 
-
-def figures_table(metrics: dict[str, Any]) -> str:
-    """The losses as Markdown."""
-    lines = [
-        f"## Figures\n\nOn {metrics['rows']} rows kept out of the training; loss of the "
-        f"{metrics['objective']} objective: "
-        f"{metrics['dev_loss']} nats."
-    ]
-    if found := metrics.get("denoising"):
-        lines.append(
-            "\nThe backbone's own objective, writing texts whose spans were cut (nats a piece, "
-            "lower is better): "
-            f"{found['bare']} bare, {found['adapter']} with this adapter."
+    def introduction(self, manifest: LanguageManifest, recipe: LanguageRecipe) -> str:
+        options = recipe.training
+        return (
+            f"A language adapter, {', '.join(manifest.languages)}: it answers nothing by itself "
+            "and lies under a task adapter, "
+            f'`"stack": ["{manifest.name}", "TASK"]`. LoRA r={recipe.lora.r}, '
+            f"alpha={recipe.lora.alpha:g}, sites "
+            f"{recipe.lora.sites}; {options.steps} steps of {options.tokens} tokens, objective "
+            f"{options.objective}"
         )
-    return "\n".join(lines)
+
+    def figures(self, metrics: dict[str, Any]) -> str:
+        lines = [
+            f"## Figures\n\nOn {metrics['rows']} rows kept out of the training; loss of the "
+            f"{metrics['objective']} objective: "
+            f"{metrics['dev_loss']} nats."
+        ]
+        if losses := metrics.get("denoising"):
+            lines.append(
+                "\nThe backbone's own objective, writing texts whose spans were cut (nats a piece, "
+                "lower is better): "
+                f"{losses['bare']} bare, {losses['adapter']} with this adapter."
+            )
+        return "\n".join(lines)

@@ -13,47 +13,47 @@ from polygraft.architectures.folder import BackboneFiles
 from polygraft.architectures.loading import load_seq2seq
 from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import TextEncoder
-from polygraft.tasks.language.batches import Noisy, rows_of, scoring_groups
+from polygraft.tasks.language.batches import NoisyBatches, rows_of, scoring_groups
 from polygraft.tasks.language.model import Reader
 
 TOKENS = 8192
 
 
-def start_of(language: str, backbone: Path) -> int | None:
+def language_tag(language: str, backbone: Path) -> int | None:
     """The decoder's tag for the language; None when the backbone cannot write it."""
     file = BackboneFiles(backbone).decoder_tokenizer
-    pieces = TargetTokenizer(file) if file.is_file() else None
-    return pieces.start(language) if pieces and language in pieces.languages else None
+    tokenizer = TargetTokenizer(file) if file.is_file() else None
+    return tokenizer.start(language) if tokenizer and language in tokenizer.languages else None
 
 
-def of_adapted(
+def denoising_of_adapter(
     adapted: peft.PeftModel,
     backbone: Path,
     encoder: TextEncoder,
     texts: Sequence[str],
     language: str,
 ) -> dict[str, float] | None:
-    """`denoising` of any adapter on the encoder; None when the backbone cannot write it, or all
-    texts are too long."""
-    start = start_of(language, backbone)
+    """`denoising` of any adapter on the encoder; None when the backbone cannot write the language,
+    or all texts are too long."""
+    start = language_tag(language, backbone)
     if start is None:
         return None
-    pieces = TargetTokenizer(BackboneFiles(backbone).decoder_tokenizer)
-    rows = rows_of(texts, encoder, pieces, start, encoder.max_length)
+    tokenizer = TargetTokenizer(BackboneFiles(backbone).decoder_tokenizer)
+    rows = rows_of(texts, encoder, tokenizer, start, encoder.max_length)
     if not rows:
         return None
     reader = Reader(adapted, load_seq2seq(backbone).decoder, 0)
-    return denoising(
-        reader, Noisy(rows, scoring_groups(rows, TOKENS), encoder, writes=True, seed=0)
-    )
+    batches = NoisyBatches(rows, scoring_groups(rows, TOKENS), encoder, writes=True, seed=0)
+    return denoising(reader, batches)
 
 
 @torch.no_grad()
-def denoising(reader: Reader, batches: Noisy) -> dict[str, float]:
-    """Mean loss a piece, nats, of what the decoder writes: after the bare encoder and after the
-    adapted one."""
+def denoising(reader: Reader, batches: NoisyBatches) -> dict[str, float]:
+    """The decoder's mean loss of a piece, in nats, when it reads what the bare encoder gives and
+    what the adapted one gives."""
     reader.eval()
-    sums, pieces = {"bare": 0.0, "adapter": 0.0}, 0
+    sums = {"bare": 0.0, "adapter": 0.0}
+    pieces = 0
     for i in range(len(batches)):
         batch = batches[i]
         count = int((batch["labels"] >= 0).sum())

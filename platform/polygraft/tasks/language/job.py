@@ -1,4 +1,4 @@
-"""A language recipe made ready: text read, cut into train and dev, sites picked."""
+"""A language recipe made ready for training: text read and cut into train and dev, sites picked."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from polygraft.adapters.format import load_adapter
-from polygraft.architectures.folder import fingerprint
 from polygraft.data.reading import read_texts, unreadable
 from polygraft.errors import DataError, RecipeError
-from polygraft.tasks.language.denoising import start_of
+from polygraft.tasks.language.denoising import language_tag
 from polygraft.tasks.language.recipe import LanguageRecipe
 from polygraft.training.key import run_key
-from polygraft.training.parents import check_lora, find_adapter
+from polygraft.training.parents import find_parent
 from polygraft.training.sites import graph_sites, pick_sites
 
 
 @dataclass(frozen=True)
 class LanguageJob:
-    """What `--check` builds and `train` runs. `start`: the decoder's tag for the language; None
-    when it has none."""
+    """See `tasks.training.Job`. `start` is the decoder's tag for the language; None when it has
+    none."""
 
     recipe: LanguageRecipe
     file: Path
@@ -34,7 +32,7 @@ class LanguageJob:
     start: int | None
 
     @property
-    def under(self) -> tuple[Path, ...]:
+    def stack(self) -> tuple[Path, ...]:
         return ()
 
     @property
@@ -64,52 +62,48 @@ class LanguageJob:
 def prepare(recipe: LanguageRecipe, file: Path, backbone: Path) -> LanguageJob:
     """Check everything that can be checked without training. Raises `RecipeError`, `DataError`,
     `BackboneError` or `AdapterError`."""
-    folder, sites, parent = file.resolve().parent, graph_sites(backbone), None
-    if recipe.parent:
-        parent = find_adapter(recipe.parent, folder, "parent")
-        if load_adapter(parent, backbone=fingerprint(backbone)).manifest.task != "language":
-            raise RecipeError(str(file), [f"parent: {recipe.parent!r} is not a language adapter"])
-        check_lora(recipe, file, parent, sites)
+    sites = graph_sites(backbone)
+    parent = find_parent(recipe, file, backbone, sites, other_task="is not a language adapter")
     pick_sites(recipe.lora, sites)
-    start = start_of(recipe.languages[0], backbone)
+    start = language_tag(recipe.languages[0], backbone)
     if start is None and recipe.training.objective == "denoise":
         raise RecipeError(
             str(file),
             [f"training.objective: the backbone cannot write {recipe.languages[0]}; use masked"],
         )
-    texts, sources = _read(recipe, folder)
+    texts, sources = _read(recipe, file.resolve().parent)
     every = max(2, len(texts) // recipe.data.dev_rows)
     return LanguageJob(
-        recipe,
-        file,
-        backbone,
-        sites,
-        [t for i, t in enumerate(texts) if i % every],
-        texts[::every],
-        sources,
-        parent,
-        start,
+        recipe=recipe,
+        file=file,
+        backbone=backbone,
+        sites=sites,
+        train=[text for i, text in enumerate(texts) if i % every],
+        dev=texts[::every],
+        data=sources,
+        parent=parent,
+        start=start,
     )
 
 
 def _read(recipe: LanguageRecipe, folder: Path) -> tuple[list[str], list[dict[str, Any]]]:
-    """Every different text once, and what it came from."""
+    """Every distinct text of the recipe's files, and what the manifest says of each file."""
     texts, sources, problems = dict[str, None](), list[dict[str, Any]](), list[str]()
-    for one in recipe.data.train:
+    for file in recipe.data.train:
         try:
-            found = read_texts(one, folder)
+            read = read_texts(file, folder)
         except Exception as error:
-            problems.append(unreadable(one.file, error))
+            problems.append(unreadable(file.file, error))
             continue
-        texts |= dict.fromkeys(found)
-        digest = hashlib.sha256("\n".join(found).encode()).hexdigest()
+        texts |= dict.fromkeys(read)
+        digest = hashlib.sha256("\n".join(read).encode()).hexdigest()
         sources.append(
             {
                 "split": "train",
-                "source": one.file,
-                "rows": len(found),
+                "source": file.file,
+                "rows": len(read),
                 "sha256": digest,
-                "licence": one.licence,
+                "licence": file.licence,
             }
         )
     if not problems and len(texts) < 4 * recipe.data.dev_rows:

@@ -23,7 +23,7 @@ NEGATIVES = 2048
 
 class Reader(TrainedOnly):
     """`forward` takes padded int64 [rows, seq] tensors and returns the `loss`: of the masked tokens
-    in `labels`, or, with `given`, of what the decoder writes."""
+    in `labels` or, with `decoder_input_ids`, of what the decoder writes."""
 
     def __init__(self, adapted: peft.PeftModel, decoder: PreTrainedModel | None, seed: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Reader(TrainedOnly):
         attention_mask: torch.Tensor,
         token_type_ids: torch.Tensor,
         labels: torch.Tensor,
-        given: torch.Tensor | None = None,
+        decoder_input_ids: torch.Tensor | None = None,
     ) -> dict[str, torch.Tensor]:
         inputs = {
             "input_ids": input_ids,
@@ -44,29 +44,24 @@ class Reader(TrainedOnly):
             "token_type_ids": token_type_ids,
         }
         states = self.adapted(**inputs).last_hidden_state
-        if given is None:
-            return {
-                "loss": masked_loss(
-                    self.head, self.adapted.get_input_embeddings(), states, input_ids, labels
-                )
-            }
+        if decoder_input_ids is None:
+            embeddings = self.adapted.get_input_embeddings()
+            return {"loss": masked_loss(self.head, embeddings, states, input_ids, labels)}
         assert self.decoder is not None
         out = self.decoder.bert(
-            input_ids=given,
-            attention_mask=(given != PAD_ID).long(),
+            input_ids=decoder_input_ids,
+            attention_mask=(decoder_input_ids != PAD_ID).long(),
             encoder_hidden_states=states,
             encoder_attention_mask=attention_mask,
         )
-        negatives = NEGATIVES if self.training else 0
-        return {
-            "loss": written_loss(
-                self.decoder.cls.predictions,
-                out.last_hidden_state,
-                labels,
-                self.rng,
-                negatives=negatives,
-            )
-        }
+        loss = written_loss(
+            self.decoder.cls.predictions,
+            out.last_hidden_state,
+            labels,
+            self.rng,
+            negatives=NEGATIVES if self.training else 0,
+        )
+        return {"loss": loss}
 
 
 def build(
@@ -78,8 +73,10 @@ def build(
     writes: bool,
     seed: int,
 ) -> Reader:
-    """LoRA on the frozen encoder, fresh or the parent's; `writes`: with the decoder beside it."""
-    whole = quick_attention(load_seq2seq(backbone)) if writes else None
-    encoder = whole.get_encoder() if whole is not None else quick_attention(load_backbone(backbone))
-    adapted = adapt(encoder, recipe.lora, sites, parent)
-    return Reader(adapted, whole.decoder if whole is not None else None, seed)
+    """LoRA on the frozen encoder, fresh or the parent's; with `writes` the decoder is there too."""
+    if writes:
+        whole = quick_attention(load_seq2seq(backbone))
+        encoder, decoder = whole.get_encoder(), whole.decoder
+    else:
+        encoder, decoder = quick_attention(load_backbone(backbone)), None
+    return Reader(adapt(encoder, recipe.lora, sites, parent), decoder, seed)

@@ -1,4 +1,4 @@
-"""How a language adapter is made: LoRA on the encoder from unlabelled text, figures, goldens, card.
+"""How a language adapter is made: LoRA on the encoder is trained on unlabelled text.
 
 The figure that can be compared is the backbone's own objective: how well its frozen decoder writes
 dev texts whose spans were cut, with the adapter and without. Of a run on masked tokens it also
@@ -19,15 +19,16 @@ from rich.console import Console
 from polygraft.architectures.folder import BackboneFiles
 from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import load_encoder
-from polygraft.tasks.language import card, model
-from polygraft.tasks.language.batches import Noisy, rows_of, scoring_groups, training_groups
+from polygraft.tasks.language import model
+from polygraft.tasks.language.batches import NoisyBatches, rows_of, scoring_groups, training_groups
+from polygraft.tasks.language.card import LanguageCard
 from polygraft.tasks.language.denoising import denoising
 from polygraft.tasks.language.job import LanguageJob, prepare
-from polygraft.tasks.language.manifest import GoldenVector, LanguageManifest
+from polygraft.tasks.language.manifest import GoldenVector
 from polygraft.tasks.language.recipe import LanguageRecipe
 from polygraft.tasks.training import TrainedTask
 from polygraft.training.goldens import CANDIDATES, beginnings, rounded
-from polygraft.training.loop import by_steps, only, run_loop
+from polygraft.training.loop import by_steps, run_loop, take_whole_batch
 from polygraft.training.lora import save_lora
 from polygraft.training.speed import bf16_wanted
 from polygraft.training.vectors import sentence_vectors
@@ -36,62 +37,56 @@ GOLDENS = 4
 
 
 @dataclass(frozen=True)
-class Run:
-    """What a recipe comes to: the trained reader, and its figures."""
+class LanguageRun:
+    """What training a language adapter gives: the trained model, and its figures."""
 
     reader: model.Reader
     metrics: dict[str, Any]
 
 
-class LanguageTraining(TrainedTask[LanguageJob, Run]):
-    """See `tasks.training.TrainedTask`. There is one seed, and no ladder."""
+class TrainedLanguage(TrainedTask[LanguageJob, LanguageRun]):
+    """See `tasks.training.TrainedTask`. There is one seed, and no ladder of baselines."""
 
-    tags = ("language-adapter",)
-    limits = card.LIMITS
+    card = LanguageCard()
 
     def prepare(
         self, recipe: LanguageRecipe, file: Path, backbone: Path, *, allow_leak: str | None = None
     ) -> LanguageJob:
         return prepare(recipe, file, backbone)
 
-    def fit(self, job: LanguageJob, seed: int, work: Path, say: Console) -> Run:
+    def fit(self, job: LanguageJob, seed: int, work: Path, say: Console) -> LanguageRun:
         return _fit(job, seed, work)
 
-    def best(self, runs: Sequence[Run]) -> Run:
-        (only_one,) = runs
-        return only_one
+    def best(self, runs: Sequence[LanguageRun]) -> LanguageRun:
+        (run,) = runs
+        return run
 
     def score(
         self,
         job: LanguageJob,
-        runs: Sequence[Run],
-        others: Mapping[str, Sequence[Run]],
+        runs: Sequence[LanguageRun],
+        others: Mapping[str, Sequence[LanguageRun]],
         work: Path,
         *,
         full_ladder: bool,
     ) -> dict[str, Any]:
         return self.best(runs).metrics
 
-    def manifest_fields(self, job: LanguageJob, run: Run) -> dict[str, Any]:
+    def manifest_fields(self, job: LanguageJob, run: LanguageRun) -> dict[str, Any]:
         return {"golden_vectors": _goldens(job, run.reader)}
 
-    def save(self, run: Run, folder: Path, backbone: Path) -> None:
+    def save(self, run: LanguageRun, folder: Path, backbone: Path) -> None:
         save_lora(run.reader.adapted, folder, backbone)
 
-    def introduction(self, manifest: LanguageManifest, recipe: LanguageRecipe) -> str:
-        return card.introduction(manifest, recipe)
 
-    def figures(self, metrics: dict[str, Any]) -> str:
-        return card.figures_table(metrics)
+TASK = TrainedLanguage()
 
 
-TASK = LanguageTraining()
-
-
-def _fit(job: LanguageJob, seed: int, work: Path) -> Run:
+def _fit(job: LanguageJob, seed: int, work: Path) -> LanguageRun:
     options = job.recipe.training
     transformers.set_seed(seed)
-    writes, can_write = options.objective == "denoise", job.start is not None
+    writes = options.objective == "denoise"
+    can_write = job.start is not None
     reader = model.build(
         job.recipe, job.backbone, job.sites, job.parent, writes=can_write, seed=seed
     )
@@ -99,18 +94,13 @@ def _fit(job: LanguageJob, seed: int, work: Path) -> Run:
     tokenizer = (
         TargetTokenizer(BackboneFiles(job.backbone).decoder_tokenizer) if can_write else None
     )
-    rows, dev = (
+    train_rows, dev_rows = (
         rows_of(texts, encoder, tokenizer, job.start, options.max_length)
         for texts in (job.train, job.dev)
     )
-    scored = scoring_groups(dev, 4 * options.tokens)
-    train = Noisy(
-        rows,
-        training_groups(rows, options.steps, options.tokens, seed),
-        encoder,
-        writes=writes,
-        seed=seed,
-    )
+    train_groups = training_groups(train_rows, options.steps, options.tokens, seed)
+    dev_groups = scoring_groups(dev_rows, 4 * options.tokens)
+    train = NoisyBatches(train_rows, train_groups, encoder, writes=writes, seed=seed)
     state = run_loop(
         reader,
         work,
@@ -118,8 +108,8 @@ def _fit(job: LanguageJob, seed: int, work: Path) -> Run:
         seed=seed,
         bf16=bf16_wanted(options.bf16, lambda: reader(**train[0])),
         train=train,
-        dev=Noisy(dev, scored, encoder, writes=writes, seed=seed),
-        collate=only,
+        dev=NoisyBatches(dev_rows, dev_groups, encoder, writes=writes, seed=seed),
+        collate=take_whole_batch,
         learning_rate=options.learning_rate,
         weight_decay=options.weight_decay,
         warmup_steps=options.warmup,
@@ -128,21 +118,21 @@ def _fit(job: LanguageJob, seed: int, work: Path) -> Run:
     reader.eval()
     metrics = {
         "split": "dev",
-        "rows": len(dev),
+        "rows": len(dev_rows),
         "objective": options.objective,
         "dev_loss": round(float(state.best_metric or 0.0), 4),
     }
     if can_write:
-        metrics["denoising"] = denoising(
-            reader, Noisy(dev, scored, encoder, writes=True, seed=seed)
-        )
-    return Run(reader, metrics)
+        batches = NoisyBatches(dev_rows, dev_groups, encoder, writes=True, seed=seed)
+        metrics["denoising"] = denoising(reader, batches)
+    return LanguageRun(reader, metrics)
 
 
 def _goldens(job: LanguageJob, reader: model.Reader) -> list[GoldenVector]:
     """Beginnings of dev texts (of training texts too, where those are few) whose vectors the
     adapter moves most."""
-    encoder, texts = load_encoder(job.backbone), beginnings(job.dev, job.train)[:CANDIDATES]
+    encoder = load_encoder(job.backbone)
+    texts = beginnings(job.dev, job.train)[:CANDIDATES]
     ours = sentence_vectors(reader.adapted, encoder, texts)
     with reader.adapted.disable_adapter():
         bare = sentence_vectors(reader.adapted, encoder, texts)

@@ -1,6 +1,6 @@
-"""The ladder of a translation adapter, the same rows on every rung: copying the source, a model
-from random weights on the same pairs, the bare backbone, the recipe without its parent, the
-adapter. chrF++ leads; the gain is paired over sentences."""
+"""The ladder of baselines of a translator, all on the same rows: copying the source, a model from
+random weights on the same pairs, the bare backbone, the recipe without its parent, the adapter.
+chrF++ leads; the gain is paired over sentences."""
 
 from __future__ import annotations
 
@@ -15,17 +15,22 @@ from polygraft.architectures.loading import load_seq2seq
 from polygraft.tasks.translation import metrics
 from polygraft.tasks.translation.greedy import translate_passages
 from polygraft.tasks.translation.job import TranslationJob
-from polygraft.tasks.translation.run import Run
+from polygraft.tasks.translation.run import TranslationRun
 
 EXAMPLES = 4
 
 
 def score_baselines(
-    job: TranslationJob, ours: Sequence[Run], others: Mapping[str, Sequence[Run]]
+    job: TranslationJob,
+    runs: Sequence[TranslationRun],
+    others: Mapping[str, Sequence[TranslationRun]],
 ) -> dict[str, Any]:
-    """Figures of every rung for every direction, on dev and, where there is one, test."""
-    bare = load_seq2seq(job.backbone)
-    found: dict[str, Any] = {}
+    """Figures of every baseline and of the adapter (`runs`) for every direction, on dev and, where
+    there is one, test. `others` are the runs of the baselines that were trained, by name."""
+    models = {"bare": [load_seq2seq(job.backbone)]}
+    for name, trained in (*others.items(), ("adapter", runs)):
+        models[name] = [run.translator.inner for run in trained]
+    figures: dict[str, Any] = {}
     for split in ("dev", "test") if job.pairs.test else ("dev",):
         for direction, pairs in track(
             job.pairs_of(split).items(),
@@ -34,38 +39,38 @@ def score_baselines(
         ):
             if not pairs:
                 continue
-            sources, references = (
-                [p.source for p in pairs],
-                [unicodedata.normalize("NFC", p.target) for p in pairs],
-            )
-            models = {
-                "bare": [bare],
-                **{name: [r.translator.inner for r in runs] for name, runs in others.items()},
-            }
-            models["adapter"] = [r.translator.inner for r in ours]
-            written = {"copy": [sources]} | {
-                name: [translate_passages(m, *job.texts, sources, direction) for m in each]
-                for name, each in models.items()
-            }
-            found.setdefault(split, {})["-".join(direction)] = _figures(
-                sources, references, written
-            )
-    return {"directions": found}
+            sources = [pair.source for pair in pairs]
+            references = [unicodedata.normalize("NFC", pair.target) for pair in pairs]
+            written = {"copy": [sources]}
+            for name, seeds in models.items():
+                written[name] = [
+                    translate_passages(model, *job.tokenizers, sources, direction)
+                    for model in seeds
+                ]
+            by_direction = figures.setdefault(split, {})
+            by_direction["-".join(direction)] = _figures(sources, references, written)
+    return {"directions": figures}
 
 
 def _figures(
     sources: list[str], references: list[str], written: dict[str, list[list[str]]]
 ) -> dict[str, Any]:
-    rungs = {}
+    """Figures of one direction. `written` has the translations of every seed by baseline."""
+    without_marks = [_without_marks(reference) for reference in references]
+    baselines = {}
     for name, runs in written.items():
-        plain = metrics.scores(runs[0], references)
-        rungs[name] = {"chrf++": metrics.interval(references, runs).record(), "bleu": plain["bleu"]}
-        bared = metrics.scores([_bared(t) for t in runs[0]], [_bared(r) for r in references])
-        rungs[name]["chrf++_without_marks"] = bared["chrf++"]
+        first = metrics.scores(runs[0], references)
+        first_without_marks = metrics.scores([_without_marks(t) for t in runs[0]], without_marks)
+        baselines[name] = {
+            "chrf++": metrics.interval(references, runs).record(),
+            "bleu": first["bleu"],
+            "chrf++_without_marks": first_without_marks["chrf++"],
+        }
+        signatures = first["signatures"]
     figures: dict[str, Any] = {
         "rows": len(references),
-        "rungs": rungs,
-        "signatures": plain["signatures"],
+        "rungs": baselines,
+        "signatures": signatures,
     }
     if "no_parent" in written:
         gain = metrics.paired_difference(references, written["adapter"], written["no_parent"])
@@ -79,19 +84,22 @@ def _figures(
 def _examples(
     sources: list[str], references: list[str], written: list[str]
 ) -> list[dict[str, Any]]:
-    """The best, the worst and two from between, by their own chrF++."""
+    """The best, two from between and the worst, by their own chrF++."""
     metric = metrics.chrf_plus_plus()
     scored = sorted(
-        (round(metric.sentence_score(w, [r]).score, 1), s, r, w)
-        for s, r, w in zip(sources, references, written, strict=True)
+        (
+            round(metric.sentence_score(translation, [reference]).score, 1),
+            source,
+            reference,
+            translation,
+        )
+        for source, reference, translation in zip(sources, references, written, strict=True)
     )
     places = [round(i * (len(scored) - 1) / (EXAMPLES - 1)) for i in range(EXAMPLES)]
-    return [
-        dict(zip(("chrf++", "source", "reference", "written"), scored[i], strict=True))
-        for i in places[::-1]
-    ]
+    names = ("chrf++", "source", "reference", "written")
+    return [dict(zip(names, scored[place], strict=True)) for place in places[::-1]]
 
 
-def _bared(text: str) -> str:
-    """Without combining marks: tone marks and under-dots gone."""
+def _without_marks(text: str) -> str:
+    """`text` without its combining marks: tone marks and under-dots are gone."""
     return "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))

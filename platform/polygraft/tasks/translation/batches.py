@@ -23,22 +23,24 @@ POOL = 4096
 
 
 @dataclass(frozen=True)
-class Row:
-    """A pair as the model reads and writes it: the target starts with its language's tag."""
+class EncodedPair:
+    """A source as the encoder reads it and its target as the decoder writes it: its language's tag,
+    then the pieces. `weight` says how often it is drawn."""
 
-    read: Encoded
-    written: list[int]
+    source: Encoded
+    target: list[int]
     weight: float
 
     def __len__(self) -> int:
-        return len(self.read) + len(self.written) + 1
+        """Tokens read and written, the end of the target included."""
+        return len(self.source) + len(self.target) + 1
 
 
 class Batches(Dataset[Tensors]):
-    """`batches[i]` is the i-th step's."""
+    """The batch of each step: `batches[i]` has the rows `groups[i]`."""
 
     def __init__(
-        self, rows: Sequence[Row], groups: Sequence[NDArray[np.int64]], pad_id: int
+        self, rows: Sequence[EncodedPair], groups: Sequence[NDArray[np.int64]], pad_id: int
     ) -> None:
         self.rows, self.groups, self.pad_id = rows, groups, pad_id
 
@@ -47,55 +49,52 @@ class Batches(Dataset[Tensors]):
 
     def __getitem__(self, step: int) -> Tensors:
         rows = [self.rows[i] for i in self.groups[step]]
-        batch = {
-            name: torch.from_numpy(array)
-            for name, array in pad([r.read for r in rows], self.pad_id).items()
-        }
-        longest = max(len(r.written) for r in rows)
-        given, labels = (
-            torch.full((len(rows), longest), PAD_ID),
-            torch.full((len(rows), longest), IGNORED),
-        )
+        padded = pad([row.source for row in rows], self.pad_id)
+        batch = {name: torch.from_numpy(array) for name, array in padded.items()}
+        shape = (len(rows), max(len(row.target) for row in rows))
+        decoder_input_ids, labels = torch.full(shape, PAD_ID), torch.full(shape, IGNORED)
         for i, row in enumerate(rows):
-            given[i, : len(row.written)] = torch.tensor(row.written)
-            labels[i, : len(row.written)] = torch.tensor([*row.written[1:], END_ID])
-        return batch | {"given": given, "labels": labels}
+            decoder_input_ids[i, : len(row.target)] = torch.tensor(row.target)
+            labels[i, : len(row.target)] = torch.tensor([*row.target[1:], END_ID])
+        return batch | {"decoder_input_ids": decoder_input_ids, "labels": labels}
 
 
 def encode(
-    pairs: Sequence[Pair], encoder: TextEncoder, pieces: TargetTokenizer, max_length: int
-) -> list[Row]:
-    """Rows of the pairs that fit."""
-    read = encoder.encode([p.source for p in pairs])
-    written = pieces.encode([p.target for p in pairs])
-    return [
-        Row(r, [pieces.start(p.languages[1]), *w], p.weight)
-        for p, r, w in zip(pairs, read, written, strict=True)
-        if len(r) <= max_length and len(w) < max_length
-    ]
+    pairs: Sequence[Pair], encoder: TextEncoder, tokenizer: TargetTokenizer, max_length: int
+) -> list[EncodedPair]:
+    """Encode the pairs; those with a side of more than `max_length` tokens are left out."""
+    sources = encoder.encode([pair.source for pair in pairs])
+    targets = tokenizer.encode([pair.target for pair in pairs])
+    rows = []
+    for pair, source, target in zip(pairs, sources, targets, strict=True):
+        if len(source) <= max_length and len(target) < max_length:
+            start = tokenizer.start(pair.languages[1])
+            rows.append(EncodedPair(source, [start, *target], pair.weight))
+    return rows
 
 
 def training_batches(
-    rows: Sequence[Row], options: TranslationTraining, seed: int, pad_id: int
+    rows: Sequence[EncodedPair], options: TranslationTraining, seed: int, pad_id: int
 ) -> Batches:
     """`options.steps` batches of rows of like length, rows drawn by weight, without replacement
     until all were drawn."""
-    rng, lengths = np.random.default_rng(seed), np.array([len(r) for r in rows], np.int64)
-    weights = np.array([r.weight for r in rows])
+    rng = np.random.default_rng(seed)
+    lengths = np.array([len(row) for row in rows], np.int64)
+    weights = np.array([row.weight for row in rows])
     groups: list[NDArray[np.int64]] = []
     while len(groups) < options.steps:
         copies = np.floor(weights / weights.max() + rng.random(len(rows))).astype(int)
         drawn = rng.permutation(np.repeat(np.arange(len(rows)), copies))
-        for start in range(
-            0, len(drawn), POOL
-        ):  # sorted within a pool only, so that batches are never twice the same
+        # Sorted by length within a pool only, so that the same batch never comes twice.
+        for start in range(0, len(drawn), POOL):
             pool = drawn[start : start + POOL]
-            made = cut(pool[np.argsort(lengths[pool], kind="stable")], lengths, options.tokens)
-            groups += [made[i] for i in rng.permutation(len(made))]
+            by_length = pool[np.argsort(lengths[pool], kind="stable")]
+            batches = cut(by_length, lengths, options.tokens)
+            groups += [batches[i] for i in rng.permutation(len(batches))]
     return Batches(rows, groups[: options.steps], pad_id)
 
 
-def scoring_batches(rows: Sequence[Row], tokens: int, pad_id: int) -> Batches:
-    """Every row once."""
-    lengths = np.array([len(r) for r in rows], np.int64)
+def scoring_batches(rows: Sequence[EncodedPair], tokens: int, pad_id: int) -> Batches:
+    """Batches of rows of like length that have every row once."""
+    lengths = np.array([len(row) for row in rows], np.int64)
     return Batches(rows, cut(np.argsort(lengths, kind="stable"), lengths, tokens), pad_id)

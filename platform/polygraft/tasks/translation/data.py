@@ -31,13 +31,15 @@ class Pair:
             if code == language
         ]
 
-    def turned(self) -> Pair:
+    def reversed(self) -> Pair:
+        """The pair with source and target exchanged."""
         return replace(self, source=self.target, target=self.source, languages=self.languages[::-1])
 
 
 @dataclass(frozen=True)
 class PairSplits:
-    """`test` is empty when the recipe has none. `sources` and `leaks` as those of labelled rows."""
+    """`test` is empty when the recipe has none. `sources` and `leaks` are as in
+    `data.splits.Splits`."""
 
     train: list[Pair]
     dev: list[Pair]
@@ -57,30 +59,31 @@ def load_pairs(
     """
     problems: list[str] = []
     sources: list[dict[str, Any]] = []
-    train, dev, test = (
-        [
-            pair
-            for one in getattr(recipe.data, name)
-            for pair in _read(name, one, folder, problems, sources)
-        ]
-        for name in ("train", "dev", "test")
-    )
+    splits: dict[str, list[Pair]] = {"train": [], "dev": [], "test": []}
+    for name, pairs in splits.items():
+        for files in getattr(recipe.data, name):
+            pairs += _read(name, files, folder, problems, sources)
     if problems:
         raise DataError(f"data of {recipe.name}", problems)
-    leaks = _leaks(train, [*dev, *test])
-    what = "pairs have a side that also stands in dev or test"
-    settled = settle(leaks, [p.source for p in train], what, recipe.data.on_leak, allow_leak)
+    train, dev, test = splits["train"], splits["dev"], splits["test"]
+    settled = settle(
+        _leaks(train, [*dev, *test]),
+        [pair.source for pair in train],
+        "pairs have a side that also stands in dev or test",
+        recipe.data.on_leak,
+        allow_leak,
+    )
     if settled.problem:
         raise DataError(f"data of {recipe.name}", [settled.problem])
-    kept = [p for i, p in enumerate(train) if i not in settled.drop]
+    kept = [pair for i, pair in enumerate(train) if i not in settled.drop]
     if not kept:
         raise DataError(f"data of {recipe.name}", ["train: no pair is left"])
     return PairSplits(kept, dev, test, sources, settled.record)
 
 
 def read_monolingual(recipe: TranslationRecipe, folder: Path) -> list[str]:
-    """The text that `recipe` says to translate back, thinned; none when it says nothing. Raises
-    `DataError` when it cannot be read or is empty."""
+    """The lines that `recipe` says to translate back, thinned; none where it does not. Raises
+    `DataError` when they cannot be read or there are none."""
     wanted = recipe.back_translation
     if wanted is None:
         return []
@@ -100,68 +103,83 @@ def read_monolingual(recipe: TranslationRecipe, folder: Path) -> list[str]:
 
 def _leaks(train: list[Pair], held_out: list[Pair]) -> dict[int, Leak]:
     """Training pairs of which a side is, or is nearly, a held-out text of the same language."""
-    found: dict[int, Leak] = {}
-    for language in {code for p in held_out for code in p.languages}:
-        held = [text for p in held_out for text in p.sides(language)]
-        ours = [(i, text) for i, p in enumerate(train) for text in p.sides(language)]
-        leaked = leaked_texts([text for _, text in ours], held)
-        found |= {ours[at][0]: leak for at, leak in leaked.items()}
-    return found
+    leaks: dict[int, Leak] = {}
+    for language in {code for pair in held_out for code in pair.languages}:
+        held_out_texts = [text for pair in held_out for text in pair.sides(language)]
+        numbers, texts = list[int](), list[str]()
+        for number, pair in enumerate(train):
+            for text in pair.sides(language):
+                numbers.append(number)
+                texts.append(text)
+        for position, leak in leaked_texts(texts, held_out_texts).items():
+            leaks[numbers[position]] = leak
+    return leaks
 
 
 def _read(
-    split: str, one: PairFiles, folder: Path, problems: list[str], seen: list[dict[str, Any]]
+    split: str,
+    files: PairFiles,
+    folder: Path,
+    problems: list[str],
+    sources: list[dict[str, Any]],
 ) -> list[Pair]:
+    """The pairs of one entry of a recipe. What is wrong is added to `problems`, what was read to
+    `sources`."""
     try:
-        rows = _sides(one, folder)
+        rows = _sides(files, folder)
     except Exception as error:
-        problems.append(f"{split}: {unreadable(one.file, error)}")
+        problems.append(f"{split}: {unreadable(files.file, error)}")
         return []
-    if one.reverse:
+    if files.reverse:
         rows = [(b, a) for a, b in rows]
     pairs = [
-        Pair(a.strip(), b.strip(), (one.source, one.target), one.weight)
+        Pair(a.strip(), b.strip(), (files.source, files.target), files.weight)
         for a, b in rows
         if a.strip() and b.strip()
     ]
-    pairs = thinned(pairs, one.limit)
+    pairs = thinned(pairs, files.limit)
     if not pairs:
-        problems.append(f"{split}: {one.file} has no pairs")
+        problems.append(f"{split}: {files.file} has no pairs")
     digest = hashlib.sha256(
         "\n".join(f"{p.source}\t{p.target}" for p in pairs).encode()
     ).hexdigest()
-    seen.append(
+    sources.append(
         {
             "split": split,
-            "source": one.file,
+            "source": files.file,
             "rows": len(pairs),
             "sha256": digest,
-            "licence": one.licence,
+            "licence": files.licence,
         }
     )
     return pairs
 
 
-def _sides(one: PairFiles, folder: Path) -> list[tuple[str, str]]:
-    if one.target_file:
-        sides = [read_lines(name, folder) for name in (one.file, one.target_file)]
+def _sides(files: PairFiles, folder: Path) -> list[tuple[str, str]]:
+    """Source and target of every row, as they stand in the files. Raises `ValueError` for files
+    that do not match."""
+    if files.target_file:
+        sides = [read_lines(name, folder) for name in (files.file, files.target_file)]
         if len(sides[0]) != len(sides[1]):
             raise ValueError(
-                f"it has {len(sides[0]):,} lines, {one.target_file} {len(sides[1]):,}; they must "
+                f"it has {len(sides[0]):,} lines, {files.target_file} {len(sides[1]):,}; they must "
                 "match line by line"
             )
         rows = list(zip(*sides, strict=True))
-        if one.split_file:
-            names = read_lines(one.split_file, folder)
-            rows = [row for row, name in zip(rows, names, strict=False) if name == one.split]
+        if files.split_file:
+            names = read_lines(files.split_file, folder)
+            rows = [row for row, name in zip(rows, names, strict=False) if name == files.split]
         return rows
-    if one.columns:
-        found = read_source(expand(one.file, folder))
-        missing = [c for c in one.columns if found and c not in found[0]]
+    if files.columns:
+        records = read_source(expand(files.file, folder))
+        missing = [column for column in files.columns if records and column not in records[0]]
         if missing:
-            raise ValueError(f"it lacks column {', '.join(missing)}; it has {', '.join(found[0])}")
-        return [(str(r[one.columns[0]] or ""), str(r[one.columns[1]] or "")) for r in found]
-    rows = [tuple(line.split("\t")) for line in read_lines(one.file, folder) if line.strip()]
+            raise ValueError(
+                f"it lacks column {', '.join(missing)}; it has {', '.join(records[0])}"
+            )
+        source, target = files.columns
+        return [(str(record[source] or ""), str(record[target] or "")) for record in records]
+    rows = [tuple(line.split("\t")) for line in read_lines(files.file, folder) if line.strip()]
     if bad := [i for i, row in enumerate(rows, 1) if len(row) != 2]:
         raise ValueError(
             f"line {bad[0]} has {len(rows[bad[0] - 1])} columns, not 2 ({len(bad)} such lines); "

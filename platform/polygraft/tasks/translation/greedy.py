@@ -4,6 +4,7 @@ ONNX graphs."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 import torch
 from transformers import PreTrainedModel
@@ -19,33 +20,35 @@ BATCH = 48
 def translate(
     model: PreTrainedModel,
     encoder: TextEncoder,
-    pieces: TargetTokenizer,
+    tokenizer: TargetTokenizer,
     texts: Sequence[str],
     language: str,
 ) -> list[str]:
     """Greedy translations into `language`, in order. Raises `KeyError` when the decoder has no tag
     for the language."""
-    return [
-        pieces.decode(ids).strip() for ids in write(model, encoder, texts, pieces.start(language))
-    ]
+    written = write(model, encoder, texts, tokenizer.start(language))
+    return [tokenizer.decode(ids).strip() for ids in written]
 
 
 def translate_passages(
     model: PreTrainedModel,
     encoder: TextEncoder,
-    pieces: TargetTokenizer,
+    tokenizer: TargetTokenizer,
     texts: Sequence[str],
     direction: Direction,
 ) -> list[str]:
-    """The same as the service does it: sentence by sentence, long ones cut, put together again."""
-    cut = [segments.split(text, direction[0], segments.fits(encoder)) for text in texts]
-    fresh = [[one.text for one in each if not one.verbatim] for each in cut]
-    new = iter(
-        translate(model, encoder, pieces, [text for each in fresh for text in each], direction[1])
-    )
+    """Greedy translations of texts of any length, in order, as the service makes them: each text is
+    cut into sentences, and long sentences are cut too; the translations are joined again."""
+    source, target = direction
+    passages = [segments.split(text, source, segments.fits(encoder)) for text in texts]
+    to_translate = [
+        [segment.text for segment in passage if not segment.verbatim] for passage in passages
+    ]
+    flat = [text for group in to_translate for text in group]
+    translations = iter(translate(model, encoder, tokenizer, flat, target))
     return [
-        segments.join(each, [next(new) for _ in texts])
-        for each, texts in zip(cut, fresh, strict=True)
+        segments.join(passage, list(islice(translations, len(group))))
+        for passage, group in zip(passages, to_translate, strict=True)
     ]
 
 
@@ -53,12 +56,12 @@ def translate_passages(
 def write(
     model: PreTrainedModel, encoder: TextEncoder, texts: Sequence[str], start: int
 ) -> list[list[int]]:
-    """Greedy piece ids after the tag `start`, in order; each at most `pieces.bound`, without tag
-    and end."""
+    """Greedy piece ids after the tag `start`, in order, without tag and end; each of at most
+    `target_tokenizer.bound` pieces."""
     rows = encoder.encode(texts)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    out: list[list[int]] = [[] for _ in rows]
-    room = model.config.decoder.max_position_embeddings - 1
+    outputs: list[list[int]] = [[] for _ in rows]
+    positions = model.config.decoder.max_position_embeddings - 1
     for first in range(0, len(order), BATCH):
         picked = order[first : first + BATCH]
         inputs = {
@@ -71,11 +74,11 @@ def write(
             decoder_input_ids=torch.full((len(picked), 1), start, device=model.device),
             do_sample=False,
             num_beams=1,
-            max_new_tokens=min(room, bound(longest)),
+            max_new_tokens=min(positions, bound(longest)),
             eos_token_id=END_ID,
             pad_token_id=PAD_ID,
             decoder_start_token_id=start,
         )
         for i, ids in zip(picked, written[:, 1:].tolist(), strict=True):
-            out[i] = [t for t in ids[: bound(len(rows[i]))] if t not in (END_ID, PAD_ID)]
-    return out
+            outputs[i] = [t for t in ids[: bound(len(rows[i]))] if t not in (END_ID, PAD_ID)]
+    return outputs

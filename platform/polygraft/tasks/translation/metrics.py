@@ -32,12 +32,12 @@ def chrf_plus_plus() -> sacrebleu.CHRF:
 def interval(references: Texts, runs: Sequence[Texts], seed: int = 0) -> Interval:
     """Corpus chrF++ with its 95% bootstrap interval over sentences; of several runs (seeds), their
     mean."""
-    parts = [_statistics(run, references) for run in runs]
+    statistics = [_statistics(run, references) for run in runs]
 
     def figure(rows: Numbers, seeds: Numbers) -> float:
-        return float(np.mean([_score(parts[s], rows) for s in seeds]))
+        return float(np.mean([_score(statistics[seed], rows) for seed in seeds]))
 
-    return resampled(len(references), len(parts), figure, seed)
+    return resampled(len(references), len(statistics), figure, seed)
 
 
 def paired_difference(
@@ -49,17 +49,18 @@ def paired_difference(
     assert len(right) in (1, len(left))
 
     def figure(rows: Numbers, seeds: Numbers) -> float:
-        return float(
-            np.mean(
-                [_score(left[s], rows) - _score(right[min(s, len(right) - 1)], rows) for s in seeds]
-            )
-        )
+        differences = [
+            _score(left[seed], rows) - _score(right[min(seed, len(right) - 1)], rows)
+            for seed in seeds
+        ]
+        return float(np.mean(differences))
 
     return resampled(len(references), len(left), figure, seed)
 
 
-def _score(part: tuple[Counts, Callable[[Counts], float]], rows: Numbers) -> float:
-    counts, score = part
+def _score(statistics: tuple[Counts, Callable[[Counts], float]], rows: Numbers) -> float:
+    """The corpus score of the sentences `rows`."""
+    counts, score = statistics
     return score(counts[rows].sum(axis=0))
 
 

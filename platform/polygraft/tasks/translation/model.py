@@ -33,7 +33,7 @@ class Translator(TrainedOnly):
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor,
         token_type_ids: torch.Tensor,
-        given: torch.Tensor,
+        decoder_input_ids: torch.Tensor,
         labels: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
         whole = (
@@ -43,8 +43,8 @@ class Translator(TrainedOnly):
             input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
         )
         out = whole.decoder.bert(
-            input_ids=given,
-            attention_mask=(given != PAD_ID).long(),
+            input_ids=decoder_input_ids,
+            attention_mask=(decoder_input_ids != PAD_ID).long(),
             encoder_hidden_states=read.last_hidden_state,
             encoder_attention_mask=attention_mask,
         )

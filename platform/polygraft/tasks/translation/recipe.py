@@ -128,19 +128,18 @@ class TranslationRecipe(AdapterRecipe):
     @property
     def directions(self) -> list[tuple[str, str]]:
         """Source and target of every direction, in the order of dev."""
-        there = [(one.source, one.target) for one in self.data.dev]
-        back = [(b, a) for a, b in there] if self.both_ways else []
-        return list(dict.fromkeys(there + back))
+        forward = [(files.source, files.target) for files in self.data.dev]
+        backward = [(target, source) for source, target in forward] if self.both_ways else []
+        return list(dict.fromkeys(forward + backward))
 
     @property
     def back_direction(self) -> tuple[str, str] | None:
         """The direction in which the text of `back_translation` is translated; None when there is
         no such text, or no such direction."""
-        text = self.back_translation
-        return next(
-            (direction for direction in self.directions if text and direction[0] == text.language),
-            None,
-        )
+        if self.back_translation is None:
+            return None
+        language = self.back_translation.language
+        return next((direction for direction in self.directions if direction[0] == language), None)
 
     @model_validator(mode="after")
     def _back_translation_has_a_direction(self) -> TranslationRecipe:

@@ -1,4 +1,4 @@
-"""What one seed of a translation recipe comes to."""
+"""What training a translator with one seed gives."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from polygraft.tasks.translation.model import Translator
 
 
 @dataclass(frozen=True)
-class Run:
+class TranslationRun:
     """A trained translator and its loss on dev, in nats a piece."""
 
     seed: int

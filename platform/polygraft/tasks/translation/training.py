@@ -1,5 +1,5 @@
-"""How a translator is made: LoRA on encoder and decoder from sentence pairs, figures beside the
-baselines, goldens, card.
+"""How a translator is made: LoRA on encoder and decoder is trained on sentence pairs, and scored
+beside the baselines.
 
 Test pairs are scored once, after the checkpoint was chosen on dev.
 """
@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import transformers
@@ -22,27 +22,31 @@ from polygraft.architectures.loading import load_seq2seq
 from polygraft.data.reading import thinned
 from polygraft.tasks.goldens import likeness
 from polygraft.tasks.training import TrainedTask
-from polygraft.tasks.translation import card, model
+from polygraft.tasks.translation import model
 from polygraft.tasks.translation.baselines import score_baselines
 from polygraft.tasks.translation.batches import encode, scoring_batches, training_batches
+from polygraft.tasks.translation.card import TranslationCard
 from polygraft.tasks.translation.data import Pair
 from polygraft.tasks.translation.greedy import translate
 from polygraft.tasks.translation.job import TranslationJob, prepare
-from polygraft.tasks.translation.manifest import GoldenText, TranslationManifest
+from polygraft.tasks.translation.manifest import GoldenText
 from polygraft.tasks.translation.recipe import TranslationRecipe
-from polygraft.tasks.translation.run import Run
-from polygraft.training.loop import by_steps, only, run_loop
+from polygraft.tasks.translation.run import TranslationRun
+from polygraft.training.goldens import MAX_CHARACTERS
+from polygraft.training.loop import by_steps, run_loop, take_whole_batch
 from polygraft.training.lora import save_lora
 from polygraft.training.speed import bf16_wanted
 
-GOLDENS, SHOWN, NOISE = 6, 2, 0.03
+GOLDENS, CANDIDATES = 6, 40  # kept of so many dev rows a direction
+SAMPLES = 2  # dev rows a direction that are printed at every evaluation
+NOISE = 0.03  # of a weight matrix's standard deviation
+FROM_SCRATCH_RATE = 1e-3  # the highest learning rate of a model from random weights
 
 
-class TranslationTraining(TrainedTask[TranslationJob, Run]):
+class TrainedTranslation(TrainedTask[TranslationJob, TranslationRun]):
     """See `tasks.training.TrainedTask`."""
 
-    pipeline_tag = "translation"
-    limits = card.LIMITS
+    card = TranslationCard()
 
     def prepare(
         self,
@@ -57,30 +61,37 @@ class TranslationTraining(TrainedTask[TranslationJob, Run]):
     def complete(self, job: TranslationJob, work: Path, say: Console) -> TranslationJob:
         return _with_back_translations(job, work, say)
 
-    def fit(self, job: TranslationJob, seed: int, work: Path, say: Console) -> Run:
+    def fit(self, job: TranslationJob, seed: int, work: Path, say: Console) -> TranslationRun:
         return _fit(job, seed, work, "parent" if job.parent else "fresh", say)
 
-    def fit_others(self, job: TranslationJob, work: Path, say: Console) -> dict[str, list[Run]]:
+    def fit_others(
+        self, job: TranslationJob, work: Path, say: Console
+    ) -> dict[str, list[TranslationRun]]:
         """A model from random weights, and the same recipe without its parent."""
-        others = {
-            "from_scratch": [
-                _fit(job, seed, work / f"scratch-{seed}", "scratch", say) for seed in job.seeds[:1]
-            ]
-        }
+        first, *_ = job.seeds
+        others = {"from_scratch": [_fit(job, first, work / f"scratch-{first}", "scratch", say)]}
         if job.parent:
             others["no_parent"] = [
                 _fit(job, seed, work / f"alone-{seed}", "fresh", say) for seed in job.seeds
             ]
         return others
 
-    def best(self, runs: Sequence[Run]) -> Run:
+    def had_full_ladder(self, metrics: dict[str, Any]) -> bool:
+        directions = [
+            figures
+            for split in metrics.get("directions", {}).values()
+            for figures in split.values()
+        ]
+        return any("from_scratch" in figures["rungs"] for figures in directions)
+
+    def best(self, runs: Sequence[TranslationRun]) -> TranslationRun:
         return min(runs, key=lambda run: run.dev_loss)
 
     def score(
         self,
         job: TranslationJob,
-        runs: Sequence[Run],
-        others: Mapping[str, Sequence[Run]],
+        runs: Sequence[TranslationRun],
+        others: Mapping[str, Sequence[TranslationRun]],
         work: Path,
         *,
         full_ladder: bool,
@@ -89,71 +100,71 @@ class TranslationTraining(TrainedTask[TranslationJob, Run]):
         metrics["seeds"] = {str(run.seed): {"dev_loss": round(run.dev_loss, 4)} for run in runs}
         return metrics
 
-    def manifest_fields(self, job: TranslationJob, run: Run) -> dict[str, Any]:
+    def manifest_fields(self, job: TranslationJob, run: TranslationRun) -> dict[str, Any]:
         return {"directions": job.recipe.directions, "golden_texts": _goldens(job, run)}
 
-    def save(self, run: Run, folder: Path, backbone: Path) -> None:
+    def save(self, run: TranslationRun, folder: Path, backbone: Path) -> None:
         save_lora(run.translator.inner, folder, backbone)
 
-    def introduction(self, manifest: TranslationManifest, recipe: TranslationRecipe) -> str:
-        return card.introduction(manifest, recipe)
 
-    def figures(self, metrics: dict[str, Any]) -> str:
-        return card.figures_table(metrics)
-
-    def examples(self, metrics: dict[str, Any]) -> str:
-        return card.examples(metrics)
+TASK = TrainedTranslation()
 
 
-TASK = TranslationTraining()
-
-
-def _fit(job: TranslationJob, seed: int, work: Path, start: str, say: Console) -> Run:
+def _fit(
+    job: TranslationJob,
+    seed: int,
+    work: Path,
+    start: Literal["parent", "fresh", "scratch"],
+    say: Console,
+) -> TranslationRun:
+    """One run, from the parent's LoRA, from fresh LoRA, or from a model of random weights."""
     options = job.recipe.training
     transformers.set_seed(seed)
+    learning_rate = options.learning_rate
     if start == "scratch":
         translator = model.from_scratch(job.recipe, job.backbone, seed)
+        learning_rate = min(learning_rate, FROM_SCRATCH_RATE)
     else:
-        translator = model.build(
-            job.recipe, job.backbone, job.sites, job.parent if start == "parent" else None, seed
-        )
-    rows = encode(_both_ways(job, job.pairs.train), *job.texts, options.max_length)
-    dev = encode(
-        [p for pairs in job.pairs_of("dev").values() for p in pairs], *job.texts, options.max_length
-    )
-    pad_id = job.texts[0].pad_id
+        parent = job.parent if start == "parent" else None
+        translator = model.build(job.recipe, job.backbone, job.sites, parent, seed)
+    train_rows = encode(_both_ways(job, job.pairs.train), *job.tokenizers, options.max_length)
+    dev_rows = encode(_dev_pairs(job), *job.tokenizers, options.max_length)
+    pad_id = job.tokenizers[0].pad_id
+    dev = scoring_batches(dev_rows, 4 * options.tokens, pad_id)
+    few_rows = scoring_batches(dev_rows[:8], 4096, pad_id)
     state = run_loop(
         translator,
         work,
         title=f"{job.recipe.name} {start} seed {seed}",
         seed=seed,
-        bf16=bf16_wanted(
-            options.bf16, lambda: translator(**scoring_batches(dev[:8], 4096, pad_id)[0])
-        ),
-        train=training_batches(rows, options, seed, pad_id),
-        dev=scoring_batches(dev, 4 * options.tokens, pad_id),
-        collate=only,
-        callbacks=[_Samples(job, say)],
-        learning_rate=min(options.learning_rate, 1e-3)
-        if start == "scratch"
-        else options.learning_rate,
+        bf16=bf16_wanted(options.bf16, lambda: translator(**few_rows[0])),
+        train=training_batches(train_rows, options, seed, pad_id),
+        dev=dev,
+        collate=take_whole_batch,
+        callbacks=[_PrintSamples(job, say)],
+        learning_rate=learning_rate,
         weight_decay=options.weight_decay,
         warmup_steps=options.warmup,
         **by_steps(options.steps, options.evaluations),
     )
-    return Run(seed, translator.eval(), float(state.best_metric or 0.0))
+    return TranslationRun(seed, translator.eval(), float(state.best_metric or 0.0))
 
 
 def _both_ways(job: TranslationJob, pairs: list[Pair]) -> list[Pair]:
-    return [*pairs, *(p.turned() for p in pairs)] if job.recipe.both_ways else pairs
+    return [*pairs, *(pair.reversed() for pair in pairs)] if job.recipe.both_ways else pairs
 
 
-class _Samples(TrainerCallback):  # type: ignore[misc]
+def _dev_pairs(job: TranslationJob, most: int | None = None) -> list[Pair]:
+    """The dev pairs of all directions, at most `most` of each."""
+    return [pair for pairs in job.pairs_of("dev").values() for pair in thinned(pairs, most)]
+
+
+class _PrintSamples(TrainerCallback):  # type: ignore[misc]
     """Prints translations of a few dev rows at every evaluation."""
 
     def __init__(self, job: TranslationJob, say: Console) -> None:
-        self.rows = [p for pairs in job.pairs_of("dev").values() for p in thinned(pairs, SHOWN)]
-        self.texts, self.say = job.texts, say
+        self.pairs = _dev_pairs(job, SAMPLES)
+        self.tokenizers, self.say = job.tokenizers, say
 
     def on_evaluate(
         self,
@@ -168,8 +179,8 @@ class _Samples(TrainerCallback):  # type: ignore[misc]
             f"step {state.global_step}: dev loss {metrics['eval_loss']:.3f}", highlight=False
         )
         model.eval()
-        for pair in self.rows:
-            (written,) = translate(model.inner, *self.texts, [pair.source], pair.languages[1])
+        for pair in self.pairs:
+            (written,) = translate(model.inner, *self.tokenizers, [pair.source], pair.languages[1])
             self.say.print(
                 f"  {pair.source}\n  [bold]{written}[/]\n  [dim]{pair.target}[/]", highlight=False
             )
@@ -177,60 +188,61 @@ class _Samples(TrainerCallback):  # type: ignore[misc]
 
 
 def _with_back_translations(job: TranslationJob, work: Path, say: Console) -> TranslationJob:
-    """The job with pairs made from target-language text, by the model the training starts from;
-    kept in `work`."""
-    wanted, there, lines = job.recipe.back_translation, job.recipe.back_direction, job.monolingual
-    if wanted is None or there is None:
+    """The job with further training pairs: its monolingual text as targets, and as sources what the
+    model that training starts from makes of it. The translations are kept in `work`."""
+    options, direction = job.recipe.back_translation, job.recipe.back_direction
+    if options is None or direction is None:
         return job
+    language, source_language = direction
+    lines = job.monolingual
     file = work / "back-translations.json"
     if not file.exists():
-        say.print(f"back-translating {len(lines)} lines of {wanted.language} to {there[1]}")
+        say.print(f"back-translating {len(lines)} lines of {language} to {source_language}")
         translator = model.build(job.recipe, job.backbone, job.sites, job.parent)
-        written = translate(translator.inner.eval(), *job.texts, lines, there[1])
+        written = translate(translator.inner.eval(), *job.tokenizers, lines, source_language)
         partial = file.with_suffix(".partial")
         partial.write_text(json.dumps([w.replace("\n", " ") for w in written]), encoding="utf-8")
         partial.replace(file)
-    made = json.loads(file.read_text(encoding="utf-8"))
+    sources = json.loads(file.read_text(encoding="utf-8"))
     pairs = [
-        Pair(m, line, (there[1], there[0]), wanted.weight)
-        for m, line in zip(made, lines, strict=True)
-        if m.strip()
+        Pair(source, line, (source_language, language), options.weight)
+        for source, line in zip(sources, lines, strict=True)
+        if source.strip()
     ]
     return replace(job, pairs=replace(job.pairs, train=[*job.pairs.train, *pairs]))
 
 
 def _golden_pairs(job: TranslationJob) -> dict[tuple[str, str], list[Pair]]:
-    """Dev rows by direction; training rows after them where a direction has few."""
-    found = {}
+    """Dev pairs by direction, then training pairs where a direction has few of them."""
+    by_direction = dict[tuple[str, str], list[Pair]]()
     for direction, pairs in job.pairs_of("dev").items():
-        train = (
-            [p for p in job.pairs.train if p.languages == direction] if len(pairs) < GOLDENS else []
-        )
-        found[direction] = [*pairs, *train]
-    return found
+        by_direction[direction] = list(pairs)
+        if len(pairs) < GOLDENS:
+            by_direction[direction] += [p for p in job.pairs.train if p.languages == direction]
+    return by_direction
 
 
-def _goldens(job: TranslationJob, run: Run) -> list[GoldenText]:
+def _goldens(job: TranslationJob, run: TranslationRun) -> list[GoldenText]:
     """Short dev rows whose translation the adapter changes much and int8 little; noise on the
     weights stands in for int8."""
     adapted = run.translator.inner
-    models, found = (
-        (adapted, load_seq2seq(job.backbone), _shaken(adapted)),
-        list[tuple[float, GoldenText]](),
-    )
+    bare, noisy = load_seq2seq(job.backbone), _with_noise(adapted)
+    candidates = list[tuple[float, GoldenText]]()
     for (_, target), pairs in _golden_pairs(job).items():
-        texts = [p.source for p in pairs if len(p.source) <= 120][:40]
-        for text, written, bare, near in zip(
-            texts, *(translate(m, *job.texts, texts, target) for m in models), strict=True
-        ):
-            if written:
-                golden = GoldenText(text=text, target=target, written=written, bare=bare)
-                found.append((likeness(near, written) - likeness(bare, written), golden))
-    return [golden for _, golden in sorted(found, key=lambda one: -one[0])[:GOLDENS]]
+        texts = [pair.source for pair in pairs if len(pair.source) <= MAX_CHARACTERS][:CANDIDATES]
+        by_adapter, by_bare, by_noisy = (
+            translate(model, *job.tokenizers, texts, target) for model in (adapted, bare, noisy)
+        )
+        for text, ours, bares, noisys in zip(texts, by_adapter, by_bare, by_noisy, strict=True):
+            if ours:
+                golden = GoldenText(text=text, target=target, written=ours, bare=bares)
+                candidates.append((likeness(noisys, ours) - likeness(bares, ours), golden))
+    candidates.sort(key=lambda candidate: -candidate[0])
+    return [golden for _, golden in candidates[:GOLDENS]]
 
 
 @torch.no_grad()
-def _shaken(model: torch.nn.Module) -> Any:
+def _with_noise(model: torch.nn.Module) -> Any:
     """A copy whose weights are off by about as much as int8 makes them."""
     copied, generator = copy.deepcopy(model), torch.Generator().manual_seed(0)
     for layer in copied.modules():

@@ -17,7 +17,7 @@ from statsmodels.stats.multitest import multipletests
 from polygraft.reporting.intervals import Metric, bootstrap, paired_test
 
 Digits = NDArray[np.int64]
-LADDER = (
+METHODS = (
     "majority",
     "tfidf",
     "head",
@@ -31,8 +31,15 @@ LADDER = (
     "head_mixed",
     "parent",
 )
-TARGET_ALONE = ("tfidf", "head", "lora")
-FEW = ("few_tfidf", "few_head", "few_head_mixed", "few_parent")
+TARGET_ONLY = ("tfidf", "head", "lora")
+FEW_SHOT = ("few_tfidf", "few_head", "few_head_mixed", "few_parent")
+GAINS = {  # the method that transfers, and what it is compared with; None: the best of TARGET_ONLY
+    "gain_from_transfer": ("parent", None),
+    "gain_from_stack": ("stack", "zero_shot"),
+    "gain_from_arithmetic": ("arithmetic", "zero_shot"),
+    "few_over_tfidf": ("few_parent", "few_tfidf"),
+    "few_head_over_tfidf": ("few_head_mixed", "few_tfidf"),
+}
 LEVEL, TRIALS, TRIAL_SEEDS = 0.05, 10, 3
 
 
@@ -40,70 +47,66 @@ def counted_f1(labels: int) -> Metric:
     """`macro_f1` for rows given as numbers below `labels`, many times as fast: it is asked for a
     million times."""
 
-    def metric(gold: Any, said: Any) -> float:
-        counts = np.bincount(gold * labels + said, minlength=labels * labels).reshape(
-            labels, labels
-        )
-        total, hits = counts.sum(axis=0) + counts.sum(axis=1), np.diag(counts)
-        there = counts.sum(axis=1) > 0
-        return 100 * float(np.mean(2 * hits[there] / total[there]))
+    def metric(gold: Any, predicted: Any) -> float:
+        pairs = np.bincount(gold * labels + predicted, minlength=labels * labels)
+        confusion = pairs.reshape(labels, labels)  # [gold, predicted]
+        in_gold, in_predicted = confusion.sum(axis=1), confusion.sum(axis=0)
+        occurs = in_gold > 0
+        f1 = 2 * np.diag(confusion)[occurs] / (in_gold + in_predicted)[occurs]
+        return 100 * float(np.mean(f1))
 
     return metric
 
 
 def figures_of(families: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Every target's ladder, gains and few-shot figures, verdicts corrected over all targets, and
-    the guard's false alarms. `families` are the records of `runs.Runs` by name."""
-    every = [
-        (name, record, language) for name, record in families.items() for language in record["gold"]
-    ]
-    targets = {f"{name}/{language}": _target(record, language) for name, record, language in every}
-    for gain in (
-        "gain_from_transfer",
-        "gain_from_stack",
-        "gain_from_arithmetic",
-        "few_over_tfidf",
-        "few_head_over_tfidf",
-    ):
-        _correct([found[gain] for found in targets.values() if gain in found])
+    the guard's false alarms. `families` are the records of `runs.FamilyRecord` by name."""
+    targets = {
+        f"{name}/{language}": _target(record, language)
+        for name, record in families.items()
+        for language in record["gold"]
+    }
+    for gain in GAINS:
+        _correct([figures[gain] for figures in targets.values() if gain in figures])
     return {"targets": targets, "false_alarms": _false_alarms(families)}
 
 
 def _target(record: dict[str, Any], language: str) -> dict[str, Any]:
+    """A target's figures of every method that was run, and its gains."""
     gold, metric = _digits(record["gold"][language]), counted_f1(len(record["labels"]))
-    runs = {rung: _runs(record, language, rung) for rung in (*LADDER, *FEW)}
-    found: dict[str, Any] = {"rows": len(gold)}
-    found["ladder"] = {
-        rung: bootstrap(gold, made, metric).record() | {"seeds": len(made)}
-        for rung, made in runs.items()
-        if made
+    answers = {
+        method: seeds
+        for method in (*METHODS, *FEW_SHOT)
+        if (seeds := _answers(record, language, method))
     }
-    for rung, made in runs.items():
-        if len(made) > 1:
-            scores = [metric(gold, one) for one in made]
-            found["ladder"][rung] |= {
-                "sd": round(float(np.std(scores, ddof=1)), 2),
-                "worst": round(min(scores), 2),
-            }
-    over = max(
-        (rung for rung in TARGET_ALONE if runs[rung]),
-        key=lambda rung: found["ladder"][rung]["value"],
+    ladder = {method: _figure(gold, seeds, metric) for method, seeds in answers.items()}
+    best_target_only = max(
+        (method for method in TARGET_ONLY if method in ladder),
+        key=lambda method: ladder[method]["value"],
         default=None,
     )
-    pairs = {
-        "gain_from_transfer": ("parent", over),
-        "gain_from_stack": ("stack", "zero_shot"),
-        "gain_from_arithmetic": ("arithmetic", "zero_shot"),
-        "few_over_tfidf": ("few_parent", "few_tfidf"),
-        "few_head_over_tfidf": ("few_head_mixed", "few_tfidf"),
-    }
-    for name, (ours, theirs) in pairs.items():
-        if theirs and runs[ours] and len(runs[theirs]) in (1, len(runs[ours])):
-            found[name] = _compared(gold, runs[ours], runs[theirs], metric) | {"over": theirs}
-    return found
+    figures: dict[str, Any] = {"rows": len(gold), "ladder": ladder}
+    for gain, (ours, baseline) in GAINS.items():
+        theirs = baseline or best_target_only
+        if ours not in answers or theirs not in answers:
+            continue
+        if len(answers[theirs]) in (1, len(answers[ours])):
+            compared = _compare(gold, answers[ours], answers[theirs], metric)
+            figures[gain] = compared | {"over": theirs}
+    return figures
 
 
-def _compared(
+def _figure(gold: Digits, seeds: list[Digits], metric: Metric) -> dict[str, Any]:
+    """The mean over seeds with its interval; of several seeds also their spread and the worst."""
+    figure = bootstrap(gold, seeds, metric).record() | {"seeds": len(seeds)}
+    if len(seeds) > 1:
+        scores = [metric(gold, predicted) for predicted in seeds]
+        figure["sd"] = round(float(np.std(scores, ddof=1)), 2)
+        figure["worst"] = round(min(scores), 2)
+    return figure
+
+
+def _compare(
     gold: Digits, ours: list[Digits], theirs: list[Digits], metric: Metric
 ) -> dict[str, Any]:
     interval, p = paired_test(gold, ours, theirs, metric)
@@ -120,23 +123,16 @@ def _correct(gains: Sequence[dict[str, Any]]) -> None:
 
 def _false_alarms(families: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """How often the verdict sees a difference where there is none: both sides are seeds of one and
-    the same rung, drawn apart, on resampled rows."""
+    the same method, drawn apart, on resampled rows."""
     rng, verdicts = np.random.default_rng(0), list[str]()
     for record in families.values():
         metric = counted_f1(len(record["labels"]))
         for language in record["gold"]:
             gold = _digits(record["gold"][language])
-            for rung in FEW:
-                runs = _runs(record, language, rung)
-                if len(runs) < 2 * TRIAL_SEEDS:
-                    continue
-                for _ in range(TRIALS):
-                    rows, order = rng.choice(len(gold), len(gold)), rng.permutation(len(runs))
-                    ours, theirs = (
-                        [runs[i][rows] for i in order[k : k + TRIAL_SEEDS]]
-                        for k in (0, TRIAL_SEEDS)
-                    )
-                    verdicts.append(_compared(gold[rows], ours, theirs, metric)["verdict"])
+            for method in FEW_SHOT:
+                seeds = _answers(record, language, method)
+                if len(seeds) >= 2 * TRIAL_SEEDS:
+                    verdicts += [_trial(gold, seeds, metric, rng) for _ in range(TRIALS)]
     counts = {verdict: verdicts.count(verdict) for verdict in ("helps", "no evidence", "harms")}
     return {
         "trials": len(verdicts),
@@ -145,16 +141,25 @@ def _false_alarms(families: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _runs(record: dict[str, Any], language: str, rung: str) -> list[Digits]:
-    """Answers of every seed, by seed."""
-    prefix = f"{language}/{rung}/"
-    made = {
-        int(key.removeprefix(prefix)): value
-        for key, value in record["answers"].items()
+def _trial(gold: Digits, seeds: list[Digits], metric: Metric, rng: np.random.Generator) -> str:
+    """The verdict on two samples of the seeds of one method."""
+    rows, order = rng.choice(len(gold), len(gold)), rng.permutation(len(seeds))
+    ours = [seeds[i][rows] for i in order[:TRIAL_SEEDS]]
+    theirs = [seeds[i][rows] for i in order[TRIAL_SEEDS : 2 * TRIAL_SEEDS]]
+    return str(_compare(gold[rows], ours, theirs, metric)["verdict"])
+
+
+def _answers(record: dict[str, Any], language: str, method: str) -> list[Digits]:
+    """A method's answers to the test rows, in the order of its seeds."""
+    prefix = f"{language}/{method}/"
+    by_seed = {
+        int(key.removeprefix(prefix)): answers
+        for key, answers in record["answers"].items()
         if key.startswith(prefix)
     }
-    return [_digits(made[seed]) for seed in sorted(made)]
+    return [_digits(by_seed[seed]) for seed in sorted(by_seed)]
 
 
 def _digits(answers: str) -> Digits:
+    """The digits of a string as numbers: each is a label's position."""
     return np.frombuffer(answers.encode(), np.uint8).astype(np.int64) - ord("0")

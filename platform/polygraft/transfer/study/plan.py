@@ -6,17 +6,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from polygraft.errors import RecipeError
-from polygraft.tasks.recipe import LoraRecipe
+from polygraft.tasks.recipe import LoraRecipe, RecipePart
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Side(_Frozen):
+class Side(RecipePart):
     """A language's labelled rows."""
 
     language: str
@@ -28,7 +24,7 @@ class Side(_Frozen):
     stack: str | None = Field(None, description="language adapter beside the plan's folder")
 
 
-class Family(_Frozen):
+class Family(RecipePart):
     """One task: a source, and the targets it is to be transferred to."""
 
     name: str
@@ -50,7 +46,7 @@ class Family(_Frozen):
     targets: list[Side] = Field(min_length=1)
 
 
-class Study(_Frozen):
+class Study(RecipePart):
     """`plan.yaml`."""
 
     seeds: list[int] = Field(min_length=3)

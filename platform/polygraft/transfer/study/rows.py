@@ -3,7 +3,6 @@ row."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from polygraft.data.reading import read_source, unreadable
@@ -12,10 +11,11 @@ from polygraft.errors import DataError
 from polygraft.tasks.recipe import expand
 from polygraft.transfer.study.plan import Family, Side
 
-Three = tuple[Split, Split, Split | None]
+SideRows = tuple[Split, Split, Split | None]
+"""Train, dev and test of one language; a source needs no test."""
 
 
-def read_side(family: Family, side: Side, folder: Path) -> Three:
+def read_side(family: Family, side: Side, folder: Path) -> SideRows:
     """Train, dev and test of one language. Raises `DataError`."""
     if side.dev is None and family.id is None:
         raise DataError(
@@ -26,30 +26,28 @@ def read_side(family: Family, side: Side, folder: Path) -> Three:
     test = _read(family, side.test, folder) if side.test else None
     if side.dev is not None:
         return train, _read(family, side.dev, folder), test
-    keeps = [int(i) % family.dev_every == 0 for i in train.ids]
-    return _where(train, lambda i: not keeps[i]), _where(train, lambda i: keeps[i]), test
+    dev_rows = {i for i, row_id in enumerate(train.ids) if int(row_id) % family.dev_every == 0}
+    train_rows = set(range(len(train))) - dev_rows
+    return train.without(dev_rows), train.without(train_rows), test
 
 
-def check(family: Family, source: Three, targets: dict[str, Three]) -> None:
+def check(family: Family, source: SideRows, targets: dict[str, SideRows]) -> None:
     """Raises `DataError` when a target has no test, labels the source does not know, or held-out
     rows whose translations the source was trained on."""
+    source_train, source_dev, _ = source
+    trained_on, used = set(source_train.ids), {*source_train.ids, *source_dev.ids}
     problems = []
     for language, (train, dev, test) in targets.items():
         if test is None:
             problems.append(f"{language}: a target needs a test")
             continue
-        for held_out in (dev, test):
-            seen = (
-                set(source[0].ids) | set(source[1].ids) if held_out is test else set(source[0].ids)
-            ) & set(held_out.ids)
-            problems += (
-                [f"{language}: {len(seen)} held-out rows are translations of the source's rows"]
-                if seen
-                else []
-            )
-        strange = set(train.labels) | set(test.labels)
-        strange -= set(source[0].labels)
-        problems += [f"{language}: the source has no label {sorted(strange)}"] if strange else []
+        for held_out, seen in ((dev, trained_on), (test, used)):
+            if leaked := seen & set(held_out.ids):
+                problems.append(
+                    f"{language}: {len(leaked)} held-out rows are translations of the source's rows"
+                )
+        if unknown := {*train.labels, *test.labels} - set(source_train.labels):
+            problems.append(f"{language}: the source has no label {sorted(unknown)}")
     if problems:
         raise DataError(f"study {family.name}", problems)
 
@@ -65,7 +63,3 @@ def _read(family: Family, file: str, folder: Path) -> Split:
         [str(row[family.label]) for row in rows],
         [str(row[family.id]) for row in rows] if family.id else [],
     )
-
-
-def _where(split: Split, wanted: Callable[[int], bool]) -> Split:
-    return split.without({i for i in range(len(split)) if not wanted(i)})

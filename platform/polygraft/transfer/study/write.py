@@ -14,7 +14,7 @@ import numpy as np
 
 from polygraft.reporting.plots import document, heat, intervals, table, text
 from polygraft.reporting.results import markdown_table, show
-from polygraft.transfer.study.figures import FEW, LADDER, figures_of
+from polygraft.transfer.study.figures import FEW_SHOT, METHODS, figures_of
 from polygraft.transfer.study.plan import Study
 
 NAMES = {
@@ -62,22 +62,23 @@ def write_results(study: Study, folder: Path) -> list[Path]:
         for name, file in records.items()
         if file.is_file()
     }
-    found = figures_of(families) | {
+    figures = figures_of(families) | {
         "sources": {f.name: f.source.language for f in study.families if f.name in families},
         "shots": study.shots,
         "backbone": next((record["backbone"] for record in families.values()), None),
     }
-    numbers = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
-    written = {"study.json": numbers, "study.html": page(found), "README.md": markdown(found)}
+    numbers = json.dumps(figures, indent=1, ensure_ascii=False) + "\n"
+    written = {"study.json": numbers, "study.html": page(figures), "README.md": markdown(figures)}
     for name, content in written.items():
         (folder / name).write_text(content, encoding="utf-8")
     return [folder / name for name in written]
 
 
-def page(found: dict[str, Any]) -> str:
-    """HTML of what `figures_of` gave."""
-    parts = [f"<h1>{TITLE}</h1>", *(f"<p>{text(said)}</p>" for said in _said(found))]
-    for section in _sections(found):
+def page(figures: dict[str, Any]) -> str:
+    """The figures, as `study.json` has them, as HTML."""
+    parts = [f"<h1>{TITLE}</h1>"]
+    parts += [f"<p>{text(paragraph)}</p>" for paragraph in _introduction(figures)]
+    for section in _sections(figures):
         parts += [
             f"<h2>{text(section.title)}</h2>",
             section.draw(),
@@ -86,22 +87,22 @@ def page(found: dict[str, Any]) -> str:
     return document(TITLE, parts)
 
 
-def markdown(found: dict[str, Any]) -> str:
-    """The same without the drawings."""
-    parts = [f"# {TITLE}", "Written by `polygraft study`; do not edit.", *_said(found)]
-    for section in _sections(found):
+def markdown(figures: dict[str, Any]) -> str:
+    """The figures as Markdown, without the drawings."""
+    parts = [f"# {TITLE}", "Written by `polygraft study`; do not edit.", *_introduction(figures)]
+    for section in _sections(figures):
         parts += [f"## {section.title}", markdown_table(section.head, section.rows)]
     return "\n\n".join(parts) + "\n"
 
 
-def _said(found: dict[str, Any]) -> list[str]:
-    sources = ", ".join(f"{name} from {language}" for name, language in found["sources"].items())
-    alarms = found["false_alarms"]
+def _introduction(figures: dict[str, Any]) -> list[str]:
+    """Two paragraphs: what was measured, and how often the verdict is a false alarm."""
+    sources = ", ".join(f"{name} from {language}" for name, language in figures["sources"].items())
+    alarms = figures["false_alarms"]
     return [
-        f"Macro-F1 in percent on test rows; {sources}; backbone {found['backbone']}. Intervals are "
-        "95% bootstraps over rows "
-        "and seeds. A verdict in brackets does not stay when all targets are tested together "
-        "(Holm).",
+        f"Macro-F1 in percent on test rows; {sources}; backbone {figures['backbone']}. Intervals "
+        "are 95% bootstraps over rows and seeds. A verdict in brackets does not stay when all "
+        "targets are tested together (Holm).",
         "The guard's false alarms: both sides are seeds of the same few-shot runs, drawn apart, on "
         "resampled rows. Of "
         f"{alarms['trials']} trials without a difference, {alarms['harms']} said harms "
@@ -110,53 +111,54 @@ def _said(found: dict[str, Any]) -> list[str]:
     ]
 
 
-def _sections(found: dict[str, Any]) -> Iterator[_Section]:
-    targets = found["targets"]
-    yield _ladder("Ladder", targets, LADDER)
-    for gain, title in GAINS.items():
-        there = {name: one[gain] for name, one in targets.items() if gain in one}
-        if there:
-            rows = [
-                [name, show(one), NAMES[one["over"]], _verdict(one)] for name, one in there.items()
-            ]
+def _sections(figures: dict[str, Any]) -> Iterator[_Section]:
+    targets = figures["targets"]
+    yield _ladder("Ladder", targets, METHODS)
+    for key, title in GAINS.items():
+        gains = {name: target[key] for name, target in targets.items() if key in target}
+        if gains:
             yield _Section(
                 title,
-                partial(intervals, there, "macro-F1"),
+                partial(intervals, gains, "macro-F1"),
                 ["target", "gain", "over", "verdict"],
-                rows,
+                [
+                    [name, show(gain), NAMES[gain["over"]], _verdict(gain)]
+                    for name, gain in gains.items()
+                ],
             )
     yield _ladder(
-        f"With {found['shots']} rows a label: mean, standard deviation and worst of the draws",
+        f"With {figures['shots']} rows a label: mean, standard deviation and worst of the draws",
         targets,
-        FEW,
+        FEW_SHOT,
     )
 
 
-def _ladder(title: str, targets: dict[str, Any], rungs: tuple[str, ...]) -> _Section:
-    used = [rung for rung in rungs if any(rung in one["ladder"] for one in targets.values())]
-    grid = [
-        [one["ladder"].get(rung, {}).get("value", np.nan) for rung in used]
-        for one in targets.values()
-    ]
-    names = [NAMES[rung] for rung in used]
-    rows = [
-        [name, str(one["rows"]), *(_figure(one["ladder"].get(rung)) for rung in used)]
-        for name, one in targets.items()
-    ]
+def _ladder(title: str, targets: dict[str, Any], methods: tuple[str, ...]) -> _Section:
+    """A line a target, a column a method that was run on one of them."""
+    ladders = {name: target["ladder"] for name, target in targets.items()}
+    used = [method for method in methods if any(method in ladder for ladder in ladders.values())]
+    columns = [NAMES[method] for method in used]
+    rows, grid = list[list[str]](), list[list[float]]()
+    for name, ladder in ladders.items():
+        cells = [_figure(ladder.get(method)) for method in used]
+        rows.append([name, str(targets[name]["rows"]), *cells])
+        grid.append([ladder.get(method, {}).get("value", np.nan) for method in used])
     return _Section(
         title,
-        lambda: heat(grid, list(targets), names, "", "") if used else "",
-        ["target", "rows", *names],
+        lambda: heat(grid, list(targets), columns, "", "") if used else "",
+        ["target", "rows", *columns],
         rows,
     )
 
 
 def _figure(figure: dict[str, float] | None) -> str:
-    return show(figure) + (
-        f", SD {figure['sd']:.1f}, worst {figure['worst']:.1f}" if figure and "sd" in figure else ""
-    )
+    spread = ""
+    if figure and "sd" in figure:
+        spread = f", SD {figure['sd']:.1f}, worst {figure['worst']:.1f}"
+    return show(figure) + spread
 
 
 def _verdict(gain: dict[str, Any]) -> str:
+    """The verdict, in brackets where it does not stay when all targets are tested together."""
     verdict = str(gain["verdict"])
     return verdict if gain["holm"] == verdict else f"({verdict})"

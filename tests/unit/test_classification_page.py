@@ -71,8 +71,8 @@ def test_macro_f1_by_language_scores_the_rows_of_that_language(
         engine.add(folder)
         for language, texts in TEXTS.items():
             answers = engine.answer([Row("spam", text) for text in texts])
-            said = np.array([a.label for a in answers if isinstance(a, Classified)])
-            wanted = round(macro_f1(np.array([labels[text] for text in texts]), said), 1)
+            predicted = np.array([a.label for a in answers if isinstance(a, Classified)])
+            wanted = round(macro_f1(np.array([labels[text] for text in texts]), predicted), 1)
             assert (found["parts"][language]["rows"], found["parts"][language]["adapter"]) == (
                 6,
                 wanted,

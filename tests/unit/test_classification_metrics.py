@@ -1,11 +1,11 @@
+"""A classifier's metrics, and their intervals and verdicts."""
+
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from polygraft.data.splits import Split
 from polygraft.reporting.intervals import Interval, bootstrap, paired_difference
 from polygraft.tasks.classification.metrics import macro_f1, recall
-from polygraft.tasks.classification.tfidf import majority, tfidf
 
 GOLD = ["a", "b"] * 100
 
@@ -34,10 +34,11 @@ def test_the_same_predictions_differ_by_nothing_and_better_ones_exclude_zero() -
 
 
 @pytest.mark.parametrize(
-    ("gain", "said"), [((2, 1, 3), "helps"), ((-2, -3, -1), "harms"), ((1, -1, 3), "no evidence")]
+    ("gain", "verdict"),
+    [((2, 1, 3), "helps"), ((-2, -3, -1), "harms"), ((1, -1, 3), "no evidence")],
 )
-def test_verdict(gain: tuple[float, float, float], said: str) -> None:
-    assert Interval(*gain).verdict == said
+def test_verdict(gain: tuple[float, float, float], verdict: str) -> None:
+    assert Interval(*gain).verdict == verdict
 
 
 def test_recall_is_the_share_of_each_labels_rows() -> None:
@@ -45,13 +46,3 @@ def test_recall_is_the_share_of_each_labels_rows() -> None:
         "a": 75.0,
         "b": 75.0,
     }
-
-
-def test_baselines() -> None:
-    train = Split(
-        ["win cash now", "free cash prize", "see you soon", "dinner at mum", "late train"] * 4,
-        ["spam", "spam", "ham", "ham", "ham"] * 4,
-        [],
-    )
-    assert majority(train, ["x", "y"]) == ["ham", "ham"]
-    assert tfidf(train, ["cash prize", "dinner soon"]) == ["spam", "ham"]
