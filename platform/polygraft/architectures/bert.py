@@ -8,6 +8,7 @@ from polygraft.architectures.family import Family
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedModel
 
 
 class Bert(Family):
@@ -18,6 +19,19 @@ class Bert(Family):
     def decoder_inputs(self, token: torch.Tensor, **given: torch.Tensor) -> dict[str, torch.Tensor]:
         """With token types: left out, the class looks them up by position, as for one row."""
         return super().decoder_inputs(token, **given) | {"decoder_token_type_ids": token * 0}
+
+    def last_states(
+        self,
+        decoder: PreTrainedModel,
+        input_ids: torch.Tensor,
+        mask: torch.Tensor,
+        states: torch.Tensor,
+        source_mask: torch.Tensor,
+    ) -> torch.Tensor:
+        """Of the body, through the layer that the class has before its vocabulary."""
+        out = super().last_states(decoder.bert, input_ids, mask, states, source_mask)
+        before_vocabulary: torch.Tensor = decoder.cls.predictions.transform(out)
+        return before_vocabulary
 
 
 FAMILY = Bert()

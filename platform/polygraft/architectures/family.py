@@ -93,6 +93,25 @@ class Family:
         }
         return {"decoder_input_ids": token} | {names[n]: tensor for n, tensor in given.items()}
 
+    def last_states(
+        self,
+        decoder: PreTrainedModel,
+        input_ids: torch.Tensor,
+        mask: torch.Tensor,
+        states: torch.Tensor,
+        source_mask: torch.Tensor,
+    ) -> torch.Tensor:
+        """What the product with the output vocabulary reads, [rows, written, hidden], when the
+        decoder is given `input_ids` int64 [rows, written] and encoder states [rows, seq, hidden],
+        each with a mask: 1 where a token counts."""
+        out: torch.Tensor = decoder(
+            input_ids=input_ids,
+            attention_mask=mask,
+            encoder_hidden_states=states,
+            encoder_attention_mask=source_mask,
+        ).last_hidden_state
+        return out
+
 
 def _without_pooler(model: PreTrainedModel) -> PreTrainedModel:
     """Some classes make a layer for the first token's vector that nobody trained or reads."""

@@ -27,7 +27,12 @@ def read_config(backbone: Path) -> dict[str, Any]:
 
 
 def family_of(backbone: Path) -> Family:
-    """The family of the backbone in a folder; `Family` itself for those that are not registered."""
-    module = FAMILIES.get(str(read_config(backbone).get("model_type")))
+    """The family of the backbone in a folder."""
+    return family_named(str(read_config(backbone).get("model_type")))
+
+
+def family_named(model_type: str) -> Family:
+    """The family of a `model_type`; `Family` itself for those that are not registered."""
+    module = FAMILIES.get(model_type)
     found: Family = import_module(module).FAMILY if module else Family()
     return found

@@ -21,7 +21,7 @@ from polygraft.pretrain.recipe import Objectives
 from polygraft.pretrain.tally import Tally
 from polygraft.pretrain.teacher import towards
 from polygraft.training.noise import MaskedHead, cut_spans, mask_tokens, masked_loss
-from polygraft.training.softmax import IGNORED, piece_losses
+from polygraft.training.softmax import IGNORED, decoder_losses
 from polygraft.training.vectors import mean_pool
 
 
@@ -63,15 +63,11 @@ def losses(
     if batch.kind == "align":
         return _towards_english(states, inputs["attention_mask"], batch, packed, anchor, device)
     decoder_input_ids, labels = _target(batch, packed, ids, rng, device)
-    out = model.decoder.bert(
-        input_ids=decoder_input_ids,
-        attention_mask=(decoder_input_ids != PAD_ID).long(),
-        encoder_hidden_states=states,
-        encoder_attention_mask=inputs["attention_mask"],
-    )
-    by_piece = piece_losses(
-        model.decoder.cls.predictions,
-        out.last_hidden_state,
+    by_piece = decoder_losses(
+        model.get_decoder(),
+        decoder_input_ids,
+        states,
+        inputs["attention_mask"],
         labels,
         rng,
         negatives=objectives.negatives,

@@ -23,6 +23,7 @@ class TrainedOnly(nn.Module):
     backbone."""
 
     _keys_to_ignore_on_save = None  # the Trainer asks for it when it reloads the best checkpoint
+    accepts_loss_kwargs = False  # `forward` takes the backbone's inputs as keywords, no others
 
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         trained = {name for name, p in self.named_parameters() if p.requires_grad}

@@ -1,30 +1,41 @@
-"""The loss of written pieces, without scoring the whole vocabulary when that is not needed."""
+"""The loss of what a decoder writes; the whole vocabulary is scored only when it must be."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 from torch import nn
-from transformers.models.bert.modeling_bert import BertLMPredictionHead
+from transformers import PreTrainedModel
+
+from polygraft.architectures.registry import family_named
+from polygraft.architectures.target_tokenizer import PAD_ID
 
 IGNORED = -100
 
 
-def written_loss(
-    head: BertLMPredictionHead,
+def decoder_losses(
+    decoder: PreTrainedModel,
+    decoder_input_ids: torch.Tensor,
     states: torch.Tensor,
+    source_mask: torch.Tensor,
     labels: torch.Tensor,
     rng: np.random.Generator,
     *,
     negatives: int = 0,
     smoothing: float = 0.0,
 ) -> torch.Tensor:
-    """The mean of `piece_losses`."""
-    return piece_losses(head, states, labels, rng, negatives=negatives, smoothing=smoothing).mean()
+    """Cross-entropy [pieces] of the pieces `labels` int64 [rows, written], given those before them,
+    `decoder_input_ids` [rows, written], and encoder states [rows, seq, hidden] with their mask (see
+    `piece_losses`)."""
+    family = family_named(decoder.config.model_type)
+    mask = (decoder_input_ids != PAD_ID).long()
+    last = family.last_states(decoder, decoder_input_ids, mask, states, source_mask)
+    output = decoder.get_output_embeddings()
+    return piece_losses(output, last, labels, rng, negatives=negatives, smoothing=smoothing)
 
 
 def piece_losses(
-    head: BertLMPredictionHead,
+    output: nn.Linear,
     states: torch.Tensor,
     labels: torch.Tensor,
     rng: np.random.Generator,
@@ -33,15 +44,15 @@ def piece_losses(
     smoothing: float = 0.0,
 ) -> torch.Tensor:
     """Cross-entropy [pieces] of the pieces `labels` int64 [rows, seq], `IGNORED` where there is
-    none, after `states` [rows, seq, hidden], row by row.
+    none, scored by the product of `output` with `states` [rows, seq, hidden], row by row.
 
     With `negatives`, against the batch's own pieces and that many drawn from the others, whose
     scores are raised by how many each stands for (Jean et al. 2015, "On Using Very Large Target
     Vocabulary for Neural Machine Translation", section 3).
     """
-    scored = labels != IGNORED
-    states, targets = head.transform(states[scored]), labels[scored]
-    rows, bias = head.decoder.weight, head.decoder.bias
+    counts = labels != IGNORED
+    states, targets = states[counts], labels[counts]
+    rows, bias = output.weight, output.bias
     if not negatives:
         scores = nn.functional.linear(states, rows, bias).float()
         return nn.functional.cross_entropy(

@@ -28,7 +28,7 @@ def choose_golden(
         if not row.truncated
     ][:CANDIDATES]
     texts = [text for text, _ in whole]
-    batches = batches_of([row for _, row in whole], encoder.pad_id)
+    batches = batches_of([row for _, row in whole], encoder)
     logits = model.logits_of(classifier, batches)
     bare = model.logits_of(classifier, batches, bare=True)
     if np.allclose(bare, logits, atol=1e-4):

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 
 from polygraft.adapters.format import LAYOUT, load_manifest
 from polygraft.architectures.loading import load_backbone
-from polygraft.architectures.text import Encoded, TextEncoder, load_encoder, pad
+from polygraft.architectures.text import Encoded, TextEncoder, load_encoder
 from polygraft.data.splits import Split, Splits
 from polygraft.errors import RecipeError
 from polygraft.tasks.classification import model
@@ -228,9 +228,9 @@ def vectors_of(
     return np.array([cached[text] for text in texts])
 
 
-def batches_of(rows: list[Encoded], pad_id: int) -> list[dict[str, Any]]:
+def batches_of(rows: list[Encoded], encoder: TextEncoder) -> list[dict[str, Any]]:
     """Padded batches in the given order."""
-    return [pad(rows[i : i + SCORING_BATCH], pad_id) for i in range(0, len(rows), SCORING_BATCH)]
+    return [encoder.pad(rows[i : i + SCORING_BATCH]) for i in range(0, len(rows), SCORING_BATCH)]
 
 
 def predict(
@@ -244,7 +244,7 @@ def predict(
     own head, or by `head`."""
     rows = encoder.encode(texts)
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    batches = batches_of([rows[i] for i in order], encoder.pad_id)
+    batches = batches_of([rows[i] for i in order], encoder)
     logits = model.logits_of(classifier, batches, head=head)
     predicted = [""] * len(rows)
     for i, choice in zip(order, logits.argmax(axis=1), strict=True):

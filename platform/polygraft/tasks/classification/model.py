@@ -48,15 +48,16 @@ class Classifier(TrainedOnly):
         self,
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor,
-        token_type_ids: torch.Tensor,
         labels: torch.Tensor | None = None,
         weights: torch.Tensor | None = None,
         task: torch.Tensor | None = None,
+        **inputs: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
         """`weights` float [rows] is what each row counts in the loss; `task` int64 [rows] which
-        head it is for (0: this adapter's own). The logits are those of the adapter's own head."""
+        head it is for (0: this adapter's own); `inputs` what else the family reads. The logits are
+        those of the adapter's own head."""
         states = self.adapted(
-            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
+            input_ids=input_ids, attention_mask=attention_mask, **inputs
         ).last_hidden_state
         pooled = pool(states.float(), attention_mask)
         logits = self.head(pooled)

@@ -18,7 +18,7 @@ from datasets import Dataset, concatenate_datasets
 from rich.console import Console
 from transformers import EarlyStoppingCallback
 
-from polygraft.architectures.text import Encoded, TextEncoder, pad
+from polygraft.architectures.text import Encoded, TextEncoder
 from polygraft.data.splits import Split
 from polygraft.reporting.intervals import bootstrap
 from polygraft.tasks.classification import model
@@ -184,10 +184,10 @@ def fit(job: ClassificationJob, seed: int, work: Path) -> ClassificationRun:
         work,
         title=f"{recipe.name} seed {seed}",
         seed=seed,
-        bf16=bf16_wanted(options.bf16, lambda: classifier(**_dummy_batch())),
+        bf16=bf16_wanted(options.bf16, lambda: classifier(**_dummy_batch(encoder))),
         train=_training_set(job, encoder, rows, source_row_weights),
         dev=_dataset(encoder, job.splits.dev, labels),
-        collate=lambda rows: _collate(rows, encoder.pad_id),
+        collate=lambda rows: _collate(rows, encoder),
         compute_metrics=lambda p: {"macro_f1": macro_f1(p.label_ids, p.predictions.argmax(-1))},
         callbacks=[EarlyStoppingCallback(options.patience)],
         num_train_epochs=options.epochs,
@@ -236,14 +236,10 @@ def _training_set(
     return concatenate_datasets(parts)
 
 
-def _dummy_batch() -> dict[str, torch.Tensor]:
+def _dummy_batch(encoder: TextEncoder) -> dict[str, torch.Tensor]:
     """16 rows of 32 tokens, to time a forward pass with."""
-    x = torch.full((16, 32), 5)
-    return {
-        "input_ids": x,
-        "attention_mask": torch.ones_like(x),
-        "token_type_ids": torch.zeros_like(x),
-    }
+    batch = encoder.pad([Encoded([5] * 32, [0] * 32)] * 16)
+    return {name: torch.from_numpy(value) for name, value in batch.items()}
 
 
 def _dataset(
@@ -257,7 +253,7 @@ def _dataset(
     return Dataset.from_dict(
         {
             "input_ids": [r.ids for r in rows],
-            "token_type_ids": [r.cases for r in rows],
+            "cases": [r.cases for r in rows],
             "length": [len(r) for r in rows],
             "labels": [labels.index(label) for label in split.labels],
             "weights": [float(w) for w in (weights if weights is not None else [1.0] * len(split))],
@@ -266,8 +262,8 @@ def _dataset(
     )
 
 
-def _collate(rows: list[dict[str, Any]], pad_id: int) -> dict[str, torch.Tensor]:
-    batch = pad([Encoded(r["input_ids"], r["token_type_ids"]) for r in rows], pad_id)
+def _collate(rows: list[dict[str, Any]], encoder: TextEncoder) -> dict[str, torch.Tensor]:
+    batch = encoder.pad([Encoded(r["input_ids"], r["cases"]) for r in rows])
     tensors = {name: torch.from_numpy(value) for name, value in batch.items()}
     return tensors | {
         name: torch.tensor([r[name] for r in rows]) for name in ("labels", "weights", "task")

@@ -47,7 +47,7 @@ class NoisyBatches(Dataset[Tensors]):
                 EncodedPair(cut_spans(row.source, self.mask, self.closing, rng), row.target, 1.0)
                 for row in rows
             ]
-            return Batches(noisy, [np.arange(len(noisy))], self.encoder.pad_id)[0]
+            return Batches(noisy, [np.arange(len(noisy))], self.encoder)[0]
         padded = self.encoder.pad([row.source for row in rows])
         batch, labels = mask_tokens(padded, self.mask, self.closing, rng)
         batch["labels"] = labels

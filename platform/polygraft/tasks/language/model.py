@@ -11,11 +11,10 @@ import torch
 from transformers import PreTrainedModel
 
 from polygraft.architectures.loading import load_backbone, load_seq2seq
-from polygraft.architectures.target_tokenizer import PAD_ID
 from polygraft.tasks.language.recipe import LanguageRecipe
 from polygraft.training.lora import TrainedOnly, adapt
 from polygraft.training.noise import MaskedHead, masked_loss
-from polygraft.training.softmax import written_loss
+from polygraft.training.softmax import decoder_losses
 from polygraft.training.speed import quick_attention
 
 NEGATIVES = 2048
@@ -34,34 +33,27 @@ class Reader(TrainedOnly):
         self,
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor,
-        token_type_ids: torch.Tensor,
         labels: torch.Tensor,
         decoder_input_ids: torch.Tensor | None = None,
+        **inputs: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
-        inputs = {
-            "input_ids": input_ids,
-            "attention_mask": attention_mask,
-            "token_type_ids": token_type_ids,
-        }
-        states = self.adapted(**inputs).last_hidden_state
+        states = self.adapted(
+            input_ids=input_ids, attention_mask=attention_mask, **inputs
+        ).last_hidden_state
         if decoder_input_ids is None:
             embeddings = self.adapted.get_input_embeddings()
             return {"loss": masked_loss(self.head, embeddings, states, input_ids, labels)}
         assert self.decoder is not None
-        out = self.decoder.bert(
-            input_ids=decoder_input_ids,
-            attention_mask=(decoder_input_ids != PAD_ID).long(),
-            encoder_hidden_states=states,
-            encoder_attention_mask=attention_mask,
-        )
-        loss = written_loss(
-            self.decoder.cls.predictions,
-            out.last_hidden_state,
+        losses = decoder_losses(
+            self.decoder,
+            decoder_input_ids,
+            states,
+            attention_mask,
             labels,
             self.rng,
             negatives=NEGATIVES if self.training else 0,
         )
-        return {"loss": loss}
+        return {"loss": losses.mean()}
 
 
 def build(

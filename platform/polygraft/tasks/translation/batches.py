@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from polygraft.architectures.target_tokenizer import END_ID, PAD_ID, TargetTokenizer
-from polygraft.architectures.text import Encoded, TextEncoder, pad
+from polygraft.architectures.text import Encoded, TextEncoder
 from polygraft.tasks.translation.data import Pair
 from polygraft.tasks.translation.recipe import TranslationTraining
 from polygraft.training.batches import cut
@@ -40,16 +40,16 @@ class Batches(Dataset[Tensors]):
     """The batch of each step: `batches[i]` has the rows `groups[i]`."""
 
     def __init__(
-        self, rows: Sequence[EncodedPair], groups: Sequence[NDArray[np.int64]], pad_id: int
+        self, rows: Sequence[EncodedPair], groups: Sequence[NDArray[np.int64]], encoder: TextEncoder
     ) -> None:
-        self.rows, self.groups, self.pad_id = rows, groups, pad_id
+        self.rows, self.groups, self.encoder = rows, groups, encoder
 
     def __len__(self) -> int:
         return len(self.groups)
 
     def __getitem__(self, step: int) -> Tensors:
         rows = [self.rows[i] for i in self.groups[step]]
-        padded = pad([row.source for row in rows], self.pad_id)
+        padded = self.encoder.pad([row.source for row in rows])
         batch = {name: torch.from_numpy(array) for name, array in padded.items()}
         shape = (len(rows), max(len(row.target) for row in rows))
         decoder_input_ids, labels = torch.full(shape, PAD_ID), torch.full(shape, IGNORED)
@@ -74,7 +74,7 @@ def encode(
 
 
 def training_batches(
-    rows: Sequence[EncodedPair], options: TranslationTraining, seed: int, pad_id: int
+    rows: Sequence[EncodedPair], options: TranslationTraining, seed: int, encoder: TextEncoder
 ) -> Batches:
     """`options.steps` batches of rows of like length, rows drawn by weight, without replacement
     until all were drawn."""
@@ -91,10 +91,10 @@ def training_batches(
             by_length = pool[np.argsort(lengths[pool], kind="stable")]
             batches = cut(by_length, lengths, options.tokens)
             groups += [batches[i] for i in rng.permutation(len(batches))]
-    return Batches(rows, groups[: options.steps], pad_id)
+    return Batches(rows, groups[: options.steps], encoder)
 
 
-def scoring_batches(rows: Sequence[EncodedPair], tokens: int, pad_id: int) -> Batches:
+def scoring_batches(rows: Sequence[EncodedPair], tokens: int, encoder: TextEncoder) -> Batches:
     """Batches of rows of like length that have every row once."""
     lengths = np.array([len(row) for row in rows], np.int64)
-    return Batches(rows, cut(np.argsort(lengths, kind="stable"), lengths, tokens), pad_id)
+    return Batches(rows, cut(np.argsort(lengths, kind="stable"), lengths, tokens), encoder)

@@ -11,16 +11,15 @@ import torch
 from transformers import PreTrainedModel
 
 from polygraft.architectures.loading import load_seq2seq, untrained_seq2seq
-from polygraft.architectures.target_tokenizer import PAD_ID
 from polygraft.tasks.translation.recipe import TranslationRecipe, TranslationTraining
 from polygraft.training.lora import TrainedOnly, adapt
-from polygraft.training.softmax import written_loss
+from polygraft.training.softmax import decoder_losses
 from polygraft.training.speed import quick_attention
 
 
 class Translator(TrainedOnly):
-    """`forward` takes padded int64 [rows, seq] tensors and returns the `loss`. `inner` is the
-    model, or peft's around it."""
+    """`forward` takes padded int64 [rows, seq] tensors and returns the `loss`; beside
+    those named it takes what else the family reads. `inner` is the model, or peft's around it."""
 
     def __init__(
         self, inner: PreTrainedModel | peft.PeftModel, options: TranslationTraining, seed: int
@@ -32,31 +31,26 @@ class Translator(TrainedOnly):
         self,
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor,
-        token_type_ids: torch.Tensor,
         decoder_input_ids: torch.Tensor,
         labels: torch.Tensor,
+        **inputs: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
         whole = (
             self.inner.get_base_model() if isinstance(self.inner, peft.PeftModel) else self.inner
         )
-        read = whole.encoder(
-            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
-        )
-        out = whole.decoder.bert(
-            input_ids=decoder_input_ids,
-            attention_mask=(decoder_input_ids != PAD_ID).long(),
-            encoder_hidden_states=read.last_hidden_state,
-            encoder_attention_mask=attention_mask,
-        )
-        loss = written_loss(
-            whole.decoder.cls.predictions,
-            out.last_hidden_state,
+        encoder = whole.get_encoder()
+        read = encoder(input_ids=input_ids, attention_mask=attention_mask, **inputs)
+        losses = decoder_losses(
+            whole.get_decoder(),
+            decoder_input_ids,
+            read.last_hidden_state,
+            attention_mask,
             labels,
             self.rng,
             negatives=self.options.negatives if self.training else 0,
             smoothing=self.options.label_smoothing if self.training else 0.0,
         )
-        return {"loss": loss}
+        return {"loss": losses.mean()}
 
 
 def build(

@@ -129,16 +129,16 @@ def _fit(
         translator = model.build(job.recipe, job.backbone, job.sites, parent, seed)
     train_rows = encode(_both_ways(job, job.pairs.train), *job.tokenizers, options.max_length)
     dev_rows = encode(_dev_pairs(job), *job.tokenizers, options.max_length)
-    pad_id = job.tokenizers[0].pad_id
-    dev = scoring_batches(dev_rows, 4 * options.tokens, pad_id)
-    few_rows = scoring_batches(dev_rows[:8], 4096, pad_id)
+    encoder, _ = job.tokenizers
+    dev = scoring_batches(dev_rows, 4 * options.tokens, encoder)
+    few_rows = scoring_batches(dev_rows[:8], 4096, encoder)
     state = run_loop(
         translator,
         work,
         title=f"{job.recipe.name} {start} seed {seed}",
         seed=seed,
         bf16=bf16_wanted(options.bf16, lambda: translator(**few_rows[0])),
-        train=training_batches(train_rows, options, seed, pad_id),
+        train=training_batches(train_rows, options, seed, encoder),
         dev=dev,
         collate=take_whole_batch,
         callbacks=[_PrintSamples(job, say)],
