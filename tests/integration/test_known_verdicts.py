@@ -26,9 +26,12 @@ from polygraft.training.pipeline import train
 from polygraft.transfer import guard
 
 DATA = Path(os.environ.get("POLYGRAFT_DATA", "nowhere"))
-pytestmark = pytest.mark.skipif(
-    not DATA.is_dir(), reason="POLYGRAFT_DATA names no folder with the public data"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        not DATA.is_dir(), reason="POLYGRAFT_DATA names no folder with the public data"
+    ),
+]
 
 
 @pytest.fixture(scope="module")
