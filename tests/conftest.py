@@ -4,11 +4,16 @@ no GPU, no shared data."""
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: a worker has one core to itself
+
+import filelock
 import numpy as np
 import peft
 import pytest
@@ -72,6 +77,22 @@ def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """The folder `name` that `make` fills, once a session for all of its workers: who comes second
+    waits. Tests copy what they change."""
+    base = factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = shared / name
+    with filelock.FileLock(shared / f"{name}.lock"):
+        if not folder.exists():
+            making = shared / "making" / name  # what it is called may stand in its files
+            shutil.rmtree(making, ignore_errors=True)
+            making.mkdir(parents=True)
+            make(making)
+            making.rename(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def machine_paths() -> Callable[[bytes], set[str]]:
     """Absolute paths of somebody's machine in bytes of any kind: the first two folders of each.
@@ -100,7 +121,10 @@ def machine_paths() -> Callable[[bytes], set[str]]:
 @pytest.fixture(scope="session")
 def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two layers, hidden 32, about a hundred pieces; fp32 and int8 graphs, query and value core."""
-    folder = tmp_path_factory.mktemp("backbone")
+    return made_once(tmp_path_factory, "backbone", _make_backbone)
+
+
+def _make_backbone(folder: Path) -> None:
     letters = [chr(c) for c in range(ord("a"), ord("z") + 1)]
     pieces = [
         *vocabulary.SPECIALS.values(),
@@ -126,14 +150,18 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config.case_feature = True
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     export_backbone(folder, precisions=("fp32", "int8"), core=["query", "value"])
-    return folder
 
 
 @pytest.fixture(scope="session")
 def writing_backbone(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny backbone with a decoder of two layers beside it, random too; fp32 and int8
     graphs."""
-    folder = tmp_path_factory.mktemp("writing")
+    return made_once(
+        tmp_path_factory, "writing", lambda folder: _make_writing_backbone(folder, backbone)
+    )
+
+
+def _make_writing_backbone(folder: Path, backbone: Path) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(backbone / name, folder)
     recipe = DecoderRecipe(layers=2, pieces=600, lines=500, spare_tags=2, dropout=0.0)
@@ -150,7 +178,6 @@ def writing_backbone(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -
     body = load_backbone(backbone).requires_grad_(True)
     write_backbone(seq2seq.build(body, rows, recipe, max_length=48, seed=0), folder)
     export_backbone(folder, precisions=("fp32", "int8"), core=["query", "value"])
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,8 @@ import pytest
 
 from polygraft import Client
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def bento(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -104,6 +104,7 @@ def assert_alike(shown: Any, given: Any) -> None:
         assert given == (pytest.approx(shown, abs=0.02) if isinstance(shown, float) else shown)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", PAGES)
 def test_the_shell_and_python_blocks_of(page: str, root: Path, checkout: Path, url: str) -> None:
     printed, lines = "", []
@@ -149,6 +150,7 @@ def test_every_page_with_blocks_to_run_is_run(root: Path) -> None:
     } <= set(PAGES)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("page", ["docs/training.md", "docs/transfer.md"])
 def test_the_recipes_of(page: str, root: Path, checkout: Path) -> None:
     recipes = [text for language, text in blocks(root, page) if language == "yaml"]

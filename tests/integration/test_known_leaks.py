@@ -21,9 +21,12 @@ from polygraft.tasks.translation.recipe import TranslationRecipe
 from polygraft.transfer import parallel
 
 DATA = Path(os.environ.get("POLYGRAFT_DATA", "nowhere"))
-pytestmark = pytest.mark.skipif(
-    not DATA.is_dir(), reason="POLYGRAFT_DATA names no folder with the public data"
-)
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(
+        not DATA.is_dir(), reason="POLYGRAFT_DATA names no folder with the public data"
+    ),
+]
 
 
 def test_mafand_lies_inside_menyo(tmp_path: Path) -> None:

@@ -115,6 +115,7 @@ def test_the_held_out_row_was_not_trained_on(made: tuple[Path, Path]) -> None:
     assert report["found"]["pairs yo"] == {"rows": 60, "equal_line": 3, "shared_gram": 0}
 
 
+@pytest.mark.long
 def test_the_encoder_is_exported_as_any_other(made: tuple[Path, Path], tmp_path: Path) -> None:
     copy = Path(shutil.copytree(made[0], tmp_path / "copy"))
     card = export_backbone(copy, precisions=("fp32",))

@@ -76,16 +76,12 @@ def test_an_encoder_of_another_family(
     encoder = load_encoder(folder)
     assert encoder.max_length == longest
     assert list(encoder.pad(encoder.encode(["win"]))) == ["input_ids", "attention_mask"]
-    products = [
-        node.op_type for node in onnx.load(BackboneFiles(folder).model("int8")).graph.node
-    ]
+    products = [node.op_type for node in onnx.load(BackboneFiles(folder).model("int8")).graph.node]
     assert products.count("MatMulIntegerToFloat") == sites
 
 
 @pytest.mark.long
-def test_t5_writes_as_pytorch_does(
-    backbone: Path, writing_backbone: Path, tmp_path: Path
-) -> None:
+def test_t5_writes_as_pytorch_does(backbone: Path, writing_backbone: Path, tmp_path: Path) -> None:
     """Relative positions, no token types, no biases, gated feed-forward, an output product whose
     input is scaled."""
     torch.manual_seed(0)

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from polygraft.reporting.intervals import Interval, bootstrap, paired_difference
-from polygraft.tasks.classification.metrics import macro_f1, recall
+from polygraft.tasks.classification.metrics import label_f1, macro_f1, recall
 
 GOLD = ["a", "b"] * 100
 
@@ -15,6 +15,27 @@ def test_macro_f1_agrees_with_the_definition() -> None:
     by_hand = np.mean([2 * 75 / (150 + 100), 2 * 25 / (50 + 100)]) * 100
     assert macro_f1(np.array(GOLD), np.array(predicted)) == pytest.approx(by_hand)
     assert by_hand == pytest.approx(100 * f1_score(GOLD, predicted, average="macro"))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_f1_equals_that_of_scikit_learn(seed: int) -> None:
+    """Also for labels that occur on one side only, and for rows given as numbers."""
+    rng = np.random.default_rng(seed)
+    gold = rng.integers(0, 6, rng.integers(1, 60))
+    predicted = np.where(rng.random(len(gold)) < 0.5, gold, rng.integers(2, 9, len(gold)))
+    for ours, theirs in (
+        (gold, predicted),
+        (np.array([f"label {n}" for n in gold]), np.array([str(n) for n in predicted])),
+    ):
+        labels = np.unique(ours)
+        wanted = f1_score(ours, theirs, average="macro", labels=labels, zero_division=0)
+        assert macro_f1(ours, theirs) == pytest.approx(100 * wanted, abs=1e-9)
+    for n in map(str, range(10)):
+        wanted = f1_score(
+            gold.astype(str), predicted.astype(str), average="macro", labels=[n], zero_division=0
+        )
+        found = label_f1(n)(gold.astype(str), predicted.astype(str))
+        assert found == pytest.approx(100 * wanted, abs=1e-9)
 
 
 def test_bootstrap_brackets_the_figure_and_narrows_with_rows() -> None:

@@ -5,27 +5,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.metrics import f1_score
+from numpy.typing import NDArray
 
 from polygraft.reporting.intervals import Labels, Metric
 
 
 def macro_f1(gold: Labels, predicted: Labels) -> float:
-    """Unweighted mean of the labels' F1, over the labels that occur in gold."""
-    return 100 * float(
-        f1_score(gold, predicted, average="macro", labels=np.unique(gold), zero_division=0)
-    )
+    """Unweighted mean of the labels' F1, over the labels that occur in gold.
+
+    Equal to scikit-learn's `f1_score`, which takes 60 times as long at 200 rows: the intervals of
+    one training run ask for it tens of thousands of times.
+    """
+    _, in_gold, f1 = _f1_by_label(gold, predicted)
+    return 100 * float(np.mean(f1[in_gold]))
 
 
 def label_f1(label: str) -> Metric:
-    """F1 of one label."""
+    """F1 of one label; 0 where it is neither in gold nor predicted."""
 
     def metric(gold: Labels, predicted: Labels) -> float:
-        return 100 * float(
-            f1_score(gold, predicted, average="macro", labels=[label], zero_division=0)
-        )
+        labels, _, f1 = _f1_by_label(gold, predicted)
+        return 100 * float(f1[labels == label].sum())
 
     return metric
+
+
+def _f1_by_label(
+    gold: Labels, predicted: Labels
+) -> tuple[Labels, NDArray[np.bool_], NDArray[np.float64]]:
+    """Every label of either, whether it occurs in gold, and its F1: 2 x right / (gold +
+    predicted)."""
+    labels, numbers = np.unique(np.concatenate([gold, predicted]), return_inverse=True)
+    truth, answers = numbers[: len(gold)], numbers[len(gold) :]
+    in_gold, in_predicted, right = (
+        np.bincount(some, minlength=len(labels))
+        for some in (truth, answers, truth[truth == answers])
+    )
+    return labels, in_gold > 0, 2 * right / (in_gold + in_predicted)
 
 
 def recall(gold: Sequence[str], runs: Sequence[Sequence[str]]) -> dict[str, float]:
