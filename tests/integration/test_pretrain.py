@@ -394,6 +394,7 @@ def test_an_encoder_alone_cannot_write(backbone: Path) -> None:
     assert torch.is_grad_enabled()
 
 
+@pytest.mark.long
 def test_both_stages_from_an_english_teacher(
     backbone: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
