@@ -169,7 +169,9 @@ def test_each_text_without_a_source_is_detected_on_its_own(api: TestClient) -> N
 
 
 def test_a_stream_tells_the_text_as_it_grows_and_ends_with_the_result(api: TestClient) -> None:
-    body = {"text": "Hello mum.\nSee you soon!", "source": "en", "target": "yo"}
+    """Of a text long enough that a busy machine, which may pass over what has grown already, still
+    tells more than once."""
+    body = {"text": "Hello mum.\nSee you soon!\n" * 10, "source": "en", "target": "yo"}
     whole = api.post("/v1/translate", json=body).json()["results"][0]
     with api.stream("POST", "/v1/translate", json=body | {"stream": True}) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
