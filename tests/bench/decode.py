@@ -42,12 +42,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-import ctranslate2
 import numpy as np
 import onnxruntime
 import peft
 import torch
-from ctranslate2.specs import common_spec, transformer_spec
 
 from polygraft.architectures.folder import BackboneFiles, default_backbone
 from polygraft.architectures.loading import load_seq2seq
@@ -138,6 +136,8 @@ class Peft:
 
 class CTranslate2:
     def __init__(self, backbone: Path, threads: int) -> None:
+        import ctranslate2  # installed for this benchmark only
+
         config = load_seq2seq(backbone).config
         self.folder = tempfile.TemporaryDirectory()
         equal_sized(config).save(self.folder.name)
@@ -161,8 +161,10 @@ class CTranslate2:
         assert all(len(f.hypotheses[0]) == LENGTH for f in found)
 
 
-def equal_sized(config) -> transformer_spec.TransformerSpec:
-    """Random weights in the shapes of the backbone's."""
+def equal_sized(config):
+    """A TransformerSpec with random weights in the shapes of the backbone's."""
+    from ctranslate2.specs import common_spec, transformer_spec
+
     rng, encoder, decoder = np.random.default_rng(0), config.encoder, config.decoder
     spec = transformer_spec.TransformerSpec.from_config(
         (encoder.num_hidden_layers, decoder.num_hidden_layers),

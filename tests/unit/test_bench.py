@@ -12,6 +12,4 @@ FILES = sorted((Path(__file__).parents[1] / "bench").glob("*.py"))
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_it_can_be_imported(file: Path) -> None:
-    if file.stem == "decode":
-        pytest.importorskip("ctranslate2", reason="a peer that is installed for the benchmark only")
     assert callable(runpy.run_path(str(file), run_name=file.stem)["main"])
