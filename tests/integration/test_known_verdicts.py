@@ -36,7 +36,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def vectors() -> dict[Any, Any]:
-    """See `Job.known`."""
+    """See `ClassificationJob.vector_cache`."""
     return {}
 
 
@@ -76,7 +76,7 @@ def test_a_real_verdict(
     recipe = load_recipe(tmp_path / target / "recipe.yaml")
     assert isinstance(recipe, ClassificationRecipe)
     job = prepare(recipe, tmp_path / target / "recipe.yaml", default_backbone())
-    manifest = train(replace(job, known=vectors), tmp_path / target, full_ladder=True)
+    manifest = train(replace(job, vector_cache=vectors), tmp_path / target, full_ladder=True)
     gain = manifest.metrics["gain_from_transfer"]
     assert gain["verdict"] == verdict, gain
     if verdict == "harms":

@@ -51,9 +51,8 @@ class Family:
         """A model of the shape of the one in `folder`, with random weights, to be trained."""
         from transformers import AutoConfig, AutoModelForSeq2SeqLM
 
-        model: PreTrainedModel = AutoModelForSeq2SeqLM.from_config(
-            AutoConfig.from_pretrained(folder)
-        )
+        config = AutoConfig.from_pretrained(folder)
+        model: PreTrainedModel = AutoModelForSeq2SeqLM.from_config(config, dtype="float32")
         _without_pooler(model.get_encoder())
         return model
 
