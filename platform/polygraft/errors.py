@@ -61,6 +61,12 @@ def problems_of(errors: Iterable[Any]) -> list[str]:
     return problems
 
 
+def end_of_sentence(message: str) -> str:
+    """Pydantic's message, to stand after a colon."""
+    message = message.removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
+
+
 class PolygraftError(Exception):
     """Base of the tree. `status` is the HTTP status the service answers with."""
 

@@ -22,14 +22,14 @@ from polygraft.adapters.format import LAYOUT
 from polygraft.adapters.library import Library
 from polygraft.architectures import registry
 from polygraft.architectures.folder import BackboneFiles
-from polygraft.architectures.loading import load_backbone
+from polygraft.architectures.loading import load_backbone, load_seq2seq
 from polygraft.architectures.text import load_encoder
 from polygraft.cli import app
 from polygraft.errors import BackboneError, ExportError
 from polygraft.export import hooks
 from polygraft.export.export import export_backbone
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.graph import load_card
+from polygraft.runtime.graph import load_card, mixture
 from polygraft.serve.app import create_app
 from polygraft.serve.host import Host
 
@@ -117,8 +117,6 @@ def test_its_adapters_are_answered_in_one_batch_over_http(window: Path, shelf: L
 
 
 def test_it_has_no_decoder(window: Path) -> None:
-    from polygraft.architectures.loading import load_seq2seq
-
     with pytest.raises(BackboneError, match="has no decoder"):
         load_seq2seq(window)
 
@@ -148,11 +146,5 @@ def test_the_bare_backbone_is_the_models_own_mean(window: Path) -> None:
     mask = batch["attention_mask"].numpy()[..., None]
     wanted = (states * mask).sum(1) / mask.sum(1)
     with closing(Engine(window, precision="fp32", slots=2)) as engine:
-        got = engine.session.run(encoder.pad(rows) | _no_slots(len(rows)), engine.bank)
+        got = engine.session.run(encoder.pad(rows) | mixture([[]] * len(rows)), engine.bank)
     np.testing.assert_allclose(got, wanted, atol=1e-5)
-
-
-def _no_slots(rows: int) -> dict[str, np.ndarray]:
-    from polygraft.runtime.graph import mixture
-
-    return mixture([[]] * rows)

@@ -20,18 +20,11 @@ class Bert(Family):
         """With token types: left out, the class looks them up by position, as for one row."""
         return super().decoder_inputs(token, **given) | {"decoder_token_type_ids": token * 0}
 
-    def last_states(
-        self,
-        decoder: PreTrainedModel,
-        input_ids: torch.Tensor,
-        mask: torch.Tensor,
-        states: torch.Tensor,
-        source_mask: torch.Tensor,
-    ) -> torch.Tensor:
+    def last_states(self, decoder: PreTrainedModel, **inputs: torch.Tensor) -> torch.Tensor:
         """Of the body, through the layer that the class has before its vocabulary."""
-        out = super().last_states(decoder.bert, input_ids, mask, states, source_mask)
-        before_vocabulary: torch.Tensor = decoder.cls.predictions.transform(out)
-        return before_vocabulary
+        body = super().last_states(decoder.bert, **inputs)
+        states: torch.Tensor = decoder.cls.predictions.transform(body)
+        return states
 
 
 FAMILY = Bert()

@@ -92,24 +92,12 @@ class Family:
         }
         return {"decoder_input_ids": token} | {names[n]: tensor for n, tensor in given.items()}
 
-    def last_states(
-        self,
-        decoder: PreTrainedModel,
-        input_ids: torch.Tensor,
-        mask: torch.Tensor,
-        states: torch.Tensor,
-        source_mask: torch.Tensor,
-    ) -> torch.Tensor:
+    def last_states(self, decoder: PreTrainedModel, **inputs: torch.Tensor) -> torch.Tensor:
         """What the product with the output vocabulary reads, [rows, written, hidden], when the
-        decoder is given `input_ids` int64 [rows, written] and encoder states [rows, seq, hidden],
-        each with a mask: 1 where a token counts."""
-        out: torch.Tensor = decoder(
-            input_ids=input_ids,
-            attention_mask=mask,
-            encoder_hidden_states=states,
-            encoder_attention_mask=source_mask,
-        ).last_hidden_state
-        return out
+        decoder is given `inputs` by its own names: `input_ids` int64 [rows, written] and
+        `encoder_hidden_states` [rows, seq, hidden], each with its mask."""
+        states: torch.Tensor = decoder(**inputs).last_hidden_state
+        return states
 
 
 def _without_pooler(model: PreTrainedModel) -> PreTrainedModel:

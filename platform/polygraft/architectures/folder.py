@@ -18,15 +18,11 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import yaml
 
 from polygraft.errors import BackboneError
-
-if TYPE_CHECKING:
-    pass
-
 
 BUNDLED = Path(__file__).resolve().parents[2] / "backbones" / "mini"
 
@@ -56,6 +52,11 @@ class BackboneFiles:
     @property
     def config(self) -> Path:
         return self.folder / "config.json"
+
+    def read_config(self) -> dict[str, Any]:
+        """The content of config.json."""
+        config: dict[str, Any] = json.loads(self.config.read_text(encoding="utf-8"))
+        return config
 
     @property
     def weights(self) -> Path:
@@ -117,7 +118,7 @@ def fingerprint(folder: Path) -> str:
     adapters that only read (classification) as they are."""
     files = BackboneFiles(folder)
     files.require(files.config, files.weights, files.tokenizer)
-    config = json.loads(files.config.read_text(encoding="utf-8"))
+    config = files.read_config()
     if config.get("model_type") != "encoder-decoder":
         return _digest(config, files.weights, "", files.tokenizer)
     parts = (("encoder", files.tokenizer), ("decoder", files.decoder_tokenizer))

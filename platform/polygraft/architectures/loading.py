@@ -3,7 +3,6 @@ encoder-decoder."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,8 +26,7 @@ def load_seq2seq(folder: Path) -> PreTrainedModel:
     """The whole of an encoder-decoder backbone, in float32, eval mode, frozen. Raises
     `BackboneError` when it has no decoder."""
     _ready(folder)
-    config = json.loads(BackboneFiles(folder).config.read_text(encoding="utf-8"))
-    if not config.get("is_encoder_decoder"):
+    if not BackboneFiles(folder).read_config().get("is_encoder_decoder"):
         raise BackboneError(
             f"{folder} has no decoder, so it cannot write text; use a backbone whose recipe has "
             "seq2seq"
@@ -53,8 +51,13 @@ def _ready(folder: Path) -> None:
 
 
 def linear_sites(model: nn.Module) -> dict[str, nn.Linear]:
-    """Every linear layer that can carry LoRA, by dotted name, in forward order of the module
-    tree."""
+    """Every linear layer that can carry LoRA, by dotted name, in forward order of the module tree:
+    all but the product with the output vocabulary."""
     from torch import nn
 
-    return {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    outputs = getattr(model, "get_output_embeddings", lambda: None)()
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and module is not outputs
+    }

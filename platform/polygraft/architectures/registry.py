@@ -3,12 +3,12 @@ file, with `FAMILY`, and its lines here."""
 
 from __future__ import annotations
 
-import json
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from polygraft.architectures.family import Family
+from polygraft.architectures.folder import BackboneFiles
 
 FAMILIES = {
     "bert": "polygraft.architectures.bert",
@@ -19,20 +19,20 @@ FAMILIES = {
 }
 
 
-def read_config(backbone: Path) -> dict[str, Any]:
+def encoder_config(backbone: Path) -> dict[str, Any]:
     """The backbone's config.json; of an encoder-decoder made of two models, that of its encoder."""
-    config: dict[str, Any] = json.loads((backbone / "config.json").read_text(encoding="utf-8"))
+    config = BackboneFiles(backbone).read_config()
     encoder: dict[str, Any] = config.get("encoder", config)
     return encoder
 
 
 def family_of(backbone: Path) -> Family:
     """The family of the backbone in a folder."""
-    return family_named(str(read_config(backbone).get("model_type")))
+    return family_named(encoder_config(backbone).get("model_type"))
 
 
-def family_named(model_type: str) -> Family:
+def family_named(model_type: str | None) -> Family:
     """The family of a `model_type`; `Family` itself for those that are not registered."""
-    module = FAMILIES.get(model_type)
+    module = FAMILIES.get(model_type or "")
     found: Family = import_module(module).FAMILY if module else Family()
     return found

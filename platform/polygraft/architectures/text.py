@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from polygraft.architectures.registry import family_of, read_config
+from polygraft.architectures.registry import encoder_config, family_named
 
 LOWER, TITLE, UPPER = 0, 1, 2
 CASE_IDS = 3
@@ -136,7 +136,8 @@ class TextEncoder:
 def load_encoder(backbone: Path, max_length: int | None = None) -> TextEncoder:
     """The encoder of a backbone folder; rows are cut at `max_length` or at what the backbone can
     read."""
-    config, family = read_config(backbone), family_of(backbone)
+    config = encoder_config(backbone)
+    family = family_named(config.get("model_type"))
     longest = family.max_length(config)
     return TextEncoder(
         backbone / "tokenizer.json",

@@ -9,14 +9,13 @@ the backbone's README.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
@@ -27,6 +26,7 @@ from polygraft.architectures.text import load_encoder
 from polygraft.data.lines import split_lines
 from polygraft.export.decoder import Decoder
 from polygraft.export.quantise import Spread
+from polygraft.training.batches import tensors
 
 WRITTEN = 24  # tokens of a text
 
@@ -46,7 +46,7 @@ def calibrate_encoder(model: PreTrainedModel, backbone: Path, prefix: str) -> di
     encoder = load_encoder(backbone)
     with _watched(model, prefix) as seen:
         for row in encoder.encode(calibration_texts()):
-            model(**_tensors(encoder.pad([row])))
+            model(**tensors(encoder.pad([row])))
     return {name: one.spread() for name, one in seen.items()}
 
 
@@ -59,7 +59,7 @@ def calibrate_decoder(decoder: Decoder, backbone: Path) -> dict[str, Spread]:
     rows = encoder.encode(calibration_texts())
     starts = [pieces.start(pieces.languages[i % len(pieces.languages)]) for i in range(len(rows))]
     written = model.generate(
-        **_tensors(encoder.pad(rows)),
+        **tensors(encoder.pad(rows)),
         decoder_input_ids=torch.tensor(starts)[:, None],
         do_sample=False,
         num_beams=1,
@@ -71,7 +71,7 @@ def calibrate_decoder(decoder: Decoder, backbone: Path) -> dict[str, Spread]:
     with _watched(model.get_decoder(), f"model.{decoder.name}.") as seen:
         for row, ids in zip(rows, written.tolist(), strict=True):
             length = ids.index(END_ID) if END_ID in ids else len(ids)
-            read = model.get_encoder()(**_tensors(encoder.pad([row]))).last_hidden_state
+            read = model.get_encoder()(**tensors(encoder.pad([row]))).last_hidden_state
             states.add(read)
             model(
                 encoder_outputs=BaseModelOutput(last_hidden_state=read),
@@ -114,7 +114,3 @@ def _watched(module: nn.Module, prefix: str) -> Iterator[dict[str, _Seen]]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _tensors(batch: Mapping[str, NDArray[np.int64]]) -> dict[str, torch.Tensor]:
-    return {name: torch.from_numpy(array) for name, array in batch.items()}

@@ -19,6 +19,7 @@ from polygraft.runtime.bank import Bank
 from polygraft.runtime.decode import DecoderBatch, DecodeRequest, DecoderSession
 from polygraft.runtime.graph import DecoderCard, Stack
 from polygraft.runtime.search import Hypothesis, Search
+from polygraft.training.batches import tensors
 
 MOST = 12
 
@@ -48,9 +49,7 @@ def decoder_drift(
     with torch.no_grad():
         inner = adapted[0].get_encoder()
         states = [
-            inner(**{k: torch.from_numpy(v) for k, v in encoder.pad([row]).items()})
-            .last_hidden_state[0]
-            .numpy()
+            inner(**tensors(encoder.pad([row]))).last_hidden_state[0].numpy()
             for row in encoder.encode(TEXTS)
         ]
     which = [i % len(adapted) for i in range(len(states))]

@@ -13,6 +13,7 @@ import onnxruntime
 import peft
 import torch
 from onnx import compose, helper, numpy_helper
+from transformers import PreTrainedModel
 
 from polygraft.adapters.format import load_adapter
 from polygraft.architectures.folder import BackboneFiles, fingerprint
@@ -63,7 +64,7 @@ def export_backbone(
     order = ["fp32", *(p for p in precisions if p != "fp32")]
     files.onnx.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=backbone, prefix=".staging-") as name:
-        made = _graphs(backbone, described, order, Path(name))
+        made = _graphs(backbone, model, described, order, Path(name))
         figures = _checked(drift(backbone, described, made), ALLOWED, "graph")
         decoder, written = None, dict[str, tuple[Path, Path]]()
         if files.decoder_tokenizer.is_file():
@@ -121,19 +122,19 @@ def _decoder_graphs(
 
 
 def _graphs(
-    backbone: Path, sites: list[Site], precisions: Sequence[str], folder: Path
+    backbone: Path,
+    model: PreTrainedModel,
+    sites: list[Site],
+    precisions: Sequence[str],
+    folder: Path,
 ) -> dict[str, Path]:
     """The graph in each precision, the first of which is fp32."""
     core = [s for s in sites if s.core]
     kinds = {"full": sites} if core == sites else {"full": sites, "core": core}
-    spreads = (
-        calibrate_encoder(load_backbone(backbone), backbone, ENCODER)
-        if "int8" in precisions
-        else {}
-    )
+    spreads = calibrate_encoder(model, backbone, ENCODER) if "int8" in precisions else {}
     for kind, carried in kinds.items():
         whole = folder / f"{kind}.fp32.onnx"
-        to_onnx(load_backbone(backbone), family_of(backbone), carried, whole)
+        to_onnx(model, family_of(backbone), carried, whole)
         if "int8" in precisions:
             to_int8(whole, folder / f"{kind}.int8.onnx", spreads)
     if core == sites:

@@ -55,14 +55,15 @@ class Encoder(nn.Module):
     def forward(self, *given: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         count = len(self.inputs)
         inputs = dict(zip(self.inputs, given[:count], strict=True))
-        if self.sites:
-            slots, weights, *banks = given[count:]
-            update = _gathered(slots, weights, dict(zip(self.names, banks, strict=True)))
-            with updated(self.model, self.sites, update):
-                states = self.model(**inputs).last_hidden_state
-        else:
+        with self._lora(*given[count:]) if self.sites else contextlib.nullcontext():
             states = self.model(**inputs).last_hidden_state
         return pool(states, inputs["attention_mask"]), states
+
+    def _lora(
+        self, slots: torch.Tensor, weights: torch.Tensor, *banks: torch.Tensor
+    ) -> contextlib.AbstractContextManager[None]:
+        update = _gathered(slots, weights, dict(zip(self.names, banks, strict=True)))
+        return updated(self.model, self.sites, update)
 
 
 def _gathered(slots: torch.Tensor, weights: torch.Tensor, banks: Banks) -> Update:

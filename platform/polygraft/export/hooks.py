@@ -26,16 +26,13 @@ class Product:
 
 def products(model: nn.Module, run: Callable[[], object]) -> list[Product]:
     """The linear layers that `run` passes through, in order, and what they read: those that can
-    be sites, which is all whose every input is [rows, seq, inputs]; the product with the output
-    vocabulary is none."""
+    be sites, which is all whose every input is [rows, seq, inputs]."""
     inputs: dict[str, list[torch.Tensor]] = {}
-    outputs = getattr(model, "get_output_embeddings", lambda: None)()
     hooks = [
         module.register_forward_pre_hook(
             lambda _module, args, name=name: inputs.setdefault(name, []).append(args[0])
         )
         for name, module in linear_sites(model).items()
-        if module is not outputs
     ]
     try:
         with torch.no_grad():
@@ -57,13 +54,13 @@ def describe(model: nn.Module, found: Sequence[Product], core: Sequence[str]) ->
     first: dict[tuple[str, bool], str] = {}
     return [
         Site(
-            name=one.name,
-            inputs=linears[one.name].in_features,
-            outputs=linears[one.name].out_features,
-            core=one.name in core,
-            reads=first.setdefault((one.reads, one.name in core), one.name),
+            name=product.name,
+            inputs=linears[product.name].in_features,
+            outputs=linears[product.name].out_features,
+            core=product.name in core,
+            reads=first.setdefault((product.reads, product.name in core), product.name),
         )
-        for one in found
+        for product in found
     ]
 
 

@@ -18,6 +18,7 @@ from polygraft.architectures.loading import load_backbone
 from polygraft.architectures.text import load_encoder
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.graph import GraphSession, Site, Stack, mixture
+from polygraft.training.batches import tensors
 from polygraft.training.vectors import pool
 
 TEXTS = (
@@ -75,7 +76,7 @@ def _references(
     and their slots."""
     torch.manual_seed(0)
     encoder = load_encoder(backbone)
-    batch = {k: torch.from_numpy(v) for k, v in encoder.pad(encoder.encode(TEXTS)).items()}
+    batch = tensors(encoder.pad(encoder.encode(TEXTS)))
     bank = Bank(sites, capacity=4, rank=4)
     expected, stacks = [_pooled(load_backbone(backbone), batch)], list[Stack]([[]])
     for adapted, lora in random_adapters(lambda: load_backbone(backbone), [s.name for s in used]):

@@ -24,7 +24,7 @@ from polygraft.architectures.text import Encoded, TextEncoder, pad
 from polygraft.pretrain.corpus import EnglishPair
 from polygraft.pretrain.recipe import Distillation
 from polygraft.pretrain.teacher import towards
-from polygraft.training.batches import cut
+from polygraft.training.batches import cut, tensors
 from polygraft.training.vectors import mean_pool
 
 GROUP = 8192
@@ -186,7 +186,7 @@ def _losses(
     recipe: Distillation,
     device: str,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    inputs = {name: torch.from_numpy(a).to(device) for name, a in pad(rows, 0).items()}
+    inputs = tensors(pad(rows, 0), device)
     with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
         states = student(**inputs).last_hidden_state
     vectors = mean_pool(states.float(), inputs["attention_mask"])

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from transformers import BertModel, EncoderDecoderModel
 
 from polygraft.architectures.target_tokenizer import END_ID, PAD_ID
@@ -20,6 +19,7 @@ from polygraft.pretrain.plan import Batch
 from polygraft.pretrain.recipe import Objectives
 from polygraft.pretrain.tally import Tally
 from polygraft.pretrain.teacher import towards
+from polygraft.training.batches import tensors
 from polygraft.training.noise import MaskedHead, cut_spans, mask_tokens, masked_loss
 from polygraft.training.softmax import IGNORED, decoder_losses
 from polygraft.training.vectors import mean_pool
@@ -58,7 +58,7 @@ def losses(
     sources = [_read(packed, s) for s in batch.sources]
     if batch.kind == "denoise":
         sources = [cut_spans(s, ids.mask, ids.closing, rng) for s in sources]
-    inputs = _tensors(pad(sources, 0), device)
+    inputs = tensors(pad(sources, 0), device)
     states = model.encoder(**inputs).last_hidden_state
     if batch.kind == "align":
         return _towards_english(states, inputs["attention_mask"], batch, packed, anchor, device)
@@ -96,7 +96,7 @@ def _towards_english(
 ) -> dict[str, torch.Tensor]:
     """How far each sentence's vector is from the starting encoder's of its English side."""
     with torch.no_grad():
-        english = _tensors(pad([_read(packed, s) for s in batch.english], 0), device)
+        english = tensors(pad([_read(packed, s) for s in batch.english], 0), device)
         goal = mean_pool(anchor(**english).last_hidden_state.float(), english["attention_mask"])
     distil, contrast = towards(mean_pool(states.float(), mask), goal)
     return {"distil": distil, "contrast": contrast}
@@ -111,10 +111,6 @@ def weigh(terms: dict[str, torch.Tensor], objectives: Objectives) -> torch.Tenso
 def _read(packed: Packed, sentence: int) -> Encoded:
     ids, cases = packed.read(int(sentence))
     return Encoded(ids.tolist(), cases.tolist())
-
-
-def _tensors(batch: dict[str, NDArray[np.int64]], device: str) -> dict[str, torch.Tensor]:
-    return {name: torch.from_numpy(array).to(device) for name, array in batch.items()}
 
 
 def _target(
@@ -152,7 +148,7 @@ def _masked(
 ) -> torch.Tensor:
     padded = pad([_read(packed, s) for s in batch.sources], 0)
     masked, masked_out = mask_tokens(padded, ids.mask, ids.closing, rng)
-    inputs = _tensors(masked, device)
+    inputs = tensors(masked, device)
     states = encoder(**inputs).last_hidden_state
     labels = torch.from_numpy(masked_out).to(device)
     return masked_loss(head, encoder.get_input_embeddings(), states, inputs["input_ids"], labels)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from polygraft.reporting.plots import bars, document, lines, table, text
+from polygraft.reporting.plots import bars, document, lines, table, text, translations
 
 MISSING = "–"
 
@@ -88,12 +88,7 @@ def _translation(directions: dict[str, Any]) -> list[str]:
         "<h3>Examples, good and bad</h3>",
     ]
     for direction, scores in directions.items():
-        items = "".join(
-            f"<li>{text(example['source'])}<br><b>{text(example['written'])}</b><br><span "
-            f"class=bad>{text(example['reference'])}</span></li>"
-            for example in scores["examples"]
-        )
-        parts.append(f"<p>{direction}</p><ul>{items}</ul>")
+        parts.append(f"<p>{direction}</p>" + translations(scores["examples"]))
     return parts
 
 

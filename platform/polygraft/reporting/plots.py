@@ -45,6 +45,16 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
+def translations(examples: Sequence[Mapping[str, Any]]) -> str:
+    """A list of examples: `source`, what was `written`, and the `reference`."""
+    items = (
+        f"<li>{text(example['source'])}<br><b>{text(example['written'])}</b><br><span "
+        f"class=bad>{text(example['reference'])}</span></li>"
+        for example in examples
+    )
+    return f"<ul>{''.join(items)}</ul>"
+
+
 def bars(series: Mapping[str, Mapping[str, float]]) -> str:
     """A group of bars for each name, one bar a series."""
     figure, axes = _figure()

@@ -21,7 +21,7 @@ from polygraft.adapters.layout import NAME
 from polygraft.adapters.library import BUNDLED as BUNDLED_LIBRARY
 from polygraft.architectures.folder import BUNDLED as BUNDLED_BACKBONE
 from polygraft.architectures.folder import BackboneFiles
-from polygraft.errors import SettingsError, shortened
+from polygraft.errors import SettingsError, end_of_sentence, shortened
 
 PREFIX = "POLYGRAFT_"
 MAX_TIMEOUT = 600
@@ -140,8 +140,7 @@ def variable(name: str) -> str:
 def _problem(name: str, message: str, values: Mapping[str, str]) -> str:
     """One line that names the variable, its value and what it may be; a key is never shown."""
     shown = "set to a value" if name == "admin_key" else shortened(values[name])
-    reason = message.removeprefix("Value error, ")
-    return f"{variable(name)} is {shown}: {reason[0].lower()}{reason[1:]}{_range(name)}"
+    return f"{variable(name)} is {shown}: {end_of_sentence(message)}{_range(name)}"
 
 
 def _range(name: str) -> str:

@@ -1,9 +1,20 @@
-"""Rows in order -> batches within a token budget: the one cut that every stage makes."""
+"""Rows in order -> batches within a token budget, the one cut that every stage makes; and batches
+as PyTorch takes them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
+
+
+def tensors(
+    batch: Mapping[str, NDArray[np.int64]], device: str | torch.device = "cpu"
+) -> dict[str, torch.Tensor]:
+    """A batch of arrays as tensors, which share their memory on the CPU."""
+    return {name: torch.from_numpy(array).to(device) for name, array in batch.items()}
 
 
 def cut(

@@ -23,15 +23,11 @@ def graph_sites(backbone: Path) -> list[str]:
 
 def decoder_graph_sites(backbone: Path) -> list[str]:
     """The decoder's sites that the exported graph carries, named as in the whole encoder-decoder
-    (`decoder. ...`); before the first export, every linear layer of the decoder but the last."""
+    (`decoder. ...`); before the first export, every linear layer of the decoder."""
     card = load_card(backbone) if BackboneFiles(backbone).graph.is_file() else None
     if card and card.decoder:
         return [site.name for site in card.decoder.sites]
-    return [
-        name
-        for name in linear_sites(load_seq2seq(backbone))
-        if name.startswith("decoder.") and not name.endswith("predictions.decoder")
-    ]
+    return [name for name in linear_sites(load_seq2seq(backbone)) if name.startswith("decoder.")]
 
 
 def pick_sites(lora: LoraRecipe, available: Sequence[str]) -> list[str]:

@@ -28,8 +28,13 @@ def decoder_losses(
     `decoder_input_ids` [rows, written], and encoder states [rows, seq, hidden] with their mask (see
     `piece_losses`)."""
     family = family_named(decoder.config.model_type)
-    mask = (decoder_input_ids != PAD_ID).long()
-    last = family.last_states(decoder, decoder_input_ids, mask, states, source_mask)
+    last = family.last_states(
+        decoder,
+        input_ids=decoder_input_ids,
+        attention_mask=(decoder_input_ids != PAD_ID).long(),
+        encoder_hidden_states=states,
+        encoder_attention_mask=source_mask,
+    )
     output = decoder.get_output_embeddings()
     return piece_losses(output, last, labels, rng, negatives=negatives, smoothing=smoothing)
 

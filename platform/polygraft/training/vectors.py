@@ -13,6 +13,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from polygraft.architectures.text import TextEncoder
+from polygraft.training.batches import tensors
 
 Vectors = NDArray[np.float32]
 
@@ -63,7 +64,7 @@ def sentence_vectors(
     out = np.zeros((len(rows), model.config.hidden_size), np.float32)
     for start in range(0, len(order), batch):
         picked = order[start : start + batch]
-        inputs = {k: torch.from_numpy(v) for k, v in encoder.pad([rows[i] for i in picked]).items()}
+        inputs = tensors(encoder.pad([rows[i] for i in picked]))
         states, mask = model(**inputs).last_hidden_state, inputs["attention_mask"]
         out[picked] = (mean_pool if unit else pool)(states, mask).numpy()
     return out

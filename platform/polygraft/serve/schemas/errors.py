@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from polygraft.errors import end_of_sentence
 from polygraft.serve.schemas.fields import MAX_NAME
 
 MAX_PROBLEMS = 10
@@ -27,13 +28,7 @@ def in_one_line(errors: Sequence[Any], subject: str, skip: int = 0) -> str:
     problems = []
     for error in errors[:MAX_PROBLEMS]:
         place = ".".join(map(str, error["loc"][skip:]))[:MAX_NAME] or subject
-        problems.append(f"{place}: {_end_of_sentence(error['msg'])}")
+        problems.append(f"{place}: {end_of_sentence(error['msg'])}")
     if len(errors) > MAX_PROBLEMS:
         problems.append(f"and {len(errors) - MAX_PROBLEMS} more problems")
     return "; ".join(problems)
-
-
-def _end_of_sentence(message: str) -> str:
-    """Pydantic's message, to stand after a colon."""
-    message = message.removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]

@@ -17,6 +17,7 @@ from torch import nn
 from polygraft.adapters.format import LAYOUT
 from polygraft.architectures.loading import load_backbone
 from polygraft.tasks.classification.recipe import ClassificationRecipe
+from polygraft.training.batches import tensors
 from polygraft.training.lora import TrainedOnly, adapt, save_lora, set_stack
 from polygraft.training.speed import quick_attention
 from polygraft.training.vectors import pool
@@ -139,7 +140,7 @@ def logits_of(
     classifier.eval()
     logits = []
     for batch in batches:
-        inputs = {name: torch.from_numpy(value) for name, value in batch.items()}
+        inputs = tensors(batch)
         with classifier.adapted.disable_adapter() if bare else contextlib.nullcontext():
             states = classifier.adapted(**inputs).last_hidden_state
         logits.append((head or classifier.head)(pool(states, inputs["attention_mask"])))

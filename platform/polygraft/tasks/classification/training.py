@@ -38,6 +38,7 @@ from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.tasks.classification.run import ClassificationRun
 from polygraft.tasks.classification.tfidf import tfidf
 from polygraft.tasks.training import TrainedTask
+from polygraft.training.batches import tensors
 from polygraft.training.loop import run_loop
 from polygraft.training.lora import set_stack
 from polygraft.training.speed import bf16_wanted
@@ -238,8 +239,7 @@ def _training_set(
 
 def _dummy_batch(encoder: TextEncoder) -> dict[str, torch.Tensor]:
     """16 rows of 32 tokens, to time a forward pass with."""
-    batch = encoder.pad([Encoded([5] * 32, [0] * 32)] * 16)
-    return {name: torch.from_numpy(value) for name, value in batch.items()}
+    return tensors(encoder.pad([Encoded([5] * 32, [0] * 32)] * 16))
 
 
 def _dataset(
@@ -263,9 +263,8 @@ def _dataset(
 
 
 def _collate(rows: list[dict[str, Any]], encoder: TextEncoder) -> dict[str, torch.Tensor]:
-    batch = encoder.pad([Encoded(r["input_ids"], r["cases"]) for r in rows])
-    tensors = {name: torch.from_numpy(value) for name, value in batch.items()}
-    return tensors | {
+    padded = encoder.pad([Encoded(r["input_ids"], r["cases"]) for r in rows])
+    return tensors(padded) | {
         name: torch.tensor([r[name] for r in rows]) for name in ("labels", "weights", "task")
     }
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
@@ -14,7 +13,7 @@ from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import TextEncoder
 from polygraft.errors import BackboneError
 from polygraft.tasks.translation.batches import Batches, EncodedPair, Tensors
-from polygraft.training.batches import cut
+from polygraft.training.batches import cut, tensors
 from polygraft.training.noise import cut_spans, mask_tokens
 
 
@@ -51,7 +50,7 @@ class NoisyBatches(Dataset[Tensors]):
         padded = self.encoder.pad([row.source for row in rows])
         batch, labels = mask_tokens(padded, self.mask, self.closing, rng)
         batch["labels"] = labels
-        return {name: torch.from_numpy(array) for name, array in batch.items()}
+        return tensors(batch)
 
 
 def _id_of(encoder: TextEncoder, *names: str) -> int:

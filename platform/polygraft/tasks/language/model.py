@@ -68,7 +68,7 @@ def build(
     """LoRA on the frozen encoder, fresh or the parent's; with `writes` the decoder is there too."""
     if writes:
         whole = quick_attention(load_seq2seq(backbone))
-        encoder, decoder = whole.get_encoder(), whole.decoder
+        encoder, decoder = whole.get_encoder(), whole.get_decoder()
     else:
         encoder, decoder = quick_attention(load_backbone(backbone)), None
     return Reader(adapt(encoder, recipe.lora, sites, parent), decoder, seed)

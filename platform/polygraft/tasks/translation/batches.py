@@ -15,7 +15,7 @@ from polygraft.architectures.target_tokenizer import END_ID, PAD_ID, TargetToken
 from polygraft.architectures.text import Encoded, TextEncoder
 from polygraft.tasks.translation.data import Pair
 from polygraft.tasks.translation.recipe import TranslationTraining
-from polygraft.training.batches import cut
+from polygraft.training.batches import cut, tensors
 from polygraft.training.softmax import IGNORED
 
 Tensors = dict[str, torch.Tensor]
@@ -49,8 +49,7 @@ class Batches(Dataset[Tensors]):
 
     def __getitem__(self, step: int) -> Tensors:
         rows = [self.rows[i] for i in self.groups[step]]
-        padded = self.encoder.pad([row.source for row in rows])
-        batch = {name: torch.from_numpy(array) for name, array in padded.items()}
+        batch = tensors(self.encoder.pad([row.source for row in rows]))
         shape = (len(rows), max(len(row.target) for row in rows))
         decoder_input_ids, labels = torch.full(shape, PAD_ID), torch.full(shape, IGNORED)
         for i, row in enumerate(rows):

@@ -13,6 +13,7 @@ from polygraft.architectures.target_tokenizer import END_ID, PAD_ID, TargetToken
 from polygraft.architectures.text import TextEncoder
 from polygraft.tasks.translation import segments
 from polygraft.tasks.translation.serving import Direction
+from polygraft.training.batches import tensors
 
 BATCH = 48
 
@@ -64,10 +65,7 @@ def write(
     positions = model.config.decoder.max_position_embeddings - 1
     for first in range(0, len(order), BATCH):
         picked = order[first : first + BATCH]
-        inputs = {
-            k: torch.from_numpy(v).to(model.device)
-            for k, v in encoder.pad([rows[i] for i in picked]).items()
-        }
+        inputs = tensors(encoder.pad([rows[i] for i in picked]), model.device)
         longest = int(inputs["input_ids"].shape[1])
         written = model.generate(
             **inputs,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from polygraft.reporting.plots import bars, heat, intervals, text, value
+from polygraft.reporting.plots import bars, heat, intervals, translations, value
 from polygraft.reporting.results import NAMES, show
 from polygraft.runtime.engine import Engine
 from polygraft.tasks.translation.manifest import TranslationManifest
@@ -41,12 +41,7 @@ def sections(adapter: dict[str, Any]) -> list[str]:
         ]
         if gain := figures.get("gain_from_parent"):
             parts.append(f"<p>Gain from the parent: {show(gain)}: <b>{gain['verdict']}</b></p>")
-        items = "".join(
-            f"<li>{text(e['source'])}<br><b>{text(e['written'])}</b><br><span "
-            f"class=bad>{text(e['reference'])}</span></li>"
-            for e in figures["examples"]
-        )
-        parts.append(f"<ul>{items}</ul>")
+        parts.append(translations(figures["examples"]))
     return parts
 
 
