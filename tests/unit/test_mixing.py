@@ -30,17 +30,17 @@ def test_the_weight_that_fits_is_found(kind: str, low: float, high: float) -> No
         theirs[:, 0] += [sign * (0.2 if label == "1" else -0.2) for label in others]
     ids = [str(i) for i in range(20)]
     target, source = Split(["-"] * 20, gold, ids), Split(["-"] * 200, others, ids * 10)
-    assert low <= mixing.best_weight(ours, target, theirs, source, np.ones(200)) <= high
+    assert low <= mixing.best_weight(ours, target, theirs, source, np.ones(200), ["0", "1"]) <= high
     if kind == "translations":
         unnamed = Split(["-"] * 200, others, [])
-        assert mixing.best_weight(ours, target, theirs, unnamed, np.ones(200)) == 1
+        assert mixing.best_weight(ours, target, theirs, unnamed, np.ones(200), ["0", "1"]) == 1
 
 
 @pytest.mark.parametrize("labels", [["0", "1"], ["0", "0", "1"], ["0", "0"]])
 def test_without_two_rows_of_a_label_none_is_held_out(labels: list[str]) -> None:
     rows = Split(["-"] * len(labels), labels, [])
     vectors = np.eye(len(labels))
-    assert mixing.best_weight(vectors, rows, vectors, rows, np.ones(len(labels))) == 1
+    assert mixing.best_weight(vectors, rows, vectors, rows, np.ones(len(labels)), ["0", "1"]) == 1
 
 
 def test_domain_weights_prefer_rows_like_the_targets() -> None:

@@ -20,6 +20,7 @@ PEFT_PREFIX = "base_model.model."
 LORA_KEY = re.compile(re.escape(PEFT_PREFIX) + r"(?P<site>\S{1,200})\.lora_(?P<part>[AB])\.weight")
 VARIANTS = ("use_dora", "use_rslora", "fan_in_fan_out", "rank_pattern", "alpha_pattern")
 FLOATS = {"float16", "bfloat16", "float32", "float64"}
+NUMBERS = "int32"  # of a head: places in a table, not weights
 
 LARGEST_VALUE = 1e4
 """Of a weight, of B with alpha/r folded in, of a head's values. Trained ones stay below 2. In a
@@ -70,8 +71,22 @@ def peft_config(content: bytes, name: str) -> PeftConfig:
 
 
 def tensors(content: bytes, file: str, name: str) -> dict[str, Floats]:
-    """The arrays in the bytes of the safetensors file `file`. Raises `AdapterError` for what is not
-    readable, not floating point, not finite or absurdly large."""
+    """The arrays in the bytes of the safetensors file `file`, as float32. Raises `AdapterError` for
+    what is not readable, not floating point, not finite or absurdly large."""
+    arrays = _arrays(content, file, name)
+    return {key: _checked(value, key, file, name) for key, value in arrays.items()}
+
+
+def head_tensors(content: bytes, name: str) -> dict[str, NDArray[Any]]:
+    """The same of a head's file, where an array may also be int32, and stays so."""
+    arrays = _arrays(content, LAYOUT.head, name)
+    return {
+        key: value if value.dtype.name == NUMBERS else _checked(value, key, LAYOUT.head, name)
+        for key, value in arrays.items()
+    }
+
+
+def _arrays(content: bytes, file: str, name: str) -> dict[str, NDArray[Any]]:
     try:
         arrays: dict[str, NDArray[Any]] = load(content)
     except (
@@ -86,19 +101,22 @@ def tensors(content: bytes, file: str, name: str) -> dict[str, Floats]:
             f"adapter {name!r}: {file} is not readable as safetensors "
             f"({str(error)[:200] or type(error).__name__}); save it again"
         ) from None
-    for key, value in arrays.items():
-        where = f"adapter {name!r}: {shortened(key)} in {file}"
-        if value.dtype.name not in FLOATS:
-            raise AdapterError(f"{where} is of type {value.dtype.name}; save it as float32")
-        largest = float(np.abs(value).max(initial=0))
-        if not np.isfinite(largest):
-            raise AdapterError(f"{where} holds NaN or infinity; train it again")
-        if largest > LARGEST_VALUE:
-            raise AdapterError(
-                f"{where} holds {largest:.3g}; values beyond {LARGEST_VALUE:.0f} are not trained "
-                "ones, and could make infinity of the rows beside them"
-            )
-    return {key: value.astype(np.float32) for key, value in arrays.items()}
+    return arrays
+
+
+def _checked(value: NDArray[Any], key: str, file: str, name: str) -> Floats:
+    where = f"adapter {name!r}: {shortened(key)} in {file}"
+    if value.dtype.name not in FLOATS:
+        raise AdapterError(f"{where} is of type {value.dtype.name}; save it as float32")
+    largest = float(np.abs(value).max(initial=0))
+    if not np.isfinite(largest):
+        raise AdapterError(f"{where} holds NaN or infinity; train it again")
+    if largest > LARGEST_VALUE:
+        raise AdapterError(
+            f"{where} holds {largest:.3g}; values beyond {LARGEST_VALUE:.0f} are not trained "
+            "ones, and could make infinity of the rows beside them"
+        )
+    return value.astype(np.float32)
 
 
 def lora_arrays(tensors: dict[str, Floats], alpha: float, name: str) -> Lora:

@@ -2,7 +2,8 @@
 
     adapter_config.json  adapter_model.safetensors
                          PEFT's format: `PeftModel.from_pretrained(backbone, folder)`
-    head.safetensors     weight [labels, hidden], bias [labels]; none for translation and languages
+    head.safetensors     weight [labels, hidden], bias [labels], and a classifier's lexical part;
+                         none for translation and languages
     manifest.json        fingerprint, task, labels, parent, data, metrics, golden, SHA-256 of every
                          file (see `manifest`)
     README.md            the card
@@ -24,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from polygraft.adapters.arrays import Lora, lora_arrays, peft_config, tensors
+from polygraft.adapters.arrays import Lora, head_tensors, lora_arrays, peft_config, tensors
 from polygraft.adapters.layout import HASHED, LAYOUT, Layout, largest
 from polygraft.adapters.manifest import Manifest, read
 from polygraft.adapters.publishing import reading
@@ -121,10 +122,8 @@ def load_adapter(folder: Path, *, backbone: str | None = None) -> Adapter:
         )
     task = registry.served(manifest.task)
     of_encoder, of_decoder = by_part(lora) if task.writes else (lora, {})
-    head_tensors = {}
-    if LAYOUT.head in content:
-        head_tensors = tensors(content[LAYOUT.head], LAYOUT.head, name)
-    head = task.read_head(manifest, head_tensors)
+    of_head = head_tensors(content[LAYOUT.head], name) if LAYOUT.head in content else {}
+    head = task.read_head(manifest, of_head)
     return Adapter(manifest, of_encoder, head, of_decoder, task.writes)
 
 

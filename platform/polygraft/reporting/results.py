@@ -13,7 +13,10 @@ from polygraft.tasks import registry
 NAMES = {
     "majority": "majority label",
     "tfidf": "TF-IDF",
+    "tuned_tfidf": "TF-IDF, tuned",
     "head": "linear head, frozen",
+    "lexical": "lexical part",
+    "neural": "neural part",
     "tfidf_zero_shot": "TF-IDF, parent's rows",
     "zero_shot": "parent, zero-shot",
     "target_only": "LoRA without parent",

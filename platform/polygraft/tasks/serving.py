@@ -87,7 +87,7 @@ class ServedTask(ABC):
     writes: ClassVar[bool] = False
     """Whether its LoRA also sits on the decoder."""
 
-    def read_head(self, manifest: Any, tensors: Mapping[str, Floats]) -> Any:
+    def read_head(self, manifest: Any, tensors: Mapping[str, NDArray[Any]]) -> Any:
         """The head in the tensors of its file (empty when there is none); None for a task without
         one. Raises `AdapterError` for one that does not fit."""
         return None

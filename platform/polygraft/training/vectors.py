@@ -16,6 +16,7 @@ from polygraft.architectures.text import TextEncoder
 from polygraft.training.batches import tensors
 
 Vectors = NDArray[np.float32]
+UNSEEN = -10.0  # bias of a label that no row has
 
 
 def pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -47,6 +48,28 @@ def regression(
         return head.fit(vectors, gold)
     counts = weights > 0
     return head.fit(vectors[counts], gold[counts], sample_weight=weights[counts])
+
+
+def head_weights(
+    head: LogisticRegression, labels: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A regression's weight [labels, hidden] and bias [labels] for `labels`; those that no row had
+    get `UNSEEN` as their bias."""
+    weight, bias = head.coef_, head.intercept_
+    if len(head.classes_) == 2:  # scikit-learn keeps one row for both
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    all_weights = np.zeros((len(labels), weight.shape[1]))
+    all_biases = np.full(len(labels), UNSEEN)
+    rows = [list(labels).index(label) for label in head.classes_]
+    all_weights[rows], all_biases[rows] = weight, bias
+    return all_weights, all_biases
+
+
+def head_logits(head: LogisticRegression, vectors: Vectors, labels: Sequence[str]) -> Vectors:
+    """[rows, labels]"""
+    weight, bias = head_weights(head, labels)
+    logits: Vectors = (vectors @ weight.T + bias).astype(np.float32)
+    return logits
 
 
 @torch.no_grad()

@@ -21,12 +21,13 @@ from polygraft.adapters.library import Library
 from polygraft.errors import RecipeError
 from polygraft.tasks.classification import model
 from polygraft.tasks.classification.data import check_parent, read_split
-from polygraft.tasks.classification.head import fit_head
-from polygraft.tasks.classification.job import ClassificationJob, encoder_of, predict
+from polygraft.tasks.classification.fit import fit
+from polygraft.tasks.classification.job import ClassificationJob, encoder_of, likeliest, predict
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.metrics import macro_f1
 from polygraft.tasks.classification.recipe import SourceRows
-from polygraft.tasks.classification.tfidf import tfidf
+from polygraft.tasks.classification.run import ClassificationRun
+from polygraft.tasks.classification.tfidf import majority
 from polygraft.transfer import sources
 
 FEW, MANY = 50, 200  # rows of the rarest label
@@ -56,8 +57,8 @@ def advise(job: ClassificationJob, library: Library) -> dict[str, Any]:
     def score(predicted: list[str]) -> float:
         return round(macro_f1(gold, np.array(predicted)), 1)
 
-    lexical = score(tfidf(job.splits.train, dev.texts))
-    head = round(fit_head(job, 0).dev_score, 1)
+    own = _head(job)
+    lexical, head = score(_lexical_alone(own, job)), round(own.dev_score, 1)
     zero_shot, with_source = dict[str, float](), dict[str, float]()
     for candidate in ranked[:TRIED]:
         name = candidate.name
@@ -70,7 +71,7 @@ def advise(job: ClassificationJob, library: Library) -> dict[str, Any]:
         mixed = replace(
             job, recipe=job.recipe.model_copy(update={"source": source}), source_rows=rows
         )
-        with_source[name] = round(fit_head(mixed, 0).dev_score, 1)
+        with_source[name] = round(_head(mixed).dev_score, 1)
     languages = [
         name for name in library.names() if _reads(library.folder(name), job.recipe.languages)
     ]
@@ -157,6 +158,20 @@ def rules(
         ),
     ]
     return [Advice(strategy, why) for applies, strategy, why in rules if applies]
+
+
+def _head(job: ClassificationJob) -> ClassificationRun:
+    """Strategy `head`, with a lexical part; what it would be scored on are the dev rows."""
+    recipe = job.recipe.model_copy(update={"strategy": "head", "lexical": "auto"})
+    splits = replace(job.splits, test=None)
+    return fit(replace(job, recipe=recipe, splits=splits), 0, Path())
+
+
+def _lexical_alone(run: ClassificationRun, job: ClassificationJob) -> list[str]:
+    lexical = run.held_out.lexical
+    if lexical is None:
+        return majority(job.splits.train, job.splits.dev.texts)
+    return likeliest(lexical, job.splits.labels)
 
 
 def _zero_shot(job: ClassificationJob, adapter: Path, labels: list[str]) -> list[str]:

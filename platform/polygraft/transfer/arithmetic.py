@@ -111,16 +111,18 @@ def _manifest(
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
         data=[source for m in (first, *added, *taken) for source in m.data],
         metrics={},
-        golden=_goldens(model, head, backbone, [g.text for g in first.golden]),
+        lexical=first.lexical,
+        golden=_goldens(model, head, backbone, first.golden),
         files={name: sha256(folder / name) for name in HASHED},
     )
 
 
 @torch.no_grad()
 def _goldens(
-    model: peft.PeftModel, head: Head, backbone: Path, texts: list[str]
+    model: peft.PeftModel, head: Head, backbone: Path, firsts: Sequence[GoldenLogits]
 ) -> list[GoldenLogits]:
-    encoder = load_encoder(backbone)
+    """The goldens of the first, answered anew by the neural part; the lexical part is its own."""
+    encoder, texts = load_encoder(backbone), [golden.text for golden in firsts]
 
     def logits() -> np.ndarray:
         return head.logits(sentence_vectors(model, encoder, texts, unit=False))
@@ -129,6 +131,8 @@ def _goldens(
     with model.disable_adapter():
         bare = logits()
     return [
-        GoldenLogits(text=text, logits=rounded(ours), bare=rounded(theirs))
-        for text, ours, theirs in zip(texts, adapted, bare, strict=True)
+        GoldenLogits(
+            text=golden.text, logits=rounded(ours), bare=rounded(theirs), lexical=golden.lexical
+        )
+        for golden, ours, theirs in zip(firsts, adapted, bare, strict=True)
     ]

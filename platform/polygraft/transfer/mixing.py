@@ -3,26 +3,30 @@ backbone's vectors."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
-from sklearn.model_selection import StratifiedKFold
 
 from polygraft.data.splits import Split
 from polygraft.tasks.classification.job import ClassificationJob, vectors_of
-from polygraft.training.vectors import Vectors, regression, unit
+from polygraft.tasks.classification.joining import Fold, Held, find_join, folds_of, log_loss, places
+from polygraft.tasks.classification.parts import Parts
+from polygraft.tasks.serving import Floats
+from polygraft.training.vectors import Vectors, head_logits, regression, unit
 
 Weights = NDArray[np.float64]
 ROUNDS, MOST = 20, 5.0
-WEIGHTS, FOLDS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0), 5
+WEIGHTS = (0.0, 0.01, 0.03, 0.1, 0.3, 1.0)
 
 
-def source_weights(job: ClassificationJob, target: Split) -> Weights | None:
+def source_weights(
+    job: ClassificationJob, target: Split, lexical: Floats | None = None
+) -> Weights | None:
     """A weight for every row of `job.source_rows`, None when there are none; their mean is about
-    what the recipe's `source` says."""
+    what the recipe's `source` says. `lexical` is what the lexical part, fitted without them,
+    answers to the target's rows: the best weight is that which helps most beside it."""
     source, options = job.source_rows, job.recipe.source
     if source is None or options is None:
         return None
@@ -36,7 +40,8 @@ def source_weights(job: ClassificationJob, target: Split) -> Weights | None:
         raw = boosting(ours, target.labels, theirs, source.labels)
     shape: Weights = np.minimum(raw / raw.mean(), MOST)
     if options.weight == "auto":
-        return shape * best_weight(ours, target, theirs, source, shape)
+        labels = job.splits.labels
+        return shape * best_weight(ours, target, theirs, source, shape, labels, lexical)
     return shape * options.weight
 
 
@@ -46,34 +51,55 @@ def mean_weight(weights: Weights | None) -> float | None:
 
 
 def best_weight(
-    ours: Vectors, target: Split, theirs: Vectors, source: Split, shape: Weights
+    ours: Vectors,
+    target: Split,
+    theirs: Vectors,
+    source: Split,
+    shape: Weights,
+    labels: Sequence[str],
+    lexical: Floats | None = None,
 ) -> float:
-    """That one of `WEIGHTS` by which a head on both predicts held-out fifths of the target's rows
-    best (log loss); the last when a label has but one row. Source rows that are translations of a
-    held-out row, by id, are held out with it. Unit vectors [rows, hidden]; `shape` is what the
-    source rows' weights are when their mean is about 1."""
-    gold, labels = np.array(target.labels), sorted({*target.labels, *source.labels})
-    counts = Counter(target.labels).values()
-    folds = min(FOLDS, *counts)
-    if folds < 2 or len(counts) < 2:
+    """That one of `WEIGHTS` by which a head on both, joined to the lexical part where there is
+    one, predicts held-out rows of the target best (log loss); the last when a label has but one
+    row. Unit vectors [rows, hidden]; `shape` is what the source rows' weights are when their mean
+    is about 1."""
+    folds = folds_of(target)
+    if not folds:
         return WEIGHTS[-1]
-    losses = dict.fromkeys(WEIGHTS, 0.0)
-    for kept, held_out in StratifiedKFold(folds, shuffle=True, random_state=0).split(ours, gold):
-        translated = (
-            np.isin(source.ids, [target.ids[i] for i in held_out])
-            if target.ids and source.ids
-            else np.zeros(len(source))
-        )
-        vectors = np.concatenate([ours[kept], theirs])
-        both_labels = np.concatenate([gold[kept], source.labels])
-        for weight in WEIGHTS:
-            source_row_weights = weight * shape * (1 - translated)
-            row_weights = np.concatenate([np.ones(len(kept)), source_row_weights])
-            head = regression(vectors, both_labels, row_weights)
-            chances = np.zeros((len(held_out), len(labels)), np.float32)
-            chances[:, np.searchsorted(labels, head.classes_)] = head.predict_proba(ours[held_out])
-            losses[weight] += len(held_out) * log_loss(gold[held_out], chances, labels=labels)
+    losses = dict[float, float]()
+    gold = places(target.labels, labels)
+    for weight in WEIGHTS:
+        neural = out_of_fold(ours, target, labels, folds, theirs, source, weight * shape)
+        held = Held(gold, Parts(neural, lexical))
+        losses[weight] = log_loss(held, find_join(held))
     return min(losses, key=losses.__getitem__)
+
+
+def out_of_fold(
+    ours: Vectors,
+    target: Split,
+    labels: Sequence[str],
+    folds: Sequence[Fold],
+    theirs: Vectors | None = None,
+    source: Split | None = None,
+    source_row_weights: Weights | None = None,
+) -> Floats:
+    """Logits [rows, labels] of the target's rows, each by a head that was fitted without its fold,
+    beside the source's rows with their weights. Source rows that are translations of a held-out
+    row, by id, are held out with it."""
+    logits = np.zeros((len(target), len(labels)), np.float32)
+    gold = np.array(target.labels)
+    for kept, held_out in folds:
+        vectors, both, weights = ours[kept], gold[kept], np.ones(len(kept))
+        if theirs is not None and source is not None and source_row_weights is not None:
+            counts = source_row_weights
+            if target.ids and source.ids:
+                counts = counts * ~np.isin(source.ids, [target.ids[i] for i in held_out])
+            vectors = np.concatenate([vectors, theirs])
+            both = np.concatenate([both, source.labels])
+            weights = np.concatenate([weights, counts])
+        logits[held_out] = head_logits(regression(vectors, both, weights), ours[held_out], labels)
+    return logits
 
 
 def domain(target: Vectors, source: Vectors) -> Weights:

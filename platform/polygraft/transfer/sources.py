@@ -31,9 +31,9 @@ from polygraft.data.reading import thinned
 from polygraft.data.splits import Split
 from polygraft.errors import RecipeError
 from polygraft.tasks.classification.data import check_parent, read_split
+from polygraft.tasks.classification.fit import fit
 from polygraft.tasks.classification.job import ClassificationJob, encoder_of, vectors_of
 from polygraft.tasks.classification.manifest import ClassificationManifest
-from polygraft.tasks.classification.training import fit
 from polygraft.tasks.recipe import load_recipe
 from polygraft.training.vectors import Vectors, sentence_vectors, unit
 

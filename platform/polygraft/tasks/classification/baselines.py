@@ -1,7 +1,8 @@
 """The ladder of baselines: every baseline and the adapter itself answer the same held-out rows.
 
-majority; TF-IDF + logistic regression on the target rows, and on the parent's alone; a linear head
-on the frozen backbone's vectors; the parent zero-shot, as it is and with this recipe's language
+majority; TF-IDF + logistic regression on the target rows, and on the parent's alone; TF-IDF + a
+tuned linear model; a linear head on the frozen backbone's vectors; the adapter's lexical part alone
+and its neural part alone; the parent zero-shot, as it is and with this recipe's language
 adapters under it; LoRA on target rows only (when asked); and the adapter itself. Gain from transfer
 is the adapter minus the best of those that were given the target rows alone, paired over examples.
 """
@@ -9,6 +10,7 @@ is the adapter minus the best of those that were given the target rows alone, pa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +19,33 @@ import numpy as np
 from polygraft.adapters.format import LAYOUT, load_manifest
 from polygraft.reporting.intervals import Metric, bootstrap, paired_difference
 from polygraft.tasks.classification import model
-from polygraft.tasks.classification.head import fit_head
-from polygraft.tasks.classification.job import ClassificationJob, encoder_of, predict
+from polygraft.tasks.classification.fit import fit
+from polygraft.tasks.classification.job import ClassificationJob, encoder_of, likeliest, predict
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.metrics import label_f1, macro_f1, recall
 from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.tasks.classification.run import ClassificationRun
-from polygraft.tasks.classification.tfidf import majority, tfidf
+from polygraft.tasks.classification.tfidf import majority, tfidf, tuned_tfidf
 from polygraft.tasks.recipe import load_recipe
+from polygraft.tasks.serving import Floats
 from polygraft.training.parents import find_adapter
 
 Predictions = list[list[str]]
 """A label for each held-out row, of every run (seed)."""
 TARGET_ONLY = "target_only"
-TARGET_ONLY_BASELINES = ("tfidf", "head", TARGET_ONLY)
+TARGET_ONLY_BASELINES = ("tfidf", "tuned_tfidf", "lexical", "head", TARGET_ONLY)
 
 
 def score_baselines(
     job: ClassificationJob,
     runs: Sequence[ClassificationRun],
     target_only_runs: Sequence[ClassificationRun] | None,
+    work: Path,
 ) -> dict[str, Any]:
     """Figures of every baseline and of the adapter (`runs`) on the held-out split; under `ladder`
     each is `{metric: {value, low, high}}`, in percent."""
     name, split = job.held_out
-    predictions = _predict(job, runs, target_only_runs)
+    predictions = _predict(job, runs, target_only_runs, work)
     ours = predictions["adapter"]
     ladder = _ladder(split.labels, predictions, job.recipe.positive)
     figures: dict[str, Any] = {
@@ -50,7 +54,7 @@ def score_baselines(
         "ladder": ladder,
         "recall": recall(split.labels, ours),
         "over_tfidf": paired_difference(
-            split.labels, ours, predictions["tfidf"], macro_f1
+            split.labels, ours, predictions["tuned_tfidf"], macro_f1
         ).record(),
     }
     if job.swapped_stack:
@@ -74,6 +78,7 @@ def _predict(
     job: ClassificationJob,
     runs: Sequence[ClassificationRun],
     target_only_runs: Sequence[ClassificationRun] | None,
+    work: Path,
 ) -> dict[str, Predictions]:
     """What every baseline and the adapter answer to the held-out rows, in the ladder's order."""
     _, split = job.held_out
@@ -82,8 +87,13 @@ def _predict(
     predictions = {
         "majority": [majority(job.splits.train, split.texts)],
         "tfidf": [tfidf(job.train_rows(seed), split.texts) for seed in drawn],
-        "head": [fit_head(job.target_only(), seed).predicted for seed in drawn],
+        "tuned_tfidf": [tuned_tfidf(job.train_rows(seed), split.texts) for seed in drawn],
+        "head": [fit(_bare_head(job), seed, work).predicted for seed in drawn],
     }
+    if all(run.held_out.lexical is not None for run in runs):
+        labels = job.splits.labels
+        predictions["lexical"] = [likeliest(_lexical(run), labels) for run in runs]
+        predictions["neural"] = [likeliest(run.held_out.neural, labels) for run in runs]
     if job.parent and job.parent_labels == job.splits.labels:
         if job.parent_rows:
             predictions["tfidf_zero_shot"] = [tfidf(job.parent_rows, split.texts)]
@@ -100,6 +110,18 @@ def _predict(
         predictions["exchanged"] = [run.predicted_swapped for run in runs]
     predictions["adapter"] = [run.predicted for run in runs]
     return predictions
+
+
+def _bare_head(job: ClassificationJob) -> ClassificationJob:
+    """Strategy `head` on the target's rows alone, without a lexical part."""
+    alone = job.target_only()
+    changes = {"strategy": "head", "lexical": "none", "parent": None, "source": None}
+    return replace(alone, recipe=alone.recipe.model_copy(update=changes))
+
+
+def _lexical(run: ClassificationRun) -> Floats:
+    assert run.held_out.lexical is not None
+    return run.held_out.lexical
 
 
 def _ladder(

@@ -13,11 +13,14 @@ from polygraft.training.card import Card, origin
 NAMES = {
     "majority": "majority label",
     "tfidf": "TF-IDF + logistic regression, same training rows",
+    "tuned_tfidf": "TF-IDF + the best of six linear models, same training rows",
     "head": "linear head on the frozen backbone, same training rows",
+    "lexical": "its lexical part alone",
+    "neural": "its neural part alone",
     "tfidf_zero_shot": "TF-IDF + logistic regression, the parent's rows",
     "zero_shot": "parent, zero-shot",
     "zero_shot_stack": "parent, zero-shot, on top of the target's language adapter",
-    "target_only": "LoRA on these rows alone",
+    "target_only": "the same on these rows alone",
     "exchanged": "this adapter on top of the target's language adapter",
     "adapter": "**this adapter**",
 }

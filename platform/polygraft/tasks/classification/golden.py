@@ -12,12 +12,16 @@ import numpy as np
 from polygraft.architectures.text import TextEncoder
 from polygraft.tasks.classification import model
 from polygraft.tasks.classification.job import ClassificationJob, batches_of
+from polygraft.tasks.classification.lexical import Lexical
 from polygraft.tasks.classification.manifest import GoldenLogits
 from polygraft.training.goldens import CANDIDATES, COUNT, beginnings, rounded
 
 
 def choose_golden(
-    classifier: model.Classifier, job: ClassificationJob, encoder: TextEncoder
+    classifier: model.Classifier,
+    lexical: Lexical | None,
+    job: ClassificationJob,
+    encoder: TextEncoder,
 ) -> list[GoldenLogits]:
     """Beginnings of dev rows (of training rows too, where those are few), spread over the labels,
     with float32 logits computed by PyTorch and peft."""
@@ -44,6 +48,11 @@ def choose_golden(
     while len(chosen) < min(COUNT, len(texts)):
         chosen += [queue.pop(0) for queue in ranked if queue]
     return [
-        GoldenLogits(text=texts[i], logits=rounded(logits[i]), bare=rounded(bare[i]))
+        GoldenLogits(
+            text=texts[i],
+            logits=rounded(logits[i]),
+            bare=rounded(bare[i]),
+            lexical=rounded(lexical.logits(texts[i])) if lexical else [],
+        )
         for i in chosen[:COUNT]
     ]

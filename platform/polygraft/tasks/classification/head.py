@@ -13,40 +13,50 @@ quarter of the learning rate beside it: 85.3, 43.1, 54.1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 
 from polygraft.data.splits import Split
 from polygraft.tasks.classification import model
 from polygraft.tasks.classification.job import ClassificationJob, vectors_of
-from polygraft.tasks.classification.metrics import macro_f1
-from polygraft.tasks.classification.run import ClassificationRun
-from polygraft.training.vectors import regression
-from polygraft.transfer.mixing import Weights, mean_weight, source_weights
-
-UNSEEN = -10.0  # bias of a label that no row has
+from polygraft.tasks.classification.joining import Fold
+from polygraft.tasks.serving import Floats
+from polygraft.training.vectors import head_weights, regression
+from polygraft.transfer.mixing import Weights, mean_weight, out_of_fold, source_weights
 
 
-def fit_head(job: ClassificationJob, seed: int) -> ClassificationRun:
-    """Run strategy `head`. The seed draws the rows where the recipe has `shots`; nothing else is
-    random."""
-    rows = job.train_rows(seed)
+@dataclass(frozen=True)
+class FittedHead:
+    """A classifier with its head fitted; `out_of_fold` are the logits [rows, labels] of its
+    training rows by heads that were fitted without them. `source_weight` is the mean of the source
+    rows' weights, None where there are none."""
+
+    classifier: model.Classifier
+    out_of_fold: Floats
+    source_weight: float | None
+
+
+def fit_head(
+    job: ClassificationJob, rows: Split, folds: Sequence[Fold], lexical: Floats | None
+) -> FittedHead:
+    """Run strategy `head` on `rows`. `lexical` is what the lexical part answers to them out of
+    fold, where there is one: the source rows' weight is chosen beside it."""
+    labels = job.splits.labels
     classifier = model.build(
-        job.recipe, job.backbone, job.sites, job.splits.labels, None, job.parent, None, job.stack
+        job.recipe, job.backbone, job.sites, labels, None, job.parent, None, job.stack
     )
-    row_weights = source_weights(job, rows)
-    answer = probe(classifier, job, rows, row_weights)
-    dev = job.splits.dev
-    return ClassificationRun(
-        seed=seed,
-        classifier=classifier,
-        dev_score=macro_f1(np.array(dev.labels), np.array(answer(dev.texts))),
-        predicted=answer(job.held_out[1].texts),
-        epochs=0.0,
-        source_weight=mean_weight(row_weights),
+    row_weights = source_weights(job, rows, lexical)
+    scale = probe(classifier, job, rows, row_weights)
+    ours = vectors_of(job, rows.texts, classifier.adapted) / scale
+    source = job.source_rows
+    theirs = vectors_of(job, source.texts, classifier.adapted) / scale if source else None
+    return FittedHead(
+        classifier,
+        out_of_fold(ours, rows, labels, folds, theirs, source, row_weights),
+        mean_weight(row_weights),
     )
 
 
@@ -55,37 +65,18 @@ def probe(
     job: ClassificationJob,
     rows: Split,
     source_row_weights: Weights | None,
-) -> Callable[[list[str]], list[str]]:
+) -> float:
     """Fit a linear head on `rows`, and on the job's source rows with their weights where they are
-    given, and put it into `classifier`. Returns a function that answers texts with that head."""
-    adapted = classifier.adapted.eval()
+    given, and put it into `classifier`. Returns the mean length of the vectors, by which they were
+    divided for the fit."""
     texts, gold, weights = rows.texts, rows.labels, np.ones(len(rows))
     if (source := job.source_rows) and source_row_weights is not None:
         texts, gold = texts + source.texts, gold + source.labels
         weights = np.concatenate([weights, source_row_weights])
-    vectors = vectors_of(job, texts, adapted)
+    vectors = vectors_of(job, texts, classifier.adapted.eval())
     scale = float(np.linalg.norm(vectors, axis=1).mean())
-    fitted = regression(vectors / scale, gold, weights)
-    _set_head(classifier.head, fitted, scale, job.splits.labels)
-
-    def answer(texts: list[str]) -> list[str]:
-        predicted = fitted.predict(vectors_of(job, texts, adapted) / scale)
-        return [str(label) for label in predicted]
-
-    return answer
-
-
-@torch.no_grad()
-def _set_head(
-    head: torch.nn.Linear, fitted: LogisticRegression, scale: float, labels: list[str]
-) -> None:
-    """Make `head`, a row a label of `labels`, answer vectors as `fitted` answers vectors /
-    scale."""
-    weight, bias = fitted.coef_, fitted.intercept_
-    if len(fitted.classes_) == 2:  # scikit-learn keeps one row for both
-        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    head.weight.zero_()
-    head.bias.fill_(UNSEEN)
-    for label, row, value in zip(fitted.classes_, weight / scale, bias, strict=True):
-        head.weight[labels.index(label)] = torch.from_numpy(row)
-        head.bias[labels.index(label)] = float(value)
+    weight, bias = head_weights(regression(vectors / scale, gold, weights), job.splits.labels)
+    with torch.no_grad():
+        classifier.head.weight.copy_(torch.from_numpy(weight / scale))
+        classifier.head.bias.copy_(torch.from_numpy(bias))
+    return scale

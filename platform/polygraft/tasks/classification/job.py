@@ -22,6 +22,7 @@ from polygraft.tasks.classification.data import check_parent, load_splits, read_
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.tasks.recipe import load_recipe
+from polygraft.tasks.serving import Floats
 from polygraft.training.key import run_key
 from polygraft.training.parents import find_language_adapter, find_parent
 from polygraft.training.sites import graph_sites, pick_sites
@@ -233,20 +234,33 @@ def batches_of(rows: list[Encoded], encoder: TextEncoder) -> list[dict[str, Any]
     return [encoder.pad(rows[i : i + SCORING_BATCH]) for i in range(0, len(rows), SCORING_BATCH)]
 
 
+def neural_logits(
+    classifier: model.Classifier,
+    encoder: TextEncoder,
+    texts: Sequence[str],
+    head: nn.Module | None = None,
+) -> Floats:
+    """Logits [len(texts), labels] of the neural part, scored in batches of similar length; by the
+    classifier's own head, or by `head`."""
+    rows = encoder.encode(texts)
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+    scored = model.logits_of(classifier, batches_of([rows[i] for i in order], encoder), head=head)
+    logits = np.empty_like(scored)
+    logits[order] = scored
+    return logits
+
+
 def predict(
     classifier: model.Classifier,
     encoder: TextEncoder,
-    texts: list[str],
-    labels: list[str],
+    texts: Sequence[str],
+    labels: Sequence[str],
     head: nn.Module | None = None,
 ) -> list[str]:
-    """The likeliest label of each text, scored in batches of similar length; by the classifier's
-    own head, or by `head`."""
-    rows = encoder.encode(texts)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    batches = batches_of([rows[i] for i in order], encoder)
-    logits = model.logits_of(classifier, batches, head=head)
-    predicted = [""] * len(rows)
-    for i, choice in zip(order, logits.argmax(axis=1), strict=True):
-        predicted[i] = labels[choice]
-    return predicted
+    """The likeliest label of each text by the neural part alone."""
+    return likeliest(neural_logits(classifier, encoder, texts, head), labels)
+
+
+def likeliest(logits: Floats, labels: Sequence[str]) -> list[str]:
+    """The label with the largest logit of each row of [rows, labels]."""
+    return [labels[i] for i in logits.argmax(axis=1)]

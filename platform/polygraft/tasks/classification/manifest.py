@@ -13,12 +13,13 @@ from polygraft.errors import shortened
 
 
 class GoldenLogits(GoldenInput):
-    """One input and the logits it got: with the adapter when it was trained, and from its head on
-    the bare backbone (for a head that was trained on the bare backbone: what it gives to no text,
-    its bias)."""
+    """One input and the logits it got from the neural part: with the adapter when it was trained,
+    and from its head on the bare backbone (for a head that was trained on the bare backbone: what
+    it gives to no text, its bias)."""
 
     logits: Values
     bare: Values
+    lexical: Values = Field([], description="logits of the lexical part, if there is one")
 
 
 class ClassificationManifest(Manifest):
@@ -31,6 +32,11 @@ class ClassificationManifest(Manifest):
     labels: Texts
     heads: dict[str, Texts] = Field(
         {}, max_length=100, description="multi-task: labels of its further heads, by task"
+    )
+    lexical: str | None = Field(
+        None,
+        max_length=100,
+        description="how the features of the lexical part are made; none: it has no such part",
     )
     golden: list[GoldenLogits] = Field(max_length=MAX_GOLDENS)
 
@@ -53,4 +59,9 @@ class ClassificationManifest(Manifest):
                 yield (
                     f"golden.{i}: {len(golden.logits)} logits and {len(golden.bare)} bare for "
                     f"{wanted} labels"
+                )
+            if len(golden.lexical) != (wanted if self.lexical else 0):
+                yield (
+                    f"golden.{i}: {len(golden.lexical)} lexical logits for "
+                    f"{wanted} labels{'' if self.lexical else ', and no lexical part'}"
                 )

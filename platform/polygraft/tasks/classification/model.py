@@ -16,6 +16,8 @@ from torch import nn
 
 from polygraft.adapters.format import LAYOUT
 from polygraft.architectures.loading import load_backbone
+from polygraft.tasks.classification.lexical import JOIN, Lexical
+from polygraft.tasks.classification.parts import NEURAL_ALONE, Join
 from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.training.batches import tensors
 from polygraft.training.lora import TrainedOnly, adapt, save_lora, set_stack
@@ -113,8 +115,15 @@ def build(
     return classifier
 
 
-def save(classifier: Classifier, folder: Path, backbone: Path) -> None:
-    """Write PEFT's two files and the head into `folder`."""
+def save(
+    classifier: Classifier,
+    folder: Path,
+    backbone: Path,
+    lexical: Lexical | None = None,
+    join: Join = NEURAL_ALONE,
+) -> None:
+    """Write PEFT's two files and the head into `folder`: the neural part, the lexical part if there
+    is one, and how they are joined."""
     save_lora(classifier.adapted, folder, backbone)
     heads: dict[str, nn.Module] = {"": classifier.head}
     for task, head in zip(classifier.other_names, classifier.others, strict=True):
@@ -124,6 +133,9 @@ def save(classifier: Classifier, folder: Path, backbone: Path) -> None:
         for prefix, head in heads.items()
         for name, parameter in head.named_parameters()
     }
+    tensors[JOIN] = torch.tensor([join.neural, join.lexical])
+    if lexical is not None:
+        tensors |= {name: torch.from_numpy(array) for name, array in lexical.tensors().items()}
     save_file(tensors, folder / LAYOUT.head)
 
 

@@ -134,6 +134,11 @@ class ClassificationRecipe(AdapterRecipe):
     labels: list[str] | None = Field(
         None, description="left out: the labels of the training rows, sorted"
     )
+    lexical: Literal["auto", "none"] = Field(
+        "auto",
+        description="auto: TF-IDF of words and character n-grams stands beside the backbone's "
+        "vector, with the weight that rows held out support; none: the neural part answers alone",
+    )
     positive: str | None = Field(None, description="the label whose own F1 is reported too (spam)")
     data: DataRecipe
     training: TrainingRecipe = TrainingRecipe()

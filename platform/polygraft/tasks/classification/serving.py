@@ -1,5 +1,5 @@
-"""Text classification: a linear head on the mean of the token states, softmax over its labels.
-numpy only.
+"""Text classification: a linear head on the mean of the token states, joined to a lexical part
+where the adapter has one, softmax over its labels. numpy only.
 
 Does not: train (see `training`), or compute metrics (see `metrics`).
 """
@@ -7,29 +7,35 @@ Does not: train (see `training`), or compute metrics (see `metrics`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from polygraft.adapters.format import Adapter
 from polygraft.architectures.text import TextEncoder
 from polygraft.errors import AdapterError, InvalidRow, shortened
 from polygraft.runtime.rows import Answer, Row
+from polygraft.tasks.classification.lexical import Lexical, compare_lexical, read_join, read_lexical
 from polygraft.tasks.classification.manifest import ClassificationManifest
+from polygraft.tasks.classification.parts import NEURAL_ALONE, Join, softmax
 from polygraft.tasks.goldens import MIN_EFFECT, compare_numbers, effect, same_width
 from polygraft.tasks.serving import Floats, Output, Replay, RowPlan, ServedTask, beginning
 
 
 @dataclass(frozen=True)
 class Head:
-    """`weight` [labels, hidden] and `bias` [labels], float32."""
+    """`weight` [labels, hidden] and `bias` [labels], float32, of the neural part; the lexical part,
+    and how they are joined."""
 
     weight: Floats
     bias: Floats
+    lexical: Lexical | None = None
+    join: Join = NEURAL_ALONE
 
     def logits(self, pooled: Floats) -> Floats:
-        """[rows, hidden] -> [rows, labels]"""
+        """[rows, hidden] -> [rows, labels], of the neural part."""
         out: Floats = pooled @ self.weight.T + self.bias
         return out
 
@@ -79,8 +85,14 @@ class Classification(ServedTask):
 
     manifest = ClassificationManifest
 
-    def read_head(self, manifest: ClassificationManifest, tensors: Mapping[str, Floats]) -> Heads:
+    def read_head(
+        self, manifest: ClassificationManifest, tensors: Mapping[str, NDArray[Any]]
+    ) -> Heads:
         own = _head(tensors, "", len(manifest.labels), manifest.name)
+        join, lexical = read_join(tensors, manifest.name), None
+        if manifest.lexical is not None:
+            lexical = read_lexical(tensors, manifest.lexical, len(manifest.labels), manifest.name)
+        own = replace(own, lexical=lexical, join=join)
         further = {
             task: _head(tensors, f"{task}.", len(labels), manifest.name)
             for task, labels in manifest.heads.items()
@@ -101,12 +113,15 @@ class Classification(ServedTask):
                 "leave the target out"
             )
         head, labels = _chosen(adapter, row.head)
+        text = beginning(row)
+        lexical = head.lexical.logits(text) if head.lexical else None
 
         def answer(vectors: Sequence[Floats]) -> Classified:
-            scores = ranked(head.logits(vectors[0][None])[0], labels, row.top_k)
+            logits = head.join.joined(head.logits(vectors[0][None])[0], lexical)
+            scores = ranked(logits, labels, row.top_k)
             return Classified(adapter.name, adapter.version, scores, stack=stack)
 
-        return RowPlan([beginning(row)], Output.VECTOR, answer)
+        return RowPlan([text], Output.VECTOR, answer)
 
     def verify_goldens(self, adapter: Adapter, replay: Replay) -> None:
         """A head that was trained on the bare backbone has the bias, what it gives to no text, as
@@ -121,16 +136,15 @@ class Classification(ServedTask):
         compare_numbers(
             adapter.name, now, bare, [g.logits for g in goldens], [g.bare for g in goldens]
         )
+        if lexical := heads.own.lexical:
+            compare_lexical(
+                adapter.name,
+                np.stack([lexical.logits(golden.text) for golden in goldens]),
+                np.array([golden.lexical for golden in goldens]),
+            )
 
 
 TASK = Classification()
-
-
-def softmax(logits: Floats) -> Floats:
-    """Over the last axis; probabilities that sum to 1."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    out: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
-    return out
 
 
 def ranked(logits: Floats, labels: Sequence[str], top_k: int | None) -> list[LabelScore]:
@@ -150,7 +164,7 @@ def _chosen(adapter: Adapter, task: str | None) -> tuple[Head, list[str]]:
     return adapter.head.further[task], adapter.manifest.heads[task]
 
 
-def _head(tensors: Mapping[str, Floats], prefix: str, labels: int, name: str) -> Head:
+def _head(tensors: Mapping[str, NDArray[Any]], prefix: str, labels: int, name: str) -> Head:
     """The head whose tensors' names start with `prefix`. Raises `AdapterError` for one of another
     number of labels."""
     weight, bias = tensors.get(f"{prefix}weight"), tensors.get(f"{prefix}bias")

@@ -19,8 +19,8 @@ from rich.console import Console
 from polygraft.architectures.folder import encoder_part, fingerprint
 from polygraft.data.splits import Splits
 from polygraft.tasks.classification import model
-from polygraft.tasks.classification.head import fit_head
-from polygraft.tasks.classification.job import ClassificationJob, encoder_of, predict
+from polygraft.tasks.classification.fit import fit
+from polygraft.tasks.classification.job import ClassificationJob, encoder_of, likeliest, predict
 from polygraft.tasks.classification.recipe import (
     ClassificationRecipe,
     DataRecipe,
@@ -28,8 +28,7 @@ from polygraft.tasks.classification.recipe import (
     TrainingRecipe,
 )
 from polygraft.tasks.classification.run import ClassificationRun
-from polygraft.tasks.classification.tfidf import majority, tfidf
-from polygraft.tasks.classification.training import fit
+from polygraft.tasks.classification.tfidf import majority, tfidf, tuned_tfidf
 from polygraft.training.lora import set_stack
 from polygraft.training.sites import graph_sites
 from polygraft.transfer.study.plan import Family, Side, Study
@@ -128,11 +127,19 @@ class _FamilyTrainer:
         yield "head/0", partial(self._head, on_target)
         yield "head_zero_shot/0", partial(self._head, on_source)
         yield "head_mixed/0", partial(self._head, self._mixed(on_target))
+        yield "tuned_tfidf/0", partial(tuned_tfidf, train, texts)
+        yield "lexical/0", partial(self._lexical, on_target)
+        yield "hybrid_alone/0", partial(self._hybrid, on_target)
+        yield "hybrid/0", partial(self._hybrid, self._mixed(on_target))
         for seed in self.study.few_seeds:
             few = self._few(rows, seed)
             yield f"few_tfidf/{seed}", partial(tfidf, few.splits.train, texts)
             yield f"few_head/{seed}", partial(self._head, few)
             yield f"few_head_mixed/{seed}", partial(self._head, self._mixed(few))
+            yield f"few_tuned_tfidf/{seed}", partial(tuned_tfidf, few.splits.train, texts)
+            yield f"few_lexical/{seed}", partial(self._lexical, few)
+            yield f"few_hybrid_alone/{seed}", partial(self._hybrid, few)
+            yield f"few_hybrid/{seed}", partial(self._hybrid, self._mixed(few))
         for seed in self.study.seeds:
             yield f"zero_shot/{seed}", partial(self._zero_shot, seed, texts)
             yield f"lora/{seed}", partial(self._lora, on_target, seed)
@@ -156,7 +163,22 @@ class _FamilyTrainer:
             yield f"arithmetic/{seed}", partial(self._zero_shot, seed, texts, stack=sum_of_both)
 
     def _head(self, job: ClassificationJob) -> Answers:
-        return fit_head(job, 0).predicted
+        """A linear head on the frozen backbone."""
+        return self._fit(job, "none").predicted
+
+    def _hybrid(self, job: ClassificationJob) -> Answers:
+        """The same beside a lexical part."""
+        return self._fit(job, "auto").predicted
+
+    def _lexical(self, job: ClassificationJob) -> Answers:
+        """The lexical part alone."""
+        lexical = self._fit(job, "auto").held_out.lexical
+        assert lexical is not None
+        return likeliest(lexical, job.splits.labels)
+
+    def _fit(self, job: ClassificationJob, lexical: str) -> ClassificationRun:
+        recipe = job.recipe.model_copy(update={"strategy": "head", "lexical": lexical})
+        return fit(replace(job, recipe=recipe), 0, self.work)
 
     def _lora(self, job: ClassificationJob, seed: int, parent_seed: int | None = None) -> Answers:
         """LoRA on the job's rows, started from the source's adapter of `parent_seed` if given."""
@@ -191,6 +213,7 @@ class _FamilyTrainer:
             languages=[self.family.source.language],
             data=DataRecipe(train="-", dev="-"),
             lora=self.study.lora,
+            lexical="none",
             training=training,
         )
         return ClassificationJob(
