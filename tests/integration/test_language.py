@@ -156,13 +156,9 @@ def by_peft(
     adapter = load_adapter(shelf / "spam-yo")
     assert adapter.head
     pooled = pool(model.eval()(**batch).last_hidden_state, batch["attention_mask"]).numpy()
-    return dict(
-        zip(
-            adapter.manifest.labels,
-            softmax(adapter.head.own.logits(pooled))[0].tolist(),
-            strict=True,
-        )
-    )
+    head = adapter.head.own
+    logits = head.join.joined(head.logits(pooled)[0], head.lexical.logits(TEXT))
+    return dict(zip(adapter.manifest.labels, softmax(logits).tolist(), strict=True))
 
 
 def test_it_reads_better_than_the_bare_backbone_and_is_peft(

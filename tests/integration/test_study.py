@@ -77,12 +77,16 @@ def test_every_run_is_made_once(
                 "head",
                 "head_zero_shot",
                 "head_mixed",
+                *("tuned_tfidf", "lexical", "hybrid_alone", "hybrid"),
             )
         ),
         *(f"xx/{method}/{seed}" for method in ("zero_shot", "lora", "parent") for seed in range(3)),
         *(
             f"xx/{method}/{seed}"
-            for method in ("few_tfidf", "few_head", "few_head_mixed", "few_parent")
+            for method in (
+                *("few_tfidf", "few_head", "few_head_mixed", "few_parent"),
+                *("few_tuned_tfidf", "few_lexical", "few_hybrid_alone", "few_hybrid"),
+            )
             for seed in range(2)
         ),
     }

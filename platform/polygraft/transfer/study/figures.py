@@ -1,27 +1,31 @@
 """Figures of a study, computed from what its runs answered; nothing is trained here.
 
-Gain from transfer is the source-then-target adapter minus the best of what had the target's rows
-alone, with a paired 95% interval over rows and seeds. The verdicts of all targets together are
-corrected by Holm's method (Holm 1979).
+Gain from transfer is the hybrid adapter on source and target rows minus the best of what had the
+target's rows alone, with a paired 95% interval over rows and seeds. The verdicts of all targets
+together are corrected by Holm's method (Holm 1979). The interval of a mean gain is over targets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from statsmodels.stats.multitest import multipletests
 
-from polygraft.reporting.intervals import Metric, bootstrap, paired_test
+from polygraft.reporting.intervals import Metric, bootstrap, paired_test, resampled
 
 Digits = NDArray[np.int64]
 METHODS = (
     "majority",
     "tfidf",
+    "tuned_tfidf",
+    "lexical",
     "head",
     "lora",
+    "hybrid_alone",
     "tfidf_zero_shot",
     "head_zero_shot",
     "zero_shot",
@@ -30,15 +34,28 @@ METHODS = (
     "arithmetic",
     "head_mixed",
     "parent",
+    "hybrid",
 )
-TARGET_ONLY = ("tfidf", "head", "lora")
-FEW_SHOT = ("few_tfidf", "few_head", "few_head_mixed", "few_parent")
+TARGET_ONLY = ("tfidf", "tuned_tfidf", "lexical", "head", "lora", "hybrid_alone")
+FEW_SHOT = (
+    "few_tfidf",
+    "few_tuned_tfidf",
+    "few_lexical",
+    "few_head",
+    "few_hybrid_alone",
+    "few_head_mixed",
+    "few_parent",
+    "few_hybrid",
+)
 GAINS = {  # the method that transfers, and what it is compared with; None: the best of TARGET_ONLY
-    "gain_from_transfer": ("parent", None),
+    "over_tfidf": ("hybrid", "tuned_tfidf"),
+    "gain_from_transfer": ("hybrid", None),
+    "gain_of_lora": ("parent", None),
     "gain_from_stack": ("stack", "zero_shot"),
     "gain_from_arithmetic": ("arithmetic", "zero_shot"),
-    "few_over_tfidf": ("few_parent", "few_tfidf"),
-    "few_head_over_tfidf": ("few_head_mixed", "few_tfidf"),
+    "few_over_tfidf": ("few_hybrid", "few_tuned_tfidf"),
+    "few_head_over_tfidf": ("few_head_mixed", "few_tuned_tfidf"),
+    "few_lora_over_tfidf": ("few_parent", "few_tuned_tfidf"),
 }
 LEVEL, TRIALS, TRIAL_SEEDS = 0.05, 10, 3
 
@@ -68,7 +85,34 @@ def figures_of(families: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
     for gain in GAINS:
         _correct([figures[gain] for figures in targets.values() if gain in figures])
-    return {"targets": targets, "false_alarms": _false_alarms(families)}
+    return {
+        "targets": targets,
+        "means": _means(targets),
+        "false_alarms": _false_alarms(families),
+    }
+
+
+def _means(targets: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Every gain as the mean over targets, its interval over resampled targets, and how many
+    targets it helps and harms when all are tested together."""
+    means = dict[str, dict[str, Any]]()
+    for gain in GAINS:
+        found = [figures[gain] for figures in targets.values() if gain in figures]
+        if len(found) < 2:
+            continue
+        values = np.array([one["value"] for one in found])
+        mean = resampled(len(found), 1, partial(_mean_of, values), 0)
+        verdicts = [one["holm"] for one in found]
+        means[gain] = mean.record() | {
+            "targets": len(found),
+            "helps": verdicts.count("helps"),
+            "harms": verdicts.count("harms"),
+        }
+    return means
+
+
+def _mean_of(values: NDArray[np.float64], chosen: Any, _: Any) -> float:
+    return float(values[chosen].mean())
 
 
 def _target(record: dict[str, Any], language: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from polygraft.data.splits import Splits
 from polygraft.tasks.classification import model
 from polygraft.tasks.classification.fit import fit
 from polygraft.tasks.classification.job import ClassificationJob, encoder_of, likeliest, predict
+from polygraft.tasks.classification.lexical_training import fit_lexical
 from polygraft.tasks.classification.recipe import (
     ClassificationRecipe,
     DataRecipe,
@@ -172,9 +173,9 @@ class _FamilyTrainer:
 
     def _lexical(self, job: ClassificationJob) -> Answers:
         """The lexical part alone."""
-        lexical = self._fit(job, "auto").held_out.lexical
-        assert lexical is not None
-        return likeliest(lexical, job.splits.labels)
+        train, texts = job.splits.train, job.held_out[1].texts
+        fitted = fit_lexical(train, self.labels, [])
+        return likeliest(fitted.logits(texts), self.labels) if fitted else majority(train, texts)
 
     def _fit(self, job: ClassificationJob, lexical: str) -> ClassificationRun:
         recipe = job.recipe.model_copy(update={"strategy": "head", "lexical": lexical})

@@ -20,8 +20,11 @@ from polygraft.transfer.study.plan import Study
 NAMES = {
     "majority": "majority label",
     "tfidf": "TF-IDF",
+    "tuned_tfidf": "TF-IDF, tuned",
+    "lexical": "lexical part alone",
     "head": "linear head",
     "lora": "LoRA, target alone",
+    "hybrid_alone": "hybrid, target alone",
     "tfidf_zero_shot": "TF-IDF, source rows",
     "head_zero_shot": "linear head, source rows",
     "zero_shot": "LoRA, source rows",
@@ -30,18 +33,27 @@ NAMES = {
     "arithmetic": "source rows + target - source language",
     "head_mixed": "linear head, source and target rows",
     "parent": "LoRA, source then target",
+    "hybrid": "**hybrid**, source and target rows",
     "few_tfidf": "TF-IDF",
+    "few_tuned_tfidf": "TF-IDF, tuned",
+    "few_lexical": "lexical part alone",
     "few_head": "linear head",
+    "few_hybrid_alone": "hybrid, target alone",
     "few_head_mixed": "linear head, source and target rows",
     "few_parent": "LoRA, source then target",
+    "few_hybrid": "**hybrid**, source and target rows",
 }
 GAINS = {
-    "gain_from_transfer": "Gain from transfer: source then target, "
+    "over_tfidf": "The hybrid on source and target rows, over tuned TF-IDF",
+    "gain_from_transfer": "Gain from transfer: the hybrid on source and target rows, "
     "over the best of what had the target's rows alone",
+    "gain_of_lora": "LoRA on source then target, over the best of what had the target's rows alone",
     "gain_from_stack": "Zero-shot with the language exchanged, over zero-shot without",
     "gain_from_arithmetic": "Zero-shot by task arithmetic, over zero-shot without",
-    "few_over_tfidf": "Few rows a label: source then target, over TF-IDF",
-    "few_head_over_tfidf": "Few rows a label: a linear head on source and target rows, over TF-IDF",
+    "few_over_tfidf": "Few rows a label: the hybrid on source and target rows, over tuned TF-IDF",
+    "few_head_over_tfidf": "Few rows a label: a linear head on source and target rows, "
+    "over tuned TF-IDF",
+    "few_lora_over_tfidf": "Few rows a label: LoRA on source then target, over tuned TF-IDF",
 }
 TITLE = "Does transfer help?"
 
@@ -113,6 +125,17 @@ def _introduction(figures: dict[str, Any]) -> list[str]:
 
 def _sections(figures: dict[str, Any]) -> Iterator[_Section]:
     targets = figures["targets"]
+    yield _Section(
+        "Mean gains over the targets",
+        partial(
+            intervals, {GAINS[key]: mean for key, mean in figures["means"].items()}, "macro-F1"
+        ),
+        ["gain", "targets", "mean [95% over targets]", "helps (Holm)", "harms (Holm)"],
+        [
+            [GAINS[key], str(mean["targets"]), show(mean), str(mean["helps"]), str(mean["harms"])]
+            for key, mean in figures["means"].items()
+        ],
+    )
     yield _ladder("Ladder", targets, METHODS)
     for key, title in GAINS.items():
         gains = {name: target[key] for name, target in targets.items() if key in target}
