@@ -27,16 +27,16 @@ def answers(right: float, seed: int) -> str:
     return "".join(map(str, predicted))
 
 
-def record(parent: float) -> dict[str, object]:
+def record(hybrid: float) -> dict[str, object]:
     made = {
         "xx/tfidf/0": answers(0.75, 1),
         "xx/head/0": answers(0.4, 2),
         "xx/majority/0": "1" * len(GOLD),
     }
-    shares = {"lora": 0.5, "parent": parent, "zero_shot": 0.3, "stack": 0.3, "arithmetic": 0.1}
+    shares = {"lora": 0.5, "hybrid": hybrid, "zero_shot": 0.3, "stack": 0.3, "arithmetic": 0.1}
     for k, (method, share) in enumerate(shares.items(), 1):
         made |= {f"xx/{method}/{seed}": answers(share, 10 * k + seed) for seed in range(3)}
-    for k, method in enumerate(("few_tfidf", "few_parent"), 1):
+    for k, method in enumerate(("few_tfidf", "few_hybrid"), 1):
         made |= {f"xx/{method}/{seed}": answers(0.4, 100 * k + seed) for seed in range(10)}
     return {
         "backbone": "b",
@@ -77,7 +77,7 @@ def test_many_targets_without_a_difference_raise_no_corrected_alarm() -> None:
             **record(0.6),
             "answers": {
                 f"xx/{method}/{seed}": answers(0.5, 1000 * i + 10 * k + seed)
-                for k, method in enumerate(("lora", "parent"))
+                for k, method in enumerate(("lora", "hybrid"))
                 for seed in range(3)
             },
         }
