@@ -12,7 +12,8 @@ round counts.
 | one | int8 graph with the bank, 64 slots resident, every row the same adapter |
 | mixed16 | the same graph and bank, 16 adapters mixed in the batch; LoRA on the core sites, as the
 bundled adapters have it |
-| all16 | the same, with adapters on every site |
+| hybrid16 | mixed16, and each row's text by the lexical part of its adapter |
+| all16 | the same as mixed16, with adapters on every site |
 | stack16 | as mixed16, and every row has a language adapter of rank 32 under its own: five slots a
 row |
 | peft | PyTorch + peft, float32, the 16 adapters of mixed16 through `adapter_names=` |
@@ -56,6 +57,8 @@ from polygraft.export.graph import ENCODER, to_onnx
 from polygraft.export.quantise import to_int8
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.graph import GraphSession, Stack, load_card, mixture
+from polygraft.tasks.classification.features import features
+from polygraft.tasks.classification.lexical import Lexical, Vocabulary
 
 RESIDENT, MIXED, RANK = 64, 16, 8
 BATCHES = (1, 8, 32)
@@ -87,6 +90,20 @@ class Contenders:
 
     def all16(self) -> tuple[Bank, GraphSession]:
         return self._banked(self.on_all + self.adapters[MIXED:])
+
+    def lexical(self, sample: list[str]) -> list[Lexical]:
+        """A part an adapter, each of the features of the sample, with weights at random."""
+        rng = np.random.default_rng(0)
+        known = np.unique(np.concatenate([features(text)[0] for text in sample]))
+        vocabulary = Vocabulary(known, rng.uniform(1, 8, len(known)).astype(np.float16))
+        return [
+            Lexical(
+                vocabulary,
+                rng.standard_normal((len(known), 2)).astype(np.float16),
+                np.zeros(2, np.float16),
+            )
+            for _ in range(MIXED)
+        ]
 
     def _banked(self, adapters: list[dict]) -> tuple[Bank, GraphSession]:
         bank = Bank(self.card.sites, RESIDENT, RANK)
@@ -187,6 +204,7 @@ def main() -> None:
     bare, merged, model, model_all = built.bare(), built.merged(), built.peft(), built.peft_all()
     bank, session = built.mixed16()
     bank_all, _ = built.all16()
+    lexical, text_of = built.lexical(sample), dict(zip(map(id, rows), sample, strict=True))
 
     def run_merged(batch: list[Encoded], chosen) -> None:
         for adapter in np.unique(chosen):
@@ -199,6 +217,11 @@ def main() -> None:
         inputs = {k: torch.from_numpy(v) for k, v in pad(batch, 0).items()}
         model(**inputs, adapter_names=[str(c) for c in chosen])
 
+    def run_hybrid(batch: list[Encoded], chosen) -> None:
+        for row, slot in zip(batch, chosen, strict=True):
+            lexical[slot - 1].logits(text_of[id(row)])
+        session.run(pad(batch, 0) | mixture([[(slot, 1.0)] for slot in chosen]), bank)
+
     def under_all(slot: int) -> Stack:
         """A language of four slots beyond those of the mixed adapters, one of twelve, under the
         row's own."""
@@ -210,6 +233,7 @@ def main() -> None:
         "mixed16": lambda b, c: session.run(
             pad(b, 0) | mixture([[(slot, 1.0)] for slot in c]), bank
         ),
+        "hybrid16": run_hybrid,
         "all16": lambda b, c: session.run(
             pad(b, 0) | mixture([[(slot, 1.0)] for slot in c]), bank_all
         ),
@@ -263,6 +287,10 @@ def main() -> None:
             results[str(size)][f"{name}_over_before"] = round(
                 statistics.median(b / t for b, t in pairs), 3
             )
+        pairs = zip(seconds["mixed16"], seconds["hybrid16"], strict=True)
+        results[str(size)]["hybrid16_over_mixed16"] = round(
+            statistics.median(m / h for m, h in pairs), 3
+        )
         results[str(size)]["mixed16_over_peft"] = round(ratios["mixed16"] / ratios["peft"], 2)
         results[str(size)]["all16_over_peft_all"] = round(ratios["all16"] / ratios["peft_all"], 2)
         print(f"batch {size:2d}: " + "  ".join(f"{k} {v}" for k, v in results[str(size)].items()))

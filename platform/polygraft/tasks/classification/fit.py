@@ -1,9 +1,9 @@
 """One training run of a classifier: the lexical part, the neural part, and the weights that join
 them.
 
-The weights are found on rows that neither part was trained on: folds of the target's training rows
-for a head on the frozen backbone, which is fitted in seconds; the dev rows for LoRA, which would
-have to be trained once a fold. A zero-shot classifier has no row of its target. Its lexical part is
+The weights are found on rows that neither part was trained on: the dev rows, and, for a head on the
+frozen backbone, which is fitted in seconds, folds of the target's training rows too (LoRA would
+have to be trained once a fold). A zero-shot classifier has no row of its target. Its lexical part is
 the source's words, which may mean nothing there: it counts as much as it does on a file of rows
 that is held out whole, so not at all where there are fewer than three files.
 """
@@ -34,6 +34,7 @@ from polygraft.tasks.classification.joining import (
     find_join,
     folds_of,
     places,
+    together,
 )
 from polygraft.tasks.classification.lexical_training import LexicalFit, fit_lexical
 from polygraft.tasks.classification.metrics import macro_f1
@@ -58,14 +59,16 @@ def fit(job: ClassificationJob, seed: int, work: Path) -> ClassificationRun:
         beside = lexical.out_of_fold if lexical else None
         head = fit_head(job, rows, folds, beside)
         classifier, epochs, source_weight = head.classifier, 0.0, head.source_weight
-        tuning = Held(places(rows.labels, labels), Parts(head.out_of_fold, beside))
-        tuned = tuning if folds else None
+        by_fold = Held(places(rows.labels, labels), Parts(head.out_of_fold, beside))
+        tuning = [by_fold] if folds else []
     else:
-        tuned_model = fine_tune(job, rows, seed, work)
-        classifier, epochs = tuned_model.classifier, tuned_model.epochs
-        source_weight = tuned_model.source_weight
-        tuned = _on_dev(job, rows, classifier, None if zero_shot else lexical)
-    join = find_join(tuned) if tuned else UNMEASURED
+        tuned = fine_tune(job, rows, seed, work)
+        classifier, epochs, source_weight = tuned.classifier, tuned.epochs, tuned.source_weight
+        tuning = []
+    if dev_rows := _on_dev(job, rows, classifier, None if zero_shot else lexical):
+        tuning.append(dev_rows)
+    tuning_rows = together(tuning) if tuning else None
+    join = find_join(tuning_rows) if tuning_rows else UNMEASURED
     if zero_shot and lexical:
         join = Join(join.neural, join.neural * _lexical_share(job, rows, lexical))
     dev, (_, held_out) = job.splits.dev, job.held_out
@@ -87,7 +90,7 @@ def fit(job: ClassificationJob, seed: int, work: Path) -> ClassificationRun:
         classifier=classifier,
         lexical=lexical.part if lexical else None,
         join=join,
-        tuning=tuned,
+        tuning=tuning_rows,
         dev_score=macro_f1(np.array(dev.labels), np.array(answers(parts(dev.texts)))),
         held_out=scored,
         predicted=answers(scored),

@@ -39,6 +39,16 @@ class Held:
         return chances
 
 
+def together(held: Sequence[Held]) -> Held:
+    """The rows of all of them, in order."""
+    lexical = [one.parts.lexical for one in held if one.parts.lexical is not None]
+    parts = Parts(
+        np.concatenate([one.parts.neural for one in held]),
+        np.concatenate(lexical) if lexical else None,
+    )
+    return Held(np.concatenate([one.gold for one in held]), parts)
+
+
 def folds_of(rows: Split) -> list[Fold]:
     """At most `FOLDS` stratified folds; none where a label has but one row."""
     counts = Counter(rows.labels)

@@ -30,6 +30,7 @@ PREFIX, JOIN = "lexical.", "join"
 TOLERANCE = 1e-3
 """Of the size of a golden's lexical logits: they are the same sums on every machine, up to their
 order."""
+Places = NDArray[np.int64]
 _Halves = NDArray[np.float16]
 
 
@@ -40,19 +41,19 @@ class Vocabulary:
     features: Numbers
     idf: _Halves
 
-    def values(self, numbers: Numbers, counts: Counts) -> tuple[Numbers, Floats]:
+    def values(self, numbers: Numbers, counts: Counts) -> tuple[Places, Floats]:
         """Of a text's features, the places of those that are known and their TF-IDF: `1 + ln
         count` times IDF, words and n-grams each of unit length."""
-        places = np.searchsorted(self.features, numbers)
-        places[places == len(self.features)] = 0
+        places = self.features.searchsorted(numbers)
+        np.minimum(places, len(self.features) - 1, out=places)
         known = self.features[places] == numbers
-        places = places[known].astype(np.int32)
-        values = (1 + np.log(counts[known])) * self.idf[places].astype(np.float32)
-        words = numbers[known] < BUCKETS
-        for group in (words, ~words):
-            if group.any():
-                values[group] /= np.linalg.norm(values[group])
-        return places, values.astype(np.float32)
+        places, numbers = places[known], numbers[known]
+        values = (1 + np.log(counts[known])) * self.idf[places]
+        first_gram = int(numbers.searchsorted(BUCKETS))
+        for group in (values[:first_gram], values[first_gram:]):
+            if len(group):
+                group /= np.sqrt(group @ group)
+        return places, values
 
 
 @dataclass(frozen=True)
