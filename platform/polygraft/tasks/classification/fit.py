@@ -3,8 +3,8 @@ them.
 
 The weights are found on rows that neither part was trained on: the dev rows, and, for a head on the
 frozen backbone, which is fitted in seconds, folds of the target's training rows too (LoRA would
-have to be trained once a fold). A zero-shot classifier has no row of its target. Its lexical part is
-the source's words, which may mean nothing there: it counts as much as it does on a file of rows
+have to be trained once a fold). A zero-shot classifier has no row of its target. Its lexical part
+is the source's words, which may mean nothing there: it counts as much as it does on a file of rows
 that is held out whole, so not at all where there are fewer than three files.
 """
 
