@@ -28,7 +28,7 @@ from polygraft.runtime.rows import Row, WeightedAdapter
 
 CHUNK = 256
 # Fields that an answer fills: what a row has in them came from an earlier answer.
-ANSWER_FIELDS = {"label", "translation", "score", "error"}
+ANSWER_FIELDS = {"label", "translation", "score", "decision", "error"}
 # a lone surrogate, which UTF-8 has no bytes for, goes out as it came in: "\\ud800"
 ESCAPED = "backslashreplace"
 
@@ -48,10 +48,11 @@ def predict(
     target: str,
     language: str | None = None,
     stack: tuple[WeightedAdapter, ...] | None = None,
+    threshold: float | None = None,
 ) -> tuple[int, int]:
     """Answer every line of `source` into `target` ("-" is stdin or stdout). Returns (answered,
-    failed). `language`: the one to write, for a translation adapter with several. `stack`: as in a
-    row.
+    failed). `language`: the one to write, for a translation adapter with several. `stack` and
+    `threshold`: as in a row.
 
     A file is written beside its place and moved there when complete. Raises `DataError` for a line
     that is not a JSON object with "text", before anything is written for a file.
@@ -62,7 +63,15 @@ def predict(
         bar = progress.add_task(adapter, total=len(lines))
         for chunk in _chunks(lines):
             rows = [
-                Row(adapter, row["text"], target=language, stack=stack, top_k=1) for row in chunk
+                Row(
+                    adapter,
+                    row["text"],
+                    target=language,
+                    stack=stack,
+                    top_k=1,
+                    threshold=threshold,
+                )
+                for row in chunk
             ]
             for row, answer in zip(chunk, engine.answer(rows), strict=True):
                 for stale in ANSWER_FIELDS & row.keys():

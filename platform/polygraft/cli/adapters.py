@@ -125,7 +125,8 @@ def _train(
     else:
         from rich.markdown import Markdown
 
-        out.print(Markdown(prepared.task.card.figures(manifest.metrics)))
+        card = prepared.task.card
+        out.print(Markdown(card.figures(manifest.metrics) + "\n" + card.promises(manifest)))
         out.print(f"\n{manifest.named} is in {target}", highlight=False)
 
 

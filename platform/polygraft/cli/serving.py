@@ -120,10 +120,19 @@ def predict(
             help="Language adapter under it, in place of what it was trained on; name or folder."
         ),
     ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="The label is the decision from this score on, in place of the adapter's own "
+            "decisions.",
+        ),
+    ] = None,
     backbone: Backbone = None,
 ) -> None:
-    """Classify or translate a file without a server: each row gets `label` or `translation`, and
-    `score`; or `error`.
+    """Classify or translate a file without a server: each row gets `label` or `translation`,
+    `score`, and `decision` where one is reached; or `error`.
 
     The exit status is 3 when some rows got an error; the others are answered all the same.
 
@@ -140,7 +149,7 @@ def predict(
             name = engine.add(folder).name
         else:
             under, name = None, offline.load(engine, folder).name
-        answered, failed = offline.predict(engine, name, input, output, target, under)
+        answered, failed = offline.predict(engine, name, input, output, target, under, threshold)
     err.print(f"{answered} rows answered" + (f", [red]{failed} failed[/]" if failed else ""))
     if failed:
         raise typer.Exit(3)

@@ -14,6 +14,7 @@ import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 from datasketch import MinHash, MinHashLSH
@@ -51,14 +52,34 @@ def leaked_texts(texts: Sequence[str], held_out: Sequence[str]) -> dict[int, Lea
         if plain_texts[i] in equal:
             leaks[i] = Leak("equal", plain_texts[i])
             continue
-        likeness = {
-            j: len(shingles[i] & target_shingles[j]) / len(shingles[i] | target_shingles[j])
-            for j in index.query(signature)
-        }
+        likeness = {j: _likeness(shingles[i], target_shingles[j]) for j in index.query(signature)}
         closest = max(likeness, key=likeness.__getitem__, default=None)
         if closest is not None and likeness[closest] >= NEAR:
             leaks[i] = Leak("near-equal", targets[closest])
     return leaks
+
+
+@lru_cache(4)  # several fits of a run ask for those of the same rows; 2 s for 4,000
+def near_equal_groups(texts: tuple[str, ...]) -> tuple[int, ...]:
+    """A number for each text; texts that are equal or near-equal, or linked by such texts, have the
+    same."""
+    plain_texts = [normalised(t) for t in texts]
+    unique = {text: i for i, text in enumerate(dict.fromkeys(plain_texts))}
+    shingles = [_shingles(t) for t in unique]
+    group, index = list(range(len(unique))), MinHashLSH(CANDIDATE, num_perm=PERMUTATIONS)
+
+    def root(i: int) -> int:
+        while group[i] != i:
+            group[i] = group[group[i]]
+            i = group[i]
+        return i
+
+    for i, signature in enumerate(_signatures(shingles)):
+        for j in index.query(signature):
+            if root(i) != root(j) and _likeness(shingles[i], shingles[j]) >= NEAR:
+                group[root(i)] = root(j)
+        index.insert(i, signature)
+    return tuple(root(unique[text]) for text in plain_texts)
 
 
 @dataclass(frozen=True)
@@ -108,6 +129,10 @@ def sentence(record: Mapping[str, Any]) -> str:
 
 def _shingles(text: str) -> set[str]:
     return {text[i : i + SHINGLE] for i in range(max(1, len(text) - SHINGLE + 1))}
+
+
+def _likeness(one: set[str], other: set[str]) -> float:
+    return len(one & other) / len(one | other)
 
 
 def _signatures(shingles: Sequence[set[str]]) -> list[MinHash]:

@@ -47,6 +47,16 @@ def show(figure: dict[str, float] | None) -> str:
     return f"{figure['value']:.1f} [{figure['low']:.1f}, {figure['high']:.1f}]"
 
 
+def percent(share: float | None) -> str:
+    """A share of 0 to 1 in percent, or a dash."""
+    return "–" if share is None else f"{100 * share:.1f}"
+
+
+def bounded(estimate: dict[str, float] | None) -> str:
+    """`show` for an estimate in shares of 0 to 1."""
+    return show({name: 100 * share for name, share in estimate.items()} if estimate else None)
+
+
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown, without a line break at its end."""
     return "\n".join([table_line(head), "|---" * len(head) + "|", *map(table_line, rows)])

@@ -44,7 +44,8 @@ class Row:
     `weight`: how much its own update counts. `head`: the task, for an adapter with several.
     `language`: that of the text; when given, it must be one the adapter was made for. `target` and
     `search` are for translation: the language to write, needed when the adapter can write several,
-    and how to look for it. `top_k`: labels at most, for an adapter that has labels.
+    and how to look for it. `top_k`: labels at most, for an adapter that has labels. `threshold`:
+    the score from which the likeliest label is the decision, in place of the adapter's own.
     """
 
     adapter: str
@@ -57,6 +58,14 @@ class Row:
     head: str | None = None
     weight: float = 1.0
     top_k: int | None = None
+    threshold: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise InvalidRow(
+                f"threshold is {self.threshold:g}, a score lies within 0 and 1; send such a "
+                "number, or leave it out for the adapter's own decisions"
+            )
 
 
 @dataclass(frozen=True)

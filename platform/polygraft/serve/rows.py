@@ -34,7 +34,9 @@ def read_rows(
         )
     if request.rows is not None:
         outer = [
-            name for name in ("adapter", "stack", "language", "head", "truncate") if name in sent
+            name
+            for name in ("adapter", "stack", "language", "head", "truncate", "threshold")
+            if name in sent
         ]
         if outer:
             raise InvalidRow(
@@ -57,6 +59,7 @@ def read_rows(
         "language": request.language,
         "truncate": request.truncate,
         "head": request.head,
+        "threshold": request.threshold,
     }
     return [read_row(common | {"text": text}) for text in texts]
 
@@ -104,6 +107,7 @@ def _row(row: RowIn) -> Row:
         stack=None if stack is None else tuple(stack),
         head=row.head,
         weight=answering.weight,
+        threshold=row.threshold,
     )
 
 

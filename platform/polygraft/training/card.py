@@ -34,6 +34,10 @@ class Card(ABC):
     def figures(self, metrics: dict[str, Any]) -> str:
         """A manifest's metrics as Markdown."""
 
+    def promises(self, manifest: Any) -> str:
+        """What is promised of the adapter's answers, as Markdown; nothing by default."""
+        return ""
+
     def examples(self, metrics: dict[str, Any]) -> str:
         """Examples of what the adapter answers, as Markdown; none by default."""
         return ""
@@ -51,6 +55,7 @@ class Card(ABC):
             f"{self.introduction(manifest, recipe)}; backbone `{manifest.backbone}`, version "
             f"`{manifest.version}`.\n",
             self.figures(manifest.metrics),
+            self.promises(manifest),
             self.examples(manifest.metrics),
             "\n## Data\n\n| split | source | rows | licence |\n|---|---|---|---|",
             *(

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from polygraft.adapters.format import Manifest
 from polygraft.serve.schemas.errors import ErrorBody
+from polygraft.tasks.classification.manifest import Decision
 
 
 class AdapterOut(BaseModel):
@@ -19,6 +20,9 @@ class AdapterOut(BaseModel):
     languages: list[str]
     labels: list[str] = []
     heads: dict[str, list[str]] = Field({}, description="labels of its further heads, by task")
+    decide: dict[str, Decision] = Field(
+        {}, description="its decisions by name, in the order they are tried, with their thresholds"
+    )
     directions: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field(
         [], description="translation: from, to"
     )

@@ -16,6 +16,12 @@ def _within(low: float, high: float) -> JsonDict:
     return {"minimum": low, "maximum": high}
 
 
+THRESHOLD = (
+    "the decision is the likeliest label if its score is at least this; left out, the adapter's "
+    "own decisions"
+)
+
+
 class SearchIn(Strict):
     """How to look for a translation."""
 
@@ -76,6 +82,8 @@ class RowIn(SearchIn):
         None, description="language to write, for a translation adapter with several"
     )
 
+    threshold: float | None = Field(None, description=THRESHOLD, json_schema_extra=_within(0, 1))
+
 
 UncheckedRow = SkipValidation[RowIn]
 """Rows are checked one by one (`serve.rows`), so that a bad one is answered in its place."""
@@ -99,6 +107,11 @@ class RowOut(BaseModel):
     label: str | None = None
     score: float | None = None
     labels: list[LabelOut] | None = None
+    decision: str | None = Field(
+        None,
+        description="name of the adapter's first decision whose threshold is reached, or the label "
+        "that reached the row's own threshold; left out where none is",
+    )
     translation: str | None = None
     alternatives: list[str] | None = Field(
         None, description="the other translations asked for, best first"

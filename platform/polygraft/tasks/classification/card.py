@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from polygraft.reporting.results import show
+from polygraft.reporting.results import bounded, markdown_table, percent, show
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.training.card import Card, origin
@@ -47,11 +47,16 @@ class ClassificationCard(Card):
             f"LoRA r={recipe.lora.r}, alpha={recipe.lora.alpha:g}, sites {sites}"
         )
 
+    def promises(self, manifest: ClassificationManifest) -> str:
+        return _decisions(manifest)
+
     def figures(self, metrics: dict[str, Any]) -> str:
         return "\n".join(
             [
                 *_ladder(metrics),
                 *_details(metrics),
+                *_calibration(metrics.get("calibration")),
+                *_precision_recall(metrics),
                 *_forgotten(metrics.get("forgetting", {})),
                 *_gain_from_transfer(metrics.get("gain_from_transfer")),
             ]
@@ -98,6 +103,80 @@ def _details(metrics: dict[str, Any]) -> list[str]:
             f"{gain['verdict']}."
         )
     return lines
+
+
+def _calibration(calibration: dict[str, Any] | None) -> list[str]:
+    if not calibration:
+        return []
+    before, after = (100 * calibration[name]["error"] for name in ("before", "after"))
+    return [
+        f"\nExpected calibration error of the scores: {after:.1f}%; of its neural part before the "
+        f"parts were joined {before:.1f}%."
+    ]
+
+
+def _precision_recall(metrics: dict[str, Any]) -> list[str]:
+    """A table a label: what each threshold on its score gives."""
+    lines = []
+    for label, table in metrics.get("precision_recall", {}).items():
+        head = ["score of at least", "precision", "recall", "rows decided"]
+        rows = [
+            [
+                f"{row['threshold']:g}",
+                *(percent(row[of]) for of in ("precision", "recall", "decided")),
+            ]
+            for row in table
+        ]
+        lines.append(f"\n`{label}` by its score, {metrics['split']} split, percent:\n")
+        lines.append(markdown_table(head, rows))
+    return lines
+
+
+def _decisions(manifest: ClassificationManifest) -> str:
+    """A table of the manifest's decisions, and what is wrong with those without a threshold."""
+    if not manifest.decide:
+        return ""
+    split, rows, problems = manifest.metrics.get("split", "test"), [], []
+    for name, decision in manifest.decide.items():
+        ((of, share),) = decision.target.items()
+        wanted = f"`{decision.label}`, {of} {share:g}"
+        if decision.threshold is None:
+            problems.append(f"\n**`{name}` ({wanted}) has no threshold**: {decision.why}.")
+            continue
+        tested = manifest.metrics.get("decisions", {}).get(name, {})
+        rows.append(
+            [
+                f"`{name}`",
+                wanted,
+                f"{decision.threshold:g}",
+                *(
+                    bounded(estimate.model_dump())
+                    for estimate in (decision.precision, decision.recall)
+                    if estimate
+                ),
+                f"{decision.rows} ({decision.positives})",
+                *(bounded(tested.get(key)) for key in ("precision", "recall")),
+            ]
+        )
+    lines = ["\n## Decisions\n"]
+    if rows:
+        lines.append(
+            "The first whose threshold the label's score reaches. Percent; in brackets bounds "
+            "that hold with 95% confidence each, near-equal rows counted once. Thresholds were "
+            f"found on rows held out from training; the {split} split had no part in it.\n"
+        )
+        head = [
+            "decision",
+            "wanted",
+            "threshold",
+            "precision, held out",
+            "recall, held out",
+            "rows (of the label)",
+            f"precision, {split}",
+            f"recall, {split}",
+        ]
+        lines.append(markdown_table(head, rows))
+    return "\n".join(lines + problems)
 
 
 def _forgotten(forgetting: dict[str, Any]) -> list[str]:

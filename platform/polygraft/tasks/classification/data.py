@@ -45,6 +45,11 @@ def load_splits(
     train, dev, test = splits["train"], splits["dev"], splits.get("test")
     labels = recipe.labels or sorted(set(train.labels))
     problems += _label_problems(labels, splits)
+    problems += [
+        f"decide.{name}: no training row has the label {decision.label!r}; they have {labels}"
+        for name, decision in recipe.decide.items()
+        if decision.label not in labels
+    ]
     leaks = _leaks(train, [s for s in (dev, test) if s is not None])
     settled = settle(
         leaks, train.texts, "rows also stand in dev or test", recipe.data.on_leak, allow_leak

@@ -59,7 +59,7 @@ def fit(job: ClassificationJob, seed: int, work: Path) -> ClassificationRun:
         beside = lexical.out_of_fold if lexical else None
         head = fit_head(job, rows, folds, beside)
         classifier, epochs, source_weight = head.classifier, 0.0, head.source_weight
-        by_fold = Held(places(rows.labels, labels), Parts(head.out_of_fold, beside))
+        by_fold = Held(places(rows.labels, labels), Parts(head.out_of_fold, beside), rows.texts)
         tuning = [by_fold] if folds else []
     else:
         tuned = fine_tune(job, rows, seed, work)
@@ -122,7 +122,7 @@ def _on_dev(
     parts = Parts(
         _neural(job, classifier, dev.texts), lexical.logits(dev.texts) if lexical else None
     )
-    return Held(places(dev.labels, job.splits.labels), parts)
+    return Held(places(dev.labels, job.splits.labels), parts, dev.texts)
 
 
 def _lexical_share(job: ClassificationJob, rows: Split, lexical: LexicalFit) -> float:

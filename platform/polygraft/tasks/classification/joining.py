@@ -12,6 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from sklearn.model_selection import LeaveOneGroupOut, StratifiedKFold
 
+from polygraft.data.leaks import near_equal_groups
 from polygraft.data.splits import Split
 from polygraft.tasks.classification.parts import Join, Parts
 
@@ -28,10 +29,11 @@ Fold = tuple[Places, Places]
 @dataclass(frozen=True)
 class Held:
     """Rows that were held out while the parts were trained that answered them: their labels, as
-    places among the adapter's, and both parts' logits."""
+    places among the adapter's, both parts' logits, and their texts."""
 
     gold: Places
     parts: Parts
+    texts: Sequence[str] = ()
 
     def chances(self, join: Join) -> NDArray[np.float64]:
         """[rows, labels]"""
@@ -46,16 +48,28 @@ def together(held: Sequence[Held]) -> Held:
         np.concatenate([one.parts.neural for one in held]),
         np.concatenate(lexical) if lexical else None,
     )
-    return Held(np.concatenate([one.gold for one in held]), parts)
+    texts = [text for one in held for text in one.texts]
+    return Held(np.concatenate([one.gold for one in held]), parts, texts)
 
 
 def folds_of(rows: Split) -> list[Fold]:
-    """At most `FOLDS` stratified folds; none where a label has but one row."""
-    counts = Counter(rows.labels)
+    """At most `FOLDS` stratified folds; none where a label has but one row.
+
+    Near-equal rows of a label stay together, as they do where leaks are dropped: a row whose twin
+    was trained on is answered too well. With twins apart, thresholds that were to find 90% of the
+    Swahili spam found 70% of it in rows without twins (mean of 20 splits), with twins together 89%.
+    """
+    groups = list(zip(near_equal_groups(tuple(rows.texts)), rows.labels, strict=True))
+    number = {group: i for i, group in enumerate(dict.fromkeys(groups))}
+    labels = [label for _, label in number]
+    counts = Counter(labels)
     folds = min(FOLDS, *counts.values()) if len(counts) > 1 else 0
     if folds < 2:
         return []
-    return list(StratifiedKFold(folds, shuffle=True, random_state=0).split(rows.texts, rows.labels))
+    of_row = np.array([number[group] for group in groups])
+    splits = StratifiedKFold(folds, shuffle=True, random_state=0).split(labels, labels)
+    held_out = (np.isin(of_row, groups_out) for _, groups_out in splits)
+    return [(np.flatnonzero(~out), np.flatnonzero(out)) for out in held_out]
 
 
 def domains_of(rows: Split) -> list[Fold]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from polygraft.adapters.layout import NAME
 from polygraft.adapters.manifest import MAX_GOLDENS, GoldenInput, Manifest, Texts, Values
@@ -20,6 +20,52 @@ class GoldenLogits(GoldenInput):
     logits: Values
     bare: Values
     lexical: Values = Field([], description="logits of the lexical part, if there is one")
+
+
+Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
+Wanted = Annotated[FiniteFloat, Field(gt=0, lt=1)]
+MAX_DECISIONS = 100
+SCORE_DIGITS = 6
+"""Of the scores in an answer; thresholds are compared with these."""
+
+
+class Estimate(BaseModel):
+    """A share of rows, and its bounds: each holds with 95% confidence."""
+
+    model_config = ConfigDict(extra="forbid")
+    value: Share
+    low: Share
+    high: Share
+
+
+class Decision(BaseModel):
+    """What a user wants decided, and the threshold on the label's score that gives it; `why` there
+    is none, where the rows that were held out do not support the target."""
+
+    model_config = ConfigDict(extra="forbid")
+    label: str
+    target: dict[Literal["precision", "recall"], Wanted] = Field(min_length=1, max_length=1)
+    threshold: Share | None
+    precision: Estimate | None = None
+    recall: Estimate | None = None
+    rows: int = Field(ge=0, description="held out, on which the threshold was found")
+    positives: int = Field(ge=0, description="of these, rows that have the label")
+    why: str | None = Field(None, max_length=500)
+
+    def problems(self, labels: list[str]) -> Iterator[str]:
+        """What the fields say wrongly together, in an adapter that has `labels`."""
+        if self.label not in labels:
+            yield f"{shortened(self.label)} is not one of its labels"
+        if self.positives > self.rows:
+            yield f"{self.positives:,} of {self.rows:,} rows have the label"
+        estimates = (self.precision, self.recall)
+        found = [estimate for estimate in estimates if estimate]
+        if any(not estimate.low <= estimate.value <= estimate.high for estimate in found):
+            yield "a value lies outside its own bounds"
+        if self.threshold is None and (found or not self.why):
+            yield "without a threshold it says why, and has no precision and recall"
+        if self.threshold is not None and (len(found) < 2 or self.why):
+            yield "with a threshold it has precision and recall, and no why"
 
 
 class ClassificationManifest(Manifest):
@@ -38,6 +84,9 @@ class ClassificationManifest(Manifest):
         max_length=100,
         description="how the features of the lexical part are made; none: it has no such part",
     )
+    decide: dict[str, Decision] = Field(
+        {}, max_length=MAX_DECISIONS, description="thresholds by name, in the order they are tried"
+    )
     golden: list[GoldenLogits] = Field(max_length=MAX_GOLDENS)
 
     def task_problems(self) -> Iterator[str]:
@@ -53,6 +102,11 @@ class ClassificationManifest(Manifest):
         for head in self.heads:
             if not NAME.fullmatch(head):
                 yield f"heads: {shortened(head)} is not the name of a task"
+        for name, decision in self.decide.items():
+            if not NAME.fullmatch(name):
+                yield f"decide: {shortened(name)} is not the name of a decision"
+            for problem in decision.problems(self.labels):
+                yield f"decide.{name[:80]}: {problem}"
         wanted = len(self.labels)
         for i, golden in enumerate(self.golden):
             if {len(golden.logits), len(golden.bare)} != {wanted}:

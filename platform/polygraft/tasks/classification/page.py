@@ -12,16 +12,17 @@ import numpy as np
 from polygraft.adapters.format import LAYOUT
 from polygraft.data.splits import Split
 from polygraft.reporting.plots import heat, intervals, lines, table, text, value
-from polygraft.reporting.results import NAMES, show
+from polygraft.reporting.results import NAMES, bounded, percent, show
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
+from polygraft.tasks.classification.calibration import calibration
 from polygraft.tasks.classification.data import read_split
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.metrics import macro_f1
 from polygraft.tasks.classification.serving import Classified
 from polygraft.tasks.classification.tfidf import tfidf
 
-BINS, EXAMPLES, CLIPPED = 10, 8, 240
+EXAMPLES, CLIPPED = 8, 240
 
 
 def overview(adapters: Sequence[dict[str, Any]]) -> list[str]:
@@ -42,7 +43,7 @@ def overview(adapters: Sequence[dict[str, Any]]) -> list[str]:
 
 def sections(adapter: dict[str, Any]) -> list[str]:
     """HTML about one adapter."""
-    parts = _from_manifest(adapter["metrics"])
+    parts = _from_manifest(adapter["metrics"]) + _decisions(adapter)
     if "confusion" not in adapter:
         return [*parts, f"<p class=bad>{text(adapter['data'])}</p>"]
     labels = adapter["labels"]
@@ -52,11 +53,8 @@ def sections(adapter: dict[str, Any]) -> list[str]:
     ]
     if by_language := adapter.get("parts"):
         parts += _by_language(by_language)
-    bins = [(b["score"], b["right"]) for b in adapter["calibration"]["bins"]]
-    parts += [
-        f"<h3>Calibration, error {adapter['calibration']['error']}</h3>",
-        lines({"adapter": bins}, "score", "share of right answers", diagonal=True),
-    ]
+    curves = {**adapter["metrics"].get("calibration", {}), "served": adapter["calibration"]}
+    parts += _calibration(curves)
     for kind, rows in adapter.get("changed", {}).items():
         if rows:
             over = text(NAMES[adapter["metrics"]["gain_from_transfer"]["over"]])
@@ -88,6 +86,43 @@ def _from_manifest(metrics: dict[str, Any]) -> list[str]:
             "<h3>Learning curve</h3>",
             lines(series, "rows a label (the last: all)", "macro-F1"),
         ]
+    return parts
+
+
+def _calibration(curves: dict[str, dict[str, Any]]) -> list[str]:
+    """Reliability of the neural part `before` the parts were joined, of both `after`, and of what
+    the engine answers (`served`)."""
+    errors = ", ".join(f"{name} {curve['error']}" for name, curve in curves.items())
+    series = {
+        name: [(b["score"], b["right"]) for b in curve["bins"]] for name, curve in curves.items()
+    }
+    return [
+        f"<h3>Calibration, error: {errors}</h3>",
+        lines(series, "score", "share of right answers", diagonal=True),
+    ]
+
+
+def _decisions(adapter: dict[str, Any]) -> list[str]:
+    """What each threshold gives, and the thresholds of the adapter's decisions."""
+    parts, metrics = [], adapter["metrics"]
+    for label, rows in metrics.get("precision_recall", {}).items():
+        cells = [
+            [f"{r['threshold']:g}", *(percent(r[of]) for of in ("precision", "recall", "decided"))]
+            for r in rows
+        ]
+        head = ["score of at least", "precision", "recall", "rows decided"]
+        parts += [f"<h3>{text(label)} by its score, percent</h3>", table(head, cells)]
+    cells = []
+    for name, decision in adapter.get("decide", {}).items():
+        ((of, share),) = decision["target"].items()
+        tested = metrics.get("decisions", {}).get(name, {})
+        threshold = "–" if decision["threshold"] is None else f"{decision['threshold']:g}"
+        found = decision["why"] or bounded(decision[of])
+        wanted = f"{decision['label']}, {of} {share:g}"
+        cells.append([name, wanted, threshold, found, bounded(tested.get(of))])
+    if cells:
+        head = ["decision", "wanted", "threshold", "held out", metrics["split"]]
+        parts += ["<h3>Decisions, percent</h3>", table(head, cells)]
     return parts
 
 
@@ -186,26 +221,6 @@ def confusion(
     for right, answer in zip(gold, answers, strict=True):
         counts[place[right], place[answer]] += 1
     return counts.tolist()
-
-
-def calibration(
-    gold: Sequence[str], answers: Sequence[str], scores: Sequence[float]
-) -> dict[str, Any]:
-    """Mean score and share of right answers by score, and the expected calibration error (Guo et
-    al. 2017, section 2)."""
-    right, score = np.array(gold) == np.array(answers), np.array(scores)
-    inside = np.minimum((score * BINS).astype(int), BINS - 1)
-    filled = [inside == b for b in range(BINS) if (inside == b).any()]
-    bins = [
-        {
-            "score": round(float(score[b].mean()), 4),
-            "right": round(float(right[b].mean()), 4),
-            "rows": int(b.sum()),
-        }
-        for b in filled
-    ]
-    error = sum(b["rows"] * abs(b["score"] - b["right"]) for b in bins) / len(score)
-    return {"bins": bins, "error": round(float(error), 4)}
 
 
 def _examples(held_out: Split, ours: dict[int, str], theirs: Sequence[str]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from polygraft.adapters.layout import NAME
+from polygraft.tasks.classification.manifest import MAX_DECISIONS, Wanted
 from polygraft.tasks.recipe import AdapterRecipe, RecipePart, TextFile
 
 
@@ -93,6 +95,32 @@ class SourceRows(RecipePart):
     )
 
 
+class DecisionRecipe(RecipePart):
+    """What is to be decided: a label, with so much precision or so much recall."""
+
+    label: str
+    precision: Wanted | None = Field(
+        None, description="of the rows that get it, the share that has the label"
+    )
+    recall: Wanted | None = Field(
+        None, description="of the rows that have the label, the share that gets it"
+    )
+
+    @model_validator(mode="after")
+    def _one_target(self) -> DecisionRecipe:
+        if (self.precision is None) == (self.recall is None):
+            given = "neither" if self.precision is None else "both"
+            raise ValueError(f"wants precision or recall, exactly one of them; {given} is given")
+        return self
+
+    @property
+    def target(self) -> dict[Literal["precision", "recall"], float]:
+        if self.precision is not None:
+            return {"precision": self.precision}
+        assert self.recall is not None
+        return {"recall": self.recall}
+
+
 Strategy = Literal["head", "lora", "parent", "mixed", "zero-shot", "multi-task"]
 
 
@@ -140,6 +168,13 @@ class ClassificationRecipe(AdapterRecipe):
         "vector, with the weight that rows held out support; none: the neural part answers alone",
     )
     positive: str | None = Field(None, description="the label whose own F1 is reported too (spam)")
+    decide: dict[str, DecisionRecipe] = Field(
+        {},
+        max_length=MAX_DECISIONS,
+        description="names of decisions with what each promises, e.g. `block: {label: spam, "
+        "precision: 0.99}`; a threshold is found for each, and an answer carries the first whose "
+        "threshold its score reaches",
+    )
     data: DataRecipe
     training: TrainingRecipe = TrainingRecipe()
 
@@ -153,6 +188,15 @@ class ClassificationRecipe(AdapterRecipe):
             raise ValueError(f"labels: {self.labels} repeats a label")
         if self.positive and self.labels and self.positive not in self.labels:
             raise ValueError(f"positive: {self.positive!r} is not among labels: {self.labels}")
+        for name, decision in self.decide.items():
+            if not NAME.fullmatch(name):
+                raise ValueError(
+                    f"decide: {name!r} is not a name: a-z, 0-9, '.', '_' and '-', at most 64"
+                )
+            if self.labels and decision.label not in self.labels:
+                raise ValueError(
+                    f"decide.{name}: {decision.label!r} is not among labels: {self.labels}"
+                )
         needs = {
             "parent": self.parent,
             "mixed": self.source,

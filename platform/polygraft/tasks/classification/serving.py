@@ -18,7 +18,11 @@ from polygraft.architectures.text import TextEncoder
 from polygraft.errors import AdapterError, InvalidRow, shortened
 from polygraft.runtime.rows import Answer, Row
 from polygraft.tasks.classification.lexical import Lexical, compare_lexical, read_join, read_lexical
-from polygraft.tasks.classification.manifest import ClassificationManifest
+from polygraft.tasks.classification.manifest import (
+    SCORE_DIGITS,
+    ClassificationManifest,
+    Decision,
+)
 from polygraft.tasks.classification.parts import NEURAL_ALONE, Join, softmax
 from polygraft.tasks.goldens import MIN_EFFECT, compare_numbers, effect, same_width
 from polygraft.tasks.serving import Floats, Output, Replay, RowPlan, ServedTask, beginning
@@ -60,9 +64,11 @@ class LabelScore:
 
 @dataclass(frozen=True)
 class Classified(Answer):
-    """`labels` is sorted, likeliest first."""
+    """`labels` is sorted, likeliest first. `decision`: the name of one of the adapter's, or the
+    label that reached the row's own threshold; None where none is reached, or there is none."""
 
     labels: list[LabelScore]
+    decision: str | None = None
 
     @property
     def label(self) -> str:
@@ -73,11 +79,16 @@ class Classified(Answer):
         return self.labels[0].score
 
     def fields(self) -> dict[str, Any]:
-        labels = [{"label": one.label, "score": round(one.score, 6)} for one in self.labels]
-        return {**labels[0], "labels": labels}
+        labels = [
+            {"label": one.label, "score": round(one.score, SCORE_DIGITS)} for one in self.labels
+        ]
+        return {**labels[0], "labels": labels, **self._decided()}
 
     def summary(self) -> dict[str, Any]:
-        return {"label": self.label, "score": round(self.score, 6)}
+        return {"label": self.label, "score": round(self.score, SCORE_DIGITS), **self._decided()}
+
+    def _decided(self) -> dict[str, str]:
+        return {} if self.decision is None else {"decision": self.decision}
 
 
 class Classification(ServedTask):
@@ -113,13 +124,20 @@ class Classification(ServedTask):
                 "leave the target out"
             )
         head, labels = _chosen(adapter, row.head)
+        decisions = adapter.manifest.decide if head is adapter.head.own else {}
         text = beginning(row)
         lexical = head.lexical.logits(text) if head.lexical else None
 
         def answer(vectors: Sequence[Floats]) -> Classified:
             logits = head.join.joined(head.logits(vectors[0][None])[0], lexical)
-            scores = ranked(logits, labels, row.top_k)
-            return Classified(adapter.name, adapter.version, scores, stack=stack)
+            scores = softmax(logits)
+            return Classified(
+                adapter.name,
+                adapter.version,
+                ranked(scores, labels, row.top_k),
+                decided(scores, labels, decisions, row.threshold),
+                stack=stack,
+            )
 
         return RowPlan([text], Output.VECTOR, answer)
 
@@ -147,11 +165,30 @@ class Classification(ServedTask):
 TASK = Classification()
 
 
-def ranked(logits: Floats, labels: Sequence[str], top_k: int | None) -> list[LabelScore]:
-    """Labels of one row, likeliest first, at most `top_k`. `logits` is [labels]."""
-    scores = softmax(logits)
+def ranked(scores: Floats, labels: Sequence[str], top_k: int | None) -> list[LabelScore]:
+    """Labels of one row, likeliest first, at most `top_k`. `scores` is [labels]."""
     order = np.argsort(-scores, kind="stable")[:top_k]
     return [LabelScore(labels[i], float(scores[i])) for i in order]
+
+
+def decided(
+    scores: Floats,
+    labels: Sequence[str],
+    decisions: Mapping[str, Decision],
+    threshold: float | None,
+) -> str | None:
+    """The likeliest label if its score reaches `threshold`; without one, the name of the first of
+    the `decisions` whose label's score reaches its own. Else None. Scores are compared as an answer
+    gives them."""
+    if threshold is not None:
+        best = int(scores.argmax())
+        return labels[best] if round(float(scores[best]), SCORE_DIGITS) >= threshold else None
+    for name, decision in decisions.items():
+        if decision.threshold is not None:
+            score = float(scores[labels.index(decision.label)])
+            if round(score, SCORE_DIGITS) >= decision.threshold:
+                return name
+    return None
 
 
 def _chosen(adapter: Adapter, task: str | None) -> tuple[Head, list[str]]:

@@ -16,7 +16,13 @@ from rich.console import Console
 from polygraft.reporting.intervals import bootstrap
 from polygraft.tasks.classification import model
 from polygraft.tasks.classification.baselines import TARGET_ONLY, score_baselines, score_other_heads
+from polygraft.tasks.classification.calibration import before_and_after
 from polygraft.tasks.classification.card import ClassificationCard
+from polygraft.tasks.classification.deciding import (
+    check_decisions,
+    find_decisions,
+    precision_recall,
+)
 from polygraft.tasks.classification.features import HASH
 from polygraft.tasks.classification.fit import fit
 from polygraft.tasks.classification.golden import choose_golden
@@ -81,10 +87,19 @@ class TrainedClassification(TrainedTask[ClassificationJob, ClassificationRun]):
         metrics = score_baselines(job, runs, others.get(TARGET_ONLY), work)
         if full_ladder:
             metrics["curve"] = _learning_curve(job, work, metrics["ladder"])
+        best, (_, held_out) = self.best(runs), job.held_out
+        metrics["calibration"] = before_and_after(
+            held_out.labels, best.held_out, best.join, job.splits.labels
+        )
+        if tables := precision_recall(job.recipe, job.splits.labels, best, held_out):
+            metrics["precision_recall"] = tables
+        decisions = find_decisions(job.recipe, job.splits.labels, best)
+        if checked := check_decisions(decisions, job.splits.labels, best, held_out):
+            metrics["decisions"] = checked
         metrics["seeds"] = {str(run.seed): _seed_figures(run) for run in runs}
         if job.tasks:
             metrics["heads"] = score_other_heads(job, [run.classifier for run in runs])
-        metrics["forgetting"] = forgetting.check(job, self.best(runs).classifier)
+        metrics["forgetting"] = forgetting.check(job, best.classifier)
         return metrics
 
     def manifest_fields(self, job: ClassificationJob, run: ClassificationRun) -> dict[str, Any]:
@@ -93,6 +108,7 @@ class TrainedClassification(TrainedTask[ClassificationJob, ClassificationRun]):
             "labels": job.splits.labels,
             "heads": {name: splits.labels for name, splits in job.tasks.items()},
             "lexical": HASH if run.lexical else None,
+            "decide": find_decisions(job.recipe, job.splits.labels, run),
             "golden": choose_golden(run.classifier, run.lexical, job, encoder_of(job)),
         }
 

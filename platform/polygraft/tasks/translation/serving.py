@@ -71,6 +71,11 @@ class Translation(ServedTask):
     def plan(self, row: Row, adapter: Adapter, stack: list[str], encoder: TextEncoder) -> RowPlan:
         if len(row.text) > MAX_CHARACTERS:
             raise too_long(row.text, "send it in parts")
+        if row.threshold is not None:
+            raise InvalidRow(
+                f"adapter {row.adapter!r} translates, it has no labels to decide for; leave the "
+                "threshold out"
+            )
         source, target = direction_of(
             adapter.manifest.directions, row.language, row.target, row.adapter
         )
