@@ -120,10 +120,16 @@ def predict(
             help="Language adapter under it, in place of what it was trained on; name or folder."
         ),
     ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Add what each span of the text pushed towards its label; slower."
+        ),
+    ] = False,
     backbone: Backbone = None,
 ) -> None:
     """Classify or translate a file without a server: each row gets `label` or `translation`, and
-    `score`; or `error`.
+    `score`; with --explain also `explanation`; or `error`.
 
     The exit status is 3 when some rows got an error; the others are answered all the same.
 
@@ -140,7 +146,9 @@ def predict(
             name = engine.add(folder).name
         else:
             under, name = None, offline.load(engine, folder).name
-        answered, failed = offline.predict(engine, name, input, output, target, under)
+        answered, failed = offline.predict(
+            engine, name, input, output, target, under, explain=explain
+        )
     err.print(f"{answered} rows answered" + (f", [red]{failed} failed[/]" if failed else ""))
     if failed:
         raise typer.Exit(3)

@@ -11,6 +11,8 @@ from polygraft.errors import InvalidRow
 from polygraft.runtime.search import Search
 
 MAX_WEIGHT = 4
+MAX_VARIANTS = 32
+"""Of a text, each computed as a text of its own, to explain its answer."""
 
 
 def text_problem(text: object) -> str | None:
@@ -44,7 +46,8 @@ class Row:
     `weight`: how much its own update counts. `head`: the task, for an adapter with several.
     `language`: that of the text; when given, it must be one the adapter was made for. `target` and
     `search` are for translation: the language to write, needed when the adapter can write several,
-    and how to look for it. `top_k`: labels at most, for an adapter that has labels.
+    and how to look for it. `top_k`: labels at most, for an adapter that has labels. `explain`: the
+    answer also says what each span of the text did to it, for an adapter that can.
     """
 
     adapter: str
@@ -57,6 +60,7 @@ class Row:
     head: str | None = None
     weight: float = 1.0
     top_k: int | None = None
+    explain: bool = False
 
 
 @dataclass(frozen=True)

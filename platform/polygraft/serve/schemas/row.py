@@ -7,13 +7,20 @@ from pydantic.config import JsonDict
 
 from polygraft.runtime.search import MAX_BEAM, MAX_NO_REPEAT, MAX_PENALTY, MAX_TEMPERATURE, Search
 from polygraft.serve.schemas.errors import ErrorBody
-from polygraft.serve.schemas.fields import CheckedText, Name, Stack, Strict
+from polygraft.serve.schemas.explanation import ExplanationOut
+from polygraft.serve.schemas.fields import MAX_EXPLAINED, CheckedText, Name, Stack, Strict
 
 
 def _within(low: float, high: float) -> JsonDict:
     """Bounds for the OpenAPI document; `Search` checks them, together with what else makes no
     sense."""
     return {"minimum": low, "maximum": high}
+
+
+EXPLAIN = (
+    "say what each span of the text pushed towards the label, for an adapter that has labels; "
+    f"{MAX_EXPLAINED} rows a request at most"
+)
 
 
 class SearchIn(Strict):
@@ -75,6 +82,7 @@ class RowIn(SearchIn):
     target: Name | None = Field(
         None, description="language to write, for a translation adapter with several"
     )
+    explain: bool = Field(False, description=EXPLAIN)
 
 
 UncheckedRow = SkipValidation[RowIn]
@@ -99,6 +107,7 @@ class RowOut(BaseModel):
     label: str | None = None
     score: float | None = None
     labels: list[LabelOut] | None = None
+    explanation: ExplanationOut | None = Field(None, description="of the label, where asked for")
     translation: str | None = None
     alternatives: list[str] | None = Field(
         None, description="the other translations asked for, best first"

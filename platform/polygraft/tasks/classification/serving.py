@@ -17,6 +17,7 @@ from polygraft.adapters.format import Adapter
 from polygraft.architectures.text import TextEncoder
 from polygraft.errors import AdapterError, InvalidRow, shortened
 from polygraft.runtime.rows import Answer, Row
+from polygraft.tasks.classification.explain import Explainer, Explanation
 from polygraft.tasks.classification.lexical import Lexical, compare_lexical, read_join, read_lexical
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.parts import NEURAL_ALONE, Join, softmax
@@ -60,9 +61,10 @@ class LabelScore:
 
 @dataclass(frozen=True)
 class Classified(Answer):
-    """`labels` is sorted, likeliest first."""
+    """`labels` is sorted, likeliest first; `explanation` is of the first, where the row asked."""
 
     labels: list[LabelScore]
+    explanation: Explanation | None = None
 
     @property
     def label(self) -> str:
@@ -74,16 +76,20 @@ class Classified(Answer):
 
     def fields(self) -> dict[str, Any]:
         labels = [{"label": one.label, "score": round(one.score, 6)} for one in self.labels]
-        return {**labels[0], "labels": labels}
+        return {**labels[0], "labels": labels, **self._why()}
 
     def summary(self) -> dict[str, Any]:
-        return {"label": self.label, "score": round(self.score, 6)}
+        return {"label": self.label, "score": round(self.score, 6), **self._why()}
+
+    def _why(self) -> dict[str, Any]:
+        return {"explanation": self.explanation.record()} if self.explanation else {}
 
 
 class Classification(ServedTask):
     """A row is answered with the labels of one head and their probabilities."""
 
     manifest = ClassificationManifest
+    explains = True
 
     def read_head(
         self, manifest: ClassificationManifest, tensors: Mapping[str, NDArray[Any]]
@@ -115,13 +121,20 @@ class Classification(ServedTask):
         head, labels = _chosen(adapter, row.head)
         text = beginning(row)
         lexical = head.lexical.logits(text) if head.lexical else None
+        explainer = Explainer(text, head.lexical, head.join, encoder) if row.explain else None
+        variants = explainer.variants if explainer else []
 
         def answer(vectors: Sequence[Floats]) -> Classified:
             logits = head.join.joined(head.logits(vectors[0][None])[0], lexical)
             scores = ranked(logits, labels, row.top_k)
-            return Classified(adapter.name, adapter.version, scores, stack=stack)
+            explanation = None
+            if explainer:
+                neural = head.logits(np.stack(vectors))
+                label = scores[0].label
+                explanation = explainer.explain(labels.index(label), label, neural, lexical)
+            return Classified(adapter.name, adapter.version, scores, explanation, stack=stack)
 
-        return RowPlan([text], Output.VECTOR, answer)
+        return RowPlan([text, *variants], Output.VECTOR, answer, own=1)
 
     def verify_goldens(self, adapter: Adapter, replay: Replay) -> None:
         """A head that was trained on the bare backbone has the bias, what it gives to no text, as
