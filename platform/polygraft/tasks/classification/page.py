@@ -15,6 +15,7 @@ from polygraft.reporting.plots import heat, intervals, lines, table, text, value
 from polygraft.reporting.results import NAMES, show
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
+from polygraft.tasks.classification import coloured
 from polygraft.tasks.classification.data import read_split
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.metrics import macro_f1
@@ -57,6 +58,7 @@ def sections(adapter: dict[str, Any]) -> list[str]:
         f"<h3>Calibration, error {adapter['calibration']['error']}</h3>",
         lines({"adapter": bins}, "score", "share of right answers", diagonal=True),
     ]
+    parts += coloured.sections(adapter.get("explained", {}))
     for kind, rows in adapter.get("changed", {}).items():
         if rows:
             over = text(NAMES[adapter["metrics"]["gain_from_transfer"]["over"]])
@@ -128,6 +130,7 @@ def answered(engine: Engine, manifest: ClassificationManifest, folder: Path) -> 
     shown: dict[str, Any] = {
         "confusion": confusion(gold, labels, manifest.labels),
         "calibration": calibration(gold, labels, [a.score for a in classified.values()]),
+        "explained": coloured.explained(engine, manifest, folder, (train, held_out), ours),
     }
     theirs = tfidf(train, held_out.texts) if train else None
     if theirs:
