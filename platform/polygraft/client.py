@@ -148,21 +148,24 @@ class Client:
         top_k: int | None = None,
         truncate: bool | None = None,
         threshold: float | None = None,
+        explain: bool | None = None,
     ) -> list[RowOut]:
-        """One result a text, in order."""
+        """One result a text, in order; with `explain` (16 texts at most) each says why
+        (`result.explanation`)."""
         options = {
             "language": language,
             "top_k": top_k,
             "truncate": truncate,
             "threshold": threshold,
+            "explain": explain,
         }
         return self._send(_Call.classify(adapter, texts, options), ClassifyResponse).results
 
     def classify_rows(
         self, rows: Sequence[Mapping[str, Any]], *, top_k: int | None = None
     ) -> list[RowOut]:
-        """Rows `{"adapter", "text", "language"?, "truncate"?, "threshold"?}`, adapters mixed as you
-        like."""
+        """Rows `{"adapter", "text", "language"?, "truncate"?, "threshold"?, ...}`, adapters mixed
+        as you like."""
         return self._send(_Call.rows(rows, top_k), ClassifyResponse).results
 
     def translate(
@@ -235,21 +238,24 @@ class AsyncClient:
         top_k: int | None = None,
         truncate: bool | None = None,
         threshold: float | None = None,
+        explain: bool | None = None,
     ) -> list[RowOut]:
-        """One result a text, in order."""
+        """One result a text, in order; with `explain` (16 texts at most) each says why
+        (`result.explanation`)."""
         options = {
             "language": language,
             "top_k": top_k,
             "truncate": truncate,
             "threshold": threshold,
+            "explain": explain,
         }
         return (await self._send(_Call.classify(adapter, texts, options), ClassifyResponse)).results
 
     async def classify_rows(
         self, rows: Sequence[Mapping[str, Any]], *, top_k: int | None = None
     ) -> list[RowOut]:
-        """Rows `{"adapter", "text", "language"?, "truncate"?, "threshold"?}`, adapters mixed as you
-        like."""
+        """Rows `{"adapter", "text", "language"?, "truncate"?, "threshold"?, ...}`, adapters mixed
+        as you like."""
         return (await self._send(_Call.rows(rows, top_k), ClassifyResponse)).results
 
     async def translate(

@@ -1,8 +1,8 @@
 """`polygraft predict`: JSON Lines in, JSON Lines out, with the same engine as the server and no
 HTTP.
 
-Each row `{"text": ..., ...}` comes back with `label` (or `translation`) and `score` added, or
-`error`; all else in it is kept.
+Each row `{"text": ..., ...}` comes back with `label` (or `translation`) and `score` added, and with
+`explanation` where that was asked for, or `error`; all else in it is kept.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -26,9 +27,9 @@ from polygraft.errors import DataError, PolygraftError
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row, WeightedAdapter
 
-CHUNK = 256
+CHUNK, EXPLAINED_CHUNK = 256, 16
 # Fields that an answer fills: what a row has in them came from an earlier answer.
-ANSWER_FIELDS = {"label", "translation", "score", "decision", "error"}
+ANSWER_FIELDS = {"label", "translation", "score", "decision", "explanation", "error"}
 # a lone surrogate, which UTF-8 has no bytes for, goes out as it came in: "\\ud800"
 ESCAPED = "backslashreplace"
 
@@ -48,11 +49,13 @@ def predict(
     target: str,
     language: str | None = None,
     stack: tuple[WeightedAdapter, ...] | None = None,
+    *,
     threshold: float | None = None,
+    explain: bool = False,
 ) -> tuple[int, int]:
     """Answer every line of `source` into `target` ("-" is stdin or stdout). Returns (answered,
-    failed). `language`: the one to write, for a translation adapter with several. `stack` and
-    `threshold`: as in a row.
+    failed). `language`: the one to write, for a translation adapter with several. `stack`,
+    `threshold` and `explain`: as in a row.
 
     A file is written beside its place and moved there when complete. Raises `DataError` for a line
     that is not a JSON object with "text", before anything is written for a file.
@@ -61,18 +64,17 @@ def predict(
     answered = failed = 0
     with write(target) as out, Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(adapter, total=len(lines))
-        for chunk in _chunks(lines):
-            rows = [
-                Row(
-                    adapter,
-                    row["text"],
-                    target=language,
-                    stack=stack,
-                    top_k=1,
-                    threshold=threshold,
-                )
-                for row in chunk
-            ]
+        common = Row(
+            adapter,
+            "",
+            target=language,
+            stack=stack,
+            top_k=1,
+            threshold=threshold,
+            explain=explain,
+        )
+        for chunk in _chunks(lines, EXPLAINED_CHUNK if explain else CHUNK):
+            rows = [replace(common, text=row["text"]) for row in chunk]
             for row, answer in zip(chunk, engine.answer(rows), strict=True):
                 for stale in ANSWER_FIELDS & row.keys():
                     del row[stale]
@@ -116,9 +118,9 @@ def read(source: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _chunks(rows: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    for start in range(0, len(rows), CHUNK):
-        yield rows[start : start + CHUNK]
+def _chunks(rows: list[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
 
 
 @contextmanager

@@ -41,6 +41,9 @@ def test_sync(url: str, library: Path) -> None:
         first, second = client.classify("spam", ["WIN a free prize", " "], top_k=1)
         assert first.label in ("ham", "spam")
         assert second.error is not None
+        (why,) = client.classify("spam", ["WIN cash"], explain=True)
+        assert why.explanation is not None
+        assert [span.text for span in why.explanation.spans] == ["WIN", "cash"]
         rows = client.classify_rows(
             [{"adapter": "topic", "text": "x"}, {"adapter": "mood", "text": "y"}]
         )
@@ -58,6 +61,9 @@ def test_async(url: str, library: Path) -> None:
                 *(client.classify("spam", [f"text {i}"]) for i in range(20))
             )
             assert all(a[0].label for a in answers)
+            (why,) = await client.classify("spam", ["WIN cash"], explain=True)
+            assert why.explanation is not None
+            assert why.explanation.label == why.label
             assert (
                 len(
                     (await client.classify_rows([{"adapter": "topic", "text": "x"}]))[0].labels

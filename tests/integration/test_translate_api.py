@@ -118,6 +118,18 @@ def url(host: Host) -> Iterator[str]:
     thread.join()
 
 
+def test_a_translation_cannot_be_explained(api: TestClient) -> None:
+    translator, classifier = (
+        {"adapter": "en-yo", "text": "See you soon, mum."},
+        {"adapter": "spam", "text": "WIN cash"},
+    )
+    rows = [row | {"explain": True} for row in (translator, classifier)]
+    told, explained = api.post("/v1/batch", json={"rows": rows}).json()["results"]
+    assert told["error"]["code"] == "InvalidRow"
+    assert "translation, whose answers cannot be explained" in told["error"]["message"]
+    assert [span["text"] for span in explained["explanation"]["spans"]] == ["WIN", "cash"]
+
+
 def test_one_batch_with_two_classifiers_and_two_translators(api: TestClient) -> None:
     rows = [
         {"adapter": "spam", "text": "WIN a free prize now!"},

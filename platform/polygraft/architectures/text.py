@@ -11,6 +11,7 @@ says so).
 from __future__ import annotations
 
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +108,19 @@ class TextEncoder:
             self._one(e, text)
             for e, text in zip(self.tokenizer.encode_batch(texts), texts, strict=True)
         ]
+
+    def characters_read(self, text: str) -> int:
+        """How many characters of `text`, from its first, `encode` keeps tokens of."""
+        composed = unicodedata.normalize("NFC", text)
+        encoding = self.tokenizer.encode(composed)
+        if len(encoding.ids) <= self.max_length:
+            return len(text)
+        end: int = encoding.offsets[self.max_length - self._closing - 1][1]
+        if len(composed) == len(text):
+            return end
+        return bisect_left(
+            range(len(text)), end, key=lambda n: len(unicodedata.normalize("NFC", text[:n]))
+        )
 
     def pad(self, rows: Sequence[Encoded]) -> dict[str, NDArray[np.int64]]:
         """What the backbone reads of encoded rows, int64 [rows, longest] each (see `pad`)."""

@@ -129,10 +129,16 @@ def predict(
             "decisions.",
         ),
     ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain", help="Add what each span of the text pushed towards its label; slower."
+        ),
+    ] = False,
     backbone: Backbone = None,
 ) -> None:
     """Classify or translate a file without a server: each row gets `label` or `translation`,
-    `score`, and `decision` where one is reached; or `error`.
+    `score`, and `decision` where one is reached; with --explain also `explanation`; or `error`.
 
     The exit status is 3 when some rows got an error; the others are answered all the same.
 
@@ -149,7 +155,9 @@ def predict(
             name = engine.add(folder).name
         else:
             under, name = None, offline.load(engine, folder).name
-        answered, failed = offline.predict(engine, name, input, output, target, under, threshold)
+        answered, failed = offline.predict(
+            engine, name, input, output, target, under, threshold=threshold, explain=explain
+        )
     err.print(f"{answered} rows answered" + (f", [red]{failed} failed[/]" if failed else ""))
     if failed:
         raise typer.Exit(3)

@@ -2,7 +2,8 @@
 
 Work is counted in units of `UNIT` characters of a row's text, at least one a row, times its beam,
 since that is known before anything is computed: a short message is one unit, a page of text to
-translate is ten or more.
+translate is ten or more. A row to be explained is also `MAX_VARIANTS` variants of its text, each
+cut to about what a backbone reads, 512 tokens.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import threading
 import time
 
 from polygraft.errors import Overloaded, TooLarge
-from polygraft.runtime.rows import Row
+from polygraft.runtime.rows import MAX_VARIANTS, Row
 
 UNIT = 200
+MAX_VARIANT = 10  # units: 2,000 characters
 MIN_WAIT, MAX_WAIT = 1, 60  # seconds
 
 
@@ -22,7 +24,9 @@ def units(row: Row) -> int:
     """The work that a row is."""
     if not isinstance(row.text, str):
         return 1
-    return max(1, math.ceil(len(row.text) / UNIT)) * row.search.beam
+    whole = max(1, math.ceil(len(row.text) / UNIT))
+    variants = min(MAX_VARIANTS, len(row.text)) if row.explain else 0
+    return (whole + variants * min(whole, MAX_VARIANT)) * row.search.beam
 
 
 class Admission:
@@ -48,7 +52,8 @@ class Admission:
         if units > self.capacity:
             raise TooLarge(
                 f"the request holds {units:,} units of work ({UNIT} characters of a row's text, "
-                f"times its beam), at most {self.capacity:,} are taken; send several requests"
+                f"times its beam; explained, up to {MAX_VARIANTS} times more), at most "
+                f"{self.capacity:,} are taken; send several requests"
             )
         if self._under_way + units > self.capacity:
             raise Overloaded(self._under_way, self._wait())

@@ -176,9 +176,13 @@ class Engine:
         with ExitStack() as undo:
             lease = undo.enter_context(self._adapters.acquire(row))
             adapter = lease.loaded.adapter
-            plan = registry.served(adapter.manifest.task).plan(
-                row, adapter, lease.names, self.encoder
-            )
+            task = registry.served(adapter.manifest.task)
+            if row.explain and not task.explains:
+                raise InvalidRow(
+                    f"adapter {row.adapter!r} is for {adapter.manifest.task}, whose answers cannot "
+                    "be explained; leave explain out"
+                )
+            plan = task.plan(row, adapter, lease.names, self.encoder)
             work = RowWork(row, lease, plan)
             undo.pop_all()
         return work
@@ -193,7 +197,7 @@ class Engine:
             texts = [text for text in encoded if text is not None]
             if len(texts) < len(encoded):
                 work.end(RowFailed(FAILED))
-            elif not work.row.truncate and any(text.truncated for text in texts):
+            elif not work.row.truncate and any(t.truncated for t in texts[: work.plan.own]):
                 work.end(self._too_long())
             else:
                 accepted.append(work)

@@ -11,6 +11,8 @@ from polygraft.errors import InvalidRow
 from polygraft.runtime.search import Search
 
 MAX_WEIGHT = 4
+MAX_VARIANTS = 32
+"""Of a text, each computed as a text of its own, to explain its answer."""
 
 
 def text_problem(text: object) -> str | None:
@@ -46,6 +48,7 @@ class Row:
     `search` are for translation: the language to write, needed when the adapter can write several,
     and how to look for it. `top_k`: labels at most, for an adapter that has labels. `threshold`:
     the score from which the likeliest label is the decision, in place of the adapter's own.
+    `explain`: the answer also says what each span of the text did to it, for an adapter that can.
     """
 
     adapter: str
@@ -59,6 +62,7 @@ class Row:
     weight: float = 1.0
     top_k: int | None = None
     threshold: float | None = None
+    explain: bool = False
 
     def __post_init__(self) -> None:
         if self.threshold is not None and not 0 <= self.threshold <= 1:

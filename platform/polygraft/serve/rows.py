@@ -5,7 +5,7 @@ Rows are read one by one, so that a bad row is answered in its place and the oth
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,7 +14,7 @@ from polygraft.errors import InvalidRow, PolygraftError
 from polygraft.runtime.rows import Answer, Row, WeightedAdapter
 from polygraft.serve.schemas.classify import ClassifyRequest
 from polygraft.serve.schemas.errors import ErrorBody, in_one_line
-from polygraft.serve.schemas.fields import LayerIn, Name
+from polygraft.serve.schemas.fields import MAX_EXPLAINED, LayerIn, Name
 from polygraft.serve.schemas.row import RowIn, RowOut
 
 
@@ -35,7 +35,9 @@ def read_rows(
     if request.rows is not None:
         outer = [
             name
-            for name in ("adapter", "stack", "language", "head", "truncate", "threshold")
+            for name in (
+                *("adapter", "stack", "language", "head", "truncate", "threshold", "explain"),
+            )
             if name in sent
         ]
         if outer:
@@ -43,7 +45,7 @@ def read_rows(
                 f"with rows, each row says its own {', '.join(outer)}; leave that out beside rows"
             )
         check_count(len(request.rows))
-        return [read_row(row) for row in request.rows]
+        return read_each(request.rows)
     answering = {
         name: value
         for name in ("adapter", "stack")
@@ -60,8 +62,23 @@ def read_rows(
         "truncate": request.truncate,
         "head": request.head,
         "threshold": request.threshold,
+        "explain": request.explain,
     }
-    return [read_row(common | {"text": text}) for text in texts]
+    return read_each([common | {"text": text} for text in texts])
+
+
+def read_each(raw: Sequence[Any]) -> list[Row | PolygraftError]:
+    """The rows of a request, each or its error. Raises `InvalidRow` for more than `MAX_EXPLAINED`
+    that are to be explained."""
+    rows = [read_row(row) for row in raw]
+    explained = sum(isinstance(row, Row) and row.explain for row in rows)
+    if explained > MAX_EXPLAINED:
+        raise InvalidRow(
+            f"{explained} rows are to be explained, at most {MAX_EXPLAINED} of a request can be: "
+            "each is computed once for every span; send several requests, or leave explain out of "
+            "the others"
+        )
+    return rows
 
 
 def read_row(raw: Any) -> Row | PolygraftError:
@@ -108,6 +125,7 @@ def _row(row: RowIn) -> Row:
         head=row.head,
         weight=answering.weight,
         threshold=row.threshold,
+        explain=row.explain,
     )
 
 

@@ -56,11 +56,13 @@ class Written:
 class RowPlan:
     """How a row is answered: each of `texts` is encoded, and `answer` is given one `output` a text,
     in order (float32 arrays, or a list of `Written`). It is called from another thread, and must be
-    quick."""
+    quick. `own`: how many of `texts`, from the first, are the row's own, and refused where they are
+    longer than what is read and may not be cut (None: all); the others are variants of them."""
 
     texts: list[str]
     output: Output | Writing
     answer: Callable[[Sequence[Any]], Answer]
+    own: int | None = None
 
 
 class Replay(Protocol):
@@ -86,6 +88,8 @@ class ServedTask(ABC):
     manifest: ClassVar[type[Manifest]]
     writes: ClassVar[bool] = False
     """Whether its LoRA also sits on the decoder."""
+    explains: ClassVar[bool] = False
+    """Whether its answers to rows with `explain` say why."""
 
     def read_head(self, manifest: Any, tensors: Mapping[str, NDArray[Any]]) -> Any:
         """The head in the tensors of its file (empty when there is none); None for a task without

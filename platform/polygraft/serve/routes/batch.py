@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from polygraft.serve.answers import answer, results
 from polygraft.serve.host import Host
 from polygraft.serve.limits import check_count
-from polygraft.serve.rows import read_row
+from polygraft.serve.rows import read_each
 from polygraft.serve.schemas.batch import BatchRequest
 from polygraft.serve.schemas.row import ClassifyResponse
 
@@ -21,7 +21,7 @@ def router(host: Callable[[], Host]) -> APIRouter:
     async def batch(request: BatchRequest) -> ClassifyResponse:
         """Rows of any task, each with its own adapter, answered together in the order given."""
         check_count(host().settings, len(request.rows))
-        rows = [read_row(row) for row in request.rows]
+        rows = read_each(request.rows)
         return ClassifyResponse(results=results(rows, await answer(host(), rows, request.top_k)))
 
     return routes

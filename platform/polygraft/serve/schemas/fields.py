@@ -18,6 +18,7 @@ from pydantic import (
 from polygraft.architectures.text import not_unicode
 
 MAX_NAME, MAX_FIELDS = 128, 64  # characters of a name, fields of an object
+MAX_EXPLAINED = 16  # rows of a request
 
 
 def _valid_unicode(text: str) -> str:

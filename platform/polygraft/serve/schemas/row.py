@@ -7,7 +7,8 @@ from pydantic.config import JsonDict
 
 from polygraft.runtime.search import MAX_BEAM, MAX_NO_REPEAT, MAX_PENALTY, MAX_TEMPERATURE, Search
 from polygraft.serve.schemas.errors import ErrorBody
-from polygraft.serve.schemas.fields import CheckedText, Name, Stack, Strict
+from polygraft.serve.schemas.explanation import ExplanationOut
+from polygraft.serve.schemas.fields import MAX_EXPLAINED, CheckedText, Name, Stack, Strict
 
 
 def _within(low: float, high: float) -> JsonDict:
@@ -19,6 +20,10 @@ def _within(low: float, high: float) -> JsonDict:
 THRESHOLD = (
     "the decision is the likeliest label if its score is at least this; left out, the adapter's "
     "own decisions"
+)
+EXPLAIN = (
+    "say what each span of the text pushed towards the label, for an adapter that has labels; "
+    f"{MAX_EXPLAINED} rows a request at most"
 )
 
 
@@ -81,6 +86,7 @@ class RowIn(SearchIn):
     target: Name | None = Field(
         None, description="language to write, for a translation adapter with several"
     )
+    explain: bool = Field(False, description=EXPLAIN)
 
     threshold: float | None = Field(None, description=THRESHOLD, json_schema_extra=_within(0, 1))
 
@@ -112,6 +118,7 @@ class RowOut(BaseModel):
         description="name of the adapter's first decision whose threshold is reached, or the label "
         "that reached the row's own threshold; left out where none is",
     )
+    explanation: ExplanationOut | None = Field(None, description="of the label, where asked for")
     translation: str | None = None
     alternatives: list[str] | None = Field(
         None, description="the other translations asked for, best first"

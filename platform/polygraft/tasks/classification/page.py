@@ -15,6 +15,7 @@ from polygraft.reporting.plots import heat, intervals, lines, table, text, value
 from polygraft.reporting.results import NAMES, bounded, percent, show
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
+from polygraft.tasks.classification import coloured
 from polygraft.tasks.classification.calibration import calibration
 from polygraft.tasks.classification.data import read_split
 from polygraft.tasks.classification.manifest import ClassificationManifest
@@ -55,6 +56,7 @@ def sections(adapter: dict[str, Any]) -> list[str]:
         parts += _by_language(by_language)
     curves = {**adapter["metrics"].get("calibration", {}), "served": adapter["calibration"]}
     parts += _calibration(curves)
+    parts += coloured.sections(adapter.get("explained", {}))
     for kind, rows in adapter.get("changed", {}).items():
         if rows:
             over = text(NAMES[adapter["metrics"]["gain_from_transfer"]["over"]])
@@ -163,6 +165,7 @@ def answered(engine: Engine, manifest: ClassificationManifest, folder: Path) -> 
     shown: dict[str, Any] = {
         "confusion": confusion(gold, labels, manifest.labels),
         "calibration": calibration(gold, labels, [a.score for a in classified.values()]),
+        "explained": coloured.explained(engine, manifest, folder, (train, held_out), ours),
     }
     theirs = tfidf(train, held_out.texts) if train else None
     if theirs:

@@ -17,6 +17,7 @@ from polygraft.adapters.format import Adapter
 from polygraft.architectures.text import TextEncoder
 from polygraft.errors import AdapterError, InvalidRow, shortened
 from polygraft.runtime.rows import Answer, Row
+from polygraft.tasks.classification.explain import Explainer, Explanation
 from polygraft.tasks.classification.lexical import Lexical, compare_lexical, read_join, read_lexical
 from polygraft.tasks.classification.manifest import (
     SCORE_DIGITS,
@@ -65,10 +66,12 @@ class LabelScore:
 @dataclass(frozen=True)
 class Classified(Answer):
     """`labels` is sorted, likeliest first. `decision`: the name of one of the adapter's, or the
-    label that reached the row's own threshold; None where none is reached, or there is none."""
+    label that reached the row's own threshold; None where none is reached, or there is none.
+    `explanation` is of the first label, where the row asked."""
 
     labels: list[LabelScore]
     decision: str | None = None
+    explanation: Explanation | None = None
 
     @property
     def label(self) -> str:
@@ -82,19 +85,25 @@ class Classified(Answer):
         labels = [
             {"label": one.label, "score": round(one.score, SCORE_DIGITS)} for one in self.labels
         ]
-        return {**labels[0], "labels": labels, **self._decided()}
+        return {**labels[0], "labels": labels, **self._further()}
 
     def summary(self) -> dict[str, Any]:
-        return {"label": self.label, "score": round(self.score, SCORE_DIGITS), **self._decided()}
+        return {"label": self.label, "score": round(self.score, SCORE_DIGITS), **self._further()}
 
-    def _decided(self) -> dict[str, str]:
-        return {} if self.decision is None else {"decision": self.decision}
+    def _further(self) -> dict[str, Any]:
+        fields: dict[str, Any] = {}
+        if self.decision is not None:
+            fields["decision"] = self.decision
+        if self.explanation is not None:
+            fields["explanation"] = self.explanation.record()
+        return fields
 
 
 class Classification(ServedTask):
     """A row is answered with the labels of one head and their probabilities."""
 
     manifest = ClassificationManifest
+    explains = True
 
     def read_head(
         self, manifest: ClassificationManifest, tensors: Mapping[str, NDArray[Any]]
@@ -127,19 +136,27 @@ class Classification(ServedTask):
         decisions = adapter.manifest.decide if head is adapter.head.own else {}
         text = beginning(row)
         lexical = head.lexical.logits(text) if head.lexical else None
+        explainer = Explainer(text, head.lexical, head.join, encoder) if row.explain else None
+        variants = explainer.variants if explainer else []
 
         def answer(vectors: Sequence[Floats]) -> Classified:
             logits = head.join.joined(head.logits(vectors[0][None])[0], lexical)
             scores = softmax(logits)
+            ordered = ranked(scores, labels, row.top_k)
+            explanation = None
+            if explainer:
+                neural, label = head.logits(np.stack(vectors)), ordered[0].label
+                explanation = explainer.explain(labels.index(label), label, neural, lexical)
             return Classified(
                 adapter.name,
                 adapter.version,
-                ranked(scores, labels, row.top_k),
+                ordered,
                 decided(scores, labels, decisions, row.threshold),
+                explanation,
                 stack=stack,
             )
 
-        return RowPlan([text], Output.VECTOR, answer)
+        return RowPlan([text, *variants], Output.VECTOR, answer, own=1)
 
     def verify_goldens(self, adapter: Adapter, replay: Replay) -> None:
         """A head that was trained on the bare backbone has the bias, what it gives to no text, as
