@@ -49,6 +49,11 @@ def unreadable(source: str, error: Exception) -> str:
     path."""
     if isinstance(error, KeyError):
         return f"{source} needs the environment variable {error}; set it to the data's folder"
+    cause: BaseException | None = error
+    while cause is not None:  # a library may say only that something went wrong
+        if isinstance(cause, UnicodeDecodeError):
+            return f"{source} is not UTF-8; save it as UTF-8 (in Excel: CSV UTF-8)"
+        cause = cause.__cause__
     first_line = str(error).strip().split("\n")[0]
     return f"{source} cannot be read: {first_line or type(error).__name__}"
 

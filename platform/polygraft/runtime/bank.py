@@ -1,4 +1,4 @@
-"""The bank: LoRA arrays of every resident adapter, stacked by slot, read by the ONNX graph where
+"""The bank: LoRA arrays of every loaded adapter, stacked by slot, read by the ONNX graph where
 they lie.
 
 For each site A is [slots, inputs, rank] and B [slots, rank, outputs], float32, alpha/r folded into

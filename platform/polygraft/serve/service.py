@@ -100,7 +100,7 @@ logging.getLogger("bentoml.access").addFilter(OneLine())
 )
 @bentoml.asgi_app(_everything, path="/")
 class Polygraft:
-    """One backbone with every adapter of the library resident."""
+    """One backbone with every adapter of the library loaded."""
 
     @bentoml.on_deployment
     @staticmethod

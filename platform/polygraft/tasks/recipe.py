@@ -91,6 +91,12 @@ def load_recipe(path: Path) -> AdapterRecipe:
         raw: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RecipeError(str(path), ["no such file; give the path of a recipe.yaml"]) from None
+    except IsADirectoryError:
+        raise RecipeError(
+            str(path), ["this is a folder; give the recipe.yaml that lies in it"]
+        ) from None
+    except OSError as error:
+        raise RecipeError(str(path), [f"cannot be read: {error.strerror}"]) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RecipeError(str(path), [f"not readable as YAML: {error}"]) from None
     if not isinstance(raw, dict):

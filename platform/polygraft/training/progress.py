@@ -44,4 +44,10 @@ class RichProgress(TrainerCallback):
         self.bar.update(self.task, description=f"{self.title}  {shown}")
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Say where it stopped, when that is before the last step, and which checkpoint is kept."""
         self.bar.stop()
+        if state.best_global_step and state.best_global_step != state.max_steps:
+            early = f"stopped at step {state.global_step}: no better dev score since; " * (
+                state.global_step < state.max_steps
+            )
+            self.bar.console.print(f"{early}kept is step {state.best_global_step}")

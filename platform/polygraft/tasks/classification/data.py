@@ -45,6 +45,10 @@ def load_splits(
     train, dev, test = splits["train"], splits["dev"], splits.get("test")
     labels = recipe.labels or sorted(set(train.labels))
     problems += _label_problems(labels, splits)
+    if recipe.positive and recipe.positive not in labels:
+        problems.append(
+            f"positive: no training row has the label {recipe.positive!r}; they have {labels}"
+        )
     problems += [
         f"decide.{name}: no training row has the label {decision.label!r}; they have {labels}"
         for name, decision in recipe.decide.items()
