@@ -26,10 +26,9 @@ from polygraft.data.lines import split_lines
 from polygraft.errors import DataError, PolygraftError
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row, WeightedAdapter
+from polygraft.tasks import registry
 
 CHUNK, EXPLAINED_CHUNK = 256, 16
-# Fields that an answer fills: what a row has in them came from an earlier answer.
-ANSWER_FIELDS = {"label", "translation", "score", "decision", "explanation", "error"}
 # a lone surrogate, which UTF-8 has no bytes for, goes out as it came in: "\\ud800"
 ESCAPED = "backslashreplace"
 
@@ -64,6 +63,8 @@ def predict(
     answered = failed = 0
     with write(target) as out, Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task(adapter, total=len(lines))
+        # what a row has in the fields that an answer fills came from an earlier answer
+        stale = {"error"}.union(*(registry.served(task).answer_fields for task in registry.TASKS))
         common = Row(
             adapter,
             "",
@@ -76,8 +77,8 @@ def predict(
         for chunk in _chunks(lines, EXPLAINED_CHUNK if explain else CHUNK):
             rows = [replace(common, text=row["text"]) for row in chunk]
             for row, answer in zip(chunk, engine.answer(rows), strict=True):
-                for stale in ANSWER_FIELDS & row.keys():
-                    del row[stale]
+                for field in stale & row.keys():
+                    del row[field]
                 if isinstance(answer, PolygraftError):
                     failed += 1
                     row["error"] = answer.payload()

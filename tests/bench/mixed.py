@@ -58,7 +58,7 @@ from polygraft.export.quantise import to_int8
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.graph import GraphSession, Stack, load_card, mixture
 from polygraft.tasks.classification.features import features
-from polygraft.tasks.classification.lexical import Lexical, Vocabulary
+from polygraft.tasks.classification.lexical import KnownFeatures, Lexical
 
 RESIDENT, MIXED, RANK = 64, 16, 8
 BATCHES = (1, 8, 32)
@@ -95,7 +95,7 @@ class Contenders:
         """A part an adapter, each of the features of the sample, with weights at random."""
         rng = np.random.default_rng(0)
         known = np.unique(np.concatenate([features(text)[0] for text in sample]))
-        vocabulary = Vocabulary(known, rng.uniform(1, 8, len(known)).astype(np.float16))
+        vocabulary = KnownFeatures(known, rng.uniform(1, 8, len(known)).astype(np.float16))
         return [
             Lexical(
                 vocabulary,

@@ -16,7 +16,7 @@ from polygraft.runtime.rows import MAX_VARIANTS, Row
 from polygraft.tasks.classification.attribution import Placed
 from polygraft.tasks.classification.explain import MARGIN, Explainer, Explanation
 from polygraft.tasks.classification.features import gram_spans, occurrences
-from polygraft.tasks.classification.lexical import Lexical, Vocabulary
+from polygraft.tasks.classification.lexical import KnownFeatures, Lexical
 from polygraft.tasks.classification.lexical_training import fit_lexical
 from polygraft.tasks.classification.parts import NEURAL_ALONE, Join
 from polygraft.tasks.classification.spans import MAX_SPANS, spans_of, without
@@ -103,7 +103,7 @@ def test_lexical_pushes_are_the_logit_whatever_the_script(backbone: Path) -> Non
 def knows(number: int) -> Lexical:
     """A part that knows one feature, which pushes 1 in all: its value has unit length."""
     return Lexical(
-        Vocabulary(np.array([number], np.int32), np.ones(1, np.float16)),
+        KnownFeatures(np.array([number], np.int32), np.ones(1, np.float16)),
         np.ones((1, 1), np.float16),
         np.zeros(1, np.float16),
     )

@@ -26,8 +26,13 @@ from polygraft.tasks.classification.parts import Join, Parts, softmax
 from polygraft.tasks.classification.tfidf import tfidf, tuned_tfidf
 
 LABELS = ["ham", "spam"]
+NAMES = [
+    *("ada", "ben", "cem", "dan", "eva", "fay", "gus", "hal", "ian", "jo"),
+    *("kim", "lea", "max", "noa", "ola", "pia", "rex", "sue", "tim", "uma"),
+]
 ROWS = Split(
-    [f"win a free prize {i}" for i in range(20)] + [f"see you at home {i}" for i in range(20)],
+    [f"{name} win a free prize {name[::-1]}" for name in NAMES]
+    + [f"{name[::-1]} see you at home {name}" for name in NAMES],
     ["spam"] * 20 + ["ham"] * 20,
     [],
 )

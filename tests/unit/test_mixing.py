@@ -13,6 +13,11 @@ from polygraft.transfer import mixing
 LABELS = ["0", "1"]
 
 
+def words(count: int) -> list[str]:
+    """Texts of which no two are alike: those that are stay in one fold."""
+    return ["".join(chr(97 + int(d)) for d in f"{i:04d}" * 3) for i in range(count)]
+
+
 @pytest.mark.parametrize(("sign", "low", "high"), [(1, 0.3, 1), (-1, 0, 0.01)])
 def test_the_weight_that_fits_is_found(sign: int, low: float, high: float) -> None:
     """Source rows that agree with the target's, and source rows that contradict them."""
@@ -21,7 +26,7 @@ def test_the_weight_that_fits_is_found(sign: int, low: float, high: float) -> No
     ours, theirs = unit(rng.normal(size=(20, 16))), unit(rng.normal(size=(200, 16)))
     ours[:, 0] += [0.2 if label == "1" else -0.2 for label in gold]
     theirs[:, 0] += [sign * (0.2 if label == "1" else -0.2) for label in others]
-    target, source = Split(["-"] * 20, gold, []), Split(["-"] * 200, others, [])
+    target, source = Split(words(20), gold, []), Split(words(200), others, [])
     weight = mixing.best_weight(ours, target, theirs, source, np.ones(200), LABELS)
     assert low <= weight <= high
 
@@ -32,10 +37,10 @@ def test_translations_are_held_out_with_their_row() -> None:
     gold, ids = [str(i) for i in rng.integers(0, 2, 40)], [str(i) for i in range(40)]
     ours = unit(rng.normal(size=(40, 48)))
     theirs, others = np.tile(ours, (10, 1)), gold * 10
-    target = Split(["-"] * 40, gold, ids)
+    target = Split(words(40), gold, ids)
 
     def right(source_ids: list[str]) -> float:
-        source = Split(["-"] * 400, others, source_ids)
+        source = Split(words(400), others, source_ids)
         logits = mixing.out_of_fold(
             ours, target, LABELS, folds_of(target), theirs, source, np.ones(400)
         )

@@ -12,7 +12,7 @@ from polygraft.data.splits import Split
 from polygraft.errors import DataError, RecipeError
 from polygraft.tasks.classification.metrics import macro_f1
 from polygraft.transfer.study.figures import counted_f1, figures_of
-from polygraft.transfer.study.plan import Family, Study, load_study
+from polygraft.transfer.study.plan import Study, StudyFamily, load_study
 from polygraft.transfer.study.rows import check, read_side
 from polygraft.transfer.study.write import page, write_results
 
@@ -125,7 +125,7 @@ def test_translations_across_the_split_are_refused(tmp_path: Path) -> None:
     for name, ids in (("en", range(10)), ("xx", range(10)), ("xxtest", (2, 11, 12))):
         rows = [{"id": i, "text": f"{name} {i}", "label": "ab"[i % 2]} for i in ids]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    family = Family.model_validate(
+    family = StudyFamily.model_validate(
         {
             "name": "mood",
             "id": "id",

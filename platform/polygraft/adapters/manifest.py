@@ -121,6 +121,11 @@ class Manifest(BaseModel):
         """The files that `files` has to name: PEFT's two, and the head where the task has one."""
         return [name for name in HASHED if self.has_head or name != LAYOUT.head]
 
+    def gains(self) -> dict[str, dict[str, Any]]:
+        """What transfer brought, by what it was measured against: figures with a `verdict`. Empty
+        when the metrics hold no such figure."""
+        return {}
+
     def task_problems(self) -> Iterator[str]:
         """What the task's own fields say wrongly, alone or together."""
         yield from ()

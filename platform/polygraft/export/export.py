@@ -4,7 +4,8 @@ model."""
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from polygraft.adapters.format import load_adapter
 from polygraft.architectures.folder import BackboneFiles, fingerprint
 from polygraft.architectures.loading import load_backbone, load_seq2seq
 from polygraft.architectures.registry import family_of
-from polygraft.errors import ExportError
+from polygraft.errors import ExportError, PolygraftError
 from polygraft.export.calibrate import calibrate_decoder, calibrate_encoder
 from polygraft.export.decoder import Decoder, cross_to_onnx, step_to_onnx
 from polygraft.export.decoder_parity import decoder_drift
@@ -64,12 +65,15 @@ def export_backbone(
     order = ["fp32", *(p for p in precisions if p != "fp32")]
     files.onnx.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=backbone, prefix=".staging-") as name:
-        made = _graphs(backbone, model, described, order, Path(name))
-        figures = _checked(drift(backbone, described, made), ALLOWED, "graph")
+        with _refused_by_a_library():
+            made = _graphs(backbone, model, described, order, Path(name))
+            figures = _checked(drift(backbone, described, made), ALLOWED, "graph")
         decoder, written = None, dict[str, tuple[Path, Path]]()
         if files.decoder_tokenizer.is_file():
-            decoder, written = _decoder_graphs(backbone, decoder_sites, order, Path(name))
-            found = _checked(decoder_drift(backbone, decoder, written), DECODER_ALLOWED, "decoder")
+            with _refused_by_a_library():
+                decoder, written = _decoder_graphs(backbone, decoder_sites, order, Path(name))
+                drifts = decoder_drift(backbone, decoder, written)
+            found = _checked(drifts, DECODER_ALLOWED, "decoder")
             figures |= {f"decoder_{precision}": value for precision, value in found.items()}
         card = GraphCard(
             backbone=fingerprint(backbone),
@@ -91,6 +95,22 @@ def export_backbone(
                 step.replace(files.step(precision))
         files.graph.write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return card
+
+
+@contextmanager
+def _refused_by_a_library() -> Iterator[None]:
+    """Say that a model cannot be exported where torch or ONNX Runtime fails over its graph."""
+    try:
+        yield
+    except PolygraftError:
+        raise
+    except Exception as error:
+        first_line = str(error).strip().split("\n")[0][:200]
+        raise ExportError(
+            f"this model cannot be turned into a graph yet ({type(error).__name__}: {first_line}); "
+            "nothing was written; its family needs a file in architectures/ (see A new family of "
+            "backbones in docs/architecture.md), or another version of torch or onnxruntime"
+        ) from error
 
 
 def _checked(figures: dict[str, float], allowed: dict[str, float], what: str) -> dict[str, float]:

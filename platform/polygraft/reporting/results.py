@@ -4,30 +4,11 @@ training libraries."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from polygraft.adapters.format import LAYOUT, Manifest, load_manifest
 from polygraft.adapters.library import Library
 from polygraft.tasks import registry
 
-NAMES = {
-    "majority": "majority label",
-    "tfidf": "TF-IDF",
-    "tuned_tfidf": "TF-IDF, tuned",
-    "head": "linear head, frozen",
-    "lexical": "lexical part",
-    "neural": "neural part",
-    "tfidf_zero_shot": "TF-IDF, parent's rows",
-    "zero_shot": "parent, zero-shot",
-    "target_only": "LoRA without parent",
-    "zero_shot_stack": "parent, zero-shot, language exchanged",
-    "exchanged": "language exchanged",
-    "copy": "source copied",
-    "from_scratch": "from scratch",
-    "bare": "bare backbone",
-    "no_parent": "without parent",
-    "adapter": "adapter",
-}
 HEAD = """# Adapters
 
 One folder an adapter: `recipe.yaml` (how it was made), `manifest.json` (figures, golden, hashes),
@@ -38,23 +19,6 @@ seeds. TF-IDF is word and character TF-IDF into logistic regression on the same 
 zero-shot is the parent as it is; "target only" is the same recipe without the parent.
 
 """
-
-
-def show(figure: dict[str, float] | None) -> str:
-    """`value [low, high]`, or a dash."""
-    if not figure:
-        return "–"
-    return f"{figure['value']:.1f} [{figure['low']:.1f}, {figure['high']:.1f}]"
-
-
-def percent(share: float | None) -> str:
-    """A share of 0 to 1 in percent, or a dash."""
-    return "–" if share is None else f"{100 * share:.1f}"
-
-
-def bounded(estimate: dict[str, float] | None) -> str:
-    """`show` for an estimate in shares of 0 to 1."""
-    return show({name: 100 * share for name, share in estimate.items()} if estimate else None)
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -84,8 +48,3 @@ def table_line(cells: Sequence[str]) -> str:
 def linked(manifest: Manifest) -> str:
     """An adapter's name as a link to its card."""
     return f"[{manifest.name}]({manifest.name}/{LAYOUT.card})"
-
-
-def judged(gain: dict[str, Any] | None) -> str:
-    """A gain with its verdict, or a dash."""
-    return f"{show(gain)}: {gain['verdict']}" if gain else "–"

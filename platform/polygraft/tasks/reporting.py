@@ -17,10 +17,6 @@ class TaskResults(Protocol):
     def table(self, manifests: Sequence[Any]) -> list[str]:
         """The task's part of a library's results table."""
 
-    def gains(self, metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
-        """What transfer brought, by what it was measured against: figures with a `verdict`. Empty
-        when a manifest's metrics hold no such figure."""
-
 
 class TaskPage(Protocol):
     """`tasks/<task>/page.py`: HTML, each string a part of the page. An adapter is a dict, its

@@ -88,6 +88,8 @@ class ServedTask(ABC):
     manifest: ClassVar[type[Manifest]]
     writes: ClassVar[bool] = False
     """Whether its LoRA also sits on the decoder."""
+    answer_fields: ClassVar[frozenset[str]] = frozenset()
+    """What its answers' `summary` may hold: in a file that is answered again these are replaced."""
     explains: ClassVar[bool] = False
     """Whether its answers to rows with `explain` say why."""
 

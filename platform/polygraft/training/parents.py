@@ -8,6 +8,7 @@ from pathlib import Path
 from polygraft.adapters.format import LAYOUT, load_adapter
 from polygraft.architectures.folder import fingerprint
 from polygraft.errors import RecipeError
+from polygraft.tasks.language.manifest import LanguageManifest
 from polygraft.tasks.recipe import AdapterRecipe
 from polygraft.training.sites import pick_sites
 
@@ -68,7 +69,8 @@ def find_language_adapter(name: str, folder: Path, backbone: Path) -> Path:
     """The language adapter that a recipe in `folder` names in its stack. Raises `RecipeError`, or
     `AdapterError` when it does not fit the backbone."""
     adapter = find_adapter(name, folder, "stack")
-    if load_adapter(adapter, backbone=fingerprint(backbone)).manifest.task != "language":
+    manifest = load_adapter(adapter, backbone=fingerprint(backbone)).manifest
+    if not isinstance(manifest, LanguageManifest):
         raise RecipeError(
             str(folder / LAYOUT.recipe),
             [f"stack: {name!r} is not a language adapter; parent starts from one that answers"],

@@ -28,6 +28,7 @@ from polygraft.tasks.classification.metrics import macro_f1
 from polygraft.tasks.classification.recipe import SourceRows
 from polygraft.tasks.classification.run import ClassificationRun
 from polygraft.tasks.classification.tfidf import majority
+from polygraft.tasks.language.manifest import LanguageManifest
 from polygraft.transfer import sources
 
 FEW, MANY = 50, 200  # rows of the rarest label
@@ -189,4 +190,5 @@ def _zero_shot(job: ClassificationJob, adapter: Path, labels: list[str]) -> list
 
 def _reads(folder: Path, languages: list[str]) -> bool:
     manifest = load_manifest(folder)
-    return manifest.task == "language" and bool(set(manifest.languages) & set(languages))
+    of_language = isinstance(manifest, LanguageManifest)
+    return of_language and bool(set(manifest.languages) & set(languages))

@@ -13,8 +13,7 @@ from pathlib import Path
 from polygraft.adapters.format import LAYOUT, Manifest, load_manifest
 from polygraft.adapters.publishing import rewrite
 from polygraft.errors import AdapterError, NegativeTransfer, listed
-from polygraft.reporting.results import show
-from polygraft.tasks import registry
+from polygraft.reporting.figures import show
 
 HARMS = "harms"
 
@@ -33,8 +32,8 @@ def harms(manifest: Manifest) -> list[str]:
 
 
 def _harms(manifest: Manifest) -> list[str]:
-    gains = registry.results(manifest.task).gains(manifest.metrics)
-    return [f"{what} {show(gain)}" for what, gain in gains.items() if gain["verdict"] == HARMS]
+    gains = manifest.gains().items()
+    return [f"{what} {show(gain)}" for what, gain in gains if gain["verdict"] == HARMS]
 
 
 def check(manifest: Manifest) -> None:

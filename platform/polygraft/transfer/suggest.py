@@ -19,6 +19,7 @@ from polygraft.data.leaks import normalised
 from polygraft.errors import AdapterError
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
+from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.serving import Classified
 
 POOL, LEAST = 10, 1e-3
@@ -70,7 +71,7 @@ def _guess(
     engine: Engine, adapter: str, texts: Sequence[str], rows: Sequence[int]
 ) -> list[Suggestion]:
     for manifest in engine.manifests():
-        if manifest.name == adapter and manifest.task != "classification":
+        if manifest.name == adapter and not isinstance(manifest, ClassificationManifest):
             raise AdapterError(
                 f"adapter {adapter!r} does not classify (its task is {manifest.task}), so it has "
                 "no label to be unsure of; "

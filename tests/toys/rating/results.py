@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from polygraft.reporting.results import linked, markdown_table
 from rating.serving import RatingManifest
@@ -13,7 +12,3 @@ def table(manifests: Sequence[RatingManifest]) -> list[str]:
             ["rating adapter", "loss"], [[linked(m), str(m.metrics["loss"])] for m in manifests]
         )
     ]
-
-
-def gains(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {}

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from polygraft.reporting.results import bounded, markdown_table, percent, show
+from polygraft.reporting.figures import bounded, percent, show
+from polygraft.reporting.results import markdown_table
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.training.card import Card, origin

@@ -35,7 +35,7 @@ _Halves = NDArray[np.float16]
 
 
 @dataclass(frozen=True)
-class Vocabulary:
+class KnownFeatures:
     """The features that are known, ascending, and their IDF."""
 
     features: Numbers
@@ -60,7 +60,7 @@ class Vocabulary:
 class Lexical:
     """See the module."""
 
-    vocabulary: Vocabulary
+    vocabulary: KnownFeatures
     weight: _Halves
     bias: _Halves
 
@@ -111,7 +111,7 @@ def read_lexical(
             "again"
         )
     return Lexical(
-        Vocabulary(numbers.astype(np.int32), idf.astype(np.float16)),
+        KnownFeatures(numbers.astype(np.int32), idf.astype(np.float16)),
         weight.astype(np.float16),
         bias.astype(np.float16),
     )

@@ -19,7 +19,7 @@ from sklearn.svm import LinearSVC
 from polygraft.data.splits import Split
 from polygraft.tasks.classification.features import BUCKETS, features
 from polygraft.tasks.classification.joining import Fold
-from polygraft.tasks.classification.lexical import Lexical, Vocabulary
+from polygraft.tasks.classification.lexical import KnownFeatures, Lexical
 from polygraft.tasks.serving import Floats
 
 C = 0.5
@@ -55,24 +55,24 @@ def fit_lexical(rows: Split, labels: Sequence[str], folds: Sequence[Fold]) -> Le
         energy = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=0)).ravel())
         strongest = np.argsort(-energy * np.abs(weight).max(axis=1), kind="stable")[:room]
         strongest.sort()
-        vocabulary = Vocabulary(vocabulary.features[strongest], vocabulary.idf[strongest])
+        vocabulary = KnownFeatures(vocabulary.features[strongest], vocabulary.idf[strongest])
         matrix = _matrix(vocabulary, rows.texts)
         weight, bias = _fitted(matrix, gold, labels)
     part = Lexical(vocabulary, weight.astype(np.float16), bias.astype(np.float16))
     return LexicalFit(part, _out_of_fold(matrix, gold, labels, folds) if folds else None)
 
 
-def _vocabulary(texts: Sequence[str]) -> Vocabulary:
+def _vocabulary(texts: Sequence[str]) -> KnownFeatures:
     seen = np.zeros(2 * BUCKETS, np.int32)
     for text in texts:
         seen[features(text)[0]] += 1
     enough = np.where(np.arange(2 * BUCKETS) < BUCKETS, 1, min(MIN_ROWS, len(texts)))
     kept = np.flatnonzero(seen >= enough)
     idf = np.log((1 + len(texts)) / (1 + seen[kept])) + 1
-    return Vocabulary(kept.astype(np.int32), idf.astype(np.float16))
+    return KnownFeatures(kept.astype(np.int32), idf.astype(np.float16))
 
 
-def _matrix(vocabulary: Vocabulary, texts: Sequence[str]) -> Matrix:
+def _matrix(vocabulary: KnownFeatures, texts: Sequence[str]) -> Matrix:
     """The texts' TF-IDF, by the code that serving uses."""
     rows = [vocabulary.values(*features(text)) for text in texts]
     ends = np.cumsum([0, *(len(places) for places, _ in rows)])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from polygraft.adapters.layout import NAME
 from polygraft.adapters.manifest import MAX_GOLDENS, GoldenInput, Manifest, Texts, Values
 from polygraft.errors import shortened
+from polygraft.reporting.figures import NAMES
 
 
 class GoldenLogits(GoldenInput):
@@ -88,6 +89,10 @@ class ClassificationManifest(Manifest):
         {}, max_length=MAX_DECISIONS, description="thresholds by name, in the order they are tried"
     )
     golden: list[GoldenLogits] = Field(max_length=MAX_GOLDENS)
+
+    def gains(self) -> dict[str, dict[str, Any]]:
+        gain = self.metrics.get("gain_from_transfer")
+        return {f"macro-F1 against {NAMES[gain.get('over', 'target_only')]}": gain} if gain else {}
 
     def task_problems(self) -> Iterator[str]:
         own = {"labels": self.labels}

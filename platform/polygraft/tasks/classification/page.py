@@ -11,8 +11,8 @@ import numpy as np
 
 from polygraft.adapters.format import LAYOUT
 from polygraft.data.splits import Split
+from polygraft.reporting.figures import NAMES, bounded, percent, show
 from polygraft.reporting.plots import heat, intervals, lines, table, text, value
-from polygraft.reporting.results import NAMES, bounded, percent, show
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
 from polygraft.tasks.classification import coloured

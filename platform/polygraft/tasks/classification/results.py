@@ -4,9 +4,9 @@ training libraries."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from polygraft.reporting.results import NAMES, judged, linked, show, table_head, table_line
+from polygraft.reporting.figures import judged, show
+from polygraft.reporting.results import linked, table_head, table_line
 from polygraft.tasks.classification.manifest import ClassificationManifest
 
 RUNGS = ("majority", "tfidf", "zero_shot", "target_only", "adapter")
@@ -26,12 +26,6 @@ def table(manifests: Sequence[ClassificationManifest]) -> list[str]:
             *positive,
         ]
     return lines
-
-
-def gains(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What transfer brought, with its verdict, by what it was measured against."""
-    gain = metrics.get("gain_from_transfer")
-    return {f"macro-F1 against {NAMES[gain.get('over', 'target_only')]}": gain} if gain else {}
 
 
 def _row(manifest: ClassificationManifest) -> str:

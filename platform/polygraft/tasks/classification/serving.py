@@ -103,6 +103,7 @@ class Classification(ServedTask):
     """A row is answered with the labels of one head and their probabilities."""
 
     manifest = ClassificationManifest
+    answer_fields = frozenset({"label", "score", "decision", "explanation"})
     explains = True
 
     def read_head(

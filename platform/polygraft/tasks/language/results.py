@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from polygraft.reporting.results import linked, table_head, table_line
 from polygraft.tasks.language.manifest import LanguageManifest
@@ -20,11 +19,6 @@ COLUMNS = "adapter|languages|rows read|objective|bare|**adapter**"
 def table(manifests: Sequence[LanguageManifest]) -> list[str]:
     """Markdown, one row an adapter."""
     return [HEAD + table_head(COLUMNS), *(_row(m) for m in manifests)]
-
-
-def gains(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """None: what a language adapter brings is measured on the tasks above it."""
-    return {}
 
 
 def _row(manifest: LanguageManifest) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from polygraft.reporting.results import show
+from polygraft.reporting.figures import show
 from polygraft.tasks.translation.manifest import TranslationManifest
 from polygraft.tasks.translation.recipe import TranslationRecipe
 from polygraft.training.card import Card, origin

@@ -4,7 +4,7 @@ each."""
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import langcodes
 from pydantic import Field
@@ -37,6 +37,13 @@ class TranslationManifest(Manifest):
     )
     golden_texts: list[GoldenText] = Field(max_length=MAX_GOLDENS)
 
+    def gains(self) -> dict[str, dict[str, Any]]:
+        return {
+            f"chrF++ {direction}, {split}": gain
+            for split, direction, figures in directions(self.metrics)
+            if (gain := figures.get("gain_from_parent"))
+        }
+
     def task_problems(self) -> Iterator[str]:
         for code in dict.fromkeys(code for direction in self.directions for code in direction):
             if len(code) > 64 or not langcodes.tag_is_valid(code):
@@ -58,3 +65,10 @@ class TranslationManifest(Manifest):
                     f"golden_texts.{i}: what was written has more than "
                     f"{MAX_GOLDEN_CHARACTERS:,} characters"
                 )
+
+
+def directions(metrics: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Split, direction in words and figures of each that a translation adapter was scored on."""
+    for split, scored in metrics.get("directions", {}).items():
+        for direction, figures in scored.items():
+            yield split, direction.replace("-", " to "), figures

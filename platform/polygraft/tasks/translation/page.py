@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from polygraft.reporting.figures import NAMES, show
 from polygraft.reporting.plots import bars, heat, intervals, translations, value
-from polygraft.reporting.results import NAMES, show
 from polygraft.runtime.engine import Engine
-from polygraft.tasks.translation.manifest import TranslationManifest
-from polygraft.tasks.translation.results import RUNGS, directions
+from polygraft.tasks.translation.manifest import TranslationManifest, directions
+from polygraft.tasks.translation.results import RUNGS
 
 
 def answered(engine: Engine, manifest: TranslationManifest, folder: Path) -> dict[str, Any]:

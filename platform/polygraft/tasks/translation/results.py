@@ -3,11 +3,11 @@ training libraries."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from polygraft.reporting.results import judged, linked, show, table_head, table_line
-from polygraft.tasks.translation.manifest import TranslationManifest
+from polygraft.reporting.figures import judged, show
+from polygraft.reporting.results import linked, table_head, table_line
+from polygraft.tasks.translation.manifest import TranslationManifest, directions
 
 RUNGS = ("copy", "from_scratch", "bare", "no_parent", "adapter")
 HEAD = """
@@ -25,22 +25,6 @@ COLUMNS = (
 def table(manifests: Sequence[TranslationManifest]) -> list[str]:
     """Markdown, one row a direction and split."""
     return [HEAD + table_head(COLUMNS), *(line for m in manifests for line in _rows(m))]
-
-
-def gains(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What the parent brought, with its verdict, by direction and split."""
-    return {
-        f"chrF++ {direction}, {split}": gain
-        for split, direction, figures in directions(metrics)
-        if (gain := figures.get("gain_from_parent"))
-    }
-
-
-def directions(metrics: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Split, direction in words and figures of each that a translation adapter was scored on."""
-    for split, scored in metrics.get("directions", {}).items():
-        for direction, figures in scored.items():
-            yield split, direction.replace("-", " to "), figures
 
 
 def _rows(manifest: TranslationManifest) -> list[str]:

@@ -66,6 +66,7 @@ class Translation(ServedTask):
     """A row is cut into segments, and answered with their translations put together."""
 
     manifest = TranslationManifest
+    answer_fields = frozenset({"translation", "score"})
     writes = True
 
     def plan(self, row: Row, adapter: Adapter, stack: list[str], encoder: TextEncoder) -> RowPlan:

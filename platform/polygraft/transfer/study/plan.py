@@ -18,13 +18,13 @@ class Side(RecipePart):
     language: str
     train: str
     dev: str | None = Field(
-        None, description="left out: rows of train, by id (see `Family.dev_every`)"
+        None, description="left out: rows of train, by id (see `StudyFamily.dev_every`)"
     )
     test: str | None = Field(None, description="a source needs none")
     stack: str | None = Field(None, description="language adapter beside the plan's folder")
 
 
-class Family(RecipePart):
+class StudyFamily(RecipePart):
     """One task: a source, and the targets it is to be transferred to."""
 
     name: str
@@ -54,7 +54,7 @@ class Study(RecipePart):
     few_seeds: list[int] = Field(min_length=2)
     few_epochs: float = Field(10, gt=0)
     lora: LoraRecipe = LoraRecipe()
-    families: list[Family] = Field(min_length=1)
+    families: list[StudyFamily] = Field(min_length=1)
 
 
 def load_study(file: Path) -> Study:

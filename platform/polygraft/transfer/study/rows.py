@@ -9,13 +9,13 @@ from polygraft.data.reading import read_source, unreadable
 from polygraft.data.splits import Split
 from polygraft.errors import DataError
 from polygraft.tasks.recipe import expand
-from polygraft.transfer.study.plan import Family, Side
+from polygraft.transfer.study.plan import Side, StudyFamily
 
 SideRows = tuple[Split, Split, Split | None]
 """Train, dev and test of one language; a source needs no test."""
 
 
-def read_side(family: Family, side: Side, folder: Path) -> SideRows:
+def read_side(family: StudyFamily, side: Side, folder: Path) -> SideRows:
     """Train, dev and test of one language. Raises `DataError`."""
     if side.dev is None and family.id is None:
         raise DataError(
@@ -31,7 +31,7 @@ def read_side(family: Family, side: Side, folder: Path) -> SideRows:
     return train.without(dev_rows), train.without(train_rows), test
 
 
-def check(family: Family, source: SideRows, targets: dict[str, SideRows]) -> None:
+def check(family: StudyFamily, source: SideRows, targets: dict[str, SideRows]) -> None:
     """Raises `DataError` when a target has no test, labels the source does not know, or held-out
     rows whose translations the source was trained on."""
     source_train, source_dev, _ = source
@@ -52,7 +52,7 @@ def check(family: Family, source: SideRows, targets: dict[str, SideRows]) -> Non
         raise DataError(f"study {family.name}", problems)
 
 
-def _read(family: Family, file: str, folder: Path) -> Split:
+def _read(family: StudyFamily, file: str, folder: Path) -> Split:
     columns = [family.text] if isinstance(family.text, str) else family.text
     try:
         rows = read_source(expand(file, folder))

@@ -32,7 +32,7 @@ from polygraft.tasks.classification.run import ClassificationRun
 from polygraft.tasks.classification.tfidf import majority, tfidf, tuned_tfidf
 from polygraft.training.lora import set_stack
 from polygraft.training.sites import graph_sites
-from polygraft.transfer.study.plan import Family, Side, Study
+from polygraft.transfer.study.plan import Side, Study, StudyFamily
 from polygraft.transfer.study.rows import SideRows, check, read_side
 
 Answers = list[str]
@@ -71,7 +71,7 @@ class FamilyRecord:
 
 
 def run_family(
-    study: Study, family: Family, file: Path, backbone: Path, work: Path, say: Console
+    study: Study, family: StudyFamily, file: Path, backbone: Path, work: Path, say: Console
 ) -> FamilyRecord:
     """Make every run of the family that `file.parent/NAME.json` lacks. `work` keeps the source
     adapters. Raises `DataError`."""
@@ -103,7 +103,7 @@ class _FamilyTrainer:
     def __init__(
         self,
         study: Study,
-        family: Family,
+        family: StudyFamily,
         file: Path,
         backbone: Path,
         work: Path,

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from polygraft.reporting.figures import show
 from polygraft.reporting.plots import document, heat, intervals, table, text
-from polygraft.reporting.results import markdown_table, show
+from polygraft.reporting.results import markdown_table
 from polygraft.transfer.study.figures import FEW_SHOT, METHODS, figures_of
 from polygraft.transfer.study.plan import Study
 
