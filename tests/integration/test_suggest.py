@@ -11,6 +11,7 @@ from polygraft.cli import app
 from polygraft.errors import AdapterError
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
+from polygraft.tasks.translation.manifest import TranslationManifest
 from polygraft.tasks.translation.serving import Translated
 from polygraft.transfer.suggest import suggest
 
@@ -65,7 +66,9 @@ def test_an_adapter_that_does_not_classify_is_refused_by_name(
 ) -> None:
     """Issue 15: it was an assertion that failed, after every text had been translated."""
     (manifest,) = engine.manifests()
-    writer = manifest.model_copy(update={"name": "en-yo", "task": "translation"})
+    writer = TranslationManifest.model_construct(
+        name="en-yo", task="translation", files=manifest.files
+    )
     said = Translated("en-yo", writer.version, "en", "yo", ["dára"], [0.5], False)
     asked: list[Row] = []
 

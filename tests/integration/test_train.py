@@ -137,7 +137,10 @@ def test_a_child_starts_from_its_parent_and_says_so(parent: Path, backbone: Path
     assert set(manifest.metrics["ladder"]) == {
         "majority",
         "tfidf",
+        "tuned_tfidf",
         "head",
+        "lexical",
+        "neural",
         "tfidf_zero_shot",
         "zero_shot",
         "target_only",
@@ -147,7 +150,7 @@ def test_a_child_starts_from_its_parent_and_says_so(parent: Path, backbone: Path
     assert gain["verdict"] in ("helps", "harms", "no evidence")
     alone = {
         baseline: manifest.metrics["ladder"][baseline]["macro_f1"]["value"]
-        for baseline in ("tfidf", "head", "target_only")
+        for baseline in ("tfidf", "tuned_tfidf", "lexical", "head", "target_only")
     }
     assert alone[gain["over"]] == max(alone.values()), (
         "the gain is over the best baseline without transfer"
