@@ -41,11 +41,12 @@ def vectors() -> dict[Any, Any]:
 
 
 @pytest.mark.parametrize(
-    ("target", "shots", "seeds", "verdict"),
+    ("target", "shots", "seeds", "lexical", "verdict"),
     [
-        ("zu", None, [0], "harms"),
-        ("yo", 10, [0, 1, 2], "helps"),
-        ("mi", 10, [0, 1, 2], "no evidence"),
+        ("zu", None, [0], "none", "harms"),
+        ("zu", None, [0], "auto", "no evidence"),
+        ("yo", 10, [0, 1, 2], "none", "helps"),
+        ("mi", 10, [0, 1, 2], "none", "no evidence"),
     ],
 )
 def test_a_real_verdict(
@@ -55,6 +56,7 @@ def test_a_real_verdict(
     target: str,
     shots: int | None,
     seeds: list[int],
+    lexical: str,
     verdict: str,
 ) -> None:
     monkeypatch.setattr(training, "SHOTS", ())  # the learning curve has no part in the verdict
@@ -66,6 +68,7 @@ def test_a_real_verdict(
             "name": language,
             "languages": [language],
             "strategy": "head",
+            "lexical": lexical,
             "data": data,
             "training": {"seeds": seeds, "max_length": 64},
         }
