@@ -15,7 +15,7 @@ from polygraft.runtime.admission import MAX_VARIANT, units
 from polygraft.runtime.rows import MAX_VARIANTS, Row
 from polygraft.tasks.classification.attribution import Placed
 from polygraft.tasks.classification.explain import MARGIN, Explainer, Explanation
-from polygraft.tasks.classification.features import gram_spans, occurrences
+from polygraft.tasks.classification.features import Occurrences, gram_spans
 from polygraft.tasks.classification.lexical import KnownFeatures, Lexical
 from polygraft.tasks.classification.lexical_training import fit_lexical
 from polygraft.tasks.classification.parts import NEURAL_ALONE, Join
@@ -110,18 +110,18 @@ def knows(number: int) -> Lexical:
 
 
 def word(text: str) -> int:
-    (number,) = occurrences(text).words
+    (number,) = Occurrences(text).words
     return int(number)
 
 
 def pair(text: str) -> int:
-    (number,) = occurrences(text).pairs
+    (number,) = Occurrences(text).pairs
     return int(number)
 
 
 def gram(piece: str, chunk: str) -> int:
     pieces = [f" {chunk} "[start:end] for start, end in gram_spans(chunk)]
-    return int(occurrences(chunk).grams[pieces.index(piece)])
+    return int(Occurrences(chunk).grams[pieces.index(piece)])
 
 
 @pytest.mark.parametrize(

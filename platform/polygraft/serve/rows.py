@@ -35,9 +35,7 @@ def read_rows(
     if request.rows is not None:
         outer = [
             name
-            for name in (
-                *("adapter", "stack", "language", "head", "truncate", "threshold", "explain"),
-            )
+            for name in ("adapter", "stack", "language", "head", "truncate", "threshold", "explain")
             if name in sent
         ]
         if outer:

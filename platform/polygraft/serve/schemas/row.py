@@ -87,7 +87,6 @@ class RowIn(SearchIn):
         None, description="language to write, for a translation adapter with several"
     )
     explain: bool = Field(False, description=EXPLAIN)
-
     threshold: float | None = Field(None, description=THRESHOLD, json_schema_extra=_within(0, 1))
 
 

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from polygraft.tasks.classification.features import (
     WORD,
     Numbers,
+    Occurrences,
     gram_spans,
     normalised,
-    occurrences,
 )
 from polygraft.tasks.classification.lexical import Lexical
 
@@ -37,8 +37,7 @@ class Placed:
 
     def __init__(self, text: str) -> None:
         self.length = len(text)
-        found = occurrences(text)
-        self._numbers: Numbers = np.concatenate([found.words, found.pairs, found.grams])
+        self._numbers: Numbers = Occurrences(text).numbers
         self._words, self._grams, self._segments, read_of_segments = _places(text)
         self._segment_of_read = np.repeat(np.arange(len(self._segments)), read_of_segments)
 

@@ -25,7 +25,7 @@ from scipy.stats import beta
 
 from polygraft.data.leaks import near_equal_groups
 from polygraft.data.splits import Split
-from polygraft.tasks.classification.joining import Held
+from polygraft.tasks.classification.joining import Held, places
 from polygraft.tasks.classification.manifest import SCORE_DIGITS, Decision, Estimate
 from polygraft.tasks.classification.parts import Join, softmax
 from polygraft.tasks.classification.recipe import ClassificationRecipe, DecisionRecipe
@@ -103,8 +103,8 @@ def find_decision(wanted: DecisionRecipe, curve: ThresholdCurve) -> Decision:
     shown = curve.bounds(of) >= share if curve.positives else np.zeros(0, bool)
     if not shown.any():
         return _without_threshold(wanted, curve.rows, curve.positives, _too_few(of, share, curve))
-    places = np.flatnonzero(shown)
-    threshold = float(curve.thresholds[places[-1] if of == "precision" else places[0]])
+    at = np.flatnonzero(shown)
+    threshold = float(curve.thresholds[at[-1] if of == "precision" else at[0]])
     precision, recall = curve.at(threshold)
     return Decision(
         label=wanted.label,
@@ -145,9 +145,8 @@ def check_decisions(
     }
     if not found:
         return {}
-    place = {label: i for i, label in enumerate(labels)}
-    gold = np.array([place[label] for label in rows.labels], np.int64)
-    curves = _curves(found, labels, Held(gold, run.held_out, rows.texts), run.join)
+    held = Held(places(rows.labels, labels), run.held_out, rows.texts)
+    curves = _curves(found, labels, held, run.join)
     figures = {}
     for name, decision in found.items():
         assert decision.threshold is not None

@@ -41,27 +41,25 @@ _Chunk = tuple[NDArray[np.uint32], Numbers]
 def features(text: str) -> tuple[Numbers, Counts]:
     """The features of a text, ascending, and how often each occurs. Empty for a text without any
     (white space only)."""
-    found = occurrences(text)
-    return _counted(np.concatenate([found.words, found.pairs, found.grams]))
+    unique, counts = np.unique(Occurrences(text).numbers, return_counts=True)
+    return unique, counts.astype(np.float32)
 
 
 class Occurrences:
-    """Every feature of a text as often as it occurs: `words` and `pairs` in order, `grams` chunk by
-    chunk; `word_counts` and `gram_counts` say how many each chunk has."""
+    """Every feature of a text as often as it occurs, before they are counted: `words` and `pairs`
+    in order, `grams` chunk by chunk."""
 
-    def __init__(self, chunks: list[str]) -> None:
-        parts = [_chunk(c) if len(c) <= KEPT_CHARACTERS else _hashed(c) for c in chunks]
+    def __init__(self, text: str) -> None:
+        parts = [_chunk(c) if len(c) <= KEPT_CHARACTERS else _hashed(c) for c in text.split()]
         hashes = np.concatenate([np.zeros(0, np.uint32), *(words for words, _ in parts)])
         self.words = (hashes % BUCKETS).astype(np.int32)
         self.pairs = ((hashes[:-1] * _PAIR + hashes[1:]) % BUCKETS).astype(np.int32)
         self.grams = np.concatenate([np.zeros(0, np.int32), *(grams for _, grams in parts)])
-        self.word_counts = [len(words) for words, _ in parts]
-        self.gram_counts = [len(grams) for _, grams in parts]
 
-
-def occurrences(text: str) -> Occurrences:
-    """The features of a text before they are counted."""
-    return Occurrences(text.split())
+    @property
+    def numbers(self) -> Numbers:
+        """All of them: words, pairs, n-grams."""
+        return np.concatenate([self.words, self.pairs, self.grams])
 
 
 def normalised(chunk: str) -> str:
@@ -96,8 +94,3 @@ def _hash(piece: str, seed: int) -> int:
 
 
 _chunk = lru_cache(KEPT_CHUNKS)(_hashed)
-
-
-def _counted(numbers: Numbers) -> tuple[Numbers, Counts]:
-    unique, counts = np.unique(numbers, return_counts=True)
-    return unique, counts.astype(np.float32)

@@ -29,6 +29,7 @@ from polygraft.tasks.classification.job import (
 )
 from polygraft.tasks.classification.joining import (
     UNMEASURED,
+    Fold,
     Held,
     domains_of,
     find_join,
@@ -65,16 +66,19 @@ def fit(job: ClassificationJob, seed: int, work: Path) -> ClassificationRun:
         tuned = fine_tune(job, rows, seed, work)
         classifier, epochs, source_weight = tuned.classifier, tuned.epochs, tuned.source_weight
         tuning = []
-    if dev_rows := _on_dev(job, rows, classifier, None if zero_shot else lexical):
-        tuning.append(dev_rows)
-    tuning_rows = together(tuning) if tuning else None
-    join = find_join(tuning_rows) if tuning_rows else UNMEASURED
-    if zero_shot and lexical:
-        join = Join(join.neural, join.neural * _lexical_share(job, rows, lexical))
     dev, (_, held_out) = job.splits.dev, job.held_out
 
     def parts(texts: Sequence[str]) -> Parts:
         return Parts(_neural(job, classifier, texts), lexical.logits(texts) if lexical else None)
+
+    on_dev = parts(dev.texts)
+    if not set(dev.texts) & set(rows.texts):  # none of them was trained on
+        known = Parts(on_dev.neural) if zero_shot else on_dev
+        tuning.append(Held(places(dev.labels, labels), known, dev.texts))
+    tuning_rows = together(tuning) if tuning else None
+    join = find_join(tuning_rows) if tuning_rows else UNMEASURED
+    if zero_shot and lexical:
+        join = Join(join.neural, join.neural * _lexical_share(job, rows, folds, lexical))
 
     def answers(scored: Parts) -> list[str]:
         return likeliest(scored.joined(join), labels)
@@ -91,7 +95,7 @@ def fit(job: ClassificationJob, seed: int, work: Path) -> ClassificationRun:
         lexical=lexical.part if lexical else None,
         join=join,
         tuning=tuning_rows,
-        dev_score=macro_f1(np.array(dev.labels), np.array(answers(parts(dev.texts)))),
+        dev_score=macro_f1(np.array(dev.labels), np.array(answers(on_dev))),
         held_out=scored,
         predicted=answers(scored),
         epochs=epochs,
@@ -109,26 +113,12 @@ def _neural(job: ClassificationJob, classifier: model.Classifier, texts: Sequenc
     return logits
 
 
-def _on_dev(
-    job: ClassificationJob,
-    rows: Split,
-    classifier: model.Classifier,
-    lexical: LexicalFit | None,
-) -> Held | None:
-    """The dev rows answered; None where some of them were trained on."""
-    dev = job.splits.dev
-    if set(dev.texts) & set(rows.texts):
-        return None
-    parts = Parts(
-        _neural(job, classifier, dev.texts), lexical.logits(dev.texts) if lexical else None
-    )
-    return Held(places(dev.labels, job.splits.labels), parts, dev.texts)
-
-
-def _lexical_share(job: ClassificationJob, rows: Split, lexical: LexicalFit) -> float:
+def _lexical_share(
+    job: ClassificationJob, rows: Split, folds: Sequence[Fold], lexical: LexicalFit
+) -> float:
     """What the lexical part counts on files that are held out whole, where a head on the frozen
     backbone counts 1."""
     labels = job.splits.labels
-    neural = out_of_fold(unit(vectors_of(job, rows.texts)), rows, labels, domains_of(rows))
+    neural = out_of_fold(unit(vectors_of(job, rows.texts)), rows, labels, folds)
     join = find_join(Held(places(rows.labels, labels), Parts(neural, lexical.out_of_fold)))
     return join.lexical / join.neural if join.neural > 0 else 0.0

@@ -17,9 +17,9 @@ import numpy as np
 from polygraft.tasks.classification.features import (
     BUCKETS,
     WORD,
+    Occurrences,
     gram_spans,
     normalised,
-    occurrences,
 )
 from polygraft.tasks.classification.lexical import Lexical
 from polygraft.tasks.serving import Floats
@@ -56,8 +56,7 @@ def _names(lexical: Lexical, texts: Sequence[str]) -> tuple[dict[int, str], Coun
     known[lexical.vocabulary.features] = True
     names, counts = dict[int, str](), Counter[int]()
     for text in texts:
-        found = occurrences(text)
-        numbers = np.concatenate([found.words, found.pairs, found.grams])
+        numbers = Occurrences(text).numbers
         pieces = _pieces(text)
         occurring = np.flatnonzero(known[numbers])
         for place in occurring:
