@@ -17,7 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
-from polygraft.adapters.format import HASHED, Manifest, load_manifest, sha256
+from polygraft.adapters.format import LISTED, Manifest, load_manifest, sha256
 from polygraft.architectures.folder import encoder_part, fingerprint
 from polygraft.tasks import registry
 from polygraft.tasks.recipe import load_recipe
@@ -95,6 +95,6 @@ def _manifest(job: Job, folder: Path, metrics: dict[str, Any], fields: dict[str,
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
         data=job.data,
         metrics=metrics,
-        files={name: sha256(folder / name) for name in HASHED if (folder / name).is_file()},
+        files={name: sha256(folder / name) for name in LISTED if (folder / name).is_file()},
         **fields,
     )

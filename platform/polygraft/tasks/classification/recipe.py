@@ -51,6 +51,11 @@ class DataRecipe(RecipePart):
     shots: int | None = Field(
         None, ge=1, description="train on so many rows a label, drawn anew for every seed"
     )
+    share_vectors: bool = Field(
+        True,
+        description="keep vectors of training rows with their labels in the adapter's folder, from "
+        "which other adapters can learn; false where the licence of the data forbids it",
+    )
 
 
 class TrainingRecipe(RecipePart):
@@ -78,9 +83,17 @@ class TrainingRecipe(RecipePart):
 
 
 class SourceRows(RecipePart):
-    """Rows of another adapter's recipe, trained on beside the target's: instance transfer."""
+    """Rows that another adapter was trained on, trained on beside the target's: instance
+    transfer."""
 
-    adapter: str = Field(description="a name beside this one; its labels must be this recipe's")
+    adapter: str = Field(
+        description="name of the adapter; rows with a label that this recipe lacks are left out"
+    )
+    labels: dict[str, str | list[str]] = Field(
+        {},
+        description="where the other adapter names labels differently: a label of this recipe, and "
+        "the other's name for it, or several, e.g. `{sport: sports}`",
+    )
     weight: Literal["auto"] | Annotated[float, Field(gt=0)] = Field(
         "auto",
         description="mean weight of a source row in the loss, a target row's is 1; auto: the one "
