@@ -21,9 +21,9 @@ from polygraft.tasks.classification.fit import fit
 from polygraft.tasks.classification.job import ClassificationJob, prepare
 from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.tasks.classification.serving import Classified
+from polygraft.tasks.classification.source_weights import source_weights
 from polygraft.tasks.recipe import load_recipe
 from polygraft.training.pipeline import train
-from polygraft.transfer import mixing
 from polygraft.transfer.advise import rules
 
 SPAM = [
@@ -122,7 +122,7 @@ def test_source_rows_count_as_much_as_the_recipe_says(
     source = {"adapter": "source", "weight": 0.25, "by": by}
     file = recipe(tmp_path / "mixed", strategy="mixed", source=source, data=data)
     job = job_of(file, backbone)
-    weights = mixing.source_weights(job, job.train_rows(0))
+    weights = source_weights(job, job.train_rows(0))
     assert len(weights) == 24
     assert weights.mean() == pytest.approx(0.25, abs=0.05)
     if by == "even":
@@ -163,8 +163,13 @@ def test_source_rows_that_are_translations_of_held_out_rows_are_refused(
     recipe(tmp_path / "source", data=leaky)
     data = {"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl", "id": "id"}
     file = recipe(tmp_path / "mixed", strategy="mixed", source={"adapter": "source"}, data=data)
-    with pytest.raises(DataError, match="6 rows are translations"):
+    with pytest.raises(DataError, match="6 rows of source are translations"):
         job_of(file, backbone)
+    recipe(tmp_path / "wider", data=leaky | {"train": ["train.jsonl", "test.jsonl"]})
+    content = {"source": {"adapter": "wider"}, "data": data | {"on_leak": "drop"}}
+    job = job_of(recipe(tmp_path / "dropped", strategy="mixed", **content), backbone)
+    assert job.source_rows is not None
+    assert len(job.source_rows) == 24, "the test rows are left out of the source's"
 
 
 def test_one_adapter_answers_several_tasks(backbone: Path, engine: Engine, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from polygraft.data.splits import Split, Splits
 from polygraft.errors import DataError
 from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.recipe import ClassificationRecipe
-from polygraft.training.vectors import unit
+from polygraft.training.linear_head import unit
 from polygraft.transfer import parallel
 
 RNG = np.random.default_rng(0)

@@ -80,7 +80,8 @@ class Manifest(BaseModel):
         description="test figures with 95% intervals, and the ladder of baselines"
     )
     files: dict[str, str] = Field(
-        max_length=len(LAYOUT.names()), description="SHA-256 of each weight file, and of the vectors"
+        max_length=len(LAYOUT.names()),
+        description="SHA-256 of weights and vectors",
     )
     forced: str | None = Field(
         None, description="why it is served although transfer harmed it (see `guard`)"

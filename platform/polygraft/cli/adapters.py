@@ -1,4 +1,4 @@
-"""Commands that make adapters: `train`, `sources`, `recipe`, `report`."""
+"""Commands that make adapters: `train`, `sources`, `recipe`, `report`, `adapters vectors`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from polygraft.architectures.folder import default_backbone
-from polygraft.cli.app import AsJson, Backbone, app, err, out, report_errors
+from polygraft.cli.app import AsJson, Backbone, adapters_app, app, err, out, report_errors
 
 
 @app.command()
@@ -41,6 +41,10 @@ def train(
             metavar="REASON", help="Train although rows leak; the reason is kept in the manifest."
         ),
     ] = None,
+    library: Annotated[
+        Path | None,
+        typer.Option(help="Where adapters are that the recipe names; default: the bundled ones."),
+    ] = None,
     backbone: Backbone = None,
     as_json: AsJson = False,
 ) -> None:
@@ -65,6 +69,7 @@ def train(
             check=check,
             full_ladder=full_ladder,
             allow_leak=allow_leak,
+            library=library,
             as_json=as_json,
         )
         return
@@ -72,7 +77,7 @@ def train(
     from polygraft.architectures.folder import fingerprint
     from polygraft.training.rebuild import outdated
 
-    due = outdated(Library(default_library()), fingerprint(home))
+    due = outdated(Library(library or default_library()), fingerprint(home))
     for outdated_adapter in due:
         _train(
             outdated_adapter.recipe,
@@ -81,6 +86,7 @@ def train(
             check=False,
             full_ladder=full_ladder or outdated_adapter.full_ladder,
             allow_leak=None,
+            library=library,
             as_json=as_json,
         )
     err.print(
@@ -98,12 +104,16 @@ def _train(
     check: bool,
     full_ladder: bool,
     allow_leak: str | None,
+    library: Path | None,
     as_json: bool,
 ) -> None:
+    from polygraft.adapters.library import Library
     from polygraft.data.leaks import sentence
     from polygraft.training import pipeline
 
-    prepared = pipeline.prepare(recipe, backbone, allow_leak=allow_leak)
+    prepared = pipeline.prepare(
+        recipe, backbone, library=Library(library) if library else None, allow_leak=allow_leak
+    )
     job = prepared.job
     if job.leaks:
         err.print(sentence(job.leaks))
@@ -253,3 +263,30 @@ def show_schema() -> None:
     classes = [recipe_class(task) for task in TASKS]
     references, schema = models_json_schema([(recipe, "validation") for recipe in classes])
     out.print_json(data={"anyOf": list(references.values())} | schema)
+
+
+@adapters_app.command("vectors")
+@report_errors
+def add_vectors(
+    names: Annotated[
+        list[str], typer.Argument(help="Names of adapters in the library, or their folders.")
+    ],
+    library: Annotated[
+        Path | None, typer.Option(help="Folder of adapters; default: the bundled ones.")
+    ] = None,
+    backbone: Backbone = None,
+) -> None:
+    """Add vectors of its training rows to an adapter that was trained without them, from its
+    recipe's data, so that others can learn from it anywhere. Nothing is trained, no server is
+    asked.
+
+    Example: `polygraft adapters vectors spam-en topic`
+    """
+    from polygraft.adapters.library import Library, default_library, find_folder
+    from polygraft.tasks.classification.sharing import add_vectors as add
+
+    shelf = Library(library or default_library())
+    for name in names:
+        folder = find_folder(name, shelf)
+        manifest = add(folder, backbone or default_backbone())
+        err.print(f"{manifest.named} shares vectors of its rows", highlight=False)

@@ -42,6 +42,10 @@ class Card(ABC):
         """Examples of what the adapter answers, as Markdown; none by default."""
         return ""
 
+    def shared(self, manifest: Any, recipe: Any) -> str:
+        """What the adapter's folder holds of its data, as Markdown; nothing by default."""
+        return ""
+
     def write(self, manifest: Manifest, recipe: AdapterRecipe, file: Path) -> None:
         """Write the card of an adapter, its `README.md`, to `file`."""
         front: dict[str, Any] = {"library_name": "peft"}
@@ -64,6 +68,7 @@ class Card(ABC):
                 for source in manifest.data
             ),
             f"\n{sentence(leaks)}" if leaks else "",
+            self.shared(manifest, recipe),
             f"\n## Limits\n\n{self.limits} The weights carry the terms of the data they were "
             "trained on.\n",
         ]

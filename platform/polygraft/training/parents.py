@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from polygraft.adapters.format import LAYOUT, load_adapter
-from polygraft.adapters.library import Library
+from polygraft.adapters.library import Library, default_library
 from polygraft.architectures.folder import fingerprint
 from polygraft.errors import RecipeError
 from polygraft.tasks.language.manifest import LanguageManifest
@@ -24,7 +24,7 @@ def find_parent(
     file: Path,
     backbone: Path,
     sites: list[str],
-    library: Library,
+    library: Library | None,
     *,
     other_task: str,
 ) -> Path | None:
@@ -68,18 +68,18 @@ def _check_lora(recipe: AdapterRecipe, file: Path, parent: Path, sites: list[str
 def find_adapter(
     name: str,
     file: Path,
-    library: Library,
+    library: Library | None,
     field: str,
     holds: Sequence[str] = (LAYOUT.manifest,),
 ) -> Path:
     """The folder of the adapter that the recipe `file` names in `field`: the one of that name
-    beside the recipe's own folder, else the one in the library. What has a slash is a path, which
-    starts at the recipe. `holds` are files of which it must have one; the manifest means that it is
-    trained.
+    beside the recipe's own folder, else the one in the library (None: that which is served). What
+    has a slash is a path, which starts at the recipe. `holds` are files of which it must have one;
+    the manifest means that it is trained.
 
     Raises `RecipeError`, with near names.
     """
-    folder = file.resolve().parent
+    folder, library = file.resolve().parent, library or Library(default_library())
     is_path = "/" in name or "\\" in name
     places = [folder / name] if is_path else [folder.parent / name, library.root / name]
     for place in places:
@@ -112,7 +112,7 @@ def _what_is_wrong(
     return f"no adapter named {name!r} beside this recipe or in the library; {hint}"
 
 
-def find_language_adapter(name: str, file: Path, library: Library, backbone: Path) -> Path:
+def find_language_adapter(name: str, file: Path, library: Library | None, backbone: Path) -> Path:
     """The language adapter that a recipe names in its stack. Raises `RecipeError`, or
     `AdapterError` when it does not fit the backbone."""
     adapter = find_adapter(name, file, library, "stack")

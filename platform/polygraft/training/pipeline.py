@@ -18,6 +18,7 @@ from typing import Any
 from rich.console import Console
 
 from polygraft.adapters.format import LISTED, Manifest, load_manifest, sha256
+from polygraft.adapters.library import Library
 from polygraft.architectures.folder import encoder_part, fingerprint
 from polygraft.tasks import registry
 from polygraft.tasks.recipe import load_recipe
@@ -29,23 +30,34 @@ from polygraft.training.finish import finish, made_with
 class Prepared:
     """A recipe that was checked: its job, and the task that trains it."""
 
-    task: TrainedTask[Any, Any]
     job: Job
 
     @property
     def name(self) -> str:
         return self.job.recipe.name
 
+    @property
+    def task(self) -> TrainedTask[Any, Any]:
+        """Imported when it is asked for: `--check` needs no torch."""
+        return registry.trained(self.job.recipe.task)
 
-def prepare(file: Path, backbone: Path, *, allow_leak: str | None = None) -> Prepared:
+
+def prepare(
+    file: Path,
+    backbone: Path,
+    *,
+    library: Library | None = None,
+    allow_leak: str | None = None,
+) -> Prepared:
     """Check everything that can be checked without training; `allow_leak` is the reason for which
-    leaks may stay.
+    leaks may stay. `library` is where the adapters are that the recipe names (see
+    `parents.find_adapter`).
 
     Raises `RecipeError`, `DataError`, `BackboneError` or `AdapterError`.
     """
     recipe = load_recipe(file)
-    task = registry.trained(recipe.task)
-    return Prepared(task, task.prepare(recipe, file, backbone, allow_leak=allow_leak))
+    prepare_job = registry.preparation(recipe.task)
+    return Prepared(prepare_job(recipe, file, backbone, library=library, allow_leak=allow_leak))
 
 
 def train(
@@ -72,12 +84,18 @@ def train(
     manifest = finish(
         output,
         job.file,
-        lambda folder: task.save(best, folder, job.backbone),
+        lambda folder: _save(job, best, folder),
         lambda folder: _manifest(job, folder, metrics, fields),
         lambda manifest, file: task.card.write(manifest, job.recipe, file),
     )
     shutil.rmtree(work.parent)
     return manifest
+
+
+def _save(job: Job, run: Any, folder: Path) -> None:
+    task = registry.trained(job.recipe.task)
+    task.save(run, folder, job.backbone)
+    task.share(job, run, folder)
 
 
 def _manifest(job: Job, folder: Path, metrics: dict[str, Any], fields: dict[str, Any]) -> Manifest:

@@ -21,8 +21,9 @@ from polygraft.adapters.library import Library
 from polygraft.errors import RecipeError
 from polygraft.tasks.classification import model
 from polygraft.tasks.classification.data import check_parent, read_split
+from polygraft.tasks.classification.encoding import encoder_of, likeliest, predict
 from polygraft.tasks.classification.fit import fit
-from polygraft.tasks.classification.job import ClassificationJob, encoder_of, likeliest, predict
+from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.metrics import macro_f1
 from polygraft.tasks.classification.recipe import SourceRows

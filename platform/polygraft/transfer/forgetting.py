@@ -14,7 +14,8 @@ from polygraft.data.reading import thinned
 from polygraft.reporting.intervals import bootstrap
 from polygraft.tasks.classification import model
 from polygraft.tasks.classification.data import read_split
-from polygraft.tasks.classification.job import ClassificationJob, encoder_of, predict
+from polygraft.tasks.classification.encoding import encoder_of, predict
+from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.metrics import macro_f1
 from polygraft.tasks.language.denoising import denoising_of_adapter

@@ -19,8 +19,11 @@ from numpy.typing import NDArray
 from polygraft.data.reading import thinned
 from polygraft.data.splits import Split
 from polygraft.errors import DataError
-from polygraft.tasks.classification.job import ClassificationJob, vectors_of
-from polygraft.training.vectors import Vectors, unit
+from polygraft.tasks.classification.encoding import vectors_of
+from polygraft.tasks.classification.job import ClassificationJob
+from polygraft.tasks.classification.shared_vectors import SharedVectors, id_hashes
+from polygraft.tasks.classification.source_rows import ids_of
+from polygraft.training.linear_head import Vectors, unit
 
 NEIGHBOURS, MARGIN, SUSPICIOUS = 4, 1.2, 30.0
 HELD_OUT_ROWS, TRAINING_ROWS = 450, 10_000
@@ -28,13 +31,13 @@ HELD_OUT_ROWS, TRAINING_ROWS = 450, 10_000
 
 def check(job: ClassificationJob) -> None:
     """Raises `DataError` when `SUSPICIOUS` percent of dev or test look translated from the parent's
-    training rows, or those of another source, unless the job allows leaks. Says nothing when those
-    rows are not on this machine, or when the ids of training rows are shared: what the ids say was
-    checked already."""
+    training rows, or those of another source, unless the job allows leaks. Says nothing when
+    neither those rows nor vectors of them are on this machine, or when the ids of training rows are
+    shared: what the ids say was checked already."""
     source_rows = job.source_rows or job.parent_rows
     if source_rows is None or job.allow_leak is not None:
         return
-    if set(source_rows.ids) & set(job.splits.train.ids):
+    if np.isin(ids_of(source_rows), id_hashes(job.splits.train.ids)).any():
         return
     options = job.recipe.source
     source = f"source {options.adapter}" if options else f"parent {job.recipe.parent}"
@@ -42,7 +45,10 @@ def check(job: ClassificationJob) -> None:
     def vectors(split: Split, most: int) -> Vectors:
         return unit(vectors_of(job, thinned(split.texts, most)))
 
-    trained = vectors(source_rows, TRAINING_ROWS)
+    if isinstance(source_rows, SharedVectors):
+        trained = unit(source_rows.vectors)
+    else:
+        trained = vectors(source_rows, TRAINING_ROWS)
     held_out = {"dev": job.splits.dev, "test": job.splits.test}
     shares = {
         name: translated(vectors(split, HELD_OUT_ROWS), trained)

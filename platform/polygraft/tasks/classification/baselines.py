@@ -19,9 +19,9 @@ import numpy as np
 from polygraft.adapters.format import LAYOUT, load_manifest
 from polygraft.reporting.intervals import Metric, bootstrap, paired_difference
 from polygraft.tasks.classification import model
+from polygraft.tasks.classification.encoding import encoder_of, likeliest, predict
 from polygraft.tasks.classification.fit import fit
-from polygraft.tasks.classification.job import ClassificationJob, encoder_of, likeliest, predict
-from polygraft.tasks.classification.manifest import ClassificationManifest
+from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.metrics import label_f1, macro_f1, recall
 from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.tasks.classification.run import ClassificationRun
@@ -94,11 +94,12 @@ def _predict(
         labels = job.splits.labels
         predictions["lexical"] = [likeliest(_lexical(run), labels) for run in runs]
         predictions["neural"] = [likeliest(run.held_out.neural, labels) for run in runs]
-    if job.parent and job.parent_labels == job.splits.labels:
+    if job.parent and model.knows(job.parent_labels, job.splits.labels):
         if job.parent_rows:
-            predictions["tfidf_zero_shot"] = [tfidf(job.parent_rows, split.texts)]
+            known = job.parent_rows.relabelled({label: label for label in job.splits.labels})
+            predictions["tfidf_zero_shot"] = [tfidf(known, split.texts)]
         parents_stack = [
-            find_adapter(named.split("@")[0], job.parent, "stack")
+            find_adapter(named.split("@")[0], job.parent / LAYOUT.recipe, job.library, "stack")
             for named in load_manifest(job.parent).stack
         ]
         predictions["zero_shot"] = [_zero_shot(job, parents_stack)]
@@ -175,10 +176,10 @@ def score_other_heads(
 def _zero_shot(job: ClassificationJob, stack: Sequence[Path]) -> list[str]:
     """What the parent, on top of the adapters `stack`, answers to the child's held-out rows."""
     assert job.parent is not None
-    labels = load_manifest(job.parent, ClassificationManifest).labels
+    labels = job.splits.labels
     recipe = load_recipe(job.parent / LAYOUT.recipe)
     assert isinstance(recipe, ClassificationRecipe)
     classifier = model.build(
-        recipe, job.backbone, job.sites, labels, None, job.parent, labels, stack
+        recipe, job.backbone, job.sites, labels, None, job.parent, job.parent_labels, stack
     )
     return predict(classifier, encoder_of(job), job.held_out[1].texts, labels)

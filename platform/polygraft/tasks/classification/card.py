@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from polygraft.adapters.layout import LAYOUT
 from polygraft.reporting.figures import bounded, percent, show
 from polygraft.reporting.results import markdown_table
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.recipe import ClassificationRecipe
+from polygraft.tasks.classification.shared_vectors import MAX_ROWS
 from polygraft.training.card import Card, origin
 
 NAMES = {
@@ -50,6 +52,17 @@ class ClassificationCard(Card):
 
     def promises(self, manifest: ClassificationManifest) -> str:
         return _decisions(manifest)
+
+    def shared(self, manifest: ClassificationManifest, recipe: ClassificationRecipe) -> str:
+        if not recipe.data.share_vectors:
+            return "\nNo vectors of its rows are shared: the recipe forbids it."
+        if LAYOUT.vectors not in manifest.files:
+            return ""
+        return (
+            f"\n`{LAYOUT.vectors}` holds vectors of training rows with their labels, at most "
+            f"{MAX_ROWS:,}, from which other adapters can learn. It holds no text; what a text was "
+            "about can be guessed from its vector."
+        )
 
     def figures(self, metrics: dict[str, Any]) -> str:
         return "\n".join(

@@ -21,7 +21,9 @@ def own_names(labels: Sequence[str], renamed: LabelMap) -> dict[str, str]:
 def map_problems(labels: Sequence[str], theirs: Sequence[str], renamed: LabelMap) -> list[str]:
     """What is wrong with `renamed` between a recipe's `labels` and the other adapter's."""
     unknown = [label for label in renamed if label not in labels]
-    problems = [f"{label!r} is not a label of this recipe ({', '.join(labels)})" for label in unknown]
+    problems = [
+        f"{label!r} is not a label of this recipe ({', '.join(labels)})" for label in unknown
+    ]
     used = [name for own in labels for name in _names(own, renamed)]
     for name in dict.fromkeys(used):
         if used.count(name) > 1:

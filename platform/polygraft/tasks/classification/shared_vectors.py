@@ -19,8 +19,8 @@ As Much As Text"), so a recipe can forbid it: `data.share_vectors: false`. Does 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -51,19 +51,27 @@ class SharedVectors:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def renamed(self, names: dict[str, str]) -> SharedVectors:
-        """The rows whose label is in `names`, with the name it has there."""
-        kept = [i for i, label in enumerate(self.labels) if label in names]
-        return self.only(kept, [names[self.labels[i]] for i in kept])
+    @property
+    def content(self) -> list[object]:
+        """What a hash of the rows is made of."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.vectors).tobytes()).hexdigest()
+        return [digest, self.labels, self.ids.tolist()]
 
-    def only(self, kept: Sequence[int], labels: list[str] | None = None) -> SharedVectors:
-        """The rows at the places `kept`; with these labels, if given."""
-        places = np.asarray(kept, np.int64)
-        return SharedVectors(
-            self.vectors[places],
-            [self.labels[i] for i in kept] if labels is None else labels,
-            self.ids[places] if len(self.ids) else self.ids,
-        )
+    def relabelled(self, names: Mapping[str, str]) -> SharedVectors:
+        """The rows whose label is in `names`, with the name it has there."""
+        kept = self.without({i for i, label in enumerate(self.labels) if label not in names})
+        return replace(kept, labels=[names[label] for label in kept.labels])
+
+    def scaled(self, factor: float | None) -> SharedVectors:
+        """The vectors times a factor; None: each at length 1."""
+        by = 1 / np.linalg.norm(self.vectors, axis=1, keepdims=True) if factor is None else factor
+        return replace(self, vectors=(self.vectors * by).astype(np.float32))
+
+    def without(self, drop: Container[int]) -> SharedVectors:
+        """The rows whose places are not in `drop`, in their order."""
+        kept = [i for i in range(len(self)) if i not in drop]
+        ids = self.ids[kept] if len(self.ids) else self.ids
+        return SharedVectors(self.vectors[kept], [self.labels[i] for i in kept], ids)
 
 
 def id_hashes(ids: Sequence[str]) -> Ids:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from polygraft.adapters.library import Library
 from polygraft.data.reading import read_texts, unreadable
 from polygraft.errors import DataError, RecipeError
 from polygraft.tasks.language.denoising import language_tag
@@ -59,11 +60,19 @@ class LanguageJob:
         )
 
 
-def prepare(recipe: LanguageRecipe, file: Path, backbone: Path) -> LanguageJob:
-    """Check everything that can be checked without training. Raises `RecipeError`, `DataError`,
-    `BackboneError` or `AdapterError`."""
+def prepare(
+    recipe: LanguageRecipe,
+    file: Path,
+    backbone: Path,
+    *,
+    library: Library | None = None,
+    allow_leak: str | None = None,
+) -> LanguageJob:
+    """See `tasks.training.Prepare`. Text without labels has nothing to leak."""
     sites = graph_sites(backbone)
-    parent = find_parent(recipe, file, backbone, sites, other_task="is not a language adapter")
+    parent = find_parent(
+        recipe, file, backbone, sites, library, other_task="is not a language adapter"
+    )
     pick_sites(recipe.lora, sites)
     start = language_tag(recipe.languages[0], backbone)
     if start is None and recipe.training.objective == "denoise":

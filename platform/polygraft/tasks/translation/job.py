@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from polygraft.adapters.library import Library
 from polygraft.architectures.folder import BackboneFiles
 from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import TextEncoder, load_encoder
@@ -104,10 +105,14 @@ def _languages_without_a_tag(recipe: TranslationRecipe, known: list[str]) -> lis
 
 
 def prepare(
-    recipe: TranslationRecipe, file: Path, backbone: Path, *, allow_leak: str | None = None
+    recipe: TranslationRecipe,
+    file: Path,
+    backbone: Path,
+    *,
+    library: Library | None = None,
+    allow_leak: str | None = None,
 ) -> TranslationJob:
-    """Check everything that can be checked without training. Raises `RecipeError`, `DataError`,
-    `BackboneError` or `AdapterError`."""
+    """See `tasks.training.Prepare`."""
     folder = file.resolve().parent
     files = BackboneFiles(backbone)
     files.require(files.decoder_tokenizer)
@@ -116,7 +121,7 @@ def prepare(
     ):
         raise RecipeError(str(file), problems)
     sites = [*(f"encoder.{name}" for name in graph_sites(backbone)), *decoder_graph_sites(backbone)]
-    parent = find_parent(recipe, file, backbone, sites, other_task="does not translate")
+    parent = find_parent(recipe, file, backbone, sites, library, other_task="does not translate")
     pick_sites(recipe.lora, sites)
     return TranslationJob(
         recipe=recipe,
