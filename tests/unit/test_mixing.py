@@ -49,7 +49,9 @@ def test_translations_are_held_out_with_their_row() -> None:
     target = Split(words(40), gold, ids)
 
     def right(source_ids: list[str]) -> float:
-        held_out_with = mixing.same_ids(ids, id_hashes(source_ids))
+        held_out_with = mixing.twins(
+            ids, -ours, SharedVectors(theirs, others, id_hashes(source_ids))
+        )
         beside = replace(beside_of(theirs, others), held_out_with=held_out_with)
         logits = mixing.out_of_fold(ours, gold, LABELS, folds_of(target), beside)
         return float(np.mean([LABELS[i] for i in logits.argmax(axis=1)] == np.array(gold)))

@@ -11,7 +11,7 @@ from polygraft.errors import DataError
 from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.training.linear_head import unit
-from polygraft.transfer import parallel
+from polygraft.transfer import parallel, translations
 
 RNG = np.random.default_rng(0)
 KIND = RNG.normal(size=64)  # what all rows share
@@ -21,10 +21,10 @@ COPIES = unit(TRAINED[:100] + 0.06 * RNG.normal(size=(100, 64)))
 
 
 def test_noisy_copies_are_found_and_other_rows_of_the_same_kind_are_not() -> None:
-    assert parallel.translated(COPIES, TRAINED) > 90
-    assert parallel.translated(OTHERS, TRAINED) < parallel.SUSPICIOUS / 2
-    assert 40 < parallel.translated(np.concatenate([COPIES[:50], OTHERS[:50]]), TRAINED) < 60
-    assert parallel.translated(COPIES[:4], TRAINED[:4]) == 0, "too few rows say nothing"
+    assert translations.translated(COPIES, TRAINED) > 90
+    assert translations.translated(OTHERS, TRAINED) < translations.SUSPICIOUS / 2
+    assert 40 < translations.translated(np.concatenate([COPIES[:50], OTHERS[:50]]), TRAINED) < 60
+    assert translations.translated(COPIES[:4], TRAINED[:4]) == 0, "too few rows say nothing"
 
 
 def job(

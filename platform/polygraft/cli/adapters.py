@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from polygraft.architectures.folder import default_backbone
 from polygraft.cli.app import AsJson, Backbone, adapters_app, app, err, out, report_errors
@@ -137,6 +138,8 @@ def _train(
 
         card = prepared.task.card
         out.print(Markdown(card.figures(manifest.metrics) + "\n" + card.promises(manifest)))
+        if verdict := card.verdict(manifest.metrics):
+            out.print(f"\n[bold]verdict[/] {escape(verdict)}", highlight=False)
         out.print(f"\n{manifest.named} is in {target}", highlight=False)
 
 

@@ -34,6 +34,10 @@ class Card(ABC):
     def figures(self, metrics: dict[str, Any]) -> str:
         """A manifest's metrics as Markdown."""
 
+    def verdict(self, metrics: dict[str, Any]) -> str:
+        """Whether training, or transfer, was worth it, with the figure; nothing by default."""
+        return ""
+
     def promises(self, manifest: Any) -> str:
         """What is promised of the adapter's answers, as Markdown; nothing by default."""
         return ""
@@ -52,13 +56,14 @@ class Card(ABC):
         if self.pipeline_tag:
             front["pipeline_tag"] = self.pipeline_tag
         front |= {"language": manifest.languages, "tags": ["lora", "polygraft", *self.tags]}
-        leaks = manifest.metrics.get("leaks")
+        leaks, verdict = manifest.metrics.get("leaks"), self.verdict(manifest.metrics)
         lines = [
             f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n# {manifest.name}\n",
             f"{manifest.description.strip()}\n" if manifest.description else "",
             f"{self.introduction(manifest, recipe)}; backbone `{manifest.backbone}`, version "
             f"`{manifest.version}`.\n",
             self.figures(manifest.metrics),
+            f"\n**Verdict**: {verdict}." if verdict else "",
             self.promises(manifest),
             self.examples(manifest.metrics),
             "\n## Data\n\n| split | source | rows | licence |\n|---|---|---|---|",

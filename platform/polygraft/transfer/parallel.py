@@ -1,20 +1,10 @@
-"""Held-out rows that are translations of rows the parent was trained on, found by the backbone's
-own vectors where no id tells.
-
-A row counts when it and a training row are each other's nearest and stand out from their neighbours
-by the ratio margin of Artetxe & Schwenk 2019 ("Margin-based parallel corpus mining", section 3).
-Single rows are not proof; a set with many is. Shares where held-out rows are translations of
-training ones: spam from English, German 58%, Spanish 42%, Hindi 6% (the backbone knows too little
-of it); NusaX from Indonesian, 67 to 69%; SIB-200 from English, French 82%, Yoruba 49%. Honest
-splits: 1 to 15%, but 34% of SIB-200's Yoruba dev rows: sentences of one article lie on both sides.
-Where training rows share ids, ids decide alone. Within one language the share says nothing: 63% of
-SIB-200's English dev rows are close to a training row.
-"""
+"""Held-out rows that are translations of rows the parent, or another source, was trained on: where
+no id tells, the backbone's own vectors do (see `translations`). Where training rows share ids, ids
+decide alone."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from polygraft.data.reading import thinned
 from polygraft.data.splits import Split
@@ -24,9 +14,12 @@ from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.shared_vectors import SharedVectors, id_hashes
 from polygraft.tasks.classification.source_rows import ids_of
 from polygraft.training.linear_head import Vectors, unit
-
-NEIGHBOURS, MARGIN, SUSPICIOUS = 4, 1.2, 30.0
-HELD_OUT_ROWS, TRAINING_ROWS = 450, 10_000
+from polygraft.transfer.translations import (
+    HELD_OUT_ROWS,
+    SUSPICIOUS,
+    TRAINING_ROWS,
+    translated,
+)
 
 
 def check(job: ClassificationJob) -> None:
@@ -64,23 +57,3 @@ def check(job: ClassificationJob) -> None:
     ]
     if problems:
         raise DataError(f"data of {job.recipe.name}", problems)
-
-
-def translated(held_out: Vectors, trained: Vectors) -> float:
-    """Percent of the unit vectors `held_out` [n, hidden] that have a partner among `trained` [m,
-    hidden]."""
-    if len(held_out) <= NEIGHBOURS or len(trained) <= NEIGHBOURS:
-        return 0.0
-    cosines = held_out @ trained.T
-    rows = np.arange(len(held_out))
-    nearest, nearest_back = cosines.argmax(axis=1), cosines.argmax(axis=0)
-    neighbourhood = (_mean_of_nearest(cosines) + _mean_of_nearest(cosines.T)[nearest]) / 2
-    stands_out = cosines[rows, nearest] / neighbourhood > MARGIN
-    is_mutual = nearest_back[nearest] == rows
-    return 100 * float(np.mean(stands_out & is_mutual))
-
-
-def _mean_of_nearest(cosines: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of each row, the mean of its `NEIGHBOURS` highest cosines."""
-    means: NDArray[np.float32] = np.sort(cosines, axis=1)[:, -NEIGHBOURS:].mean(axis=1)
-    return means

@@ -27,7 +27,7 @@ from polygraft.tasks.classification.joining import Fold
 from polygraft.tasks.classification.source_weights import mean_weight, source_weights
 from polygraft.tasks.serving import Floats
 from polygraft.training.linear_head import head_weights, regression
-from polygraft.transfer.mixing import Beside, Weights, out_of_fold, same_ids
+from polygraft.transfer.mixing import Beside, Weights, out_of_fold, twins
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def fit_head(
     source = source_vectors(job, classifier.adapted)
     beside = None
     if source and row_weights is not None:
-        beside = Beside(source.scaled(1 / scale), row_weights, same_ids(rows.ids, source.ids))
+        beside = Beside(source.scaled(1 / scale), row_weights, twins(rows.ids, ours, source))
     return FittedHead(
         classifier,
         out_of_fold(ours, rows.labels, labels, folds, beside),

@@ -10,7 +10,7 @@ from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.joining import folds_of
 from polygraft.tasks.serving import Floats
 from polygraft.training.linear_head import unit
-from polygraft.transfer.mixing import Beside, Weights, best_weight, row_weights, same_ids
+from polygraft.transfer.mixing import Beside, Weights, best_weight, row_weights, twins
 
 
 def source_weights(
@@ -31,7 +31,7 @@ def source_weights(
     shape = row_weights(options.by, ours, target.labels, source)
     if options.weight == "auto":
         labels = job.splits.labels
-        beside = Beside(source, shape, same_ids(target.ids, source.ids))
+        beside = Beside(source, shape, twins(target.ids, ours, source))
         return shape * best_weight(ours, target.labels, labels, folds_of(target), beside, lexical)
     return shape * options.weight
 
