@@ -25,7 +25,7 @@ from polygraft.reporting.intervals import Interval
 from polygraft.runtime.engine import Engine
 from polygraft.tasks.classification.features import features
 from polygraft.tasks.classification.job import ClassificationJob
-from polygraft.tasks.classification.shared_vectors import SharedVectors, id_hashes
+from polygraft.tasks.classification.shared_vectors import SharedVectors
 from polygraft.tasks.classification.source_rows import ids_of
 from polygraft.tasks.language.manifest import LanguageManifest
 from polygraft.training.linear_head import Vectors
@@ -113,7 +113,7 @@ def advise(job: ClassificationJob, library: Library | None = None) -> Findings:
         sources = dict[str, Beside]()
         for candidate in candidates.found:
             shared = reader.shared(candidate)
-            if share := _translated(reader, job, shared):
+            if not candidate.shares_ids and (share := _translated(reader, job, shared)):
                 candidates.left_out[candidate.name] = share
                 continue
             weights = row_weights("domain", vectors[: len(train)], train.labels, shared)
@@ -186,8 +186,6 @@ def _some(rows: Split) -> Split:
 
 def _translated(reader: _Reader, job: ClassificationJob, source: SharedVectors) -> str | None:
     """Why training would refuse the source: dev or test look translated from its rows."""
-    if np.isin(source.ids, id_hashes(job.splits.train.ids)).any():
-        return None
     for name, split in (("dev", job.splits.dev), ("test", job.splits.test)):
         if split:
             share = translated(reader.vectors(split, HELD_OUT_ROWS), source.vectors)

@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from polygraft.adapters.format import LAYOUT, load_manifest
 from polygraft.adapters.library import Library, default_library
 from polygraft.architectures.folder import fingerprint, fits
@@ -20,27 +22,30 @@ from polygraft.tasks.classification.data import read_split
 from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.label_map import guess, own_names
 from polygraft.tasks.classification.manifest import ClassificationManifest
-from polygraft.tasks.classification.shared_vectors import SharedVectors
-from polygraft.tasks.classification.source_rows import shared_rows, without_translations
+from polygraft.tasks.classification.shared_vectors import SharedVectors, id_hashes
+from polygraft.tasks.classification.source_rows import (
+    ids_of,
+    shared_rows,
+    without_translations,
+)
 
 
 @dataclass(frozen=True)
 class SourceAdapter:
     """An adapter in `folder` and its rows, with the recipe's labels for them. `renamed` is the
-    label map that makes its labels the recipe's; empty where they are called the same."""
+    label map that makes its labels the recipe's; empty where they are called the same.
+    `shares_ids`: whether rows of it are translations of training rows, by id, so that ids tell
+    which others are."""
 
     folder: Path
     manifest: ClassificationManifest
     renamed: dict[str, str]
     rows: Split | SharedVectors
+    shares_ids: bool
 
     @property
     def name(self) -> str:
         return self.manifest.name
-
-    @property
-    def has_same_labels(self) -> bool:
-        return set(self.manifest.labels) == set(self.rows.labels) and not self.renamed
 
 
 @dataclass(frozen=True)
@@ -86,8 +91,9 @@ def _consider(job: ClassificationJob, folder: Path, candidates: Candidates) -> N
             candidates.left_out[folder.name] = "shares no vectors, and its rows are not here"
             return
         rows = rows.relabelled(own_names(labels, renamed))
+        shares_ids = bool(np.isin(ids_of(rows), id_hashes(job.splits.train.ids)).any())
         rows = without_translations(rows, job.recipe, folder.name, job.splits)
     except (AdapterError, DataError) as error:
         candidates.left_out[folder.name] = str(error)
         return
-    candidates.found.append(SourceAdapter(folder, manifest, renamed, rows))
+    candidates.found.append(SourceAdapter(folder, manifest, renamed, rows, shares_ids))
