@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -191,7 +192,7 @@ class Engine:
         """Tokenise the rows' texts together and queue those that can be encoded."""
         encoded_texts = iter(self._encoded([text for work in works for text in work.plan.texts]))
         queued: list[tuple[EncodeRequest, int]] = []
-        accepted: list[RowWork] = []
+        accepted: list[tuple[RowWork, list[int]]] = []  # with the windows of each of its texts
         for work in works:
             encoded = [next(encoded_texts) for _ in work.plan.texts]
             texts = [text for text in encoded if text is not None]
@@ -200,15 +201,20 @@ class Engine:
             elif not work.row.truncate and any(t.truncated for t in texts[: work.plan.own]):
                 work.end(self._too_long())
             else:
-                accepted.append(work)
+                windows = [self.encoder.windows(text, work.plan.window) for text in texts]
+                accepted.append((work, [len(text) for text in windows]))
                 stack, output = work.lease.stack, _encoder_output(work.plan)
-                queued += [(EncodeRequest(text, stack, output), len(text)) for text in texts]
+                queued += [
+                    (EncodeRequest(window, stack, output), len(window))
+                    for text in windows
+                    for window in text
+                ]
         try:
             futures = iter(self._scheduler.submit(queued))
-            for work in accepted:
-                self._go_on(work, [next(futures) for _ in work.plan.texts], listener)
+            for work, counts in accepted:
+                self._go_on(work, counts, list(islice(futures, sum(counts))), listener)
         except Exception:  # the engine is closing
-            for work in accepted:
+            for work, _ in accepted:
                 work.end(_failed(work.row))
 
     def _too_long(self) -> InvalidRow:
@@ -228,9 +234,14 @@ class Engine:
         return [self._encoded([text])[0] for text in texts]
 
     def _go_on(
-        self, work: RowWork, encoded: list[Future[Floats]], listener: Listener | None
+        self,
+        work: RowWork,
+        windows: Sequence[int],
+        encoded: list[Future[Floats]],
+        listener: Listener | None,
     ) -> None:
-        """Decode what is to be decoded; answer the row when all of its outputs are there."""
+        """Decode what is to be decoded; answer the row when all of its outputs are there, those of
+        so many `windows` of each text."""
         plan, outputs = work.plan, list[Future[Any]](encoded)
         if isinstance(plan.output, Writing) and self.writer:
             stack, language, search = (
@@ -241,10 +252,12 @@ class Engine:
             outputs = [
                 self.writer.write(states, stack, language, search, listener) for states in encoded
             ]
-        when_all(outputs).add_done_callback(lambda done: self._finish(work, done))
+        when_all(outputs).add_done_callback(lambda done: self._finish(work, windows, done))
         work.waits_for([*encoded, *outputs])
 
-    def _finish(self, work: RowWork, outputs: Future[list[Any]]) -> None:
+    def _finish(
+        self, work: RowWork, windows: Sequence[int], outputs: Future[list[Any]]
+    ) -> None:
         """End the row with its answer; with an error when any part of it failed. Nothing is to be
         done for one that has ended."""
         if work.answer.done():
@@ -253,6 +266,9 @@ class Engine:
             results = outputs.result()
             if isinstance(work.plan.output, Writing):
                 results = [self._written(hypotheses) for hypotheses in results]
+            elif len(results) > len(windows):
+                parts = iter(results)
+                results = [np.mean(list(islice(parts, count)), axis=0) for count in windows]
             work.end(work.plan.answer(results))
         except Exception:
             work.end(_failed(work.row))

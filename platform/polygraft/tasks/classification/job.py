@@ -26,7 +26,7 @@ from polygraft.tasks.serving import Floats
 from polygraft.training.key import run_key
 from polygraft.training.parents import find_language_adapter, find_parent
 from polygraft.training.sites import graph_sites, pick_sites
-from polygraft.training.vectors import Vectors, sentence_vectors
+from polygraft.training.vectors import Vectors, mean_over_windows, sentence_vectors
 
 SCORING_BATCH = 64
 
@@ -212,7 +212,7 @@ def _recipe_of(name: str, folder: Path, field: str) -> Path:
 
 
 def encoder_of(job: ClassificationJob) -> TextEncoder:
-    return load_encoder(job.backbone, max_length=job.recipe.training.max_length)
+    return load_encoder(job.backbone, window=job.recipe.training.max_length)
 
 
 def vectors_of(
@@ -240,14 +240,13 @@ def neural_logits(
     texts: Sequence[str],
     head: nn.Module | None = None,
 ) -> Floats:
-    """Logits [len(texts), labels] of the neural part, scored in batches of similar length; by the
-    classifier's own head, or by `head`."""
-    rows = encoder.encode(texts)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    scored = model.logits_of(classifier, batches_of([rows[i] for i in order], encoder), head=head)
-    logits = np.empty_like(scored)
-    logits[order] = scored
-    return logits
+    """Logits [len(texts), labels] of the neural part, by the classifier's own head or by `head`."""
+    return mean_over_windows(
+        encoder,
+        texts,
+        lambda rows: model.logits_of(classifier, [encoder.pad(rows)], head=head),
+        SCORING_BATCH,
+    )
 
 
 def predict(

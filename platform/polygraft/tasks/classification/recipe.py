@@ -58,7 +58,13 @@ class TrainingRecipe(RecipePart):
 
     epochs: float = Field(6, gt=0)
     batch_size: int = Field(32, ge=1)
-    max_length: int = Field(96, ge=8, le=512, description="tokens a row while training")
+    max_length: int = Field(
+        96,
+        ge=8,
+        le=512,
+        description="tokens of a window; a longer text is read in several, in training and when it "
+        "is served, and their vectors are averaged",
+    )
     learning_rate: float = Field(2e-3, gt=0, description="about ten times that of full fine-tuning")
     weight_decay: float = Field(0.01, ge=0)
     warmup: float = Field(0.06, ge=0, lt=1, description="share of steps")

@@ -157,7 +157,8 @@ class Classification(ServedTask):
                 stack=stack,
             )
 
-        return RowPlan([text, *variants], Output.VECTOR, answer, own=1)
+        window = adapter.manifest.window
+        return RowPlan([text, *variants], Output.VECTOR, answer, own=1, window=window)
 
     def verify_goldens(self, adapter: Adapter, replay: Replay) -> None:
         """A head that was trained on the bare backbone has the bias, what it gives to no text, as

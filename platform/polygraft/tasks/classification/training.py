@@ -108,6 +108,7 @@ class TrainedClassification(TrainedTask[ClassificationJob, ClassificationRun]):
             "labels": job.splits.labels,
             "heads": {name: splits.labels for name, splits in job.tasks.items()},
             "lexical": HASH if run.lexical else None,
+            "window": job.recipe.training.max_length,
             "decide": find_decisions(job.recipe, job.splits.labels, run),
             "golden": choose_golden(run.classifier, run.lexical, job, encoder_of(job)),
         }
