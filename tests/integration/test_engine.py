@@ -96,7 +96,9 @@ def test_a_text_longer_than_the_window_is_read_in_several(
     try:
         engine.add(tmp_path / "topic")
         (whole,) = engine.answer([Row("topic", "see you soon mum win a free prize now")])
-        halves = engine.answer([Row("topic", t) for t in ("see you soon mum", "win a free prize now")])
+        halves = engine.answer(
+            [Row("topic", t) for t in ("see you soon mum", "win a free prize now")]
+        )
         (explained,) = engine.answer([Row("topic", " ".join(parts), explain=True)])
     finally:
         engine.close()

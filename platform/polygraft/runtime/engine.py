@@ -255,9 +255,7 @@ class Engine:
         when_all(outputs).add_done_callback(lambda done: self._finish(work, windows, done))
         work.waits_for([*encoded, *outputs])
 
-    def _finish(
-        self, work: RowWork, windows: Sequence[int], outputs: Future[list[Any]]
-    ) -> None:
+    def _finish(self, work: RowWork, windows: Sequence[int], outputs: Future[list[Any]]) -> None:
         """End the row with its answer; with an error when any part of it failed. Nothing is to be
         done for one that has ended."""
         if work.answer.done():

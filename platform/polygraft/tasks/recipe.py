@@ -26,10 +26,9 @@ class RecipePart(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class TextFile(RecipePart):
-    """Text, a row a line, or one column of a table."""
+class TextRows(RecipePart):
+    """Which rows of a file are read: its lines, or one column of a table."""
 
-    file: str
     column: Annotated[int, Field(ge=0)] | str | None = Field(
         None,
         description=(
@@ -39,6 +38,12 @@ class TextFile(RecipePart):
     )
     limit: int | None = Field(None, ge=1, description="so many rows at most, evenly spread")
     most_characters: int = Field(400, ge=1, description="longer texts are left out")
+
+
+class TextFile(TextRows):
+    """Text, a row a line, or one column of a table."""
+
+    file: str
 
 
 class LoraRecipe(RecipePart):

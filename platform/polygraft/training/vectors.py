@@ -117,5 +117,5 @@ def mean_over_windows(
     values[order] = read_all
     counts = np.array([len(text) for text in windows])
     sums = np.add.reduceat(values, np.cumsum(counts) - counts)
-    means: Vectors = sums / counts[:, None].astype(np.float32)
+    means: Vectors = (sums / counts[:, None]).astype(np.float32)
     return means

@@ -20,7 +20,7 @@ from polygraft.tasks.classification.recipe import (
     LabelledText,
     One,
 )
-from polygraft.tasks.recipe import expand, load_recipe
+from polygraft.tasks.recipe import TextFile, expand, load_recipe
 
 
 def load_splits(
@@ -118,7 +118,8 @@ def check_parent(
 def _labelled(one: LabelledText, data: DataRecipe, folder: Path) -> list[dict[str, Any]]:
     """The texts of a file with one label, as rows with the recipe's columns."""
     text = data.text if isinstance(data.text, str) else data.text[0]
-    return [{text: t, data.label: one.label} for t in read_texts(one, folder)]
+    texts = [t for file in one.files for t in read_texts(file, folder)]
+    return [{text: t, data.label: one.label} for t in texts]
 
 
 def _read_split(
@@ -134,7 +135,7 @@ def _read_split(
     columns = [data.text] if isinstance(data.text, str) else list(data.text)
     split = Split([], [], [])
     for one in [source] if isinstance(source, str) else source:
-        file = one if isinstance(one, str) else one.file
+        file = one if isinstance(one, str) else _name_of(one.files)
         try:
             rows = (
                 read_source(expand(one, folder))
@@ -176,6 +177,12 @@ def _read_split(
             }
         )
     return split
+
+
+def _name_of(files: Sequence[TextFile]) -> str:
+    """Of one source: its file, or the first of several."""
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    return files[0].file + more
 
 
 def _others(one: One, row: dict[str, Any], used: Sequence[str]) -> dict[str, str]:

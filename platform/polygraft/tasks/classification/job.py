@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 from polygraft.adapters.format import LAYOUT, load_manifest
 from polygraft.architectures.loading import load_backbone
 from polygraft.architectures.text import Encoded, TextEncoder, load_encoder
+from polygraft.data.augment import augmented
 from polygraft.data.splits import Split, Splits
 from polygraft.errors import RecipeError
 from polygraft.tasks.classification import model
@@ -79,8 +80,9 @@ class ClassificationJob:
         )
 
     def train_rows(self, seed: int) -> Split:
-        """The target's rows that the run with `seed` is trained on."""
-        return self.splits.train.few(self.recipe.data.shots, seed)
+        """The target's rows that the run with `seed` is trained on, altered copies included."""
+        data = self.recipe.data
+        return augmented(self.splits.train.few(data.shots, seed), data.augment, seed)
 
     @property
     def key(self) -> str:

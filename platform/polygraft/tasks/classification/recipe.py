@@ -7,14 +7,24 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from polygraft.adapters.layout import NAME
+from polygraft.data.augment import Alteration
 from polygraft.tasks.classification.manifest import MAX_DECISIONS, Wanted
-from polygraft.tasks.recipe import AdapterRecipe, RecipePart, TextFile
+from polygraft.tasks.recipe import AdapterRecipe, RecipePart, TextFile, TextRows
 
 
-class LabelledText(TextFile):
-    """Text of which every row has the same label: a corpus of one language, say."""
+class LabelledText(TextRows):
+    """Text of which every row has the same label: a corpus of one language, say. Several files are
+    each read as one would be."""
 
+    file: str | Annotated[list[str], Field(min_length=1)]
     label: str
+
+    @property
+    def files(self) -> list[TextFile]:
+        """One a file."""
+        names = [self.file] if isinstance(self.file, str) else self.file
+        fields = self.model_dump(exclude={"file", "label"})
+        return [TextFile(file=name, **fields) for name in names]
 
 
 One = str | LabelledText
@@ -50,6 +60,11 @@ class DataRecipe(RecipePart):
     )
     shots: int | None = Field(
         None, ge=1, description="train on so many rows a label, drawn anew for every seed"
+    )
+    augment: list[Alteration] = Field(
+        [],
+        description="each training row gets a copy that is altered in one of these ways: a snippet "
+        "of it, a link behind it, letters that look alike, s p a c i n g, CAPITALS, short forms",
     )
 
 
