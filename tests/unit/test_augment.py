@@ -4,7 +4,20 @@ from polygraft.data.augment import ALTER, Alteration, augmented
 from polygraft.data.splits import Split
 from polygraft.tasks.classification.joining import folds_of
 
-TEXTS = [f"Please call me tomorrow about the great prize {letter * 3}" for letter in "abcdefghijkl"]
+TEXTS = [
+    "Please call me about the great prize",
+    "See you tomorrow at the station with mum",
+    "Text the word WIN to claim your phone",
+    "Thanks for the message that you sent",
+    "Before Friday please pay the parcel fee",
+    "Are you great at football because we play",
+    "Your account and card are blocked, text us",
+    "To be at work before nine tomorrow, please",
+    "Because you are great: a loan for you",
+    "See the doctor with your brother and me",
+    "Great coins for you, double them tomorrow",
+    "Have you got the keys for the house",
+]
 ROWS = Split(TEXTS, ["spam", "ham"] * 6, [f"row-{i}" for i in range(12)])
 
 
