@@ -24,7 +24,7 @@ from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.tasks.recipe import load_recipe
 from polygraft.tasks.serving import Floats
 from polygraft.training.key import run_key
-from polygraft.training.parents import find_language_adapter, find_parent
+from polygraft.training.parents import find_language_adapter, find_parent, with_lora_of
 from polygraft.training.sites import graph_sites, pick_sites
 from polygraft.training.vectors import Vectors, sentence_vectors
 
@@ -135,9 +135,10 @@ def prepare(
         recipe,
         file,
         backbone,
-        sites,
         other_task="translates; a classifier starts from a classifier",
     )
+    if parent:
+        recipe = with_lora_of(recipe, file, parent, sites)
     pick_sites(recipe.lora, sites)
     splits = load_splits(recipe, folder, allow_leak=allow_leak)
     parent_labels, parent_rows = None, None

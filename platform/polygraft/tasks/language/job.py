@@ -12,7 +12,7 @@ from polygraft.errors import DataError, RecipeError
 from polygraft.tasks.language.denoising import language_tag
 from polygraft.tasks.language.recipe import LanguageRecipe
 from polygraft.training.key import run_key
-from polygraft.training.parents import find_parent
+from polygraft.training.parents import find_parent, with_lora_of
 from polygraft.training.sites import graph_sites, pick_sites
 
 
@@ -63,7 +63,9 @@ def prepare(recipe: LanguageRecipe, file: Path, backbone: Path) -> LanguageJob:
     """Check everything that can be checked without training. Raises `RecipeError`, `DataError`,
     `BackboneError` or `AdapterError`."""
     sites = graph_sites(backbone)
-    parent = find_parent(recipe, file, backbone, sites, other_task="is not a language adapter")
+    parent = find_parent(recipe, file, backbone, other_task="is not a language adapter")
+    if parent:
+        recipe = with_lora_of(recipe, file, parent, sites)
     pick_sites(recipe.lora, sites)
     start = language_tag(recipe.languages[0], backbone)
     if start is None and recipe.training.objective == "denoise":

@@ -16,7 +16,7 @@ from polygraft.errors import RecipeError
 from polygraft.tasks.translation.data import Pair, PairSplits, load_pairs, read_monolingual
 from polygraft.tasks.translation.recipe import TranslationRecipe
 from polygraft.training.key import run_key
-from polygraft.training.parents import find_parent
+from polygraft.training.parents import find_parent, with_lora_of
 from polygraft.training.sites import decoder_graph_sites, graph_sites, pick_sites
 
 
@@ -116,7 +116,9 @@ def prepare(
     ):
         raise RecipeError(str(file), problems)
     sites = [*(f"encoder.{name}" for name in graph_sites(backbone)), *decoder_graph_sites(backbone)]
-    parent = find_parent(recipe, file, backbone, sites, other_task="does not translate")
+    parent = find_parent(recipe, file, backbone, other_task="does not translate")
+    if parent:
+        recipe = with_lora_of(recipe, file, parent, sites)
     pick_sites(recipe.lora, sites)
     return TranslationJob(
         recipe=recipe,
