@@ -11,7 +11,7 @@ from polygraft.adapters.format import LAYOUT, load_adapter
 from polygraft.architectures.folder import fingerprint
 from polygraft.errors import RecipeError
 from polygraft.tasks.language.manifest import LanguageManifest
-from polygraft.tasks.recipe import AdapterRecipe
+from polygraft.tasks.recipe import AdapterRecipe, LoraRecipe
 from polygraft.training.sites import described, in_layers, pick_sites
 
 RecipeT = TypeVar("RecipeT", bound=AdapterRecipe)
@@ -49,7 +49,8 @@ def with_lora_of(recipe: RecipeT, file: Path, parent: Path, sites: Sequence[str]
         for field, value in shape.items()
         if field in given and getattr(recipe.lora, field) != value
     ]
-    parents_sites = [site for site in sites if site in config["target_modules"]]
+    targets = sorted(config["target_modules"])  # whole names, or endings where they are many
+    parents_sites = pick_sites(LoraRecipe(sites=targets), sites)
     if "sites" in given:
         named = pick_sites(recipe.lora, sites)
     else:
