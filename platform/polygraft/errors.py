@@ -31,7 +31,8 @@ Does not wrap errors it does not understand: those stay as they are and are logg
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 MAX_SHOWN, MAX_LISTED = 80, 50  # characters of a value, names of adapters
@@ -97,6 +98,35 @@ class RecipeError(_WithProblems):
 
 class DataError(_WithProblems):
     status = 422
+
+
+class Gathered:
+    """What is wrong in several steps, so that all of it is told at once. `subject` is what the
+    steps are about, such as a recipe's file; `problems` are those it is known to have."""
+
+    def __init__(self, subject: str, problems: Sequence[str] = ()) -> None:
+        self.subject = subject
+        self.errors: list[PolygraftError] = [RecipeError(subject, problems)] if problems else []
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Keeps the error of ours that ends the step. What comes after must not need the step's
+        result before `raise_any`."""
+        try:
+            yield
+        except PolygraftError as error:
+            self.errors.append(error)
+
+    def raise_any(self) -> None:
+        """Raise the only error that was kept as it is, and for several a `RecipeError` with the
+        problems of all."""
+        if len(self.errors) == 1:
+            raise self.errors[0]
+        problems = list[str]()
+        for error in self.errors:
+            problems += error.problems if isinstance(error, _WithProblems) else [str(error)]
+        if problems:
+            raise RecipeError(self.subject, list(dict.fromkeys(problems)))
 
 
 class BackboneError(PolygraftError):

@@ -1,4 +1,4 @@
-"""Commands that make adapters: `train`, `sources`, `recipe`, `report`."""
+"""Commands that make adapters: `train`, `sources`, `report`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from polygraft.architectures.folder import default_backbone
 from polygraft.cli.app import AsJson, Backbone, app, err, out, report_errors
@@ -105,12 +106,20 @@ def _train(
 
     prepared = pipeline.prepare(recipe, backbone, allow_leak=allow_leak)
     job = prepared.job
+    for doubt in prepared.doubts:
+        err.print(f"[yellow]perhaps a mistake[/]: {escape(doubt)}", highlight=False, soft_wrap=True)
     if job.leaks:
         err.print(sentence(job.leaks))
     if check:
         if as_json:
             out.print_json(
-                data={"name": prepared.name, "rows": job.rows, "labels": job.answers, "ok": True}
+                data={
+                    "name": prepared.name,
+                    "rows": job.rows,
+                    "labels": job.answers,
+                    "doubts": list(prepared.doubts),
+                    "ok": True,
+                }
             )
         else:
             out.print(
@@ -241,15 +250,3 @@ def report(
     output.write_text(report_page.page(shown), encoding="utf-8")
     as_json.write_text(json.dumps(shown, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     err.print(f"wrote {output} and {as_json}")
-
-
-@app.command("recipe")
-def show_schema() -> None:
-    """Print the recipe's fields, defaults and meanings as JSON Schema, for every task."""
-    from pydantic.json_schema import models_json_schema
-
-    from polygraft.tasks.registry import TASKS, recipe_class
-
-    classes = [recipe_class(task) for task in TASKS]
-    references, schema = models_json_schema([(recipe, "validation") for recipe in classes])
-    out.print_json(data={"anyOf": list(references.values())} | schema)

@@ -55,7 +55,7 @@ class Split:
 class Splits:
     """`test` is None when the recipe has none. `sources` lists file, rows, SHA-256 and licence,
     `leaks` how many training rows of each kind leaked and what was done about it, for the
-    manifest."""
+    manifest. `doubts` are sentences on what may be a mistake in the data and need not be one."""
 
     train: Split
     dev: Split
@@ -63,3 +63,4 @@ class Splits:
     labels: list[str]
     sources: list[dict[str, Any]]
     leaks: dict[str, Any]
+    doubts: list[str] = field(default_factory=list)

@@ -86,6 +86,10 @@ class TrainedTask(ABC, Generic[JobT, RunT]):
         Raises `RecipeError`, `DataError`, `BackboneError` or `AdapterError`.
         """
 
+    def doubts(self, job: JobT) -> Sequence[str]:
+        """What of the job's data may be a mistake and need not be one, a sentence each."""
+        return ()
+
     def complete(self, job: JobT, work: Path, say: Console) -> JobT:
         """Do what takes too long for a check and is needed once, before the first seed. Raises
         `DataError`."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ from rich.console import Console
 
 from polygraft.adapters.format import HASHED, Manifest, load_manifest, sha256
 from polygraft.architectures.folder import encoder_part, fingerprint
+from polygraft.errors import Gathered, RecipeError
 from polygraft.tasks import registry
-from polygraft.tasks.recipe import load_recipe
+from polygraft.tasks.recipe import read_recipe
 from polygraft.tasks.training import Job, TrainedTask
 from polygraft.training.finish import finish, made_with
 
@@ -31,6 +33,8 @@ class Prepared:
 
     task: TrainedTask[Any, Any]
     job: Job
+    doubts: Sequence[str]
+    """What may be a mistake and need not be one, a sentence each."""
 
     @property
     def name(self) -> str:
@@ -41,11 +45,23 @@ def prepare(file: Path, backbone: Path, *, allow_leak: str | None = None) -> Pre
     """Check everything that can be checked without training; `allow_leak` is the reason for which
     leaks may stay.
 
-    Raises `RecipeError`, `DataError`, `BackboneError` or `AdapterError`.
+    Raises `RecipeError`, `DataError`, `BackboneError` or `AdapterError`, with the problems of the
+    recipe, its data and the adapters it builds on, as far as one can be looked at without another.
     """
-    recipe = load_recipe(file)
-    task = registry.trained(recipe.task)
-    return Prepared(task, task.prepare(recipe, file, backbone, allow_leak=allow_leak))
+    recipe, problems = read_recipe(file)
+    if recipe is None:
+        raise RecipeError(str(file), problems)
+    task, gathered = registry.trained(recipe.task), Gathered(str(file), problems)
+    with gathered.step():
+        job = task.prepare(recipe, file, backbone, allow_leak=allow_leak)
+    gathered.raise_any()
+    doubts, folder = list(task.doubts(job)), file.resolve().parent.name
+    if folder != recipe.name:
+        doubts.append(
+            f"name: it is {recipe.name!r}, but the folder is called {folder!r}; a server refuses "
+            "that in its library, and parent, source and stack go by the folder: rename one"
+        )
+    return Prepared(task, job, doubts)
 
 
 def train(

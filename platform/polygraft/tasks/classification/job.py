@@ -17,7 +17,7 @@ from polygraft.architectures.loading import load_backbone
 from polygraft.architectures.text import Encoded, TextEncoder, load_encoder
 from polygraft.data.augment import augmented
 from polygraft.data.splits import Split, Splits
-from polygraft.errors import RecipeError
+from polygraft.errors import Gathered, RecipeError
 from polygraft.tasks.classification import model
 from polygraft.tasks.classification.data import check_parent, load_splits, read_split
 from polygraft.tasks.classification.manifest import ClassificationManifest
@@ -25,7 +25,7 @@ from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.tasks.recipe import load_recipe
 from polygraft.tasks.serving import Floats
 from polygraft.training.key import run_key
-from polygraft.training.parents import find_language_adapter, find_parent
+from polygraft.training.parents import find_language_adapter, find_parent, with_lora_of
 from polygraft.training.sites import graph_sites, pick_sites
 from polygraft.training.vectors import Vectors, mean_over_windows, sentence_vectors
 
@@ -133,27 +133,41 @@ def prepare(
     """Check everything that can be checked without training `recipe`, read from `file`. Raises
     `RecipeError`, `DataError` or `AdapterError`."""
     folder, sites = file.resolve().parent, graph_sites(backbone)
-    parent = find_parent(
-        recipe,
-        file,
-        backbone,
-        sites,
-        other_task="translates; a classifier starts from a classifier",
-    )
-    pick_sites(recipe.lora, sites)
-    splits = load_splits(recipe, folder, allow_leak=allow_leak)
-    parent_labels, parent_rows = None, None
-    if parent:
-        parent_labels = load_manifest(parent, ClassificationManifest).labels
-        parent_rows = read_split(parent / LAYOUT.recipe, "train")
-        check_parent(recipe, parent.name, parent_rows, splits)
-    stack = tuple(find_language_adapter(name, folder, backbone) for name in recipe.stack)
-    swapped_stack = tuple(find_language_adapter(name, folder, backbone) for name in recipe.exchange)
-    data = list(splits.sources)
-    source_rows = _source_rows(recipe, folder, splits, data) if recipe.source else None
-    tasks = {name: _task(name, folder, allow_leak) for name in recipe.tasks}
-    for task in tasks.values():
-        data += task.sources
+    parent, parent_labels, parent_rows, splits, source_rows = None, None, None, None, None
+    data = list[dict[str, Any]]()
+    gathered = Gathered(str(file))
+    with gathered.step():
+        parent = find_parent(
+            recipe,
+            file,
+            backbone,
+            other_task="translates; a classifier starts from a classifier",
+        )
+        if parent:
+            recipe = with_lora_of(recipe, file, parent, sites)
+        pick_sites(recipe.lora, sites)
+    with gathered.step():
+        splits = load_splits(recipe, folder, allow_leak=allow_leak)
+        data += splits.sources
+    with gathered.step():
+        if parent and splits:
+            parent_labels = load_manifest(parent, ClassificationManifest).labels
+            parent_rows = read_split(parent / LAYOUT.recipe, "train")
+            check_parent(recipe, parent.name, parent_rows, splits)
+    with gathered.step():
+        stack, swapped_stack = (
+            tuple(find_language_adapter(name, folder, backbone) for name in names)
+            for names in (recipe.stack, recipe.exchange)
+        )
+    with gathered.step():
+        if recipe.source and splits:
+            source_rows = _source_rows(recipe, folder, splits, data)
+    with gathered.step():
+        tasks = {name: _task(name, folder, allow_leak) for name in recipe.tasks}
+        for task in tasks.values():
+            data += task.sources
+    gathered.raise_any()
+    assert splits is not None
     return ClassificationJob(
         recipe=recipe,
         file=file,

@@ -53,6 +53,9 @@ class TrainedClassification(TrainedTask[ClassificationJob, ClassificationRun]):
     ) -> ClassificationJob:
         return prepare(recipe, file, backbone, allow_leak=allow_leak)
 
+    def doubts(self, job: ClassificationJob) -> list[str]:
+        return job.splits.doubts
+
     def complete(self, job: ClassificationJob, work: Path, say: Console) -> ClassificationJob:
         parallel.check(job)
         return job

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from polygraft.data.reading import read_texts, unreadable
-from polygraft.errors import DataError, RecipeError
+from polygraft.errors import DataError, Gathered
 from polygraft.tasks.language.denoising import language_tag
 from polygraft.tasks.language.recipe import LanguageRecipe
 from polygraft.training.key import run_key
-from polygraft.training.parents import find_parent
+from polygraft.training.parents import find_parent, with_lora_of
 from polygraft.training.sites import graph_sites, pick_sites
 
 
@@ -63,15 +63,20 @@ def prepare(recipe: LanguageRecipe, file: Path, backbone: Path) -> LanguageJob:
     """Check everything that can be checked without training. Raises `RecipeError`, `DataError`,
     `BackboneError` or `AdapterError`."""
     sites = graph_sites(backbone)
-    parent = find_parent(recipe, file, backbone, sites, other_task="is not a language adapter")
-    pick_sites(recipe.lora, sites)
-    start = language_tag(recipe.languages[0], backbone)
+    start, problems = language_tag(recipe.languages[0], backbone), list[str]()
     if start is None and recipe.training.objective == "denoise":
-        raise RecipeError(
-            str(file),
-            [f"training.objective: the backbone cannot write {recipe.languages[0]}; use masked"],
+        problems.append(
+            f"training.objective: the backbone cannot write {recipe.languages[0]}; use masked"
         )
-    texts, sources = _read(recipe, file.resolve().parent)
+    gathered = Gathered(str(file), problems)
+    with gathered.step():
+        parent = find_parent(recipe, file, backbone, other_task="is not a language adapter")
+        if parent:
+            recipe = with_lora_of(recipe, file, parent, sites)
+        pick_sites(recipe.lora, sites)
+    with gathered.step():
+        texts, sources = _read(recipe, file.resolve().parent)
+    gathered.raise_any()
     every = max(2, len(texts) // recipe.data.dev_rows)
     return LanguageJob(
         recipe=recipe,
