@@ -14,8 +14,12 @@ from transformers import PreTrainedModel
 
 from polygraft.architectures.text import Encoded, TextEncoder
 from polygraft.training.batches import tensors
+from polygraft.training.speed import bf16_is_faster
 
 Vectors = NDArray[np.float32]
+MANY_TOKENS = 200_000
+"""From so many on, bf16 is tried: three times as fast on CPUs with AMX or AVX-512 BF16, and 2e-5
+away by 1 - cosine, where the served int8 is 8e-4."""
 UNSEEN = -10.0  # bias of a label that no row has
 
 
@@ -87,7 +91,7 @@ def sentence_vectors(
     def read(rows: list[Encoded]) -> Vectors:
         inputs = tensors(encoder.pad(rows))
         states, mask = model(**inputs).last_hidden_state, inputs["attention_mask"]
-        vectors: Vectors = (mean_pool if unit else pool)(states, mask).numpy()
+        vectors: Vectors = (mean_pool if unit else pool)(states.float(), mask).numpy()
         return vectors
 
     return mean_over_windows(encoder, texts, read, batch)
@@ -108,11 +112,14 @@ def mean_over_windows(
     """
     windows = [encoder.windows(text) for text in encoder.encode(texts)]
     rows = [window for text in windows for window in text]
-    order = np.argsort([len(row) for row in rows], kind="stable")
-    parts = [
-        read([rows[i] for i in order[start : start + batch]])
-        for start in range(0, len(rows), batch)
-    ]
+    lengths = np.array([len(row) for row in rows])
+    order = np.argsort(lengths, kind="stable")
+    bf16 = lengths.sum() > MANY_TOKENS and bf16_is_faster(lambda: read(rows[:16]))
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        parts = [
+            read([rows[i] for i in order[start : start + batch]])
+            for start in range(0, len(rows), batch)
+        ]
     values = np.empty_like(read_all := np.concatenate(parts))
     values[order] = read_all
     counts = np.array([len(text) for text in windows])
