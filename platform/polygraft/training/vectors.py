@@ -114,7 +114,7 @@ def mean_over_windows(
     rows = [window for text in windows for window in text]
     lengths = np.array([len(row) for row in rows])
     order = np.argsort(lengths, kind="stable")
-    bf16 = lengths.sum() > MANY_TOKENS and bf16_is_faster(lambda: read(rows[:16]))
+    bf16 = int(lengths.sum()) > MANY_TOKENS and bf16_is_faster(lambda: read(rows[:16]))
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         parts = [
             read([rows[i] for i in order[start : start + batch]])
