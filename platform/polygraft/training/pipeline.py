@@ -20,7 +20,7 @@ from rich.console import Console
 from polygraft.adapters.format import HASHED, Manifest, load_manifest, sha256
 from polygraft.architectures.folder import encoder_part, fingerprint
 from polygraft.tasks import registry
-from polygraft.tasks.recipe import load_recipe
+from polygraft.tasks.recipe import AdapterRecipe
 from polygraft.tasks.training import Job, TrainedTask
 from polygraft.training.finish import finish, made_with
 
@@ -37,13 +37,14 @@ class Prepared:
         return self.job.recipe.name
 
 
-def prepare(file: Path, backbone: Path, *, allow_leak: str | None = None) -> Prepared:
-    """Check everything that can be checked without training; `allow_leak` is the reason for which
-    leaks may stay.
+def prepare(
+    recipe: AdapterRecipe, file: Path, backbone: Path, *, allow_leak: str | None = None
+) -> Prepared:
+    """Check everything that can be checked without training `recipe`, which was read from `file`;
+    `allow_leak` is the reason for which leaks may stay.
 
     Raises `RecipeError`, `DataError`, `BackboneError` or `AdapterError`.
     """
-    recipe = load_recipe(file)
     task = registry.trained(recipe.task)
     return Prepared(task, task.prepare(recipe, file, backbone, allow_leak=allow_leak))
 
