@@ -88,8 +88,8 @@ def report_errors(command: Command) -> Command:
             if error.filename is None:
                 raise
             err.print(
-                f"[bold red]error[/]: {escape(str(error.filename))}: {error.strerror}; give another "
-                "path, or make it readable and writable",
+                f"[bold red]error[/]: {escape(str(error.filename))}: {error.strerror}; give "
+                "another path, or make it readable and writable",
                 highlight=False,
                 soft_wrap=True,
             )

@@ -46,3 +46,4 @@ class Failure(BaseModel):
     """Errors as LibreTranslate tells them."""
 
     error: str
+    request_id: str
