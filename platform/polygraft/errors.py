@@ -10,7 +10,9 @@
     │   ├── GoldenMismatch    409  its outputs are not those of its training
     │   └── NegativeTransfer  409  transfer harmed it, and no reason to serve it is given
     ├── InvalidRow            422  one input that cannot be answered
+    │   ├── InvalidOption     422  what a row asks for, whatever its text, cannot be done
     │   └── UnknownLanguage   422  no adapter translates that way, or none was recognised
+    │       └── SameLanguage  422  the text is in the language to be written already
     ├── TooManyRows           413  more rows than one request may hold
     ├── TooLarge              413  a body or an upload beyond the bound
     ├── SlowBody              408  a body that did not arrive in time
@@ -33,7 +35,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 MAX_SHOWN, MAX_LISTED = 80, 50  # characters of a value, names of adapters
 
@@ -77,6 +79,11 @@ class PolygraftError(Exception):
     def code(self) -> str:
         """Stable machine-readable name, the class name."""
         return type(self).__name__
+
+    def at(self, place: str) -> Self:
+        """This error, whose message says where it is."""
+        self.args = (f"{place}: {self}",)
+        return self
 
     def payload(self) -> dict[str, str]:
         """What a client sees: `{"code", "message"}`."""
@@ -158,6 +165,14 @@ class InvalidRow(PolygraftError):
 
 
 class UnknownLanguage(InvalidRow):
+    status = 422
+
+
+class SameLanguage(UnknownLanguage):
+    status = 422
+
+
+class InvalidOption(InvalidRow):
     status = 422
 
 

@@ -15,6 +15,7 @@ from polygraft.errors import (
     BackboneError,
     BankFull,
     GoldenMismatch,
+    InvalidOption,
     InvalidRow,
     UnknownAdapter,
     WrongBackbone,
@@ -126,7 +127,7 @@ def test_bad_rows_fail_in_their_place(engine: Engine) -> None:
         ROWS[1],
     ]
     kinds = [type(a) for a in engine.answer(rows)]
-    assert kinds == [InvalidRow, Classified, UnknownAdapter, InvalidRow, InvalidRow, Classified]
+    assert kinds == [InvalidRow, Classified, UnknownAdapter, InvalidRow, InvalidOption, Classified]
     (near,) = engine.answer([Row("spma", "x")])
     assert "did you mean spam" in str(near)
 

@@ -10,7 +10,15 @@ import typer
 from rich.markup import escape
 
 from polygraft.architectures.folder import default_backbone
-from polygraft.cli.app import AsJson, Backbone, app, err, out, report_errors
+from polygraft.cli.app import (
+    AsJson,
+    Backbone,
+    app,
+    err,
+    out,
+    report_errors,
+    trainable_backbone,
+)
 
 
 @app.command()
@@ -57,7 +65,7 @@ def train(
         raise typer.BadParameter(
             "--all trains each recipe in place, as it is: leave the other options out"
         )
-    home = backbone or default_backbone()
+    home = trainable_backbone(backbone)
     if recipe is not None:
         _train(
             recipe,
@@ -101,10 +109,17 @@ def _train(
     allow_leak: str | None,
     as_json: bool,
 ) -> None:
+    from polygraft.errors import RecipeError
+    from polygraft.tasks.recipe import read_recipe
+
+    content, problems = read_recipe(recipe)
+    if content is None:
+        raise RecipeError(str(recipe), problems)
+
     from polygraft.data.leaks import sentence
     from polygraft.training import pipeline
 
-    prepared = pipeline.prepare(recipe, backbone, allow_leak=allow_leak)
+    prepared = pipeline.prepare(content, recipe, backbone, problems=problems, allow_leak=allow_leak)
     job = prepared.job
     for doubt in prepared.doubts:
         err.print(f"[yellow]perhaps a mistake[/]: {escape(doubt)}", highlight=False, soft_wrap=True)
@@ -132,11 +147,19 @@ def _train(
     if as_json:
         out.print_json(manifest.model_dump_json())
     else:
-        from rich.markdown import Markdown
-
         card = prepared.task.card
-        out.print(Markdown(card.figures(manifest.metrics) + "\n" + card.promises(manifest)))
+        print_markdown(card.figures(manifest.metrics) + "\n" + card.promises(manifest))
         out.print(f"\n{manifest.named} is in {target}", highlight=False)
+
+
+def print_markdown(text: str) -> None:
+    """Formatted on a terminal, as it is elsewhere."""
+    from rich.markdown import Markdown
+
+    if out.is_terminal:
+        out.print(Markdown(text))
+    else:
+        print(text)
 
 
 @app.command()
@@ -171,15 +194,17 @@ def sources(
 
     from polygraft.adapters.library import Library, default_library
     from polygraft.errors import RecipeError
-    from polygraft.tasks.classification.job import prepare
     from polygraft.tasks.classification.recipe import ClassificationRecipe
     from polygraft.tasks.recipe import load_recipe
-    from polygraft.transfer import sources as choosing
 
     content = load_recipe(recipe)
     if not isinstance(content, ClassificationRecipe):
         raise RecipeError(str(recipe), ["sources are compared for classifiers only"])
-    home, shelf = backbone or default_backbone(), Library(library or default_library())
+    home, shelf = trainable_backbone(backbone), Library(library or default_library())
+
+    from polygraft.tasks.classification.job import prepare
+    from polygraft.transfer import sources as choosing
+
     job = prepare(content.model_copy(update={"parent": None}), recipe, home)
     ranked = choosing.rank(job, shelf)
     tried = choosing.attempt(job, shelf, ranked, epochs=epochs, every=every) if run or every else []

@@ -7,8 +7,15 @@ from typing import Annotated
 
 import typer
 
-from polygraft.architectures.folder import default_backbone
-from polygraft.cli.app import AsJson, Backbone, app, err, out, report_errors
+from polygraft.cli.app import (
+    AsJson,
+    Backbone,
+    app,
+    err,
+    out,
+    report_errors,
+    trainable_backbone,
+)
 
 
 @app.command()
@@ -25,19 +32,22 @@ def advise(
     no LoRA."""
     from polygraft.adapters.library import Library, default_library
     from polygraft.errors import RecipeError
-    from polygraft.tasks.classification.job import prepare
     from polygraft.tasks.classification.recipe import ClassificationRecipe
     from polygraft.tasks.recipe import load_recipe
-    from polygraft.transfer.advise import advise as ask
 
     content = load_recipe(recipe)
     if not isinstance(content, ClassificationRecipe):
         raise RecipeError(str(recipe), ["advice is given for classifiers only"])
+    home = trainable_backbone(backbone)
+
+    from polygraft.tasks.classification.job import prepare
+    from polygraft.transfer.advise import advise as ask
+
     target_only = content.model_copy(
         update={"parent": None, "strategy": None, "source": None, "tasks": [], "stack": []}
     )
     advice = ask(
-        prepare(target_only, recipe, backbone or default_backbone()),
+        prepare(target_only, recipe, home),
         Library(library or default_library()),
     )
     if as_json:
@@ -80,9 +90,16 @@ def combine(
     Example: `polygraft combine adapters/topic adapters/topic-sd --plus adapters/lang-sd --minus
     adapters/lang-en`
     """
+    from polygraft.adapters.format import load_manifest
+
+    plus, minus = plus or [], minus or []
+    for folder in (task, *plus, *minus):
+        load_manifest(folder)
+    home = trainable_backbone(backbone)
+
     from polygraft.transfer.arithmetic import combine as add
 
-    made = add(task, plus or [], minus or [], output, backbone or default_backbone(), rank=rank)
+    made = add(task, plus, minus, output, home, rank=rank)
     err.print(f"{made.named} is in {output}: {made.description}", highlight=False)
 
 
@@ -108,13 +125,15 @@ def study(
     that were run so far.
     """
     from polygraft.transfer.study.plan import load_study
+
+    content, home = load_study(plan), trainable_backbone(backbone)
+
     from polygraft.transfer.study.runs import run_family
     from polygraft.transfer.study.write import write_results
 
-    content = load_study(plan)
     work.mkdir(parents=True, exist_ok=True)
     for family in content.families:
         if not only or family.name in only:
-            run_family(content, family, plan, backbone or default_backbone(), work, err)
+            run_family(content, family, plan, home, work, err)
     for file in write_results(content, plan.parent):
         err.print(f"wrote {file}")

@@ -23,14 +23,14 @@ import numpy as np
 from polygraft.adapters.format import Manifest
 from polygraft.architectures.folder import BackboneFiles
 from polygraft.architectures.text import Encoded, load_encoder, too_many_marks
-from polygraft.errors import InvalidRow, PolygraftError, RowFailed
+from polygraft.errors import InvalidOption, InvalidRow, PolygraftError, RowFailed
 from polygraft.runtime.admission import Admission, units
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.futures import finished, when_all
 from polygraft.runtime.graph import Floats, GraphSession, Stack, by_depth, load_card, mixture
 from polygraft.runtime.loaded import Lease, LoadedAdapter, LoadedAdapters
 from polygraft.runtime.row_work import RowWork
-from polygraft.runtime.rows import Answer, Row, text_problem
+from polygraft.runtime.rows import Answer, Progress, Row, text_problem
 from polygraft.runtime.scheduler import Scheduler
 from polygraft.runtime.search import Hypothesis, Search
 from polygraft.runtime.writer import Writer
@@ -39,7 +39,7 @@ from polygraft.tasks.serving import Output, RowPlan, Writing, Written
 
 log = logging.getLogger(__name__)
 FAILED = "the server failed on this row, its log says why; the other rows are answered"
-Listener = Callable[[str], None]
+Listener = Callable[[Progress], None]
 
 
 class EncodeRequest(NamedTuple):
@@ -111,14 +111,15 @@ class Engine:
         cancel it when nobody waits for it any more. Raises `Overloaded` or `TooLarge`, with nothing
         queued, when there is no room.
 
-        `listener` hears each sentence's translation as it grows, from another thread.
+        `listener` hears each sentence's translation as it grows, and once it is whole, from another
+        thread.
         """
         sizes = [units(row) for row in rows]
         self.admission.take(sum(sizes))
         answers: list[Future[Answer | PolygraftError]] = []
         works: list[RowWork] = []
-        for row in rows:
-            work = self._begin(row)
+        for place, row in enumerate(rows):
+            work = self._begin(row, place)
             if isinstance(work, RowWork):
                 works.append(work)
                 answers.append(work.answer)
@@ -161,30 +162,31 @@ class Engine:
     def _give_back(self, size: int, _: object) -> None:
         self.admission.give_back(size)
 
-    def _begin(self, row: Row) -> RowWork | PolygraftError:
+    def _begin(self, row: Row, place: int) -> RowWork | PolygraftError:
         """The row with its adapters and its plan, or its error."""
         try:
-            return self._work(row)
+            return self._work(row, place)
         except PolygraftError as error:
             return error
         except Exception:
             return _failed(row)
 
-    def _work(self, row: Row) -> RowWork:
+    def _work(self, row: Row, place: int) -> RowWork:
         """The row's adapters, leased, and its task's plan for it. Raises the row's error."""
-        if problem := text_problem(row.text) or too_many_marks(row.text):
-            raise InvalidRow(problem)
         with ExitStack() as undo:
             lease = undo.enter_context(self._adapters.acquire(row))
+            row = lease.in_served_codes(row)
+            if problem := text_problem(row.text) or too_many_marks(row.text):
+                raise InvalidRow(problem)
             adapter = lease.loaded.adapter
             task = registry.served(adapter.manifest.task)
             if row.explain and not task.explains:
-                raise InvalidRow(
+                raise InvalidOption(
                     f"adapter {row.adapter!r} is for {adapter.manifest.task}, whose answers cannot "
                     "be explained; leave explain out"
                 )
             plan = task.plan(row, adapter, lease.names, self.encoder)
-            work = RowWork(row, lease, plan)
+            work = RowWork(row, place, lease, plan)
             undo.pop_all()
         return work
 
@@ -242,18 +244,43 @@ class Engine:
     ) -> None:
         """Decode what is to be decoded; answer the row when all of its outputs are there, those of
         so many `windows` of each text."""
-        plan, outputs = work.plan, list[Future[Any]](encoded)
-        if isinstance(plan.output, Writing) and self.writer:
-            stack, language, search = (
-                work.lease.decoder_stack,
-                plan.output.language,
-                plan.output.search,
-            )
+        outputs = list[Future[Any]](encoded)
+        if isinstance(work.plan.output, Writing):
             outputs = [
-                self.writer.write(states, stack, language, search, listener) for states in encoded
+                self._write(work, work.plan.output, part, states, listener)
+                for part, states in enumerate(encoded)
             ]
         when_all(outputs).add_done_callback(lambda done: self._finish(work, windows, done))
         work.waits_for([*encoded, *outputs])
+
+    def _write(
+        self,
+        work: RowWork,
+        writing: Writing,
+        part: int,
+        states: Future[Floats],
+        listener: Listener | None,
+    ) -> Future[list[Hypothesis]]:
+        """The hypotheses for one of the row's texts; the listener hears it grow, and then whole."""
+        assert self.writer
+        writer, stack = self.writer, work.lease.decoder_stack
+        if listener is None:
+            return writer.write(states, stack, writing.language, writing.search)
+        around = [*work.plan.around] or [""] * (len(work.plan.texts) + 1)
+        after = around[-1] if part == len(work.plan.texts) - 1 else ""
+        progress = Progress(work.place, part, "", around[part], after, final=False)
+
+        def grown(text: str) -> None:
+            listener(replace(progress, text=text))
+
+        def ended(written: Future[list[Hypothesis]]) -> None:
+            if not written.cancelled() and written.exception() is None:
+                text = writer.text(written.result()[0])
+                listener(replace(progress, text=text, final=True))
+
+        written = writer.write(states, stack, writing.language, writing.search, grown)
+        written.add_done_callback(ended)
+        return written
 
     def _finish(self, work: RowWork, windows: Sequence[int], outputs: Future[list[Any]]) -> None:
         """End the row with its answer; with an error when any part of it failed. Nothing is to be

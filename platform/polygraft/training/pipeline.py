@@ -20,9 +20,9 @@ from rich.console import Console
 
 from polygraft.adapters.format import HASHED, Manifest, load_manifest, sha256
 from polygraft.architectures.folder import encoder_part, fingerprint
-from polygraft.errors import Gathered, RecipeError
+from polygraft.errors import Gathered
 from polygraft.tasks import registry
-from polygraft.tasks.recipe import read_recipe
+from polygraft.tasks.recipe import AdapterRecipe
 from polygraft.tasks.training import Job, TrainedTask
 from polygraft.training.finish import finish, made_with
 
@@ -41,17 +41,21 @@ class Prepared:
         return self.job.recipe.name
 
 
-def prepare(file: Path, backbone: Path, *, allow_leak: str | None = None) -> Prepared:
-    """Check everything that can be checked without training; `allow_leak` is the reason for which
-    leaks may stay.
+def prepare(
+    recipe: AdapterRecipe,
+    file: Path,
+    backbone: Path,
+    *,
+    problems: Sequence[str] = (),
+    allow_leak: str | None = None,
+) -> Prepared:
+    """Check everything that can be checked without training `recipe`, which was read from `file`
+    with these `problems`; `allow_leak` is the reason for which leaks may stay.
 
     Raises `RecipeError`, `DataError`, `BackboneError` or `AdapterError`, with the problems of the
     recipe, its data and the adapters it builds on, as far as one can be looked at without another.
     """
-    recipe, problems = read_recipe(file)
-    if recipe is None:
-        raise RecipeError(str(file), problems)
-    task, gathered = registry.trained(recipe.task), Gathered(str(file), problems)
+    task, gathered = registry.trained(recipe.task), Gathered(str(file), list(problems))
     with gathered.step():
         job = task.prepare(recipe, file, backbone, allow_leak=allow_leak)
     gathered.raise_any()
