@@ -195,9 +195,9 @@ def test_train_check_mentions_what_may_be_a_mistake(tmp_path: Path) -> None:
 
 def test_train_check_of_the_sample(root: Path) -> None:
     result = runner.invoke(
-        app, ["train", str(root / "adapters" / "spam-sample" / "recipe.yaml"), "--check", "--json"]
+        app, ["train", str(root / "adapters" / "questions-es" / "recipe.yaml"), "--check", "--json"]
     )
-    assert json.loads(result.stdout)["rows"] == {"train": 104, "dev": 24, "test": 32}
+    assert json.loads(result.stdout)["rows"] == {"train": 50, "dev": 20, "test": 200}
 
 
 def test_recipe_schema_has_the_fields_of_every_task() -> None:

@@ -54,11 +54,12 @@ def test_links_and_numbers_are_invented(rows: Rows) -> None:
     assert not [link for link in links if not link.endswith(".example")]
 
 
-def test_no_message_is_one_of_the_sample(rows: Rows, root: Path) -> None:
-    sample = [
+def test_no_message_is_trained_on(rows: Rows, root: Path) -> None:
+    """Of the rows that lie in the repository."""
+    trained = [
         row["text"]
-        for file in sorted((root / "adapters" / "spam-sample").glob("*.jsonl"))
+        for file in sorted((root / "adapters").glob("*/*.jsonl"))
         for row in read_source(str(file))
     ]
-    assert len(sample) == 160
-    assert not leaked_texts([row["text"] for row in rows], sample)
+    assert len(trained) > 500
+    assert not leaked_texts([row["text"] for row in rows], trained)
