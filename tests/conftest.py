@@ -23,8 +23,9 @@ from tokenizers import Tokenizer
 from transformers import BertConfig, BertModel
 
 from polygraft.adapters.format import HASHED, LAYOUT, sha256
-from polygraft.architectures.folder import encoder_part, fingerprint
-from polygraft.architectures.loading import load_backbone
+from polygraft.architectures.folder import BackboneFiles, encoder_part, fingerprint
+from polygraft.architectures.loading import load_backbone, load_seq2seq
+from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import load_encoder, pad
 from polygraft.export.export import export_backbone
 from polygraft.pretrain import seq2seq, vocabulary
@@ -33,6 +34,8 @@ from polygraft.pretrain.pretrain import write_backbone
 from polygraft.pretrain.recipe import DecoderRecipe
 from polygraft.runtime.graph import load_card
 from polygraft.tasks.classification.manifest import ClassificationManifest, GoldenLogits
+from polygraft.tasks.translation.greedy import translate
+from polygraft.tasks.translation.manifest import GoldenText, TranslationManifest
 from polygraft.training.vectors import pool
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -249,6 +252,75 @@ def library(tmp_path_factory: pytest.TempPathFactory, make_adapter: MakeAdapter)
     make_adapter(root / "mood", seed=2, rank=2, labels=("bad", "good", "so-so"), languages=("sw",))
     make_adapter(root / "topic", seed=3, rank=8, labels=tuple("abcdefg"))
     return root
+
+
+@pytest.fixture(scope="session")
+def make_translator(writing_backbone: Path) -> MakeAdapter:
+    """`make_translator(folder, directions, seed)` -> a true translation adapter with random LoRA,
+    written by PEFT."""
+
+    def make(folder: Path, directions: list[tuple[str, str]], seed: int) -> Path:
+        torch.manual_seed(seed)
+        folder.mkdir(parents=True)
+        bare = load_seq2seq(writing_backbone)
+        sites = [
+            n
+            for n, m in bare.named_modules()
+            if isinstance(m, torch.nn.Linear) and not n.endswith("predictions.decoder")
+        ]
+        config = peft.LoraConfig(r=4, lora_alpha=8, target_modules=sites)
+        model = peft.get_peft_model(load_seq2seq(writing_backbone), config).eval()
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                torch.nn.init.normal_(parameter, std=0.15)
+        model.save_pretrained(folder)
+        encoder = load_encoder(writing_backbone)
+        pieces = TargetTokenizer(BackboneFiles(writing_backbone).decoder_tokenizer)
+        texts, target = ["hello mum", "see you soon", "the train is late"], directions[0][1]
+        both = [translate(m, encoder, pieces, texts, target) for m in (model, bare)]
+        golden = [
+            GoldenText(text=t, target=target, written=w, bare=b)
+            for t, w, b in zip(texts, *both, strict=True)
+        ]
+        manifest = TranslationManifest(
+            format=1,
+            name=folder.name,
+            task="translation",
+            backbone=fingerprint(writing_backbone),
+            languages=sorted({x for d in directions for x in d}),
+            directions=directions,
+            created="2026-01-01",
+            data=[],
+            metrics={},
+            golden_texts=golden,
+            files={n: sha256(folder / n) for n in (LAYOUT.peft_config, LAYOUT.weights)},
+        )
+        (folder / LAYOUT.manifest).write_text(manifest.model_dump_json(), encoding="utf-8")
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def translators(
+    writing_backbone: Path,
+    make_adapter: MakeAdapter,
+    make_translator: MakeAdapter,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Two classifiers, a detector, a translator of English and Yoruba, and one from Hawaiian."""
+
+    def fill(root: Path) -> None:
+        make_adapter(root / "spam", seed=1, home=writing_backbone)
+        make_adapter(root / "topic", seed=3, labels=tuple("abcdefg"), home=writing_backbone)
+        languages = ("en", "haw", "yo")
+        make_adapter(
+            root / "langid", seed=5, labels=languages, languages=languages, home=writing_backbone
+        )
+        make_translator(root / "en-yo", [("en", "yo"), ("yo", "en")], seed=7)
+        make_translator(root / "haw-en", [("haw", "en")], seed=8)
+
+    return made_once(tmp_path_factory, "translators", fill)
 
 
 @pytest.fixture

@@ -10,7 +10,9 @@
     │   ├── GoldenMismatch    409  its outputs are not those of its training
     │   └── NegativeTransfer  409  transfer harmed it, and no reason to serve it is given
     ├── InvalidRow            422  one input that cannot be answered
+    │   ├── InvalidOption     422  what a row asks for, whatever its text, cannot be done
     │   └── UnknownLanguage   422  no adapter translates that way, or none was recognised
+    │       └── SameLanguage  422  the text is in the language to be written already
     ├── TooManyRows           413  more rows than one request may hold
     ├── TooLarge              413  a body or an upload beyond the bound
     ├── SlowBody              408  a body that did not arrive in time
@@ -31,8 +33,9 @@ Does not wrap errors it does not understand: those stay as they are and are logg
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, Self
 
 MAX_SHOWN, MAX_LISTED = 80, 50  # characters of a value, names of adapters
 
@@ -77,6 +80,11 @@ class PolygraftError(Exception):
         """Stable machine-readable name, the class name."""
         return type(self).__name__
 
+    def at(self, place: str) -> Self:
+        """This error, whose message says where it is."""
+        self.args = (f"{place}: {self}",)
+        return self
+
     def payload(self) -> dict[str, str]:
         """What a client sees: `{"code", "message"}`."""
         return {"code": self.code, "message": str(self)}
@@ -97,6 +105,35 @@ class RecipeError(_WithProblems):
 
 class DataError(_WithProblems):
     status = 422
+
+
+class Gathered:
+    """What is wrong in several steps, so that all of it is told at once. `subject` is what the
+    steps are about, such as a recipe's file; `problems` are those it is known to have."""
+
+    def __init__(self, subject: str, problems: Sequence[str] = ()) -> None:
+        self.subject = subject
+        self.errors: list[PolygraftError] = [RecipeError(subject, problems)] if problems else []
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Keeps the error of ours that ends the step. What comes after must not need the step's
+        result before `raise_any`."""
+        try:
+            yield
+        except PolygraftError as error:
+            self.errors.append(error)
+
+    def raise_any(self) -> None:
+        """Raise the only error that was kept as it is, and for several a `RecipeError` with the
+        problems of all."""
+        if len(self.errors) == 1:
+            raise self.errors[0]
+        problems = list[str]()
+        for error in self.errors:
+            problems += error.problems if isinstance(error, _WithProblems) else [str(error)]
+        if problems:
+            raise RecipeError(self.subject, list(dict.fromkeys(problems)))
 
 
 class BackboneError(PolygraftError):
@@ -128,6 +165,14 @@ class InvalidRow(PolygraftError):
 
 
 class UnknownLanguage(InvalidRow):
+    status = 422
+
+
+class SameLanguage(UnknownLanguage):
+    status = 422
+
+
+class InvalidOption(InvalidRow):
     status = 422
 
 

@@ -157,7 +157,7 @@ def texts() -> tuple[str, list[str]]:
     data = os.environ.get("POLYGRAFT_DATA")
     if data:
         return "spam/en.train", [r["text"] for r in read_source(f"{data}/spam/en.train.jsonl.gz")]
-    return "sample", [r["text"] for r in read_source(str(BUNDLED / "spam-sample" / "train.jsonl"))]
+    return "sample", [r["text"] for r in read_source(str(BUNDLED / "questions-en" / "train.jsonl"))]
 
 
 def batches_of(rows: list[Encoded], size: int, count: int, rng) -> list[list[Encoded]]:

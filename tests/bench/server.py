@@ -51,7 +51,7 @@ def messages() -> list[str]:
     file = (
         Path(data) / "spam" / "en.train.jsonl.gz"
         if data
-        else BUNDLED / "spam-sample" / "train.jsonl"
+        else BUNDLED / "questions-en" / "train.jsonl"
     )
     with gzip.open(file, "rt", encoding="utf-8") if data else file.open(encoding="utf-8") as lines:
         return [json.loads(line)["text"] for line in lines]

@@ -26,6 +26,8 @@ ADAPTERS = [
     "topic",
     "topics-en",
     "langid",
+    "questions-en",
+    "questions-es",
     *TRANSLATORS,
     *LANGUAGES,
 ]

@@ -2,9 +2,9 @@
 adapters.
 
 Shell blocks: every line but those that `NOT_RUN` matches, in the order of the page. JSON that
-follows a `curl` is what it answers. Python blocks run whole. Recipes pass `polygraft train
---check`, on made-up data. That the pages are well formed, and name what is there, is checked by
-`tests/unit/test_documentation.py`.
+follows a `curl` is what it answers; the lines of text that follows a shell block are among what it
+prints. Python blocks run whole. Recipes pass `polygraft train --check`, on made-up data. That the
+pages are well formed, and name what is there, is checked by `tests/unit/test_documentation.py`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import pytest
 import yaml
 
 from polygraft import Client
+from polygraft.adapters.format import load_manifest
 
 ADDRESS = "http://127.0.0.1:3000"
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -34,6 +35,7 @@ NOT_RUN = re.compile(
 """Install, serve and take hours: what the first blocks of README.md do is done by the fixture."""
 PAGES = (
     "README.md",
+    "docs/first-hour.md",
     "docs/api.md",
     "docs/training.md",
     "docs/transfer.md",
@@ -65,6 +67,8 @@ def checkout(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(
         root / "adapters", folder / "adapters", ignore=shutil.ignore_patterns(".*", "study")
     )
+    (folder / "docs").mkdir()
+    shutil.copy(root / "docs" / "first-hour.csv", folder / "docs")
     return folder
 
 
@@ -73,18 +77,18 @@ def url(serve: Any, checkout: Path) -> str:
     return serve(["polygraft.cli", "serve"], POLYGRAFT_LIBRARY=str(checkout / "adapters"))
 
 
-def run(command: list[str], checkout: Path, url: str) -> str:
+def run(command: list[str], checkout: Path, url: str) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("POLYGRAFT_")}
     environment |= {"SERVER": url, "POLYGRAFT_LIBRARY": str(checkout / "adapters")}
     done = subprocess.run(
         command, cwd=checkout, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"{command[-1]}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-    return done.stdout
+    return done
 
 
-def run_shell(text: str, checkout: Path, url: str) -> str:
-    """What the lines of a block print."""
+def run_shell(text: str, checkout: Path, url: str) -> subprocess.CompletedProcess[str]:
+    """The lines of a block, and what they print."""
     lines = [line for line in text.splitlines() if not NOT_RUN.match(line)]
     script = "\n".join(lines).replace(".venv/bin/polygraft", "polygraft").replace(ADDRESS, url)
     return run(["bash", "-c", PRELUDE + script], checkout, url)
@@ -107,35 +111,47 @@ def assert_alike(shown: Any, given: Any) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("page", PAGES)
 def test_the_shell_and_python_blocks_of(page: str, root: Path, checkout: Path, url: str) -> None:
-    printed, lines = "", []
+    printed, noted, lines, before = "", "", [], ""
     for language, text in blocks(root, page):
         if language == "sh":
-            printed = run_shell(text, checkout, url)
-            if text.startswith("curl "):
+            done = run_shell(text, checkout, url)
+            printed, noted = done.stdout, done.stderr
+            if "curl " in text:
                 assert '"error"' not in printed, printed
         elif language == "json" and printed:
             assert_alike(json.loads(text), json.loads(printed))
+        elif language == "text" and before == "sh":
+            assert not [line for line in text.splitlines() if line not in printed + noted], noted
         elif language == "python":
-            lines = run(
-                [sys.executable, "-c", text.replace(ADDRESS, url)], checkout, url
-            ).splitlines()
+            done = run([sys.executable, "-c", text.replace(ADDRESS, url)], checkout, url)
+            lines = done.stdout.splitlines()
+        before = language
     if page == "README.md":
         assert [line.split()[0] for line in lines] == ["spam", "ham"], "the Python block"
-        assert [result["label"] for result in json.loads(printed)["results"]] == ["spam", "ham"], (
-            "the reader's own adapter"
-        )
+        assert [result["label"] for result in json.loads(printed)["results"]] == [
+            *("computers", "travel"),
+        ], "the reader's own adapter"
         check_that_adding_takes_a_second(checkout, url)
+    if page == "docs/first-hour.md":
+        answers = json.loads(printed[printed.index('{"results"') :])["results"]
+        assert [result["label"] for result in answers] == ["computers", "travel"]
+        ladder = load_manifest(checkout / "adapters" / "questions-fr").metrics["ladder"]
+        text = (root / page).read_text(encoding="utf-8")
+        told = re.search(r"TF-IDF\s+has ([\d.]+), the head ([\d.]+), the adapter ([\d.]+)", text)
+        assert told, "the figures are not found: the test is void"
+        measured = [ladder[name]["macro_f1"]["value"] for name in ("tfidf", "head", "adapter")]
+        assert measured == pytest.approx([float(figure) for figure in told.groups()], abs=3)
 
 
 def check_that_adding_takes_a_second(checkout: Path, url: str) -> None:
     """The adapter that README.md trains is taken away, added again, and answers at once."""
     with Client(url) as client:
-        client.remove("spam-mine")
+        client.remove("questions-mine")
         started = time.perf_counter()
-        client.add(checkout / "adapters" / "spam-mine")
+        client.add(checkout / "adapters" / "questions-mine")
         assert [
-            r.label for r in client.classify("spam-mine", ["WINNER! Claim your FREE prize now"])
-        ] == ["spam"]
+            r.label for r in client.classify("questions-mine", ["El wifi se corta cada noche"])
+        ] == ["computers"]
         print(f"added and answering in {time.perf_counter() - started:.2f} s")
 
 

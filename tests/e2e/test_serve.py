@@ -22,6 +22,7 @@ import psutil
 import pytest
 
 from polygraft.architectures.folder import BUNDLED
+from polygraft.errors import SettingsError
 from polygraft.serve import auth, launch
 
 SERVE = [sys.executable, "-m", "polygraft.cli", "serve"]
@@ -338,3 +339,41 @@ def test_a_second_server_leaves_the_first_ones_series_alone(url: str, start: Sta
     assert wait_until(lambda: is_ready(port))
     assert 'route="/v1/adapters"' in httpx.get(f"{url}/metrics").text
     assert 'route="other"' not in httpx.get(f"http://127.0.0.1:{port}/metrics").text
+
+
+def test_a_home_that_cannot_be_written_is_no_hindrance(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 18: a traceback of BentoML's. Each server's files are in a folder of its own, which
+    ends with it; what it says and logs of a request has the request's id."""
+    monkeypatch.setenv("HOME", "/proc/nobody")
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    port = free_port()
+    process = start(SERVE, port)
+    assert wait_until(lambda: "is ready" in (tmp_path / "log").read_text())
+    (own,) = tmp_path.glob("polygraft-serve-*")
+    assert (own / "bentos").is_dir()
+    for path in ("/v1/nothing", "/livez", "/v1/adapters"):
+        answer = httpx.get(f"http://127.0.0.1:{port}{path}", headers={"x-request-id": "mine/7"})
+        assert answer.headers["x-request-id"] == "mine/7"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 0
+    assert not list(tmp_path.glob("polygraft-serve-*"))
+    log = (tmp_path / "log").read_text()
+    assert "Traceback" not in log
+    assert "adapters cannot be added or removed while this server runs" in log
+    lines = [line for line in log.splitlines() if line.endswith(" id=mine/7")]
+    assert [path for path in ("/v1/nothing", "/v1/adapters") if path in str(lines)] == [
+        "/v1/nothing",
+        "/v1/adapters",
+    ]
+
+
+def test_without_any_folder_for_files_nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr("tempfile.gettempdir", nowhere)
+    with pytest.raises(SettingsError, match="TMPDIR: No usable temporary directory"):
+        launch.Server("127.0.0.1", free_port(), {})

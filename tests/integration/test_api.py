@@ -45,7 +45,8 @@ def client(host: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
 def error_of(response: object, status: int) -> str:
     assert response.status_code == status, response.text  # type: ignore[attr-defined]
     error = response.json()["error"]  # type: ignore[attr-defined]
-    assert set(error) == {"code", "message"}
+    assert set(error) == {"code", "message", "request_id"}
+    assert error["request_id"] == response.headers["x-request-id"]  # type: ignore[attr-defined]
     return f"{error['code']}: {error['message']}"
 
 

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import stat
 import threading
 from itertools import pairwise
@@ -10,7 +11,8 @@ import typer
 from typer.testing import CliRunner
 
 from polygraft.cli import app
-from polygraft.tasks.registry import TASKS, recipe_class
+from polygraft.tasks.recipe import load_recipe
+from polygraft.tasks.registry import DEFAULT, TASKS, recipe_class
 
 runner = CliRunner()
 
@@ -143,26 +145,101 @@ def test_train_check_reports_all_of_a_bad_recipe(tmp_path: Path) -> None:
         assert path in result.output
 
 
+def test_train_check_tells_recipe_data_and_parent_at_once(tmp_path: Path) -> None:
+    """Issue 18, point 13: each was told only when those before it were mended."""
+    folder = tmp_path / "adapters" / "child"
+    folder.mkdir(parents=True)
+    rows = [("win cash", "spam"), ("see you", "ham"), ("free prize", "spam"), ("dinner", "ham")]
+    lines = [json.dumps({"text": text, "label": label}) for text, label in rows]
+    (folder / "train.jsonl").write_text("\n".join(lines))
+    (folder / "dev.jsonl").write_text("\n".join([*lines[:1], '{"text": "hi", "label": "hma"}']))
+    (folder / "recipe.yaml").write_text(
+        "name: child\nlanguages: [german]\nparent: nobody\nepochs: 3\n"
+        "data:\n  train: train.jsonl\n  dev: dev.jsonl\n  test: none.jsonl\n"
+    )
+    result = runner.invoke(app, ["train", str(folder / "recipe.yaml"), "--check"])
+    assert result.exit_code == 1
+    for part in (
+        "6 problems",
+        "languages: 'german' is no language code; German is 'de' (line 2)",
+        "epochs: there is no such field; did you mean training.epochs? (line 4)",
+        "parent: no trained adapter 'nobody'",
+        "test: none.jsonl cannot be read",
+        "dev: labels ['hma'] are not among ['ham', 'spam']; is 'hma' meant for 'ham'?",
+        "1 rows also stand in dev or test",
+    ):
+        assert part in result.output, part
+
+
+def test_train_check_mentions_what_may_be_a_mistake(tmp_path: Path) -> None:
+    rows = [(f"win {word}", "spam") for word in ("cash", "prizes", "phones")]
+    rows += [(f"see you {word}", "ham") for word in ("soon", "tonight", "monday", "later", "mum")]
+    splits = {"train": [*rows, ("call now", "sapm")], "dev": [("claim it", "spam")]}
+    for name, split in splits.items():
+        lines = [json.dumps({"text": text, "label": label}) for text, label in split]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines))
+    (tmp_path / "recipe.yaml").write_text(
+        "name: other-name\nlanguages: [en]\ndata: {train: train.jsonl, dev: dev.jsonl}\n"
+    )
+    result = runner.invoke(app, ["train", str(tmp_path / "recipe.yaml"), "--check"])
+    assert result.exit_code == 0, result.output
+    for part in (
+        "label 'sapm' has one row",
+        "dev: no row has label 'ham'",
+        f"it is 'other-name', but the folder is called '{tmp_path.name}'",
+    ):
+        assert part in result.output, part
+    as_json = runner.invoke(app, ["train", str(tmp_path / "recipe.yaml"), "--check", "--json"])
+    assert len(json.loads(as_json.stdout)["doubts"]) == 4
+
+
 def test_train_check_of_the_sample(root: Path) -> None:
     result = runner.invoke(
-        app, ["train", str(root / "adapters" / "spam-sample" / "recipe.yaml"), "--check", "--json"]
+        app, ["train", str(root / "adapters" / "questions-es" / "recipe.yaml"), "--check", "--json"]
     )
-    assert json.loads(result.stdout)["rows"] == {"train": 104, "dev": 24, "test": 32}
-
-
-def test_recipe_schema_documents_every_field() -> None:
-    schema = json.loads(runner.invoke(app, ["recipe"]).stdout)
-    assert "alpha/r" in schema["$defs"]["LoraRecipe"]["properties"]["alpha"]["description"]
+    assert json.loads(result.stdout)["rows"] == {"train": 50, "dev": 20, "test": 200}
 
 
 def test_recipe_schema_has_the_fields_of_every_task() -> None:
     """Found in issue 16: since a task is one folder, only what all recipes share was printed."""
-    schema = json.loads(runner.invoke(app, ["recipe"]).stdout)
+    schema = json.loads(runner.invoke(app, ["recipe", "--json-schema"]).stdout)
+    assert "alpha/r" in schema["$defs"]["LoraRecipe"]["properties"]["alpha"]["description"]
     assert len(schema["anyOf"]) == len(TASKS)
     for task in TASKS:
         recipe = recipe_class(task)
         fields = schema["$defs"][recipe.__name__]["properties"]
         assert set(fields) == set(recipe.model_fields)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_recipe_prints_one_to_start_from(task: str, tmp_path: Path) -> None:
+    """Issue 18, point 13: it printed 33 kB of JSON Schema."""
+    result = runner.invoke(app, ["recipe", task])
+    assert result.exit_code == 0
+    assert len(result.stdout) < 2_000
+    file = tmp_path / "recipe.yaml"
+    file.write_text(result.stdout)
+    assert load_recipe(file).task == task
+    uncommented = re.sub(r"^# (?=source|decide)", "", result.stdout, flags=re.MULTILINE)
+    file.write_text(uncommented)
+    assert load_recipe(file).task == task
+    if task == DEFAULT:
+        assert runner.invoke(app, ["recipe"]).stdout == result.stdout
+        assert uncommented != result.stdout
+
+
+def test_recipe_explains_a_field() -> None:
+    told = runner.invoke(app, ["recipe", "data.on_leak"]).stdout
+    for part in ("data.on_leak (classification)", "one of error, drop", "default:  error"):
+        assert part in told
+    assert "example:  data: {on_leak: drop}" in told
+    shared = runner.invoke(app, ["recipe", "languages"]).stdout
+    assert shared.startswith("languages (classification, translation, language)\n")
+    section = runner.invoke(app, ["recipe", "training"]).stdout
+    assert "training.epochs: how often" in section
+    unknown = runner.invoke(app, ["recipe", "training.epoch"])
+    assert unknown.exit_code == 1
+    assert "did you mean training.epochs?" in unknown.output
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from polygraft.errors import (
     BackboneError,
     BankFull,
     GoldenMismatch,
+    InvalidOption,
     InvalidRow,
     UnknownAdapter,
     WrongBackbone,
@@ -84,6 +85,38 @@ def test_scores_sum_to_one_and_top_k_cuts(engine: Engine) -> None:
     assert cut.labels == answer.labels[:2]
 
 
+def test_a_text_longer_than_the_window_is_read_in_several(
+    backbone: Path, library: Path, tmp_path: Path, edit_manifest: Callable[..., None]
+) -> None:
+    """An adapter trained on beginnings was given whole texts: after 280 tokens of business, sports
+    was sports."""
+    shutil.copytree(library / "topic", tmp_path / "topic")
+    edit_manifest(tmp_path / "topic", window=8)
+    parts = ["see you soon mum call", "win a free prize"]
+    engine = Engine(backbone, precision="fp32", slots=4)
+    try:
+        engine.add(tmp_path / "topic")
+        (whole,) = engine.answer([Row("topic", "see you soon mum win a free prize now")])
+        halves = engine.answer(
+            [Row("topic", t) for t in ("see you soon mum", "win a free prize now")]
+        )
+        (explained,) = engine.answer([Row("topic", " ".join(parts), explain=True)])
+    finally:
+        engine.close()
+    logits = [_log_scores(answer) for answer in halves]
+    mean = {label: (logits[0][label] + logits[1][label]) / 2 for label in logits[0]}
+    total = np.logaddexp.reduce(list(mean.values()))
+    expected = {label: value - total for label, value in mean.items()}
+    assert _log_scores(whole) == pytest.approx(expected, abs=1e-4)
+    assert isinstance(explained, Classified)
+    assert explained.explanation
+
+
+def _log_scores(answer: object) -> dict[str, float]:
+    assert isinstance(answer, Classified)
+    return {one.label: float(np.log(one.score)) for one in answer.labels}
+
+
 def test_bad_rows_fail_in_their_place(engine: Engine) -> None:
     rows = [
         Row("spam", ""),
@@ -94,7 +127,7 @@ def test_bad_rows_fail_in_their_place(engine: Engine) -> None:
         ROWS[1],
     ]
     kinds = [type(a) for a in engine.answer(rows)]
-    assert kinds == [InvalidRow, Classified, UnknownAdapter, InvalidRow, InvalidRow, Classified]
+    assert kinds == [InvalidRow, Classified, UnknownAdapter, InvalidRow, InvalidOption, Classified]
     (near,) = engine.answer([Row("spma", "x")])
     assert "did you mean spam" in str(near)
 

@@ -146,17 +146,23 @@ def test_a_direction_without_a_tag(host: Host, root: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["study", "spam-sample"])
-def test_what_is_no_adapter_keeps_its_name(host: Host, root: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [("study", [LAYOUT.card, "plan.yaml"]), ("rows", [LAYOUT.recipe, "train.jsonl"])],
+)
+def test_what_is_no_adapter_keeps_its_name(
+    host: Host, root: Path, name: str, files: list[str]
+) -> None:
     """Before, an upload of that name overwrote files there, and a purge deleted the folder."""
-    shutil.copytree(root / "adapters" / name, host.library.root / name)
+    folder = host.library.root / name
+    folder.mkdir()
+    for file in files:
+        (folder / file).write_text("mine")
     upload = zipped(files_of(root / "adapters" / "spam-en"), name=name)
     assert f"something else named '{name}'" in refused(host, upload)
     with pytest.raises(UnknownAdapter):
         host.remove(name, purge=True)
-    assert (host.library.root / name / LAYOUT.card).exists() or (
-        host.library.root / name / "train.jsonl"
-    ).exists()
+    assert {file.name for file in folder.iterdir()} == set(files)
 
 
 @pytest.mark.parametrize("broken", [LAYOUT.weights, LAYOUT.manifest, LAYOUT.card])

@@ -70,7 +70,7 @@ def language(folder: Path, **changes: object) -> Path:
         "task": "language",
         "languages": ["yo"],
         "data": {"train": [{"file": "text.txt"}], "dev_rows": 10},
-        "lora": {"r": 12, "alpha": 12},
+        "lora": {"r": 12, "alpha": 12, "dropout": 0.05},
         "training": {
             "steps": 40,
             "tokens": 256,
@@ -97,7 +97,7 @@ def shelf(writing_backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     made(language(root / "lang-yo"), writing_backbone)
     other = {
         "languages": ["haw"],
-        "lora": {"r": 32, "alpha": 32},
+        "lora": {"r": 32, "alpha": 32, "dropout": 0.05},
         "training": {"objective": "denoise", "steps": 30, "learning_rate": 0.03, "bf16": False},
     }
     made(language(root / "lang-haw", **other), writing_backbone)

@@ -306,14 +306,39 @@ def test_missing_parent_and_wrong_site_are_recipe_errors(backbone: Path, tmp_pat
         ready(recipe(tmp_path / "b", lora={"sites": ["querry"]}), backbone)
 
 
-def test_a_child_keeps_the_shape_of_its_parents_lora(parent: Path, backbone: Path) -> None:
-    with pytest.raises(RecipeError, match="lora: r=16, alpha=16, but parent parent has r=4"):
-        ready(recipe(parent.parent / "wide", parent="parent", lora={"r": 16}), backbone)
-    with pytest.raises(RecipeError, match="sites: not those of parent parent"):
-        ready(
-            recipe(parent.parent / "narrow", parent="parent", lora={"r": 4, "sites": ["value"]}),
-            backbone,
-        )
+def test_a_child_takes_its_parents_lora(parent: Path, backbone: Path, tmp_path: Path) -> None:
+    """Issue 18, point 1: the README's own recipe was refused, with `lora` and without."""
+    narrow = recipe(parent.parent / "narrow", lora={"sites": ["value"], "r": 2, "alpha": 6})
+    train(ready(narrow, backbone), narrow.parent)
+    for lora in ({}, {"dropout": 0.2}, {"r": 2}, {"alpha": 6, "sites": "value"}):
+        child = ready(recipe(parent.parent / "child-of", parent="narrow", lora=lora), backbone)
+        assert (child.recipe.lora.r, child.recipe.lora.alpha) == (2, 6)
+        assert child.recipe.lora.dropout == lora.get("dropout", 0.05)
+        assert len(child.recipe.lora.sites) == 2
+        assert all(site.endswith(".value") for site in child.recipe.lora.sites)
+    manifest = train(child, tmp_path / "child-of")
+    assert manifest.parent == load_manifest(narrow.parent).named
+    assert set(load_adapter(tmp_path / "child-of").lora) == set(load_adapter(narrow.parent).lora)
+    card = (tmp_path / "child-of" / LAYOUT.card).read_text()
+    assert "LoRA r=2, alpha=6, sites of its parent" in card
+
+
+def test_what_contradicts_the_parents_lora_is_told_with_both_values(
+    parent: Path, backbone: Path
+) -> None:
+    lora = {"r": 16, "alpha": 9, "layers": [1], "sites": ["value"]}
+    with pytest.raises(RecipeError) as caught:
+        ready(recipe(parent.parent / "wide", parent="parent", lora=lora), backbone)
+    rank, alpha, sites = caught.value.problems
+    assert rank == (
+        "lora.r: 16 here, but parent parent has 4, and a child keeps it; leave r out, or write r: 4"
+    )
+    assert alpha.startswith("lora.alpha: 9 here, but parent parent has 16")
+    assert sites.startswith("lora.sites: 1 site (attention.self.value) here, but parent parent")
+    assert "has 12 sites (attention.output.dense, " in sites
+    assert sites.endswith("leave sites and layers out")
+    with pytest.raises(RecipeError, match=r"lora.sites: 6 sites \(.*has 12 sites"):
+        ready(recipe(parent.parent / "wide", parent="parent", lora={"layers": [0]}), backbone)
 
 
 def test_a_data_error_writes_nothing(backbone: Path, tmp_path: Path) -> None:

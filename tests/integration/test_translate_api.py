@@ -16,89 +16,32 @@ import httpx
 import numpy as np
 import peft
 import pytest
-import torch
 import uvicorn
 from fastapi.testclient import TestClient
 from libretranslatepy import LibreTranslateAPI
 
 from polygraft import AsyncClient, Client
-from polygraft.adapters.format import LAYOUT, sha256
 from polygraft.adapters.library import Library
-from polygraft.architectures.folder import BackboneFiles, fingerprint
+from polygraft.architectures.folder import BackboneFiles
 from polygraft.architectures.loading import load_seq2seq
 from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import load_encoder
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
 from polygraft.serve.app import create_app
+from polygraft.serve.event_stream import EventStream
 from polygraft.serve.host import Host
-from polygraft.serve.routes.translate import EventStream
+from polygraft.serve.translating import LastSteps
 from polygraft.tasks.translation.greedy import translate
-from polygraft.tasks.translation.manifest import GoldenText, TranslationManifest
 from polygraft.tasks.translation.serving import Translated
 
 
-def make_translator(folder: Path, home: Path, directions: list[tuple[str, str]], seed: int) -> None:
-    """A true translation adapter with random LoRA, written by PEFT."""
-    torch.manual_seed(seed)
-    folder.mkdir(parents=True)
-    bare = load_seq2seq(home)
-    sites = [
-        n
-        for n, m in bare.named_modules()
-        if isinstance(m, torch.nn.Linear) and not n.endswith("predictions.decoder")
-    ]
-    model = peft.get_peft_model(
-        load_seq2seq(home), peft.LoraConfig(r=4, lora_alpha=8, target_modules=sites)
-    ).eval()
-    for name, parameter in model.named_parameters():
-        if "lora_" in name:
-            torch.nn.init.normal_(parameter, std=0.15)
-    model.save_pretrained(folder)
-    encoder, pieces = load_encoder(home), TargetTokenizer(BackboneFiles(home).decoder_tokenizer)
-    texts, target = ["hello mum", "see you soon", "the train is late"], directions[0][1]
-    both = [translate(m, encoder, pieces, texts, target) for m in (model, bare)]
-    golden = [
-        GoldenText(text=t, target=target, written=w, bare=b)
-        for t, w, b in zip(texts, *both, strict=True)
-    ]
-    manifest = TranslationManifest(
-        format=1,
-        name=folder.name,
-        task="translation",
-        backbone=fingerprint(home),
-        languages=sorted({x for d in directions for x in d}),
-        directions=directions,
-        created="2026-01-01",
-        data=[],
-        metrics={},
-        golden_texts=golden,
-        files={n: sha256(folder / n) for n in (LAYOUT.peft_config, LAYOUT.weights)},
-    )
-    (folder / LAYOUT.manifest).write_text(manifest.model_dump_json(), encoding="utf-8")
-
-
 @pytest.fixture(scope="module")
-def host(
-    writing_backbone: Path,
-    make_adapter: Callable[..., Path],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Host:
-    root = tmp_path_factory.mktemp("library")
-    make_adapter(root / "spam", seed=1, home=writing_backbone)
-    make_adapter(root / "topic", seed=3, labels=tuple("abcdefg"), home=writing_backbone)
-    make_adapter(
-        root / "langid",
-        seed=5,
-        labels=("en", "haw", "yo"),
-        languages=("en", "haw", "yo"),
-        home=writing_backbone,
-    )
-    make_translator(root / "en-yo", writing_backbone, [("en", "yo"), ("yo", "en")], seed=7)
-    make_translator(root / "haw-en", writing_backbone, [("haw", "en")], seed=8)
-    host = Host(Engine(writing_backbone, precision="fp32", slots=8), Library(root))
+def host(writing_backbone: Path, translators: Path) -> Iterator[Host]:
+    host = Host(Engine(writing_backbone, precision="fp32", slots=8), Library(translators))
     assert not host.refused, host.refused
-    return host
+    yield host
+    host.engine.close()
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +68,7 @@ def test_a_translation_cannot_be_explained(api: TestClient) -> None:
     )
     rows = [row | {"explain": True} for row in (translator, classifier)]
     told, explained = api.post("/v1/batch", json={"rows": rows}).json()["results"]
-    assert told["error"]["code"] == "InvalidRow"
+    assert told["error"]["code"] == "InvalidOption"
     assert "translation, whose answers cannot be explained" in told["error"]["message"]
     assert [span["text"] for span in explained["explanation"]["spans"]] == ["WIN", "cash"]
 
@@ -209,7 +152,11 @@ def test_a_stream_tells_the_text_as_it_grows_and_ends_with_the_result(api: TestC
         ({"text": "hi", "source": "en", "target": "yo", "n_best": 3}, 422, "n_best is 3"),
         ({"text": "hi", "source": "en"}, 422, "target"),
         ({"text": "hi", "texts": ["hi"], "target": "yo"}, 422, "exactly one"),
-        ({"texts": ["hi"], "source": "en", "target": "yo", "stream": True}, 422, "one text"),
+        (
+            {"text": "hi", "source": "en", "target": "yo", "stream": True, "format": "html"},
+            422,
+            "HTML is not streamed",
+        ),
         ({"text": "word " * 10_000, "source": "en", "target": "yo"}, 422, "at most 20,000"),
         (
             {"text": "hi", "source": "en", "target": "yo", "adapter": "spam"},
@@ -348,7 +295,7 @@ def test_a_client_that_leaves_while_its_text_is_tokenised_ends_it(
     row = Row("en-yo", "hello mum. see you soon. " * 300, target="yo")
 
     async def leave() -> None:
-        stream = asyncio.create_task(EventStream.begin(host, row))
+        stream = asyncio.create_task(EventStream.begin(host, LastSteps([row], [None], 60)))
         while not begun.is_set():
             await asyncio.sleep(0.005)
         stream.cancel()
@@ -373,7 +320,7 @@ def test_a_translator_does_not_classify(api: TestClient) -> None:
 def test_a_libretranslate_client_is_served(url: str, api: TestClient) -> None:
     client = LibreTranslateAPI(url)
     languages = {x["code"]: x for x in client.languages()}
-    assert languages["haw"] == {"code": "haw", "name": "Hawaiian", "targets": ["en"]}
+    assert languages["haw"] == {"code": "haw", "name": "Hawaiian", "targets": ["en", "yo"]}
     mine = api.post(
         "/v1/translate", json={"text": "see you soon", "source": "en", "target": "yo"}
     ).json()["results"][0]
@@ -441,7 +388,7 @@ def test_libretranslate_lists_alternatives_and_auto(api: TestClient) -> None:
 
 
 def test_a_slot_used_again_answers_with_its_new_adapter(
-    host: Host, writing_backbone: Path, tmp_path: Path
+    host: Host, writing_backbone: Path, make_translator: Callable[..., Path], tmp_path: Path
 ) -> None:
     texts, written = ["hello mum", "see you soon", "the train is late"], set[tuple[str, ...]]()
     encoder, pieces = (
@@ -449,7 +396,7 @@ def test_a_slot_used_again_answers_with_its_new_adapter(
         TargetTokenizer(BackboneFiles(writing_backbone).decoder_tokenizer),
     )
     for seed in (20, 21, 22):
-        make_translator(tmp_path / f"t{seed}", writing_backbone, [("en", "yo")], seed)
+        make_translator(tmp_path / f"t{seed}", [("en", "yo")], seed)
         host.engine.add(tmp_path / f"t{seed}")
         answers = host.engine.answer([Row(f"t{seed}", text) for text in texts])
         adapted = peft.PeftModel.from_pretrained(

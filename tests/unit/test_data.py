@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas
 import pytest
 
+from polygraft.data.labels import suspicious
 from polygraft.data.lines import split_lines
 from polygraft.data.reading import read_source
 from polygraft.data.splits import Split
@@ -159,6 +160,46 @@ def test_one_class_only(folder: Path) -> None:
     write(folder, "dev.jsonl", [("claim now", "ham")])
     with pytest.raises(DataError, match="only one label"):
         load_splits(recipe(), folder)
+
+
+def test_a_split_that_cannot_be_read_hides_no_problem_of_the_others(folder: Path) -> None:
+    write(folder, "dev.jsonl", [*DEV, ("free prize", "spam"), ("hi", "Ham")])
+    with pytest.raises(DataError) as caught:
+        load_splits(recipe(test="none.jsonl"), folder)
+    test, labels, leak = caught.value.problems
+    assert test.startswith("test: none.jsonl cannot be read")
+    assert labels.endswith("; is 'Ham' meant for 'ham'?")
+    assert leak.startswith("train: 1 rows also stand in dev or test")
+
+
+def test_many_empty_rows_are_told_in_short(folder: Path) -> None:
+    write(folder, "dev.jsonl", [*DEV, *[("", "ham")] * 40])
+    with pytest.raises(DataError) as caught:
+        load_splits(recipe(), folder)
+    (problem,) = caught.value.problems
+    assert problem.startswith("dev: dev.jsonl: row 3 has no text; row 4 has no text;")
+    assert problem.endswith("; and 35 more")
+
+
+@pytest.mark.parametrize(
+    ("train", "held_out", "says"),
+    [
+        (["spam"] * 20 + ["ham"] * 20 + ["spamm"], {}, ["'spamm' has 1 row and 'spam' 20 rows"]),
+        (["spam"] * 5 + ["ham"] * 20 + ["Spam "] * 4, {}, ["'Spam ' has 4 rows and 'spam' 5 rows"]),
+        (["spam"] * 9 + ["ham"] * 9 + ["other"], {}, ["'other' has one row"]),
+        (["a"] * 2 + ["b"] * 2, {"dev": ["a"], "test": ["a", "b"]}, ["dev: no row has label 'b'"]),
+        (["a"] * 2 + ["b"] * 2, {"dev": ["a"], "test": ["a"]}, ["dev and test: no row has label"]),
+        (["positive"] * 9 + ["negative"] * 9, {"dev": ["positive", "negative"]}, []),
+    ],
+)
+def test_labels_that_look_like_mistakes(
+    train: list[str], held_out: dict[str, list[str]], says: list[str]
+) -> None:
+    """Issue 18, point 13: a label misspelt in train became one of its own."""
+    doubts = suspicious(train, held_out)
+    assert len(doubts) == len(says)
+    for doubt, part in zip(doubts, says, strict=True):
+        assert part in doubt
 
 
 def test_empty_text_is_named_by_row(folder: Path) -> None:

@@ -22,6 +22,7 @@ from polygraft.adapters.format import LAYOUT, load_manifest
 from polygraft.adapters.library import Library
 from polygraft.architectures.folder import BUNDLED, BackboneFiles
 from polygraft.cli import app
+from polygraft.reporting.figures import judged, show
 
 SPANS = re.compile(
     r"`polygraft ([^`]*)`|^\s*(?:\$ )?(?:\.venv/bin/)?polygraft ([^\n]*)$", re.MULTILINE
@@ -240,6 +241,18 @@ def test_the_short_tables_of_transfer_have_the_studys_figures(root: Path) -> Non
             assert not [figure for figure in figures if figure not in study[target]], line
             checked += 1
     assert checked == 21 + 21 + 9
+
+
+def test_the_samples_figures_are_those_of_its_manifest(root: Path) -> None:
+    metrics = load_manifest(root / "adapters" / "questions-es").metrics
+    figures = {name: figure["macro_f1"] for name, figure in metrics["ladder"].items()}
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    for name in ("tfidf", "head", "adapter"):
+        assert f"{figures[name]['value']:.1f}" in readme, name
+    page = (root / "docs" / "results" / "transfer.md").read_text(encoding="utf-8")
+    for name in ("majority", "tfidf", "head", "lexical", "target_only", "adapter"):
+        assert f"| {show(figures[name])} |" in page, name
+    assert judged(metrics["gain_from_transfer"]) in page
 
 
 def test_the_changelog_says_what_is_bundled(root: Path) -> None:

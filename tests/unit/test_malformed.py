@@ -46,12 +46,13 @@ def goldens(**changes: Any) -> list[dict[str, Any]]:
 
 UNIT = [1.0] + [0.0] * 31
 VECTORS = [{"text": t, "vector": UNIT, "bare": UNIT} for t in "abc"]
-LANGUAGE = {"task": "language", "labels": [], "golden": [], "golden_vectors": VECTORS}
+NO_CLASSIFIER: dict[str, Any] = dict.fromkeys(
+    ("labels", "golden", "lexical", "window", "decide"), []
+)
+LANGUAGE = NO_CLASSIFIER | {"task": "language", "golden_vectors": VECTORS}
 TEXTS = [{"text": t, "target": "yo", "written": "x", "bare": "y"} for t in "abc"]
-TRANSLATION = {
+TRANSLATION = NO_CLASSIFIER | {
     "task": "translation",
-    "labels": [],
-    "golden": [],
     "directions": [["en", "yo"]],
     "golden_texts": TEXTS,
 }

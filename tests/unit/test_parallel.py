@@ -17,14 +17,28 @@ RNG = np.random.default_rng(0)
 KIND = RNG.normal(size=64)  # what all rows share
 TRAINED = unit(KIND + RNG.normal(size=(500, 64)))
 OTHERS = unit(KIND + RNG.normal(size=(100, 64)))
+NONE = np.empty((0, 64))
 COPIES = unit(TRAINED[:100] + 0.06 * RNG.normal(size=(100, 64)))
 
 
 def test_noisy_copies_are_found_and_other_rows_of_the_same_kind_are_not() -> None:
-    assert translations.translated(COPIES, TRAINED) > 90
-    assert translations.translated(OTHERS, TRAINED) < translations.SUSPICIOUS / 2
-    assert 40 < translations.translated(np.concatenate([COPIES[:50], OTHERS[:50]]), TRAINED) < 60
-    assert translations.translated(COPIES[:4], TRAINED[:4]) == 0, "too few rows say nothing"
+    assert translations.translated(COPIES, TRAINED, NONE) > 90
+    assert translations.translated(OTHERS, TRAINED, NONE) < translations.SUSPICIOUS / 2
+    assert (
+        40 < translations.translated(np.concatenate([COPIES[:50], OTHERS[:50]]), TRAINED, NONE) < 60
+    )
+    assert translations.translated(COPIES[:4], TRAINED[:4], NONE) == 0, "too few rows say nothing"
+
+
+def test_a_few_rows_are_compared_with_all_of_the_target() -> None:
+    """Issue 18: an honest dev split of 25 rows was refused, as of so few almost any is the nearest
+    of a training row."""
+    trained = TRAINED[:80]
+    of_target = unit(trained[RNG.integers(len(trained), size=300)] + RNG.normal(size=(300, 64)))
+    few, rest = of_target[:20], of_target[20:]
+    assert translations.translated(few, trained, NONE) > translations.SUSPICIOUS
+    assert translations.translated(few, trained, rest) < translations.SUSPICIOUS
+    assert translations.translated(COPIES[:20], TRAINED, np.concatenate([OTHERS, COPIES[20:]])) > 90
 
 
 def job(

@@ -100,3 +100,36 @@ def test_an_empty_variable_is_not_set() -> None:
     assert (
         Settings.from_environment({"POLYGRAFT_SLOTS": "", "POLYGRAFT_ADMIN_KEY": ""}) == Settings()
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "origins"),
+    [
+        ("https://example.org", ("https://example.org",)),
+        (
+            "https://Example.org, http://localhost:8080,http://[::1]:80",
+            ("https://example.org", "http://localhost:8080", "http://[::1]:80"),
+        ),
+        ("*", ("*",)),
+    ],
+)
+def test_origins_of_other_pages(value: str, origins: tuple[str, ...]) -> None:
+    settings = Settings.from_environment({"POLYGRAFT_CORS_ORIGINS": value})
+    assert settings.cors_origins == origins
+    assert Settings.from_environment({"POLYGRAFT_CORS_ORIGINS": ""}).cors_origins == ()
+
+
+@pytest.mark.parametrize(
+    "value", ["example.org", "https://example.org/", "https://a.org;https://b.org", "null", "a,,b"]
+)
+def test_what_is_no_origin_is_refused(value: str) -> None:
+    with pytest.raises(SettingsError, match=r"POLYGRAFT_CORS_ORIGINS.*is no origin; give scheme"):
+        Settings.from_environment({"POLYGRAFT_CORS_ORIGINS": value})
+
+
+def test_a_detector_that_is_set_must_be_in_the_library(root: Path, tmp_path: Path) -> None:
+    """Issue 18: a mistyped one was only noticed when a text came without its language."""
+    Settings.from_environment({"POLYGRAFT_DETECTOR": "langid"}, files=True)
+    Settings.from_environment({"POLYGRAFT_LIBRARY": str(tmp_path)}, files=True)
+    with pytest.raises(SettingsError, match=r"POLYGRAFT_DETECTOR is 'langdi'.*did you mean langid"):
+        Settings.from_environment({"POLYGRAFT_DETECTOR": "langdi"}, files=True)

@@ -53,6 +53,19 @@ def test_truncation_keeps_the_closing_token_and_says_so(backbone: Path) -> None:
     assert long.ids[-1] == encoder.tokenizer.token_to_id("[SEP]")
 
 
+def test_windows_read_every_token_once_and_are_of_about_one_length(backbone: Path) -> None:
+    encoder = load_encoder(backbone, window=8)
+    short, long = encoder.encode(["see you soon", "see you soon mum call " * 4])
+    assert encoder.windows(short) == [short]
+    windows = encoder.windows(long)  # 20 tokens of text, at most 6 a window
+    assert [len(window) for window in windows] == [7, 7, 7, 7]
+    assert {(window.ids[0], window.ids[-1]) for window in windows} == {(long.ids[0], long.ids[-1])}
+    assert [i for window in windows for i in window.ids[1:-1]] == long.ids[1:-1]
+    assert [c for window in windows for c in window.cases[1:-1]] == long.cases[1:-1]
+    assert encoder.windows(long, 22) == [long]
+    assert load_encoder(backbone).windows(long) == [long]
+
+
 def test_pad_masks_what_it_adds() -> None:
     batch = pad([Encoded([5, 6, 7], [0, 1, 0]), Encoded([8], [2])], pad_id=9)
     assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 9, 9]]

@@ -25,6 +25,7 @@ import yaml
 from polygraft.errors import BackboneError
 
 BUNDLED = Path(__file__).resolve().parents[2] / "backbones" / "mini"
+PRECISIONS = ("int8", "fp32")
 
 
 def default_backbone() -> Path:

@@ -14,6 +14,7 @@ import unicodedata
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,7 @@ class TextEncoder:
         *,
         case_feature: bool,
         max_length: int,
+        window: int | None = None,
         pad_id: int = 0,
         inputs: Sequence[str] = INPUTS,
     ) -> None:
@@ -96,6 +98,7 @@ class TextEncoder:
         self.tokenizer.no_truncation()
         self.case_feature = case_feature
         self.max_length = max_length
+        self.window = min(window or max_length, max_length)
         self.pad_id = pad_id
         self.inputs = inputs
         self._closing = self.tokenizer.num_special_tokens_to_add(False) - 1
@@ -107,6 +110,25 @@ class TextEncoder:
         return [
             self._one(e, text)
             for e, text in zip(self.tokenizer.encode_batch(texts), texts, strict=True)
+        ]
+
+    def windows(self, text: Encoded, tokens: int | None = None) -> list[Encoded]:
+        """An encoded text cut into as few windows of at most `tokens` tokens as it takes, special
+        ones included, all of about the same length; itself where it fits. None: the encoder's own
+        `window`."""
+        tokens = min(tokens or self.window, self.max_length)
+        if len(text) <= tokens:
+            return [text]
+        end = len(text) - self._closing
+        count = -(-(end - 1) // (tokens - 1 - self._closing))
+        edges = [1 + (end - 1) * i // count for i in range(count + 1)]
+
+        def cut(values: list[int], start: int, stop: int) -> list[int]:
+            return values[:1] + values[start:stop] + values[end:]
+
+        return [
+            Encoded(cut(text.ids, start, stop), cut(text.cases, start, stop), text.truncated)
+            for start, stop in pairwise(edges)
         ]
 
     def characters_read(self, text: str) -> int:
@@ -147,7 +169,9 @@ class TextEncoder:
         return [LOWER if word is None else case[word] for word in words]
 
 
-def load_encoder(backbone: Path, max_length: int | None = None) -> TextEncoder:
+def load_encoder(
+    backbone: Path, max_length: int | None = None, window: int | None = None
+) -> TextEncoder:
     """The encoder of a backbone folder; rows are cut at `max_length` or at what the backbone can
     read."""
     config = encoder_config(backbone)
@@ -157,6 +181,7 @@ def load_encoder(backbone: Path, max_length: int | None = None) -> TextEncoder:
         backbone / "tokenizer.json",
         case_feature=config.get("case_feature", False),
         max_length=min(max_length or longest, longest),
+        window=window,
         pad_id=config.get("pad_token_id") or 0,
         inputs=family.inputs,
     )

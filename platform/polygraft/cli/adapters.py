@@ -1,4 +1,4 @@
-"""Commands that make adapters: `train`, `sources`, `recipe`, `report`, `adapters vectors`."""
+"""Commands that make adapters: `train`, `sources`, `report`, `adapters vectors`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,16 @@ import typer
 from rich.markup import escape
 
 from polygraft.architectures.folder import default_backbone
-from polygraft.cli.app import AsJson, Backbone, adapters_app, app, err, out, report_errors
+from polygraft.cli.app import (
+    AsJson,
+    Backbone,
+    adapters_app,
+    app,
+    err,
+    out,
+    report_errors,
+    trainable_backbone,
+)
 
 
 @app.command()
@@ -61,7 +70,7 @@ def train(
         raise typer.BadParameter(
             "--all trains each recipe in place, as it is: leave the other options out"
         )
-    home = backbone or default_backbone()
+    home = trainable_backbone(backbone)
     if recipe is not None:
         _train(
             recipe,
@@ -109,19 +118,39 @@ def _train(
     as_json: bool,
 ) -> None:
     from polygraft.adapters.library import Library
+    from polygraft.errors import RecipeError
+    from polygraft.tasks.recipe import read_recipe
+
+    content, problems = read_recipe(recipe)
+    if content is None:
+        raise RecipeError(str(recipe), problems)
+
     from polygraft.data.leaks import sentence
     from polygraft.training import pipeline
 
     prepared = pipeline.prepare(
-        recipe, backbone, library=Library(library) if library else None, allow_leak=allow_leak
+        content,
+        recipe,
+        backbone,
+        library=Library(library) if library else None,
+        problems=problems,
+        allow_leak=allow_leak,
     )
     job = prepared.job
+    for doubt in prepared.doubts:
+        err.print(f"[yellow]perhaps a mistake[/]: {escape(doubt)}", highlight=False, soft_wrap=True)
     if job.leaks:
         err.print(sentence(job.leaks))
     if check:
         if as_json:
             out.print_json(
-                data={"name": prepared.name, "rows": job.rows, "labels": job.answers, "ok": True}
+                data={
+                    "name": prepared.name,
+                    "rows": job.rows,
+                    "labels": job.answers,
+                    "doubts": list(prepared.doubts),
+                    "ok": True,
+                }
             )
         else:
             out.print(
@@ -134,13 +163,21 @@ def _train(
     if as_json:
         out.print_json(manifest.model_dump_json())
     else:
-        from rich.markdown import Markdown
-
         card = prepared.task.card
-        out.print(Markdown(card.figures(manifest.metrics) + "\n" + card.promises(manifest)))
+        print_markdown(card.figures(manifest.metrics) + "\n" + card.promises(manifest))
         if verdict := card.verdict(manifest.metrics):
             out.print(f"\n[bold]verdict[/] {escape(verdict)}", highlight=False)
         out.print(f"\n{manifest.named} is in {target}", highlight=False)
+
+
+def print_markdown(text: str) -> None:
+    """Formatted on a terminal, as it is elsewhere."""
+    from rich.markdown import Markdown
+
+    if out.is_terminal:
+        out.print(Markdown(text))
+    else:
+        print(text)
 
 
 @app.command()
@@ -175,15 +212,17 @@ def sources(
 
     from polygraft.adapters.library import Library, default_library
     from polygraft.errors import RecipeError
-    from polygraft.tasks.classification.job import prepare
     from polygraft.tasks.classification.recipe import ClassificationRecipe
     from polygraft.tasks.recipe import load_recipe
-    from polygraft.transfer import sources as choosing
 
     content = load_recipe(recipe)
     if not isinstance(content, ClassificationRecipe):
         raise RecipeError(str(recipe), ["sources are compared for classifiers only"])
-    home, shelf = backbone or default_backbone(), Library(library or default_library())
+    home, shelf = trainable_backbone(backbone), Library(library or default_library())
+
+    from polygraft.tasks.classification.job import prepare
+    from polygraft.transfer import sources as choosing
+
     job = prepare(content.model_copy(update={"parent": None}), recipe, home)
     ranked = choosing.rank(job, shelf)
     tried = choosing.attempt(job, shelf, ranked, epochs=epochs, every=every) if run or every else []
@@ -254,18 +293,6 @@ def report(
     output.write_text(report_page.page(shown), encoding="utf-8")
     as_json.write_text(json.dumps(shown, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     err.print(f"wrote {output} and {as_json}")
-
-
-@app.command("recipe")
-def show_schema() -> None:
-    """Print the recipe's fields, defaults and meanings as JSON Schema, for every task."""
-    from pydantic.json_schema import models_json_schema
-
-    from polygraft.tasks.registry import TASKS, recipe_class
-
-    classes = [recipe_class(task) for task in TASKS]
-    references, schema = models_json_schema([(recipe, "validation") for recipe in classes])
-    out.print_json(data={"anyOf": list(references.values())} | schema)
 
 
 @adapters_app.command("vectors")

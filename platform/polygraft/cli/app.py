@@ -3,6 +3,7 @@ shown."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -12,7 +13,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from polygraft.errors import PolygraftError
+from polygraft.architectures.folder import BackboneFiles, default_backbone
+from polygraft.errors import DataError, PolygraftError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,7 +24,19 @@ app = typer.Typer(
 )
 adapters_app = typer.Typer(no_args_is_help=True, help="The adapters of a running server.")
 app.add_typer(adapters_app, name="adapters")
-out, err = Console(), Console(stderr=True)
+UNBROKEN = 100_000
+
+
+def _console(*, stderr: bool = False) -> Console:
+    """A terminal's own width, or COLUMNS; in a pipe or a file nothing is wrapped or cut, since
+    programs read names and paths there."""
+    console = Console(stderr=stderr)
+    if console.is_terminal or "COLUMNS" in os.environ:
+        return console
+    return Console(stderr=stderr, width=UNBROKEN)
+
+
+out, err = _console(), _console(stderr=True)
 
 Backbone = Annotated[
     Path | None,
@@ -38,9 +52,27 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs."
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+def trainable_backbone(folder: Path | None) -> Path:
+    """The backbone's folder: the one given, else the default. Raises `BackboneError` where a file
+    is missing that training reads.
+
+    Commands call this, and read their other inputs, before they import PyTorch: a wrong path is
+    told at once, and not after seconds.
+    """
+    files = BackboneFiles(folder or default_backbone())
+    files.require(files.config, files.weights, files.tokenizer)
+    return files.folder
+
+
+def require_folder(folder: Path, what_to_do: str) -> None:
+    """Raises `DataError` for a folder that is not there."""
+    if not folder.is_dir():
+        raise DataError(str(folder), [f"no such folder; {what_to_do}"])
+
+
 def report_errors(command: Command) -> Command:
-    """Errors of ours become one message and exit status 1; a missing extra names what to
-    install."""
+    """Errors of ours become one message and exit status 1, as does a file that cannot be read or
+    written; a missing extra names what to install."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -49,6 +81,15 @@ def report_errors(command: Command) -> Command:
         except PolygraftError as error:
             err.print(
                 f"[bold red]error[/] ({error.code}): {escape(str(error))}",
+                highlight=False,
+                soft_wrap=True,
+            )
+        except OSError as error:
+            if error.filename is None:
+                raise
+            err.print(
+                f"[bold red]error[/]: {escape(str(error.filename))}: {error.strerror}; give "
+                "another path, or make it readable and writable",
                 highlight=False,
                 soft_wrap=True,
             )

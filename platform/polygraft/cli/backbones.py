@@ -9,8 +9,19 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from polygraft.architectures.folder import default_backbone
-from polygraft.cli.app import AsJson, Backbone, app, out, report_errors
+from polygraft.architectures.folder import PRECISIONS
+from polygraft.cli.app import (
+    AsJson,
+    Backbone,
+    app,
+    out,
+    report_errors,
+    require_folder,
+    trainable_backbone,
+)
+
+DATA = "give the root of the data, as --data or POLYGRAFT_DATA"
+WORK = "give the WORK folder of a `polygraft pretrain` run"
 
 
 @app.command()
@@ -47,14 +58,19 @@ def export(
 
     With `ADAPTER --merged`: a plain ONNX model for people who serve one task elsewhere.
     """
-    from polygraft.export.export import PRECISIONS, export_backbone, export_merged
+    from polygraft.adapters.format import load_manifest
 
     precisions = precision or ["int8"]
     if set(precisions) - set(PRECISIONS):
         raise typer.BadParameter(f"precision is one of {', '.join(PRECISIONS)}")
     if merged != (adapter is not None):
         raise typer.BadParameter("give ADAPTER and --merged together")
-    home = backbone or default_backbone()
+    if adapter is not None:
+        load_manifest(adapter)
+    home = trainable_backbone(backbone)
+
+    from polygraft.export.export import export_backbone, export_merged
+
     if adapter is not None:
         target = output or adapter / f"{adapter.resolve().name}.onnx"
         out.print(f"wrote {export_merged(adapter, home, target, precision=precisions[0])}")
@@ -95,9 +111,24 @@ def pretrain(
     recipe: Annotated[Path | None, typer.Option(help="Default: FOLDER/recipe.yaml.")] = None,
 ) -> None:
     """Make a multilingual backbone from the English teacher, as the folder's recipe says."""
+    from polygraft.pretrain.recipe import PretrainRecipe
+
+    recipe_file = recipe or folder / "recipe.yaml"
+    PretrainRecipe.load(recipe_file)
+    require_folder(data, DATA)
+
     from polygraft.pretrain.pretrain import pretrain as run
 
-    run(folder, data, work, device=device, hours=hours, start=start, bf16=bf16, recipe_file=recipe)
+    run(
+        folder,
+        data,
+        work,
+        device=device,
+        hours=hours,
+        start=start,
+        bf16=bf16,
+        recipe_file=recipe_file,
+    )
 
 
 @app.command()
@@ -121,6 +152,9 @@ def from_scratch(
     `polygraft measure --from-scratch WORK/alone` then shows their translations beside the
     backbone's.
     """
+    trainable_backbone(folder)
+    require_folder(work, WORK)
+
     from polygraft.pretrain.pretrain import pretrain_single_pair
 
     for language in languages.split(","):
@@ -138,6 +172,8 @@ def shrink_checkpoint(
     Take it (in its folder), packed.npz, the backbone folder and the backbone it started from there,
     and run the same `polygraft pretrain`. The phases before it are not run again.
     """
+    require_folder(work, WORK)
+
     from polygraft.pretrain.checkpoint import write_portable
 
     out.print(f"wrote {write_portable(work)}")
@@ -155,9 +191,12 @@ def probe(
 ) -> None:
     """SIB-200 zero-shot of the bare backbone: fitted on the first language's vectors, scored on
     every language's."""
+    home, sib200 = trainable_backbone(backbone), data / "sib200"
+    require_folder(sib200, DATA)
+
     from polygraft.pretrain.probe import probe_sib200
 
-    scores = probe_sib200(backbone or default_backbone(), data / "sib200", languages.split(","))
+    scores = probe_sib200(home, sib200, languages.split(","))
     if as_json:
         out.print_json(data=scores)
         return
@@ -204,13 +243,16 @@ def measure(
 
     Writes JSON for programs and a page for people.
     """
+    home = trainable_backbone(backbone)
+    require_folder(data, DATA)
+
     import json
 
     from polygraft.pretrain.measure import measure as run
     from polygraft.pretrain.page import page
 
     measures = run(
-        backbone or default_backbone(),
+        home,
         data,
         rows=rows,
         work=work,

@@ -191,12 +191,15 @@ def suggest(
     to-label.jsonl`
     """
     from polygraft import offline
+
+    rows, known = offline.read(input), offline.read(str(labelled)) if labelled else []
+    folder = _folder(adapter) if adapter else None
+
     from polygraft.runtime.engine import Engine
     from polygraft.transfer import suggest as suggesting
 
-    rows, known = offline.read(input), offline.read(str(labelled)) if labelled else []
     with closing(Engine(backbone or default_backbone())) as engine:
-        name = offline.load(engine, _folder(adapter)).name if adapter else None
+        name = offline.load(engine, folder).name if folder else None
         texts, seen = ([str(row["text"]) for row in some] for some in (rows, known))
         suggestions = suggesting.suggest(engine, name, texts, count, known=seen)
     with offline.write(output) as file:

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from polygraft.architectures.folder import default_backbone
-from polygraft.cli.app import AsJson, Backbone, app, err, out, report_errors
+from polygraft.cli.app import (
+    AsJson,
+    Backbone,
+    app,
+    err,
+    out,
+    report_errors,
+    trainable_backbone,
+)
 
 if TYPE_CHECKING:
     from polygraft.transfer.advise import Findings
@@ -33,15 +40,18 @@ def advise(
     from polygraft.adapters.library import Library
     from polygraft.data.leaks import sentence
     from polygraft.errors import RecipeError
-    from polygraft.tasks.classification.job import prepare
     from polygraft.tasks.classification.recipe import ClassificationRecipe
     from polygraft.tasks.recipe import load_recipe
-    from polygraft.transfer.advice import record
-    from polygraft.transfer.advise import advise as ask
 
     content = load_recipe(recipe)
     if not isinstance(content, ClassificationRecipe):
         raise RecipeError(str(recipe), ["advice is given for classifiers only"])
+    home = trainable_backbone(backbone)
+
+    from polygraft.tasks.classification.job import prepare
+    from polygraft.transfer.advice import record
+    from polygraft.transfer.advise import advise as ask
+
     target_only = content.model_copy(
         update={
             "parent": None,
@@ -53,7 +63,7 @@ def advise(
         }
     )
     shelf = Library(library) if library else None
-    job = prepare(target_only, recipe, backbone or default_backbone(), library=shelf)
+    job = prepare(target_only, recipe, home, library=shelf)
     if job.leaks:
         err.print(sentence(job.leaks), highlight=False)
     if job.leaks and content.data.on_leak == "error":
@@ -115,9 +125,16 @@ def combine(
     Example: `polygraft combine adapters/topic adapters/topic-sd --plus adapters/lang-sd --minus
     adapters/lang-en`
     """
+    from polygraft.adapters.format import load_manifest
+
+    plus, minus = plus or [], minus or []
+    for folder in (task, *plus, *minus):
+        load_manifest(folder)
+    home = trainable_backbone(backbone)
+
     from polygraft.transfer.arithmetic import combine as add
 
-    made = add(task, plus or [], minus or [], output, backbone or default_backbone(), rank=rank)
+    made = add(task, plus, minus, output, home, rank=rank)
     err.print(f"{made.named} is in {output}: {made.description}", highlight=False)
 
 
@@ -143,13 +160,15 @@ def study(
     that were run so far.
     """
     from polygraft.transfer.study.plan import load_study
+
+    content, home = load_study(plan), trainable_backbone(backbone)
+
     from polygraft.transfer.study.runs import run_family
     from polygraft.transfer.study.write import write_results
 
-    content = load_study(plan)
     work.mkdir(parents=True, exist_ok=True)
     for family in content.families:
         if not only or family.name in only:
-            run_family(content, family, plan, backbone or default_backbone(), work, err)
+            run_family(content, family, plan, home, work, err)
     for file in write_results(content, plan.parent):
         err.print(f"wrote {file}")

@@ -17,12 +17,14 @@ class Split:
     """Texts and their labels, same length; `ids` is empty when the recipe names no id column.
     `others` are the fields of each row that the recipe does not read, and the file of its table:
     none of a row of text with one label, whose file says what its label says. `others` may be
-    empty, else it is as long as the texts."""
+    empty, else it is as long as the texts. So may `origins`: the place of the row that each is an
+    altered copy of, its own for those that are none."""
 
     texts: list[str]
     labels: list[str]
     ids: list[str]
     others: list[dict[str, str]] = field(default_factory=list)
+    origins: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -63,7 +65,7 @@ class Split:
 class Splits:
     """`test` is None when the recipe has none. `sources` lists file, rows, SHA-256 and licence,
     `leaks` how many training rows of each kind leaked and what was done about it, for the
-    manifest."""
+    manifest. `doubts` are sentences on what may be a mistake in the data and need not be one."""
 
     train: Split
     dev: Split
@@ -71,3 +73,4 @@ class Splits:
     labels: list[str]
     sources: list[dict[str, Any]]
     leaks: dict[str, Any]
+    doubts: list[str] = field(default_factory=list)

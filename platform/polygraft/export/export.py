@@ -32,7 +32,6 @@ from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.recipe import LoraRecipe
 from polygraft.training.sites import pick_sites
 
-PRECISIONS = ("fp32", "int8")
 ALLOWED = {"fp32": 1e-3, "int8": 0.01}
 DECODER_ALLOWED = {"fp32": 1e-3, "int8": 0.25}
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from polygraft.errors import RecipeError, problems_of
 from polygraft.tasks.recipe import LoraRecipe, RecipePart
 from polygraft.tasks.translation.recipe import check_softmax
 
@@ -285,4 +286,10 @@ class PretrainRecipe(RecipePart):
 
     @classmethod
     def load(cls, path: Path) -> PretrainRecipe:
-        return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        """Read and check a recipe. Raises `RecipeError` with every problem."""
+        try:
+            return cls.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise RecipeError(str(path), [f"cannot be read as YAML: {error}"]) from None
+        except ValidationError as error:
+            raise RecipeError(str(path), problems_of(error.errors())) from None

@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,14 +23,14 @@ import numpy as np
 from polygraft.adapters.format import Manifest
 from polygraft.architectures.folder import BackboneFiles
 from polygraft.architectures.text import Encoded, load_encoder, too_many_marks
-from polygraft.errors import InvalidRow, PolygraftError, RowFailed
+from polygraft.errors import InvalidOption, InvalidRow, PolygraftError, RowFailed
 from polygraft.runtime.admission import Admission, units
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.futures import finished, when_all
 from polygraft.runtime.graph import Floats, GraphSession, Stack, by_depth, load_card, mixture
 from polygraft.runtime.loaded import Lease, LoadedAdapter, LoadedAdapters
 from polygraft.runtime.row_work import RowWork
-from polygraft.runtime.rows import Answer, Row, text_problem
+from polygraft.runtime.rows import Answer, Progress, Row, text_problem
 from polygraft.runtime.scheduler import Scheduler
 from polygraft.runtime.search import Hypothesis, Search
 from polygraft.runtime.writer import Writer
@@ -38,7 +39,7 @@ from polygraft.tasks.serving import Output, RowPlan, Writing, Written
 
 log = logging.getLogger(__name__)
 FAILED = "the server failed on this row, its log says why; the other rows are answered"
-Listener = Callable[[str], None]
+Listener = Callable[[Progress], None]
 
 
 class EncodeRequest(NamedTuple):
@@ -52,7 +53,7 @@ class EncodeRequest(NamedTuple):
 class Engine:
     """One backbone and its loaded adapters. Every method may be called from any thread. `queue`
     bounds the work under way, in the units of `admission`; `niceness` is added to the threads that
-    compute; `max_length` is how many tokens of a text are read (None: as many as can be)."""
+    compute; `window` is how many tokens `vectors` reads at once (None: as many as can be)."""
 
     def __init__(
         self,
@@ -64,12 +65,12 @@ class Engine:
         threads: int = 0,
         queue: int | None = None,
         niceness: int = 0,
-        max_length: int | None = None,
+        window: int | None = None,
     ) -> None:
         files = BackboneFiles(backbone)
         self.card = load_card(backbone)
         files.require(files.model(precision))
-        self.encoder = load_encoder(backbone, max_length)
+        self.encoder = load_encoder(backbone, window=window)
         self.session = GraphSession(files.model(precision), threads, niceness)
         self.bank = Bank(self.card.sites, slots)
         self.bank.require(self.session.inputs, files.model(precision))
@@ -111,14 +112,15 @@ class Engine:
         cancel it when nobody waits for it any more. Raises `Overloaded` or `TooLarge`, with nothing
         queued, when there is no room.
 
-        `listener` hears each sentence's translation as it grows, from another thread.
+        `listener` hears each sentence's translation as it grows, and once it is whole, from another
+        thread.
         """
         sizes = [units(row) for row in rows]
         self.admission.take(sum(sizes))
         answers: list[Future[Answer | PolygraftError]] = []
         works: list[RowWork] = []
-        for row in rows:
-            work = self._begin(row)
+        for place, row in enumerate(rows):
+            work = self._begin(row, place)
             if isinstance(work, RowWork):
                 works.append(work)
                 answers.append(work.answer)
@@ -137,11 +139,15 @@ class Engine:
         return [answer.result() for answer in self.submit(rows, listener)]
 
     def vectors(self, texts: Sequence[str]) -> Floats:
-        """Unit sentence vectors of the backbone without any adapter, float32 [texts, hidden]; long
-        texts by their beginning."""
-        requests = [EncodeRequest(text, [], Output.VECTOR) for text in self.encoder.encode(texts)]
+        """Unit sentence vectors of the backbone without any adapter, float32 [texts, hidden]; of a
+        text of several windows, the mean of theirs."""
+        windows = [self.encoder.windows(text) for text in self.encoder.encode(texts)]
+        requests = [EncodeRequest(one, [], Output.VECTOR) for text in windows for one in text]
         futures = self._scheduler.submit([(r, len(r.text)) for r in requests])
-        vectors: Floats = np.stack([future.result() for future in futures])
+        results = iter([future.result() for future in futures])
+        vectors: Floats = np.stack(
+            [np.mean(list(islice(results, len(text))), axis=0) for text in windows]
+        )
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors
 
@@ -161,30 +167,31 @@ class Engine:
     def _give_back(self, size: int, _: object) -> None:
         self.admission.give_back(size)
 
-    def _begin(self, row: Row) -> RowWork | PolygraftError:
+    def _begin(self, row: Row, place: int) -> RowWork | PolygraftError:
         """The row with its adapters and its plan, or its error."""
         try:
-            return self._work(row)
+            return self._work(row, place)
         except PolygraftError as error:
             return error
         except Exception:
             return _failed(row)
 
-    def _work(self, row: Row) -> RowWork:
+    def _work(self, row: Row, place: int) -> RowWork:
         """The row's adapters, leased, and its task's plan for it. Raises the row's error."""
-        if problem := text_problem(row.text) or too_many_marks(row.text):
-            raise InvalidRow(problem)
         with ExitStack() as undo:
             lease = undo.enter_context(self._adapters.acquire(row))
+            row = lease.in_served_codes(row)
+            if problem := text_problem(row.text) or too_many_marks(row.text):
+                raise InvalidRow(problem)
             adapter = lease.loaded.adapter
             task = registry.served(adapter.manifest.task)
             if row.explain and not task.explains:
-                raise InvalidRow(
+                raise InvalidOption(
                     f"adapter {row.adapter!r} is for {adapter.manifest.task}, whose answers cannot "
                     "be explained; leave explain out"
                 )
             plan = task.plan(row, adapter, lease.names, self.encoder)
-            work = RowWork(row, lease, plan)
+            work = RowWork(row, place, lease, plan)
             undo.pop_all()
         return work
 
@@ -192,7 +199,7 @@ class Engine:
         """Tokenise the rows' texts together and queue those that can be encoded."""
         encoded_texts = iter(self._encoded([text for work in works for text in work.plan.texts]))
         queued: list[tuple[EncodeRequest, int]] = []
-        accepted: list[RowWork] = []
+        accepted: list[tuple[RowWork, list[int]]] = []  # with the windows of each of its texts
         for work in works:
             encoded = [next(encoded_texts) for _ in work.plan.texts]
             texts = [text for text in encoded if text is not None]
@@ -201,15 +208,20 @@ class Engine:
             elif not work.row.truncate and any(t.truncated for t in texts[: work.plan.own]):
                 work.end(self._too_long())
             else:
-                accepted.append(work)
+                windows = [self.encoder.windows(text, work.plan.window) for text in texts]
+                accepted.append((work, [len(text) for text in windows]))
                 stack, output = work.lease.stack, _encoder_output(work.plan)
-                queued += [(EncodeRequest(text, stack, output), len(text)) for text in texts]
+                queued += [
+                    (EncodeRequest(window, stack, output), len(window))
+                    for text in windows
+                    for window in text
+                ]
         try:
             futures = iter(self._scheduler.submit(queued))
-            for work in accepted:
-                self._go_on(work, [next(futures) for _ in work.plan.texts], listener)
+            for work, counts in accepted:
+                self._go_on(work, counts, list(islice(futures, sum(counts))), listener)
         except Exception:  # the engine is closing
-            for work in accepted:
+            for work, _ in accepted:
                 work.end(_failed(work.row))
 
     def _too_long(self) -> InvalidRow:
@@ -229,23 +241,53 @@ class Engine:
         return [self._encoded([text])[0] for text in texts]
 
     def _go_on(
-        self, work: RowWork, encoded: list[Future[Floats]], listener: Listener | None
+        self,
+        work: RowWork,
+        windows: Sequence[int],
+        encoded: list[Future[Floats]],
+        listener: Listener | None,
     ) -> None:
-        """Decode what is to be decoded; answer the row when all of its outputs are there."""
-        plan, outputs = work.plan, list[Future[Any]](encoded)
-        if isinstance(plan.output, Writing) and self.writer:
-            stack, language, search = (
-                work.lease.decoder_stack,
-                plan.output.language,
-                plan.output.search,
-            )
+        """Decode what is to be decoded; answer the row when all of its outputs are there, those of
+        so many `windows` of each text."""
+        outputs = list[Future[Any]](encoded)
+        if isinstance(work.plan.output, Writing):
             outputs = [
-                self.writer.write(states, stack, language, search, listener) for states in encoded
+                self._write(work, work.plan.output, part, states, listener)
+                for part, states in enumerate(encoded)
             ]
-        when_all(outputs).add_done_callback(lambda done: self._finish(work, done))
+        when_all(outputs).add_done_callback(lambda done: self._finish(work, windows, done))
         work.waits_for([*encoded, *outputs])
 
-    def _finish(self, work: RowWork, outputs: Future[list[Any]]) -> None:
+    def _write(
+        self,
+        work: RowWork,
+        writing: Writing,
+        part: int,
+        states: Future[Floats],
+        listener: Listener | None,
+    ) -> Future[list[Hypothesis]]:
+        """The hypotheses for one of the row's texts; the listener hears it grow, and then whole."""
+        assert self.writer
+        writer, stack = self.writer, work.lease.decoder_stack
+        if listener is None:
+            return writer.write(states, stack, writing.language, writing.search)
+        around = [*work.plan.around] or [""] * (len(work.plan.texts) + 1)
+        after = around[-1] if part == len(work.plan.texts) - 1 else ""
+        progress = Progress(work.place, part, "", around[part], after, final=False)
+
+        def grown(text: str) -> None:
+            listener(replace(progress, text=text))
+
+        def ended(written: Future[list[Hypothesis]]) -> None:
+            if not written.cancelled() and written.exception() is None:
+                text = writer.text(written.result()[0])
+                listener(replace(progress, text=text, final=True))
+
+        written = writer.write(states, stack, writing.language, writing.search, grown)
+        written.add_done_callback(ended)
+        return written
+
+    def _finish(self, work: RowWork, windows: Sequence[int], outputs: Future[list[Any]]) -> None:
         """End the row with its answer; with an error when any part of it failed. Nothing is to be
         done for one that has ended."""
         if work.answer.done():
@@ -254,6 +296,9 @@ class Engine:
             results = outputs.result()
             if isinstance(work.plan.output, Writing):
                 results = [self._written(hypotheses) for hypotheses in results]
+            elif len(results) > len(windows):
+                parts = iter(results)
+                results = [np.mean(list(islice(parts, count)), axis=0) for count in windows]
             work.end(work.plan.answer(results))
         except Exception:
             work.end(_failed(work.row))

@@ -11,13 +11,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from polygraft.adapters.format import Adapter, Manifest, load_adapter
-from polygraft.errors import AdapterError, InvalidRow, PolygraftError, UnknownAdapter
+from polygraft.errors import AdapterError, InvalidOption, PolygraftError, UnknownAdapter
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.graph import Stack
+from polygraft.runtime.language_tags import served_code
 from polygraft.runtime.rows import Row, WeightedAdapter
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,20 @@ class Lease:
             for loaded, weight in zip(self.all, self.weights, strict=True)
             for slot in loaded.decoder_slots
         ]
+
+    def in_served_codes(self, row: Row) -> Row:
+        """The row with its languages in the adapters' own codes. Raises `InvalidOption` for a
+        language that none of them was made for; a target is the task's to refuse."""
+        languages = sorted({x for one in self.all for x in one.adapter.manifest.languages})
+        language, target = row.language, row.target
+        if language is not None and (language := served_code(language, languages)) is None:
+            raise InvalidOption(
+                f"adapter {row.adapter!r} was made for {', '.join(languages)}, not for "
+                f"{row.language!r}; leave the language out to use it all the same"
+            )
+        if target is not None:
+            target = served_code(target, languages) or target
+        return replace(row, language=language, target=target)
 
     @property
     def names(self) -> list[str]:
@@ -148,20 +163,14 @@ class LoadedAdapters:
             return sum(one.leases for one in self._loaded.values())
 
     def acquire(self, row: Row) -> Lease:
-        """The row's adapters, kept until the lease ends. Raises `UnknownAdapter`, or `InvalidRow`
-        for an unknown language or a stack that makes no sense."""
+        """The row's adapters, kept until the lease ends. Raises `UnknownAdapter`, or
+        `InvalidOption` for a stack that makes no sense."""
         with self._lock:
             loaded = self._get(row.adapter)
             stack = self._trained_on(loaded.adapter.manifest) if row.stack is None else row.stack
             under = [self._get(entry.adapter) for entry in stack]
             weights = [*(entry.weight for entry in stack), row.weight]
             lease = Lease(loaded, under, weights, self._end)
-            languages = sorted({x for one in lease.all for x in one.adapter.manifest.languages})
-            if row.language is not None and row.language not in languages:
-                raise InvalidRow(
-                    f"adapter {row.adapter!r} was made for {', '.join(languages)}, not for "
-                    f"{row.language!r}; leave the language out to use it all the same"
-                )
             for one in lease.all:
                 one.leases += 1
             return lease
@@ -193,7 +202,7 @@ class LoadedAdapters:
                 state = (
                     f"version {served.adapter.version} is served" if served else "it is not served"
                 )
-                raise InvalidRow(
+                raise InvalidOption(
                     f"adapter {manifest.name!r} was trained on top of {named}, and {state}; add "
                     "that one, or say what is to lie under it: "
                     f'"stack": ["...", "{manifest.name}"]'

@@ -21,10 +21,12 @@ from polygraft.tasks.serving import RowPlan
 
 @dataclass(eq=False)
 class RowWork:
-    """A row with all that is held for it until it ends. Cancelling `answer` drops the row: what of
-    it waits is not computed, and the result of what runs is thrown away."""
+    """A row, the `place`-th of its call, with all that is held for it until it ends. Cancelling
+    `answer` drops the row: what of it waits is not computed, and the result of what runs is thrown
+    away."""
 
     row: Row
+    place: int
     lease: Lease
     plan: RowPlan
     answer: Future[Answer | PolygraftError] = field(default_factory=Promise)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from polygraft.architectures.text import not_unicode
-from polygraft.errors import InvalidRow
+from polygraft.errors import InvalidOption
 from polygraft.runtime.search import Search
 
 MAX_WEIGHT = 4
@@ -33,7 +33,7 @@ class WeightedAdapter:
 
     def __post_init__(self) -> None:
         if not -MAX_WEIGHT <= self.weight <= MAX_WEIGHT:
-            raise InvalidRow(
+            raise InvalidOption(
                 f"weight of {self.adapter!r} is {self.weight:g}, it must lie within ±{MAX_WEIGHT}"
             )
 
@@ -49,6 +49,7 @@ class Row:
     and how to look for it. `top_k`: labels at most, for an adapter that has labels. `threshold`:
     the score from which the likeliest label is the decision, in place of the adapter's own.
     `explain`: the answer also says what each span of the text did to it, for an adapter that can.
+    `html`: the text to translate is HTML, whose markup is kept.
     """
 
     adapter: str
@@ -63,13 +64,28 @@ class Row:
     top_k: int | None = None
     threshold: float | None = None
     explain: bool = False
+    html: bool = False
 
     def __post_init__(self) -> None:
         if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise InvalidRow(
+            raise InvalidOption(
                 f"threshold is {self.threshold:g}, a score lies within 0 and 1; send such a "
                 "number, or leave it out for the adapter's own decisions"
             )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is written so far of one of the texts that are decoded for a row: for the `row`-th of a
+    call, its `part`-th sentence, `final` when it is whole. `before` and `after` stand around it in
+    the answer: those of all parts together are the answer's text."""
+
+    row: int
+    part: int
+    text: str
+    before: str
+    after: str
+    final: bool
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from polygraft.errors import InvalidRow
+from polygraft.errors import InvalidOption
 
 MAX_BEAM, MAX_NO_REPEAT = 16, 16
 MAX_PENALTY, MAX_TEMPERATURE = 4, 4
@@ -37,23 +37,23 @@ class Search:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        """Raises `InvalidRow` for values that make no sense together."""
+        """Raises `InvalidOption` for values that make no sense together."""
         if not 1 <= self.beam <= MAX_BEAM:
-            raise InvalidRow(f"beam is {self.beam}; give 1 (greedy) to {MAX_BEAM}")
+            raise InvalidOption(f"beam is {self.beam}; give 1 (greedy) to {MAX_BEAM}")
         if not 1 <= self.n_best <= self.beam:
-            raise InvalidRow(f"n_best is {self.n_best}; give 1 to the beam, {self.beam}")
+            raise InvalidOption(f"n_best is {self.n_best}; give 1 to the beam, {self.beam}")
         if not 0 <= self.no_repeat <= MAX_NO_REPEAT:
-            raise InvalidRow(f"no_repeat is {self.no_repeat}; give 0 (off) to {MAX_NO_REPEAT}")
+            raise InvalidOption(f"no_repeat is {self.no_repeat}; give 0 (off) to {MAX_NO_REPEAT}")
         if not -MAX_PENALTY <= self.length_penalty <= MAX_PENALTY:
-            raise InvalidRow(
+            raise InvalidOption(
                 f"length_penalty is {self.length_penalty}; give -{MAX_PENALTY} to {MAX_PENALTY}"
             )
         if not 0 <= self.temperature <= MAX_TEMPERATURE:
-            raise InvalidRow(
+            raise InvalidOption(
                 f"temperature is {self.temperature}; give 0 (off) to {MAX_TEMPERATURE}"
             )
         if self.temperature and self.beam > 1:
-            raise InvalidRow(
+            raise InvalidOption(
                 f"temperature draws single tokens, a beam of {self.beam} does not; leave one of "
                 "them out"
             )

@@ -82,7 +82,7 @@ class Writer:
         return written
 
     def _tell(self, listener: Callable[[str], None], tokens: list[int]) -> None:
-        listener(self.target_tokenizer.decode(tokens))
+        listener(self.target_tokenizer.decode(tokens).strip())
 
     def _request(
         self, states: Floats, stack: Stack, language: str, search: Search

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 from prometheus_client import Counter
 
-from polygraft.errors import DeadlineExceeded, PolygraftError
+from polygraft.errors import DeadlineExceeded, InvalidOption, PolygraftError, UnknownAdapter
 from polygraft.runtime.admission import units
+from polygraft.runtime.engine import Listener
 from polygraft.runtime.futures import when_all
 from polygraft.runtime.rows import Answer, Row
 from polygraft.serve import door
@@ -33,12 +34,14 @@ Answered = Answer | PolygraftError
 class Submission:
     """Rows of one request in the engine, until they are answered or abandoned."""
 
-    def __init__(self, host: Host, rows: Sequence[Row]) -> None:
+    def __init__(self, host: Host, rows: Sequence[Row], seconds: float | None = None) -> None:
+        """`seconds`: what is left of the request's time, when it has waited for others before."""
         self.engine, self.rows, self.timeout = host.engine, rows, host.settings.timeout
+        self.seconds = self.timeout if seconds is None else seconds
         self.futures: list[Future[Answered]] = []
         self._abandoned = False
 
-    async def submit(self, listener: Callable[[str], None] | None = None) -> None:
+    async def submit(self, listener: Listener | None = None) -> None:
         """Queue the rows. Raises `Overloaded`."""
         size = sum(map(units, self.rows))
         self.engine.admission.check(size)
@@ -48,7 +51,7 @@ class Submission:
             await asyncio.get_running_loop().run_in_executor(_TOKENISERS, self._submit, listener)
         door.queued()
 
-    def _submit(self, listener: Callable[[str], None] | None) -> None:
+    def _submit(self, listener: Listener | None) -> None:
         if self._abandoned:
             return
         self.futures = self.engine.submit(self.rows, listener)
@@ -65,7 +68,7 @@ class Submission:
         """Wait for every row. One that takes longer than the timeout is dropped and gets its error;
         the others keep theirs."""
         try:
-            await asyncio.wait_for(asyncio.wrap_future(when_all(self.futures)), self.timeout)
+            await asyncio.wait_for(asyncio.wrap_future(when_all(self.futures)), self.seconds)
         except TimeoutError:
             pass
         finally:
@@ -83,9 +86,11 @@ class Submission:
         return future.result()
 
 
-async def answer_rows(host: Host, rows: Sequence[Row]) -> list[Answered]:
+async def answer_rows(
+    host: Host, rows: Sequence[Row], seconds: float | None = None
+) -> list[Answered]:
     """The engine's answers, in order. Raises `Overloaded`."""
-    submission = Submission(host, rows)
+    submission = Submission(host, rows, seconds)
     try:
         await submission.submit()
         return await submission.answers()
@@ -94,14 +99,18 @@ async def answer_rows(host: Host, rows: Sequence[Row]) -> list[Answered]:
 
 
 async def answer(
-    host: Host, rows: Sequence[Row | PolygraftError], top_k: int | None = None
+    host: Host,
+    rows: Sequence[Row | PolygraftError],
+    top_k: int | None = None,
+    *,
+    seconds: float | None = None,
 ) -> list[Answered]:
     """`answer_rows`, counted in the metrics; a row that is an error already stays one. `top_k`:
     labels of each row at most."""
     max_labels = max(1, MAX_LABELS // max(1, len(rows)))
     top_k = min(top_k or max_labels, max_labels)
     good_rows = [replace(row, top_k=top_k) for row in rows if isinstance(row, Row)]
-    good_answers = iter(await answer_rows(host, good_rows))
+    good_answers = iter(await answer_rows(host, good_rows, seconds))
     answers = [row if isinstance(row, PolygraftError) else next(good_answers) for row in rows]
     count(answers)
     return answers
@@ -114,6 +123,16 @@ def count(answers: Sequence[Answered]) -> None:
             ROWS.labels("", answer.code).inc()
         else:
             ROWS.labels(answer.adapter, "ok").inc()
+
+
+def raise_if_whole(answers: Sequence[Answered], *, one_text: bool) -> None:
+    """Raise the error that is the whole request's, of one that says for all of its texts together
+    what is wanted: an adapter that is not there, an option that it cannot take; of one text any."""
+    for answer in answers:
+        if isinstance(answer, UnknownAdapter | InvalidOption) or (
+            one_text and isinstance(answer, PolygraftError)
+        ):
+            raise answer
 
 
 def results(rows: Sequence[Row | PolygraftError], answers: Sequence[Answered]) -> list[RowOut]:

@@ -3,7 +3,7 @@ its way to them.
 
 BentoML's own `@bentoml.api` answers POST only and fails a whole request on one bad field; these
 endpoints need GET and DELETE, errors in their row's place, and stable error bodies: `{"error":
-{"code", "message"}}`.
+{"code", "message", "request_id"}}`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from fastapi import FastAPI
 
 from polygraft import __version__
 from polygraft.adapters.library import MAX_UPLOAD
+from polygraft.serve.cross_origin import CrossOrigin
 from polygraft.serve.disconnect import CancelOnDisconnect
 from polygraft.serve.door import Door
 from polygraft.serve.failures import LastResort, SafeJSONResponse, tell_errors
 from polygraft.serve.host import Host
 from polygraft.serve.limits import BodyLimit
 from polygraft.serve.metrics import RequestMetrics
+from polygraft.serve.request_id import RequestId
 from polygraft.serve.routes import (
     adapters,
     batch,
@@ -33,7 +35,7 @@ from polygraft.serve.schemas.errors import ErrorResponse
 
 FAILURES = {
     status: {"model": ErrorResponse}
-    for status in (400, 403, 404, 408, 409, 413, 422, 500, 503, 504, 507)
+    for status in (400, 403, 404, 405, 408, 409, 413, 422, 500, 503, 504, 507)
 }
 
 
@@ -65,5 +67,7 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
         by_path={adapters.PATH: MAX_UPLOAD},
     )
     app.add_middleware(CancelOnDisconnect)
+    app.add_middleware(CrossOrigin, origins=lambda: host().settings.cors_origins)
     app.add_middleware(RequestMetrics)
+    app.add_middleware(RequestId)
     return app

@@ -1,5 +1,5 @@
-"""How errors are told over HTTP: `{"error": {"code", "message"}}` with the error's status, whatever
-went wrong."""
+"""How errors are told over HTTP: `{"error": {"code", "message", "request_id"}}` with the error's
+status, whatever went wrong; to LibreTranslate's clients `{"error": message, "request_id"}`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,20 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from polygraft.errors import Overloaded, PolygraftError
+from polygraft.errors import Overloaded, PolygraftError, shortened
+from polygraft.serve import request_id
+from polygraft.serve.metrics import METHODS
 from polygraft.serve.schemas.errors import in_one_line
 from polygraft.serve.tracked_send import TrackedSend
 
 log = logging.getLogger(__name__)
 LIBRETRANSLATE = ("/translate", "/detect", "/languages")
-CODES = {404: "NotFound", 405: "MethodNotAllowed"}
+CODES = {400: "MalformedJSON", 404: "NotFound", 405: "MethodNotAllowed"}
+HEALTH = ("/livez", "/readyz", "/healthz")
+"""BentoML answers a GET of these; another method comes here."""
 
 
 class SafeJSONResponse(JSONResponse):
@@ -37,18 +42,19 @@ def refusal(error: PolygraftError, path: str) -> JSONResponse:
     """The answer that tells an error of ours, with `Retry-After` when it says when to come again.
     LibreTranslate's clients know a text alone, and 400 for what is wrong with a request."""
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, Overloaded) else None
-    if path in LIBRETRANSLATE:
-        return SafeJSONResponse(
-            {"error": str(error)}, 400 if error.status == 422 else error.status, headers
-        )
-    return SafeJSONResponse({"error": error.payload()}, error.status, headers)
+    status = 400 if path in LIBRETRANSLATE and error.status == 422 else error.status
+    return failure(error.code, str(error), status, path, headers)
 
 
 def failure(
-    code: str, message: str, status: int, headers: dict[str, str] | None = None
+    code: str, message: str, status: int, path: str, headers: dict[str, str] | None = None
 ) -> JSONResponse:
-    """An answer that tells an error."""
-    return SafeJSONResponse({"error": {"code": code, "message": message}}, status, headers)
+    """The answer that tells an error of a request to `path`."""
+    named = {"request_id": request_id.current()}
+    if path in LIBRETRANSLATE:
+        return SafeJSONResponse({"error": message} | named, status, headers)
+    error = {"code": code, "message": message} | named
+    return SafeJSONResponse({"error": error}, status, headers)
 
 
 def tell_errors(app: FastAPI) -> None:
@@ -60,41 +66,41 @@ def tell_errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        errors = error.errors()
+        errors, path = error.errors(), request.url.path
         if any(e["type"] == "json_invalid" for e in errors):
             reason = errors[0].get("ctx", {}).get("error", "")
-            return failure(
-                "MalformedJSON", f"the body is not valid JSON ({reason}); send one JSON object", 400
-            )
+            message = f"the body is not valid JSON ({reason}); send one JSON object"
+            return failure("MalformedJSON", message, 400, path)
         if "json" not in request.headers.get("content-type", ""):
-            return failure(
-                "InvalidRequest",
-                "send one JSON object, with the header content-type: application/json",
-                422,
-            )
-        return failure("InvalidRequest", in_one_line(errors, "body", skip=1), 422)
+            message = "send one JSON object, with the header content-type: application/json"
+            return failure("InvalidRequest", message, 422, path)
+        return failure("InvalidRequest", in_one_line(errors, "body", skip=1), 422, path)
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> JSONResponse:
         """What FastAPI itself refuses: an unknown path or method, a body that cannot be parsed."""
-        phrase = HTTPStatus(error.status_code).phrase
-        code = CODES.get(
-            error.status_code,
-            "MalformedJSON" if error.status_code == 400 else phrase.replace(" ", ""),
-        )
-        if request.url.path in LIBRETRANSLATE:
-            return SafeJSONResponse(
-                {"error": str(error.detail)}, error.status_code, dict(error.headers or {})
-            )
-        headers = dict(error.headers or {})
-        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            allowed = headers.get("Allow", "another")
-            message = f"{request.method} is not for {request.url.path}; it takes {allowed}"
-        elif error.detail == phrase:
-            message = f"{phrase.lower()}; GET /docs lists what there is"
+        path, status, headers = request.url.path, error.status_code, dict(error.headers or {})
+        if allowed := _methods(app, request.scope):
+            status, headers["Allow"] = HTTPStatus.METHOD_NOT_ALLOWED, ", ".join(allowed)
+            message = f"{request.method} is not for {path}; it takes {headers['Allow']}"
+        elif status == HTTPStatus.NOT_FOUND:
+            message = f"there is no {shortened(path)}; GET /docs lists what there is"
         else:
             message = str(error.detail)
-        return failure(code, message, error.status_code, headers)
+        code = CODES.get(status, HTTPStatus(status).phrase.replace(" ", ""))
+        return failure(code, message, status, path, headers)
+
+
+def _methods(app: FastAPI, scope: Scope) -> list[str]:
+    """What the path of a request takes, where that is other methods than the request's."""
+    if scope["path"] in HEALTH:
+        return ["GET", "HEAD"]
+    taken = [
+        method
+        for method in sorted(METHODS)
+        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in app.routes)
+    ]
+    return [] if scope["method"] in taken else taken
 
 
 class LastResort:
@@ -113,9 +119,9 @@ class LastResort:
         except Exception:
             if scope["type"] != "http":
                 raise
-            log.exception("%s %s failed", scope["method"], scope["path"])
+            method, path = scope["method"], scope["path"]
+            log.exception("%s %s failed (request %s)", method, path, request_id.current())
             if tracked.status is None:
-                answer = failure(
-                    "InternalError", "the server failed on this request; its log says why", 500
-                )
+                message = "the server failed on this request; its log says why"
+                answer = failure("InternalError", message, 500, path)
                 await answer(scope, receive, send)

@@ -12,6 +12,7 @@ from polygraft.adapters.library import Library
 from polygraft.adapters.manifest import unreadable
 from polygraft.errors import AdapterError, PolygraftError, UnknownAdapter
 from polygraft.runtime.engine import Engine
+from polygraft.serve.detector import detector_problem
 from polygraft.serve.settings import Settings
 from polygraft.transfer import guard
 
@@ -40,6 +41,8 @@ class Host:
                     f"adapter {name!r} cannot be loaded ({type(error).__name__}); the server's log "
                     "says why"
                 )
+        if problem := detector_problem(engine.manifests(), self.settings.detector):
+            log.warning("%s", problem)
 
     @classmethod
     def from_environment(cls) -> Host:

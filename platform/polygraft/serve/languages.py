@@ -1,19 +1,17 @@
-"""Which adapter translates what, and which language a text is in: what every translation API of the
-service asks."""
+"""Which language a text is in: what every translation API of the service asks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from polygraft.errors import InvalidRow, PolygraftError, UnknownAdapter, UnknownLanguage, shortened
-from polygraft.runtime.engine import Engine
+from polygraft.errors import InvalidRow, PolygraftError, UnknownAdapter, UnknownLanguage
 from polygraft.runtime.rows import Row, text_problem
-from polygraft.runtime.search import Search
 from polygraft.serve.answers import answer_rows
 from polygraft.serve.host import Host
 from polygraft.tasks.classification.serving import Classified
-from polygraft.tasks.translation.manifest import TranslationManifest
+from polygraft.tasks.serving import MAX_CHARACTERS
+from polygraft.tasks.translation.markup import plain
 
 
 @dataclass(frozen=True)
@@ -22,17 +20,6 @@ class Detected:
 
     language: str
     confidence: float
-
-
-def directions(engine: Engine) -> dict[tuple[str, str], str]:
-    """The adapter for each (source, target): of several, the one made for the fewest directions,
-    then by name."""
-    adapters: dict[tuple[str, str], str] = {}
-    translators = [m for m in engine.manifests() if isinstance(m, TranslationManifest)]
-    for manifest in sorted(translators, key=lambda m: (len(m.directions), m.name)):
-        for source, target in manifest.directions:
-            adapters.setdefault((source, target), manifest.name)
-    return adapters
 
 
 async def detect(host: Host, texts: Sequence[str]) -> list[list[Detected] | PolygraftError]:
@@ -56,13 +43,22 @@ def _detected(answer: object, detector: str) -> list[Detected] | PolygraftError:
     return answer
 
 
+def without_markup(text: str) -> str:
+    """The text of HTML, as far as one that is not too long reaches."""
+    return plain(text[:MAX_CHARACTERS])
+
+
 async def sources(
-    host: Host, texts: Sequence[object], source: str | None
+    host: Host, texts: Sequence[object], source: str | None, *, html: bool = False
 ) -> list[str | PolygraftError]:
-    """The language of each text: `source` when given, else detected; or the text's error. Raises
-    `Overloaded`."""
+    """The language of each text: `source` when given, else detected, of HTML by what would be
+    translated; or the text's error. Raises `Overloaded`."""
     problems = [text_problem(text) for text in texts]
-    usable = [str(text) for text, problem in zip(texts, problems, strict=True) if problem is None]
+    usable = [
+        without_markup(str(text)) if html else str(text)
+        for text, problem in zip(texts, problems, strict=True)
+        if problem is None
+    ]
     detections = iter(await detect(host, usable) if source is None else [])
     languages: list[str | PolygraftError] = []
     for problem in problems:
@@ -76,54 +72,3 @@ async def sources(
                 detected if isinstance(detected, PolygraftError) else detected[0].language
             )
     return languages
-
-
-def route(
-    engine: Engine,
-    texts: Sequence[object],
-    sources: Sequence[str | PolygraftError | None],
-    target: str,
-    search: Search,
-    *,
-    adapter: str | None = None,
-    detected: bool = False,
-) -> list[Row | PolygraftError]:
-    """A row for each text, with the adapter that translates it from its language in `sources`; or
-    the text's error.
-
-    `detected`: the languages are guesses, and errors say so. A text already in the target language
-    is an error of its own: to translate it would be to make something up.
-    """
-    adapters = directions(engine)
-    rows: list[Row | PolygraftError] = []
-    for text, source in zip(texts, sources, strict=True):
-        if isinstance(source, PolygraftError):
-            rows.append(source)
-        elif problem := text_problem(text):
-            rows.append(InvalidRow(problem))
-        elif name := adapter or adapters.get((source or "", target)):
-            rows.append(Row(name, str(text), source, target=target, search=search))
-        else:
-            rows.append(_no_adapter(source, target, list(adapters), detected))
-    return rows
-
-
-def _no_adapter(
-    source: str | None, target: str, known: list[tuple[str, str]], detected: bool
-) -> UnknownLanguage:
-    if source == target:
-        return UnknownLanguage(
-            f"the text is in {shortened(target)} already; if it is not, send its language as the "
-            "source"
-        )
-    guess = (
-        "; the language was detected, and short texts are often taken for another: send it as the "
-        "source"
-        if detected
-        else ""
-    )
-    listed = ", ".join(f"{a} to {b}" for a, b in sorted(known)) or "none yet"
-    return UnknownLanguage(
-        f"no adapter translates {shortened(source or '')} to {shortened(target)}; there are: "
-        f"{listed}{guess}"
-    )

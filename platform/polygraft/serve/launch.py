@@ -1,6 +1,8 @@
 """What `polygraft serve` does: check everything first, start BentoML's server, and end with it.
 
-Nothing is started unless all settings hold and the port is free. It says "ready" when the server it
+BentoML keeps files in a folder of the user's home that all of his servers share. Here each server
+has a folder of its own, which ends with it, so that the home need not be writable. Nothing is
+started unless all settings hold and the port is free. It says "ready" when the server it
 started answers, and not when something else does on that port.
 """
 
@@ -14,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from types import FrameType
@@ -38,7 +41,7 @@ class Server:
             timeout = Settings.from_environment(environment, files=True).timeout
         except SettingsError as error:
             problems += error.problems
-        problems += _port_problems(host, port)
+        problems += [*_port_problems(host, port), *_temporary_problems()]
         if problems:
             raise SettingsError("settings", problems)
         self.url = f"http://{_reachable(host)}:{port}"
@@ -64,9 +67,13 @@ class Server:
     def run(self, ready: Callable[[str], None]) -> int:
         """Serve until told to stop; `ready(url)` is called once, when the server answers. Returns
         its exit status."""
+        with tempfile.TemporaryDirectory(prefix="polygraft-serve-") as folder:
+            return self._run(self._environment | {"BENTOML_HOME": folder}, ready)
+
+    def _run(self, environment: dict[str, str], ready: Callable[[str], None]) -> int:
         signal.signal(signal.SIGTERM, _interrupt)
         server = subprocess.Popen(
-            self._command, env=self._environment, process_group=0
+            self._command, env=environment, process_group=0
         )  # Ctrl-C reaches it through us, once
         try:
             while server.poll() is None and not self._answers():
@@ -120,6 +127,14 @@ def _port_problems(host: str, port: int) -> list[str]:
             f"--port is {port}: it cannot be listened on at {host} ({reason}); stop what uses it, "
             "or give another"
         ]
+
+
+def _temporary_problems() -> list[str]:
+    try:
+        tempfile.gettempdir()
+    except OSError as error:
+        return [f"TMPDIR: {error.strerror}; set it to a folder that can be written"]
+    return []
 
 
 def _reachable(host: str) -> str:

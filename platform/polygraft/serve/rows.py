@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from polygraft.errors import InvalidRow, PolygraftError
+from polygraft.errors import InvalidOption, InvalidRow, PolygraftError
 from polygraft.runtime.rows import Answer, Row, WeightedAdapter
 from polygraft.serve.schemas.classify import ClassifyRequest
 from polygraft.serve.schemas.errors import ErrorBody, in_one_line
@@ -111,7 +111,7 @@ def _row(row: RowIn) -> Row:
     elif row.adapter is not None and row.stack is None:
         stack, answering = None, WeightedAdapter(row.adapter)
     else:
-        raise InvalidRow("say who answers, with either adapter or stack")
+        raise InvalidOption("say who answers, with either adapter or stack")
     return Row(
         adapter=answering.adapter,
         text=row.text,

@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from polygraft.errors import PolygraftError, SettingsError
-from polygraft.serve import auth, process
+from polygraft.serve import auth, process, request_id
 from polygraft.serve.settings import Settings
 
 # One worker answers, so its series live in its memory. BentoML would have them in one folder for
@@ -69,9 +69,9 @@ class _WithoutLimits(bentoml.Service):
         return app
 
 
-class OneLine(logging.Filter):
-    """Control characters of a path, which a client chose, would begin a line of their own in the
-    access log."""
+class AccessLine(logging.Filter):
+    """A line of the access log gets its request's id. Control characters of a path, which a client
+    chose, would begin a line of their own."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
@@ -79,6 +79,8 @@ class OneLine(logging.Filter):
                 _CONTROL.sub(_escaped, argument) if isinstance(argument, str) else argument
                 for argument in record.args
             )
+            if named := request_id.current():
+                record.msg, record.args = f"{record.msg} id=%s", (*record.args, named)
         return True
 
 
@@ -89,7 +91,7 @@ def _escaped(control: re.Match[str]) -> str:
     return control[0].encode("unicode_escape").decode()
 
 
-logging.getLogger("bentoml.access").addFilter(OneLine())
+logging.getLogger("bentoml.access").addFilter(AccessLine())
 
 
 @bentoml.service(
@@ -144,4 +146,6 @@ class Polygraft:
         self.host.engine.close()
 
 
-Polygraft.add_asgi_middleware(process.LaunchHeader)  # type: ignore[attr-defined]  # the decorator made it a Service
+# also around what BentoML answers itself
+for middleware in (request_id.RequestId, process.LaunchHeader):
+    Polygraft.add_asgi_middleware(middleware)  # type: ignore[attr-defined]  # the decorator made it a Service

@@ -11,6 +11,7 @@ asks.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -19,12 +20,14 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from polygraft.adapters.layout import NAME
 from polygraft.adapters.library import BUNDLED as BUNDLED_LIBRARY
+from polygraft.adapters.library import Library
 from polygraft.architectures.folder import BUNDLED as BUNDLED_BACKBONE
 from polygraft.architectures.folder import BackboneFiles
-from polygraft.errors import SettingsError, end_of_sentence, shortened
+from polygraft.errors import SettingsError, UnknownAdapter, end_of_sentence, shortened
 
 PREFIX = "POLYGRAFT_"
 MAX_TIMEOUT = 600
+_ORIGIN = re.compile(r"https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
 
 
 class Settings(BaseModel):
@@ -54,6 +57,9 @@ class Settings(BaseModel):
         60, ge=1, le=MAX_TIMEOUT, description="seconds a request may wait before it is given up"
     )
     detector: str = Field("langid", description="adapter that tells languages apart")
+    cors_origins: tuple[str, ...] = Field(
+        (), description="origins whose pages may ask, separated by commas; * for every one"
+    )
     admin_key: SecretStr | None = Field(
         None, description="key for adding and removing adapters; not set: one kept for the user"
     )
@@ -66,6 +72,18 @@ class Settings(BaseModel):
                 "give an adapter's name: a-z, 0-9, '.', '_' and '-', at most 64 characters"
             )
         return value
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _are_origins(cls, value: object) -> object:
+        origins = [part.strip().lower() for part in str(value).split(",")]
+        wrong = [origin for origin in origins if origin != "*" and not _ORIGIN.fullmatch(origin)]
+        if wrong:
+            raise ValueError(
+                f"{wrong[0]!r} is no origin; give scheme, host and port, as in "
+                "https://example.org,http://localhost:8080, or * for every origin"
+            )
+        return tuple(origins)
 
     @field_validator("admin_key")
     @classmethod
@@ -111,6 +129,8 @@ class Settings(BaseModel):
                 f"{variable('library')} is {str(self.library)!r}, which is not a folder; give the "
                 "folder of adapters"
             )
+        elif "detector" in self.model_fields_set:
+            problems += self._detector_problems()
         if not self.backbone.is_dir():
             problems.append(
                 f"{variable('backbone')} is {str(self.backbone)!r}, which is not a folder; give a "
@@ -130,6 +150,14 @@ class Settings(BaseModel):
                 f"{variable('precision')}"
             )
         return problems
+
+    def _detector_problems(self) -> list[str]:
+        """The default one may be missing, where nothing is translated (see `detector`)."""
+        names = Library(self.library).names()
+        if self.detector in names:
+            return []
+        unknown = UnknownAdapter(self.detector, names)
+        return [f"{variable('detector')} is {self.detector!r}: {unknown} in {self.library}"]
 
 
 def variable(name: str) -> str:

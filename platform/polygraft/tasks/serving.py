@@ -28,7 +28,8 @@ MAX_CHARACTERS = 20_000
 
 class Output(Enum):
     """What the engine computes of an encoded text: its sentence vector [hidden], the mean of its
-    token states; or the token states [seq, hidden]."""
+    token states (of a text of several windows, the mean of theirs); or the token states [seq,
+    hidden]."""
 
     VECTOR = "vector"
     STATES = "states"
@@ -57,12 +58,17 @@ class RowPlan:
     """How a row is answered: each of `texts` is encoded, and `answer` is given one `output` a text,
     in order (float32 arrays, or a list of `Written`). It is called from another thread, and must be
     quick. `own`: how many of `texts`, from the first, are the row's own, and refused where they are
-    longer than what is read and may not be cut (None: all); the others are variants of them."""
+    longer than what is read and may not be cut (None: all); the others are variants of them.
+    `window`: the tokens that are read at once (None: as many as the backbone reads).
+    `around`: where texts are decoded, what stands in the answer before the first, between each two
+    and after the last; empty where the answer cannot be put together while it is written."""
 
     texts: list[str]
     output: Output | Writing
     answer: Callable[[Sequence[Any]], Answer]
     own: int | None = None
+    window: int | None = None
+    around: Sequence[str] = ()
 
 
 class Replay(Protocol):

@@ -83,3 +83,9 @@ class Card(ABC):
 def origin(manifest: Manifest) -> str:
     """What the training of an adapter started from."""
     return f"child of {manifest.parent}" if manifest.parent else "trained from the bare backbone"
+
+
+def lora_of(manifest: Manifest, recipe: AdapterRecipe) -> str:
+    """Rank, alpha and sites of an adapter's LoRA."""
+    sites = "of its parent" if manifest.parent else recipe.lora.sites
+    return f"LoRA r={recipe.lora.r}, alpha={recipe.lora.alpha:g}, sites {sites}"

@@ -9,21 +9,23 @@ import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from polygraft.adapters.format import LAYOUT, load_adapter
 from polygraft.adapters.library import Library, default_library
 from polygraft.architectures.folder import fingerprint
 from polygraft.errors import RecipeError
 from polygraft.tasks.language.manifest import LanguageManifest
-from polygraft.tasks.recipe import AdapterRecipe
-from polygraft.training.sites import pick_sites
+from polygraft.tasks.recipe import AdapterRecipe, LoraRecipe
+from polygraft.training.sites import described, in_layers, pick_sites
+
+RecipeT = TypeVar("RecipeT", bound=AdapterRecipe)
 
 
 def find_parent(
     recipe: AdapterRecipe,
     file: Path,
     backbone: Path,
-    sites: list[str],
     library: Library | None,
     *,
     other_task: str,
@@ -31,38 +33,47 @@ def find_parent(
     """The folder of the adapter that `recipe`, read from `file`, names as its parent; None when it
     names none. `other_task` is what to say of a parent of another task, after its name.
 
-    Raises `RecipeError` when there is no such adapter, its task is another, or the recipe asks for
-    LoRA of another shape; `AdapterError` when it does not fit the backbone.
+    Raises `RecipeError` when there is no such adapter or its task is another; `AdapterError` when
+    it does not fit the backbone.
     """
     if recipe.parent is None:
         return None
     parent = find_adapter(recipe.parent, file, library, "parent")
     if load_adapter(parent, backbone=fingerprint(backbone)).manifest.task != recipe.task:
         raise RecipeError(str(file), [f"parent: {recipe.parent!r} {other_task}"])
-    _check_lora(recipe, file, parent, sites)
     return parent
 
 
-def _check_lora(recipe: AdapterRecipe, file: Path, parent: Path, sites: list[str]) -> None:
-    """Refuse a recipe whose LoRA has another shape than its parent's."""
+def with_lora_of(recipe: RecipeT, file: Path, parent: Path, sites: Sequence[str]) -> RecipeT:
+    """`recipe`, read from `file`, with rank, alpha and sites of the adapter in the folder `parent`,
+    whose matrices it is trained from. `sites` are all that LoRA may sit on.
+
+    Raises `RecipeError` with each of the three that the recipe itself gives otherwise.
+    """
     config = json.loads((parent / LAYOUT.peft_config).read_text(encoding="utf-8"))
-    ours, theirs = (recipe.lora.r, recipe.lora.alpha), (config["r"], config["lora_alpha"])
-    problems = []
-    if ours != theirs:
+    shape = {"r": config["r"], "alpha": config["lora_alpha"]}
+    given = recipe.lora.model_fields_set if "lora" in recipe.model_fields_set else set[str]()
+    problems = [
+        f"lora.{field}: {getattr(recipe.lora, field):g} here, but parent {recipe.parent} has "
+        f"{value:g}, and a child keeps it; leave {field} out, or write {field}: {value:g}"
+        for field, value in shape.items()
+        if field in given and getattr(recipe.lora, field) != value
+    ]
+    targets = sorted(config["target_modules"])  # whole names, or endings where they are many
+    parents_sites = pick_sites(LoraRecipe(sites=targets), sites)
+    if "sites" in given:
+        named = pick_sites(recipe.lora, sites)
+    else:
+        named = in_layers(parents_sites, recipe.lora.layers)
+    if named != parents_sites:
         problems.append(
-            f"lora: r={ours[0]}, alpha={ours[1]:g}, but parent {recipe.parent} has r={theirs[0]}, "
-            f"alpha={theirs[1]:g}; "
-            "a child keeps its parent's"
-        )
-    if "sites" in recipe.lora.model_fields_set and set(pick_sites(recipe.lora, sites)) != set(
-        config["target_modules"]
-    ):
-        problems.append(
-            f"lora.sites: not those of parent {recipe.parent}; leave them out, a child keeps its "
-            "parent's"
+            f"lora.sites: {described(named)} here, but parent {recipe.parent} has "
+            f"{described(parents_sites)}, and a child keeps them; leave sites and layers out"
         )
     if problems:
         raise RecipeError(str(file), problems)
+    lora = recipe.lora.model_copy(update=shape | {"sites": parents_sites, "layers": None})
+    return recipe.model_copy(update={"lora": lora})
 
 
 def find_adapter(

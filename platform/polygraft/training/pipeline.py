@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from rich.console import Console
 from polygraft.adapters.format import LISTED, Manifest, load_manifest, sha256
 from polygraft.adapters.library import Library
 from polygraft.architectures.folder import encoder_part, fingerprint
+from polygraft.errors import Gathered
 from polygraft.tasks import registry
-from polygraft.tasks.recipe import load_recipe
+from polygraft.tasks.recipe import AdapterRecipe
 from polygraft.tasks.training import Job, TrainedTask
 from polygraft.training.finish import finish, made_with
 
@@ -31,6 +33,8 @@ class Prepared:
     """A recipe that was checked: its job, and the task that trains it."""
 
     job: Job
+    doubts: Sequence[str]
+    """What may be a mistake and need not be one, a sentence each."""
 
     @property
     def name(self) -> str:
@@ -43,21 +47,33 @@ class Prepared:
 
 
 def prepare(
+    recipe: AdapterRecipe,
     file: Path,
     backbone: Path,
     *,
     library: Library | None = None,
+    problems: Sequence[str] = (),
     allow_leak: str | None = None,
 ) -> Prepared:
-    """Check everything that can be checked without training; `allow_leak` is the reason for which
-    leaks may stay. `library` is where the adapters are that the recipe names (see
-    `parents.find_adapter`).
+    """Check everything that can be checked without training `recipe`, which was read from `file`
+    with these `problems`; `allow_leak` is the reason for which leaks may stay. `library` is where
+    the adapters are that the recipe names (see `parents.find_adapter`).
 
-    Raises `RecipeError`, `DataError`, `BackboneError` or `AdapterError`.
+    Raises `RecipeError`, `DataError`, `BackboneError` or `AdapterError`, with the problems of the
+    recipe, its data and the adapters it builds on, as far as one can be looked at without another.
     """
-    recipe = load_recipe(file)
+    gathered = Gathered(str(file), list(problems))
     prepare_job = registry.preparation(recipe.task)
-    return Prepared(prepare_job(recipe, file, backbone, library=library, allow_leak=allow_leak))
+    with gathered.step():
+        job = prepare_job(recipe, file, backbone, library=library, allow_leak=allow_leak)
+    gathered.raise_any()
+    doubts, folder = list(job.doubts), file.resolve().parent.name
+    if folder != recipe.name:
+        doubts.append(
+            f"name: it is {recipe.name!r}, but the folder is called {folder!r}; a server refuses "
+            "that in its library, and parent, source and stack go by the folder: rename one"
+        )
+    return Prepared(job, doubts)
 
 
 def train(

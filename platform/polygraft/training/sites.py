@@ -39,12 +39,23 @@ def pick_sites(lora: LoraRecipe, available: Sequence[str]) -> list[str]:
     endings = [lora.sites] if isinstance(lora.sites, str) else lora.sites
     unmatched = [e for e in endings if not any(_ends_in(site, e) for site in available)]
     if unmatched:
-        shown = sorted({site.split(".", 3)[-1] for site in available})
+        shown = sorted(_endings(available))
         raise RecipeError(
             "recipe",
             [f"lora.sites: {e!r} matches no site; sites end in {shown}" for e in unmatched],
         )
     return [site for site in available if any(_ends_in(site, e) for e in endings)]
+
+
+def described(sites: Sequence[str]) -> str:
+    """How many sites there are and how their names end, for a message."""
+    count = "1 site" if len(sites) == 1 else f"{len(sites)} sites"
+    return f"{count} ({', '.join(sorted(_endings(sites)))})"
+
+
+def _endings(sites: Sequence[str]) -> set[str]:
+    """The names of sites without their layer, `attention.self.value`."""
+    return {site.split(".", 3)[-1] for site in sites}
 
 
 def _ends_in(site: str, ending: str) -> bool:

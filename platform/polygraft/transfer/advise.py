@@ -99,7 +99,7 @@ def advise(job: ClassificationJob, library: Library | None = None) -> Findings:
     candidates = find_candidates(job, library)
     train = job.splits.train.few(job.recipe.data.shots, job.recipe.training.seeds[0])
     rows = _together(train, job.splits.dev)
-    engine = Engine(job.backbone, slots=64, max_length=job.recipe.training.max_length)
+    engine = Engine(job.backbone, slots=64, window=job.recipe.training.max_length)
     with closing(engine):
         reader = _Reader(engine, job, rows, candidates)
         vectors = reader.vectors(rows)
@@ -155,7 +155,7 @@ class _Reader:
     ) -> None:
         texts = [*rows.texts]
         if candidates.found:
-            for split in (job.splits.dev, job.splits.test):
+            for split in (job.splits.train, job.splits.dev, job.splits.test):
                 texts += thinned(split.texts, HELD_OUT_ROWS) if split else []
         for candidate in candidates.found:
             texts += _some(candidate.rows).texts if isinstance(candidate.rows, Split) else []
@@ -185,12 +185,17 @@ def _some(rows: Split) -> Split:
 
 
 def _translated(reader: _Reader, job: ClassificationJob, source: SharedVectors) -> str | None:
-    """Why training would refuse the source: dev or test look translated from its rows."""
-    for name, split in (("dev", job.splits.dev), ("test", job.splits.test)):
-        if split:
-            share = translated(reader.vectors(split, HELD_OUT_ROWS), source.vectors)
-            if share >= SUSPICIOUS:
-                return f"{share:.0f}% of the {name} rows look like translations of its rows"
+    """Why training would refuse the source (see `parallel`): dev or test look translated from its
+    rows."""
+    splits = {"train": job.splits.train, "dev": job.splits.dev, "test": job.splits.test}
+    vectors = {
+        name: reader.vectors(split, HELD_OUT_ROWS) for name, split in splits.items() if split
+    }
+    for name in vectors.keys() - {"train"}:
+        others = [rows for other, rows in vectors.items() if other != name]
+        share = translated(vectors[name], source.vectors, np.concatenate(others))
+        if share >= SUSPICIOUS:
+            return f"{share:.0f}% of the {name} rows look like translations of its rows"
     return None
 
 

@@ -38,16 +38,20 @@ def check(job: ClassificationJob) -> None:
     def vectors(split: Split, most: int) -> Vectors:
         return unit(vectors_of(job, thinned(split.texts, most)))
 
+    own = vectors(job.splits.train, HELD_OUT_ROWS)
     if isinstance(source_rows, SharedVectors):
         trained = unit(source_rows.vectors)
     else:
         trained = vectors(source_rows, TRAINING_ROWS)
-    held_out = {"dev": job.splits.dev, "test": job.splits.test}
-    shares = {
-        name: translated(vectors(split, HELD_OUT_ROWS), trained)
-        for name, split in held_out.items()
+    held_out = {
+        name: vectors(split, HELD_OUT_ROWS)
+        for name, split in (("dev", job.splits.dev), ("test", job.splits.test))
         if split
     }
+    shares = {}
+    for name, rows in held_out.items():
+        others = [own, *(other for other_name, other in held_out.items() if other_name != name)]
+        shares[name] = translated(rows, trained, np.concatenate(others))
     problems = [
         f"{name}: {share:.0f}% of its rows look like translations of rows that {source} was "
         "trained on; split by message, a text and its translations on one side, or say why they "

@@ -35,8 +35,9 @@ from polygraft.tasks.classification.encoding import encoder_of, vectors_of
 from polygraft.tasks.classification.fit import fit
 from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.manifest import ClassificationManifest
-from polygraft.tasks.recipe import load_recipe
+from polygraft.tasks.recipe import LoraRecipe
 from polygraft.training.linear_head import Vectors, unit
+from polygraft.training.parents import with_lora_of
 from polygraft.training.vectors import sentence_vectors
 
 TARGET_ROWS, SOURCE_ROWS, TRIED, ENGLISH = 200, 2000, 3, "en"
@@ -155,10 +156,8 @@ def _short_job(
     parent = library.folder(candidate.name)
     rows = read_split(parent / LAYOUT.recipe, "train")
     check_parent(job.recipe, candidate.name, rows, job.splits)
-    recipe = job.recipe.model_copy(
-        update=changes
-        | {"parent": candidate.name, "lora": load_recipe(parent / LAYOUT.recipe).lora}
-    )
+    changes |= {"parent": candidate.name, "lora": LoraRecipe()}
+    recipe = with_lora_of(job.recipe.model_copy(update=changes), job.file, parent, job.sites)
     return replace(job, recipe=recipe, parent=parent, parent_labels=job.splits.labels)
 
 

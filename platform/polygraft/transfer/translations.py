@@ -3,6 +3,8 @@ numpy only.
 
 A row counts when it and a training row are each other's nearest and stand out from their neighbours
 by the ratio margin of Artetxe & Schwenk 2019 ("Margin-based parallel corpus mining", section 3).
+All rows of the target compete to be the nearest: among 25 alone, 40% of rows that are no
+translations were somebody's nearest; among 125 that they belong to, 16%.
 Single rows are not proof; a set with many is. Shares where held-out rows are translations of
 training ones: spam from English, German 58%, Spanish 42%, Hindi 6% (the backbone knows too little
 of it); NusaX from Indonesian, 67 to 69%; SIB-200 from English, French 82%, Yoruba 49%. Honest
@@ -22,15 +24,16 @@ NEIGHBOURS, MARGIN, SUSPICIOUS = 4, 1.2, 30.0
 HELD_OUT_ROWS, TRAINING_ROWS = 450, 10_000
 
 
-def translated(held_out: Vectors, trained: Vectors) -> float:
+def translated(held_out: Vectors, trained: Vectors, others: Vectors) -> float:
     """Percent of the unit vectors `held_out` [n, hidden] that have a partner among `trained` [m,
-    hidden]."""
+    hidden]. `others` [k, hidden] are further rows of the target, which compete for it."""
     if len(held_out) <= NEIGHBOURS or len(trained) <= NEIGHBOURS:
         return 0.0
     cosines = held_out @ trained.T
+    of_all = np.concatenate([cosines, others @ trained.T])
     rows = np.arange(len(held_out))
-    nearest, nearest_back = cosines.argmax(axis=1), cosines.argmax(axis=0)
-    neighbourhood = (_mean_of_nearest(cosines) + _mean_of_nearest(cosines.T)[nearest]) / 2
+    nearest, nearest_back = cosines.argmax(axis=1), of_all.argmax(axis=0)
+    neighbourhood = (_mean_of_nearest(cosines) + _mean_of_nearest(of_all.T)[nearest]) / 2
     stands_out = cosines[rows, nearest] / neighbourhood > MARGIN
     is_mutual = nearest_back[nearest] == rows
     return 100 * float(np.mean(stands_out & is_mutual))

@@ -49,6 +49,10 @@ class RatingJob:
         ]
 
     @property
+    def doubts(self) -> list[str]:
+        return []
+
+    @property
     def answers(self) -> list[str]:
         return ["a number"]
 

@@ -7,9 +7,9 @@ from functools import partial
 
 from fastapi import APIRouter
 
-from polygraft.errors import InvalidRow, PolygraftError, UnknownAdapter
+from polygraft.errors import InvalidOption, PolygraftError
 from polygraft.runtime.rows import Row
-from polygraft.serve.answers import answer, results
+from polygraft.serve.answers import answer, raise_if_whole, results
 from polygraft.serve.host import Host
 from polygraft.serve.limits import check_count
 from polygraft.serve.rows import read_rows
@@ -31,8 +31,8 @@ def router(host: Callable[[], Host]) -> APIRouter:
             for row in read_rows(request, partial(check_count, host().settings))
         ]
         answers = await answer(host(), rows, request.top_k)
-        if request.rows is None and answers:
-            _raise_whole(answers[0], one_text=request.texts is None)
+        if request.rows is None:
+            raise_if_whole(answers, one_text=request.texts is None)
         return ClassifyResponse(results=results(rows, answers))
 
     return routes
@@ -41,15 +41,8 @@ def router(host: Callable[[], Host]) -> APIRouter:
 def _without_translators(row: Row | PolygraftError, translators: set[str]) -> Row | PolygraftError:
     """The row, or the error of one that is for a translator."""
     if isinstance(row, Row) and row.adapter in translators:
-        return InvalidRow(
+        return InvalidOption(
             f"adapter {row.adapter!r} translates; send the text to /v1/translate, or the row to "
             "/v1/batch"
         )
     return row
-
-
-def _raise_whole(first: object, *, one_text: bool) -> None:
-    """Raise the first answer where its error is the whole request's: the adapter of all texts is
-    unknown, or there is but one text."""
-    if isinstance(first, UnknownAdapter) or (one_text and isinstance(first, PolygraftError)):
-        raise first

@@ -1,8 +1,9 @@
 """LibreTranslate's API: `/translate`, `/languages`, `/detect`, for the clients that speak it
 already.
 
-JSON or form bodies; errors are `{"error": "message"}`. Unlike LibreTranslate, each text of a list
-is detected on its own.
+JSON or form bodies; errors are `{"error": "message", "request_id"}`. Unlike LibreTranslate, each
+text of a list is detected on its own, and what went through English says so (`via`), or is not done
+(`"pivot": false`).
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from langcodes import Language
 from pydantic import BaseModel
 
 from polygraft.architectures.text import not_unicode
-from polygraft.errors import InvalidRow, PolygraftError
+from polygraft.errors import InvalidOption, InvalidRow, PolygraftError, SameLanguage, shortened
 from polygraft.runtime.rows import text_problem
 from polygraft.runtime.search import MAX_BEAM, Search
 from polygraft.serve import languages
-from polygraft.serve.answers import answer
 from polygraft.serve.failures import SafeJSONResponse
 from polygraft.serve.host import Host
 from polygraft.serve.limits import check_count
+from polygraft.serve.routing import Wanted, directions, route, targets
 from polygraft.serve.schemas.libretranslate import (
     DetectedOut,
     DetectIn,
@@ -33,6 +34,7 @@ from polygraft.serve.schemas.libretranslate import (
     TranslateIn,
     TranslateOut,
 )
+from polygraft.serve.translating import Pivoted, translate
 from polygraft.tasks.translation.serving import Translated
 
 Body = dict[str, Any]
@@ -57,8 +59,9 @@ def router(host: Callable[[], Host]) -> APIRouter:
         responses=FAILURES,
         openapi_extra=_body(TranslateIn),
     )
-    async def translate(request: Request) -> JSONResponse:
-        """`q` (text or texts), `source` (a code or "auto"), `target`, `alternatives`?"""
+    async def translate_texts(request: Request) -> JSONResponse:
+        """`q` (text or texts), `source` (a code or "auto"), `target`, `format`?, `alternatives`?,
+        `pivot`?"""
         return SafeJSONResponse(await _translate(host(), await _read(request)))
 
     @routes.post(
@@ -74,12 +77,9 @@ def router(host: Callable[[], Host]) -> APIRouter:
     @routes.get("/languages")
     async def list_languages() -> list[LanguageOut]:
         """Languages that can be translated from, and into what."""
-        targets: dict[str, list[str]] = {}
-        for source, target in languages.directions(host().engine):
-            targets.setdefault(source, []).append(target)
         return [
-            LanguageOut(code=code, name=name_of(code), targets=sorted(targets[code]))
-            for code in sorted(targets)
+            LanguageOut(code=code, name=name_of(code), targets=reached)
+            for code, reached in targets(directions(host().engine)).items()
         ]
 
     return routes
@@ -93,28 +93,43 @@ def name_of(code: str) -> str:
 async def _translate(host: Host, body: Body) -> Body:
     texts, is_list = _texts(host, body)
     source, target = _languages(body)
-    alternatives = _alternatives(body)
+    alternatives, html = _alternatives(body), _is_html(body)
     search = Search()
     if alternatives:
         search = Search(beam=max(4, alternatives + 1), n_best=alternatives + 1)
     sources: list[str | PolygraftError] = [source] * len(texts)
-    detections = await languages.detect(host, texts) if source == "auto" else []
-    if detections:
+    detections: list[list[languages.Detected] | PolygraftError] = []
+    if source == "auto":
+        read = [languages.without_markup(text) for text in texts] if html else texts
+        detections = await languages.detect(host, read)
         sources = [d if isinstance(d, PolygraftError) else d[0].language for d in detections]
-    rows = languages.route(host.engine, texts, sources, target, search, detected=bool(detections))
-    translated = []
-    for answered in await answer(host, rows):
-        if isinstance(answered, PolygraftError):
-            raise answered
-        if isinstance(answered, Translated):
-            translated.append(answered)
-    response: Body = {"translatedText": _as_asked([t.text for t in translated], is_list)}
+    wanted = Wanted(target, search, detected=bool(detections), pivot=_may_pivot(body), html=html)
+    _, answers = await translate(host, route(host.engine, texts, sources, wanted))
+    written = [_written(place, answered, is_list) for place, answered in enumerate(answers)]
+    # a text that is in the target language already comes back as it is
+    best = [one.text if one else text for one, text in zip(written, texts, strict=True)]
+    response: Body = {"translatedText": _as_asked(best, is_list)}
     if detections:
         likeliest = [_detected_out(d[0]) for d in detections if isinstance(d, list)]
         response["detectedLanguage"] = _as_asked(likeliest, is_list)
     if alternatives:
-        response["alternatives"] = _as_asked([t.texts[1:] for t in translated], is_list)
+        others = [one.texts[1:] if one else [] for one in written]
+        response["alternatives"] = _as_asked(others, is_list)
+    via = [one.source if isinstance(one, Pivoted) else None for one in written]
+    if any(via):
+        response["via"] = _as_asked(via, is_list)
     return response
+
+
+def _written(place: int, answered: object, is_list: bool) -> Translated | None:
+    """A translation; None for a text that needs none. Raises the error of any other, which says
+    where in a list it is."""
+    if isinstance(answered, Translated):
+        return answered
+    if isinstance(answered, SameLanguage):
+        return None
+    assert isinstance(answered, PolygraftError)
+    raise answered.at(f"q[{place}]") if is_list else answered
 
 
 async def _detect(host: Host, body: Body) -> list[Body]:
@@ -152,9 +167,23 @@ def _languages(body: Body) -> tuple[str, str]:
     source, target = body.get("source"), body.get("target")
     if not isinstance(target, str) or not isinstance(source, str) or not_unicode(target + source):
         raise InvalidRow('source and target are needed: language codes, or "auto" for the source')
-    if body.get("format", "text") not in ("text", None, ""):
-        raise InvalidRow("only format text is supported; take the markup out first")
     return source, target
+
+
+def _is_html(body: Body) -> bool:
+    """Raises `InvalidOption` for a format that is neither text nor HTML."""
+    given = body.get("format") or "text"
+    if given not in ("text", "html"):
+        raise InvalidOption(f"format is {shortened(str(given))}; give text or html")
+    return bool(given == "html")
+
+
+def _may_pivot(body: Body) -> bool:
+    """Raises `InvalidOption` for what is neither true nor false; a form says it in letters."""
+    given = str(body.get("pivot", True)).lower()
+    if given not in ("true", "false"):
+        raise InvalidOption(f"pivot is {shortened(given)}; give true or false")
+    return given == "true"
 
 
 def _alternatives(body: Body) -> int:

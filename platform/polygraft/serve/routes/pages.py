@@ -15,7 +15,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from fastapi import APIRouter
+from fastapi import APIRouter, HTTPException
 from fastapi.responses import FileResponse, Response
 
 WEB = Path(__file__).resolve().parents[1] / "web"
@@ -55,7 +55,7 @@ def router() -> APIRouter:
         """A file of the page above."""
         file = _files().get(name)
         if file is None:
-            return Response(status_code=404)
+            raise HTTPException(404)
         return FileResponse(file, headers=GUARD | {"cache-control": "public, max-age=3600"})
 
     return routes

@@ -18,8 +18,14 @@ class ErrorBody(BaseModel):
     message: str = Field(description="what went wrong, why, and what to do")
 
 
+class RequestErrorBody(ErrorBody):
+    """The error of a whole request."""
+
+    request_id: str = Field(description="of the request, as in the header X-Request-ID")
+
+
 class ErrorResponse(BaseModel):
-    error: ErrorBody
+    error: RequestErrorBody
 
 
 def in_one_line(errors: Sequence[Any], subject: str, skip: int = 0) -> str:

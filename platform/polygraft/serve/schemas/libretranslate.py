@@ -15,8 +15,9 @@ class TranslateIn(BaseModel):
     q: str | list[str]
     source: str = Field(description='language code, or "auto"')
     target: str
-    format: Literal["text"] | None = None
+    format: Literal["text", "html"] | None = None
     alternatives: int | None = Field(None, ge=0, lt=MAX_BEAM)
+    pivot: bool = Field(True, description="whether a text may go through English")
 
 
 class DetectIn(BaseModel):
@@ -34,6 +35,9 @@ class TranslateOut(BaseModel):
     translatedText: str | list[str]  # noqa: N815
     detectedLanguage: DetectedOut | list[DetectedOut] | None = None  # noqa: N815
     alternatives: list[str] | list[list[str]] | None = None
+    via: str | list[str | None] | None = Field(
+        None, description="the language that it went through, where no adapter has the direction"
+    )
 
 
 class LanguageOut(BaseModel):
@@ -46,3 +50,4 @@ class Failure(BaseModel):
     """Errors as LibreTranslate tells them."""
 
     error: str
+    request_id: str

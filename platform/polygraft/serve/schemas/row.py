@@ -124,6 +124,13 @@ class RowOut(BaseModel):
     )
     source: str | None = None
     target: str | None = None
+    via: str | None = Field(
+        None, description="the language that it went through, where no adapter has the direction"
+    )
+    via_text: str | None = Field(None, description="what was written in that language")
+    steps: list[str] | None = Field(
+        None, description="name@version of the adapters that it went through, in order"
+    )
     cut: bool | None = Field(
         None, description="true: a sentence reached the bound on its length before it ended"
     )

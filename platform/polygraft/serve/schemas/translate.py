@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import ConfigDict, Field
 
 from polygraft.serve.schemas.fields import Name, UncheckedText
@@ -27,4 +29,9 @@ class TranslateRequest(SearchIn):
     )
     target: Name = Field(description="language to write")
     adapter: Name | None = Field(None, description="left out: the one made for these languages")
-    stream: bool = Field(False, description="answer with server-sent events; one text only")
+    pivot: bool = Field(
+        True,
+        description="a direction that no adapter has goes through English; the answer says so",
+    )
+    format: Literal["text", "html"] = Field("text", description="html: the markup is kept")
+    stream: bool = Field(False, description="answer with server-sent events")

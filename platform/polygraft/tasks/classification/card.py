@@ -11,7 +11,7 @@ from polygraft.reporting.results import markdown_table
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.tasks.classification.shared_vectors import MAX_ROWS
-from polygraft.training.card import Card, origin
+from polygraft.training.card import Card, lora_of, origin
 
 NAMES = {
     "majority": "majority label",
@@ -40,15 +40,9 @@ class ClassificationCard(Card):
     )
 
     def introduction(self, manifest: ClassificationManifest, recipe: ClassificationRecipe) -> str:
-        sites = (
-            "of its parent"
-            if manifest.parent and "sites" not in recipe.lora.model_fields_set
-            else recipe.lora.sites
-        )
         return (
             f"Text classification, labels {', '.join(f'`{label}`' for label in manifest.labels)}; "
-            f"{origin(manifest)}; "
-            f"LoRA r={recipe.lora.r}, alpha={recipe.lora.alpha:g}, sites {sites}"
+            f"{origin(manifest)}; {lora_of(manifest, recipe)}"
         )
 
     def promises(self, manifest: ClassificationManifest) -> str:

@@ -9,18 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from polygraft.data.labels import near_label, suspicious
 from polygraft.data.leaks import Leak, leaked_texts, settle
 from polygraft.data.reading import read_source, read_texts, unreadable
 from polygraft.data.shortcuts import given_away
 from polygraft.data.splits import Split, Splits
-from polygraft.errors import DataError, RecipeError
+from polygraft.errors import DataError, RecipeError, listed
 from polygraft.tasks.classification.recipe import (
     ClassificationRecipe,
     DataRecipe,
     LabelledText,
     One,
 )
-from polygraft.tasks.recipe import expand, load_recipe
+from polygraft.tasks.recipe import TextFile, expand, load_recipe
 
 
 def load_splits(
@@ -31,18 +32,24 @@ def load_splits(
 
     Raises `DataError` with every problem found: unreadable files, missing columns, empty texts, one
     class only, labels outside the recipe's, rows that stand in two splits, labels that a length or
-    a field gives away.
+    a field gives away. A split that cannot be read whole is left out of the later checks.
     """
     problems: list[str] = []
     sources: list[dict[str, Any]] = []
-    splits = {
-        name: _read_split(name, value, recipe.data, folder, problems, sources)
-        for name in ("train", "dev", "test")
-        if (value := getattr(recipe.data, name)) is not None
-    }
-    if problems:
+    splits = dict[str, Split]()
+    for name in ("train", "dev", "test"):
+        source = getattr(recipe.data, name)
+        if source is None:
+            continue
+        unreadable_rows = list[str]()
+        split = _read_split(name, source, recipe.data, folder, unreadable_rows, sources)
+        problems += unreadable_rows
+        if not unreadable_rows:
+            splits[name] = split
+    if "train" not in splits:
         raise DataError(f"data of {recipe.name}", problems)
-    train, dev, test = splits["train"], splits["dev"], splits.get("test")
+    train = splits["train"]
+    held_out = {name: split for name, split in splits.items() if name != "train"}
     labels = recipe.labels or sorted(set(train.labels))
     problems += _label_problems(labels, splits)
     if recipe.positive and recipe.positive not in labels:
@@ -54,7 +61,7 @@ def load_splits(
         for name, decision in recipe.decide.items()
         if decision.label not in labels
     ]
-    leaks = _leaks(train, [s for s in (dev, test) if s is not None])
+    leaks = _leaks(train, list(held_out.values()))
     settled = settle(
         leaks, train.texts, "rows also stand in dev or test", recipe.data.on_leak, allow_leak
     )
@@ -77,7 +84,16 @@ def load_splits(
     record = settled.record | (
         {"given_away": hints, "done": f"allowed: {allow_leak}"} if hints else {}
     )
-    return Splits(train.without(settled.drop), dev, test, labels, sources, record)
+    doubts = suspicious(train.labels, {name: split.labels for name, split in held_out.items()})
+    return Splits(
+        train.without(settled.drop),
+        splits["dev"],
+        splits.get("test"),
+        labels,
+        sources,
+        record,
+        doubts,
+    )
 
 
 def read_split(file: Path, name: str, sources: list[dict[str, Any]] | None = None) -> Split | None:
@@ -118,7 +134,8 @@ def check_parent(
 def _labelled(one: LabelledText, data: DataRecipe, folder: Path) -> list[dict[str, Any]]:
     """The texts of a file with one label, as rows with the recipe's columns."""
     text = data.text if isinstance(data.text, str) else data.text[0]
-    return [{text: t, data.label: one.label} for t in read_texts(one, folder)]
+    texts = [t for file in one.files for t in read_texts(file, folder)]
+    return [{text: t, data.label: one.label} for t in texts]
 
 
 def _read_split(
@@ -134,7 +151,7 @@ def _read_split(
     columns = [data.text] if isinstance(data.text, str) else list(data.text)
     split = Split([], [], [])
     for one in [source] if isinstance(source, str) else source:
-        file = one if isinstance(one, str) else one.file
+        file = one if isinstance(one, str) else _name_of(one.files)
         try:
             rows = (
                 read_source(expand(one, folder))
@@ -153,12 +170,11 @@ def _read_split(
             )
             continue
         digest = hashlib.sha256()
+        empty = list[str]()
         for number, row in enumerate(rows, 1):
             text = "\n".join(str(row[c]) for c in columns if row[c] is not None).strip()
             if not text or row[data.label] is None:
-                problems.append(
-                    f"{name}: {file} row {number} has no {'text' if not text else 'label'}"
-                )
+                empty.append(f"row {number} has no {'text' if not text else 'label'}")
                 continue
             split.texts.append(text)
             split.labels.append(str(row[data.label]))
@@ -166,6 +182,8 @@ def _read_split(
                 split.ids.append(str(row[data.id]))
             split.others.append(_others(one, row, used))
             digest.update(f"{text}\0{row[data.label]}\n".encode())
+        if empty:
+            problems.append(f"{name}: {file}: {listed(empty)}")
         sources.append(
             {
                 "split": name,
@@ -176,6 +194,12 @@ def _read_split(
             }
         )
     return split
+
+
+def _name_of(files: Sequence[TextFile]) -> str:
+    """Of one source: its file, or the first of several."""
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    return files[0].file + more
 
 
 def _others(one: One, row: dict[str, Any], used: Sequence[str]) -> dict[str, str]:
@@ -197,7 +221,11 @@ def _label_problems(labels: list[str], splits: dict[str, Split]) -> list[str]:
     for name, split in splits.items():
         unknown = sorted(set(split.labels) - set(labels))
         if unknown:
-            problems.append(f"{name}: labels {unknown} are not among {labels}")
+            meant = {label: near for label in unknown if (near := near_label(label, labels))}
+            hint = "; ".join(f"is {label!r} meant for {near!r}?" for label, near in meant.items())
+            problems.append(
+                f"{name}: labels {unknown} are not among {labels}{f'; {hint}' if hint else ''}"
+            )
     return problems
 
 

@@ -27,13 +27,13 @@ from polygraft.tasks.classification.source_rows import ids_of
 from polygraft.tasks.serving import Floats
 from polygraft.training.linear_head import Vectors
 from polygraft.training.phases import phase
-from polygraft.training.vectors import sentence_vectors
+from polygraft.training.vectors import mean_over_windows, sentence_vectors
 
 SCORING_BATCH = 64
 
 
 def encoder_of(job: ClassificationJob) -> TextEncoder:
-    return load_encoder(job.backbone, max_length=job.recipe.training.max_length)
+    return load_encoder(job.backbone, window=job.recipe.training.max_length)
 
 
 def vectors_of(
@@ -62,11 +62,13 @@ def source_vectors(
     return rows
 
 
-def share_vectors(job: ClassificationJob, rows: Split, folder: Path) -> None:
-    """Write vectors of at most `MAX_ROWS` of the rows, by the bare backbone, into `folder`, unless
-    the recipe forbids it. Those are drawn with every label's share."""
+def share_vectors(job: ClassificationJob, seed: int, folder: Path) -> None:
+    """Write vectors, by the bare backbone, of the rows that the run with `seed` was trained on into
+    `folder`, unless the recipe forbids it: without altered copies, and at most `MAX_ROWS`, drawn
+    with every label's share."""
     if not job.recipe.data.share_vectors:
         return
+    rows = job.splits.train.few(job.recipe.data.shots, seed)
     labels, places = job.splits.labels, list(range(len(rows)))
     if len(rows) > MAX_ROWS:
         drawn = resample(
@@ -88,14 +90,13 @@ def neural_logits(
     texts: Sequence[str],
     head: nn.Module | None = None,
 ) -> Floats:
-    """Logits [len(texts), labels] of the neural part, scored in batches of similar length; by the
-    classifier's own head, or by `head`."""
-    rows = encoder.encode(texts)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    scored = model.logits_of(classifier, batches_of([rows[i] for i in order], encoder), head=head)
-    logits = np.empty_like(scored)
-    logits[order] = scored
-    return logits
+    """Logits [len(texts), labels] of the neural part, by the classifier's own head or by `head`."""
+    return mean_over_windows(
+        encoder,
+        texts,
+        lambda rows: model.logits_of(classifier, [encoder.pad(rows)], head=head),
+        SCORING_BATCH,
+    )
 
 
 def predict(

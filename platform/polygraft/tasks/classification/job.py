@@ -9,8 +9,9 @@ from typing import Any
 
 from polygraft.adapters.format import LAYOUT, load_manifest
 from polygraft.adapters.library import Library
+from polygraft.data.augment import augmented
 from polygraft.data.splits import Split, Splits
-from polygraft.errors import RecipeError
+from polygraft.errors import Gathered, RecipeError
 from polygraft.tasks.classification.data import check_parent, load_splits, read_split
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.recipe import ClassificationRecipe
@@ -18,7 +19,12 @@ from polygraft.tasks.classification.shared_vectors import SharedVectors
 from polygraft.tasks.classification.source_rows import read_source_rows
 from polygraft.tasks.recipe import load_recipe
 from polygraft.training.key import run_key
-from polygraft.training.parents import find_adapter, find_language_adapter, find_parent
+from polygraft.training.parents import (
+    find_adapter,
+    find_language_adapter,
+    find_parent,
+    with_lora_of,
+)
 from polygraft.training.sites import graph_sites, pick_sites
 
 
@@ -72,8 +78,9 @@ class ClassificationJob:
         )
 
     def train_rows(self, seed: int) -> Split:
-        """The target's rows that the run with `seed` is trained on."""
-        return self.splits.train.few(self.recipe.data.shots, seed)
+        """The target's rows that the run with `seed` is trained on, altered copies included."""
+        data = self.recipe.data
+        return augmented(self.splits.train.few(data.shots, seed), data.augment, seed)
 
     @property
     def key(self) -> str:
@@ -104,6 +111,10 @@ class ClassificationJob:
         return self.splits.leaks
 
     @property
+    def doubts(self) -> list[str]:
+        return self.splits.doubts
+
+    @property
     def answers(self) -> list[str]:
         return self.splits.labels
 
@@ -124,30 +135,42 @@ def prepare(
 ) -> ClassificationJob:
     """See `tasks.training.Prepare`."""
     folder, sites = file.resolve().parent, graph_sites(backbone)
-    parent = find_parent(
-        recipe,
-        file,
-        backbone,
-        sites,
-        library,
-        other_task="translates; a classifier starts from a classifier",
-    )
-    pick_sites(recipe.lora, sites)
-    splits = load_splits(recipe, folder, allow_leak=allow_leak)
-    parent_labels, parent_rows = None, None
-    if parent:
-        parent_labels = load_manifest(parent, ClassificationManifest).labels
-        parent_rows = read_split(parent / LAYOUT.recipe, "train")
-        check_parent(recipe, parent.name, parent_rows, splits)
-    stack, swapped_stack = (
-        tuple(find_language_adapter(name, file, library, backbone) for name in names)
-        for names in (recipe.stack, recipe.exchange)
-    )
-    data = list(splits.sources)
-    source_rows = read_source_rows(recipe, file, library, backbone, splits, data)
-    tasks = {name: _task(name, file, library, allow_leak) for name in recipe.tasks}
-    for task in tasks.values():
-        data += task.sources
+    parent, parent_labels, parent_rows, splits, source_rows = None, None, None, None, None
+    data = list[dict[str, Any]]()
+    gathered = Gathered(str(file))
+    with gathered.step():
+        parent = find_parent(
+            recipe,
+            file,
+            backbone,
+            library,
+            other_task="translates; a classifier starts from a classifier",
+        )
+        if parent:
+            recipe = with_lora_of(recipe, file, parent, sites)
+        pick_sites(recipe.lora, sites)
+    with gathered.step():
+        splits = load_splits(recipe, folder, allow_leak=allow_leak)
+        data += splits.sources
+    with gathered.step():
+        if parent and splits:
+            parent_labels = load_manifest(parent, ClassificationManifest).labels
+            parent_rows = read_split(parent / LAYOUT.recipe, "train")
+            check_parent(recipe, parent.name, parent_rows, splits)
+    with gathered.step():
+        stack, swapped_stack = (
+            tuple(find_language_adapter(name, file, library, backbone) for name in names)
+            for names in (recipe.stack, recipe.exchange)
+        )
+    with gathered.step():
+        if splits:
+            source_rows = read_source_rows(recipe, file, library, backbone, splits, data)
+    with gathered.step():
+        tasks = {name: _task(name, file, library, allow_leak) for name in recipe.tasks}
+        for task in tasks.values():
+            data += task.sources
+    gathered.raise_any()
+    assert splits is not None
     return ClassificationJob(
         recipe=recipe,
         file=file,

@@ -88,6 +88,11 @@ class ClassificationManifest(Manifest):
     decide: dict[str, Decision] = Field(
         {}, max_length=MAX_DECISIONS, description="thresholds by name, in the order they are tried"
     )
+    window: Annotated[int, Field(ge=8)] | None = Field(
+        None,
+        description="tokens it was trained to read at once; longer texts are read in several "
+        "windows, whose vectors are averaged. None: as many as the backbone reads",
+    )
     golden: list[GoldenLogits] = Field(max_length=MAX_GOLDENS)
 
     def gains(self) -> dict[str, dict[str, Any]]:

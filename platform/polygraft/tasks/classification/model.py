@@ -161,5 +161,7 @@ def logits_of(
         inputs = tensors(batch)
         with classifier.adapted.disable_adapter() if bare else contextlib.nullcontext():
             states = classifier.adapted(**inputs).last_hidden_state
-        logits.append((head or classifier.head)(pool(states, inputs["attention_mask"])))
+        with torch.autocast("cpu", enabled=False):
+            pooled = pool(states.float(), inputs["attention_mask"])
+            logits.append((head or classifier.head)(pooled))
     return torch.cat(logits).float().numpy()

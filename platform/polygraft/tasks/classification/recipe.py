@@ -7,14 +7,26 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from polygraft.adapters.layout import NAME
+from polygraft.data.augment import Alteration
 from polygraft.tasks.classification.manifest import MAX_DECISIONS, Wanted
-from polygraft.tasks.recipe import AdapterRecipe, RecipePart, TextFile
+from polygraft.tasks.recipe import AdapterRecipe, RecipePart, TextFile, TextRows
 
 
-class LabelledText(TextFile):
-    """Text of which every row has the same label: a corpus of one language, say."""
+class LabelledText(TextRows):
+    """Text of which every row has the same label: a corpus of one language, say. Several files are
+    each read as one would be."""
 
-    label: str
+    file: str | Annotated[list[str], Field(min_length=1)] = Field(
+        description="the file's name, or several", examples=["sw.txt.gz"]
+    )
+    label: str = Field(description="the label of every row of the file", examples=["sw"])
+
+    @property
+    def files(self) -> list[TextFile]:
+        """One a file."""
+        names = [self.file] if isinstance(self.file, str) else self.file
+        fields = self.model_dump(exclude={"file", "label"})
+        return [TextFile(file=name, **fields) for name in names]
 
 
 One = str | LabelledText
@@ -22,8 +34,10 @@ Source = Annotated[
     str | list[One],
     Field(
         description=(
-            "a file, a URL, a Hub id `hub:owner/name[:config[:split]]`, or text with one label"
-        )
+            "a file, a URL, a Hub id `hub:owner/name[:config[:split]]`, or text with one label; "
+            "one or a list"
+        ),
+        examples=["train.csv"],
     ),
 ]
 
@@ -33,23 +47,46 @@ class DataRecipe(RecipePart):
     start at the recipe."""
 
     train: Source
-    dev: Source = Field(description="chooses the checkpoint; never the test set")
+    dev: Source = Field(
+        description="rows that choose the checkpoint; never the test set", examples=["dev.csv"]
+    )
     test: Source | None = Field(
-        None, description="scored once, after training; left out, dev is scored and says so"
+        None,
+        description="rows that are scored once, after training; left out, dev is scored and the "
+        "card says so",
+        examples=["test.csv"],
     )
     text: str | list[str] = Field(
-        "text", description="text column; several are joined by a newline"
+        "text",
+        description="text column; several are joined by a newline",
+        examples=[["title", "body"]],
     )
     label: str = Field("label", description="label column")
     id: str | None = Field(
-        None, description="column shared by a message and its translations; checked for leaks"
+        None,
+        description="column shared by a message and its translations; checked for leaks",
+        examples=["message_id"],
     )
-    licence: str = Field("unknown", description="licence of the data, for the card")
+    licence: str = Field(
+        "unknown", description="licence of the data, for the card", examples=["CC-BY-4.0"]
+    )
     on_leak: Literal["error", "drop"] = Field(
-        "error", description="drop: remove training rows found in dev or test"
+        "error",
+        description="what to do about training rows that stand in dev or test too. error: refuse; "
+        "drop: leave them out of training",
+        examples=["drop"],
     )
     shots: int | None = Field(
-        None, ge=1, description="train on so many rows a label, drawn anew for every seed"
+        None,
+        ge=1,
+        description="train on so many rows a label, drawn anew for every seed; left out: all",
+        examples=[10],
+    )
+    augment: list[Alteration] = Field(
+        [],
+        description="each training row gets a copy that is altered in one of these ways: a snippet "
+        "of it, a link behind it, letters that look alike, s p a c i n g, CAPITALS, short forms",
+        examples=[["links", "capitals"]],
     )
     share_vectors: bool = Field(
         True,
@@ -61,24 +98,51 @@ class DataRecipe(RecipePart):
 class TrainingRecipe(RecipePart):
     """The loop. Defaults suit about a thousand short rows on two cores in two minutes."""
 
-    epochs: float = Field(6, gt=0)
-    batch_size: int = Field(32, ge=1)
-    max_length: int = Field(96, ge=8, le=512, description="tokens a row while training")
-    learning_rate: float = Field(2e-3, gt=0, description="about ten times that of full fine-tuning")
-    weight_decay: float = Field(0.01, ge=0)
-    warmup: float = Field(0.06, ge=0, lt=1, description="share of steps")
+    epochs: float = Field(
+        6,
+        gt=0,
+        description="how often the training rows are gone through at most; it stops earlier when "
+        "dev no longer improves (patience)",
+        examples=[3],
+    )
+    batch_size: int = Field(32, ge=1, description="rows a step", examples=[16])
+    max_length: int = Field(
+        96,
+        ge=8,
+        le=512,
+        description="tokens of a window; a longer text is read in several, in training and when it "
+        "is served, and their vectors are averaged",
+    )
+    learning_rate: float = Field(
+        2e-3, gt=0, description="of AdamW, at its highest; about ten times that of full fine-tuning"
+    )
+    weight_decay: float = Field(0.01, ge=0, description="of AdamW")
+    warmup: float = Field(
+        0.06, ge=0, lt=1, description="share of the steps in which the learning rate rises"
+    )
     patience: int = Field(2, ge=1, description="epochs without a better dev score before it stops")
     class_weights: Literal["balanced", "none"] = Field(
-        "balanced", description="balanced: inverse to class frequency"
+        "balanced",
+        description="how much a row of a label counts in the loss. balanced: inverse to how many "
+        "rows have it; none: all alike",
+        examples=["none"],
     )
     seeds: list[int] = Field(
-        [0], min_length=1, description="one run a seed; the best on dev is kept, all are reported"
+        [0],
+        min_length=1,
+        description="one run a seed; the best on dev is kept, all are reported",
+        examples=[[0, 1, 2]],
     )
     bf16: bool | None = Field(
-        None, description="left out: measured on this machine, the faster one is used"
+        None,
+        description="whether to compute in bfloat16; left out: measured on this machine, the "
+        "faster one is used",
+        examples=[False],
     )
     report_to: list[str] = Field(
-        [], description="passed to transformers' Trainer: tensorboard, wandb, mlflow ..."
+        [],
+        description="passed to transformers' Trainer: tensorboard, wandb, mlflow ...",
+        examples=[["tensorboard"]],
     )
 
 
@@ -87,36 +151,44 @@ class SourceRows(RecipePart):
     transfer."""
 
     adapter: str = Field(
-        description="name of the adapter; rows with a label that this recipe lacks are left out"
+        description="name of the adapter; rows with a label that this recipe lacks are left out",
+        examples=["support-en"],
     )
     labels: dict[str, str | list[str]] = Field(
         {},
         description="where the other adapter names labels differently: a label of this recipe, and "
-        "the other's name for it, or several, e.g. `{sport: sports}`",
+        "the other's name for it, or several",
+        examples=[{"sport": "sports"}],
     )
     weight: Literal["auto"] | Annotated[float, Field(gt=0)] = Field(
         "auto",
         description="mean weight of a source row in the loss, a target row's is 1; auto: the one "
         "by which a linear head on "
         "both predicts held-out target rows best, none at all if that is 0",
+        examples=[0.5],
     )
     by: Literal["even", "domain", "boosting"] = Field(
         "domain",
         description="even: all alike; domain: more for rows that look like the target's; boosting: "
         "less for those that "
         "contradict it",
+        examples=["even"],
     )
 
 
 class DecisionRecipe(RecipePart):
     """What is to be decided: a label, with so much precision or so much recall."""
 
-    label: str
+    label: str = Field(description="the label that is decided on", examples=["spam"])
     precision: Wanted | None = Field(
-        None, description="of the rows that get it, the share that has the label"
+        None,
+        description="of the rows that get it, the share that has the label",
+        examples=[0.99],
     )
     recall: Wanted | None = Field(
-        None, description="of the rows that have the label, the share that gets it"
+        None,
+        description="of the rows that have the label, the share that gets it",
+        examples=[0.95],
     )
 
     @model_validator(mode="after")
@@ -134,19 +206,40 @@ class DecisionRecipe(RecipePart):
         return {"recall": self.recall}
 
 
+EXAMPLE = """\
+name: spam-mine              # what it is called by; its folder has the same name
+languages: [en]              # codes: en, sw, haw, pt-BR
+data:
+  train: train.csv           # CSV, TSV, JSON Lines, Parquet, a URL, hub:owner/name; or a list
+  dev: dev.csv               # chooses what is kept; never the test rows
+  test: test.csv             # scored once, at the end
+  text: text                 # the column of the text; several: [title, body]
+  label: label               # the column of the label
+  licence: CC-BY-4.0         # of the data, for the card
+positive: spam               # the label that is looked for; leave it out where there is none
+strategy: head               # seconds; lora takes minutes. Which suits your rows: polygraft advise
+# source: {adapter: spam-en} # with strategy head: learn from that adapter's rows too
+# decide: {block: {label: spam, precision: 0.99}}    # an answer says so where 99% of it is spam
+"""
+
 Strategy = Literal["head", "lora", "parent", "mixed", "zero-shot", "multi-task"]
 
 
 class ClassificationRecipe(AdapterRecipe):
     """`recipe.yaml` of an adapter with a head."""
 
-    task: Literal["classification"] = "classification"
+    example = EXAMPLE
+
+    task: Literal["classification"] = Field(
+        "classification", description="what the adapter does: it gives a text one of its labels"
+    )
     stack: list[str] = Field(
         [],
         description=(
             "language adapters it is trained on top of, frozen; exchanged when it is served "
             "(Pfeiffer et al. 2020)"
         ),
+        examples=[["lang-en"]],
     )
     exchange: list[str] = Field(
         [],
@@ -154,6 +247,7 @@ class ClassificationRecipe(AdapterRecipe):
             "for zero-shot with a stack: what takes its place on the test rows, the target's "
             "language adapter"
         ),
+        examples=[["lang-yo"]],
     )
     strategy: Strategy | None = Field(
         None,
@@ -164,32 +258,47 @@ class ClassificationRecipe(AdapterRecipe):
         "and dev are a source language's, test is the target's; multi-task: beside the tasks of "
         "`tasks`, with a head each. "
         "Left out: parent when there is one, else lora",
+        examples=["head"],
     )
-    source: SourceRows | None = Field(None, description="for mixed, and for head")
+    source: SourceRows | None = Field(
+        None,
+        description="another adapter whose rows are learnt from too; for mixed, and for head",
+        examples=[{"adapter": "support-en"}],
+    )
     tasks: list[str] = Field(
         [],
         description=(
             "for multi-task: classifiers beside this one, whose rows are drawn by their number"
         ),
+        examples=[["topic", "spam-en"]],
     )
     labels: list[str] | None = Field(
-        None, description="left out: the labels of the training rows, sorted"
+        None,
+        description="every label, in the order of the answers; left out: the labels of the "
+        "training rows, sorted",
+        examples=[["ham", "spam"]],
     )
     lexical: Literal["auto", "none"] = Field(
         "auto",
         description="auto: TF-IDF of words and character n-grams stands beside the backbone's "
         "vector, with the weight that rows held out support; none: the neural part answers alone",
+        examples=["none"],
     )
-    positive: str | None = Field(None, description="the label whose own F1 is reported too (spam)")
+    positive: str | None = Field(
+        None,
+        description="the label that is looked for, whose own F1 is reported too",
+        examples=["spam"],
+    )
     decide: dict[str, DecisionRecipe] = Field(
         {},
         max_length=MAX_DECISIONS,
         description="names of decisions with what each promises, e.g. `block: {label: spam, "
         "precision: 0.99}`; a threshold is found for each, and an answer carries the first whose "
         "threshold its score reaches",
+        examples=[{"block": {"label": "spam", "precision": 0.99}}],
     )
-    data: DataRecipe
-    training: TrainingRecipe = TrainingRecipe()
+    data: DataRecipe = Field(examples=[{"train": "train.csv", "dev": "dev.csv"}])
+    training: TrainingRecipe = Field(TrainingRecipe(), examples=[{"epochs": 3, "seeds": [0, 1, 2]}])
 
     @property
     def builds_on(self) -> list[str]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from polygraft.adapters.format import Adapter
 from polygraft.architectures.text import TextEncoder
-from polygraft.errors import AdapterError, InvalidRow, shortened
+from polygraft.errors import AdapterError, InvalidOption, shortened
 from polygraft.runtime.rows import Answer, Row
 from polygraft.tasks.classification.explain import Explainer, Explanation
 from polygraft.tasks.classification.lexical import Lexical, compare_lexical, read_join, read_lexical
@@ -128,10 +128,10 @@ class Classification(ServedTask):
         return heads
 
     def plan(self, row: Row, adapter: Adapter, stack: list[str], encoder: TextEncoder) -> RowPlan:
-        if row.target is not None:
-            raise InvalidRow(
+        if row.target is not None or row.html:
+            raise InvalidOption(
                 f"adapter {row.adapter!r} does not translate, it has labels; classify with it, or "
-                "leave the target out"
+                "leave the target out, and send text without markup"
             )
         head, labels = _chosen(adapter, row.head)
         decisions = adapter.manifest.decide if head is adapter.head.own else {}
@@ -157,7 +157,8 @@ class Classification(ServedTask):
                 stack=stack,
             )
 
-        return RowPlan([text, *variants], Output.VECTOR, answer, own=1)
+        window = adapter.manifest.window
+        return RowPlan([text, *variants], Output.VECTOR, answer, own=1, window=window)
 
     def verify_goldens(self, adapter: Adapter, replay: Replay) -> None:
         """A head that was trained on the bare backbone has the bias, what it gives to no text, as
@@ -210,12 +211,12 @@ def decided(
 
 
 def _chosen(adapter: Adapter, task: str | None) -> tuple[Head, list[str]]:
-    """The head for `task` (None: the adapter's own) and its labels. Raises `InvalidRow`."""
+    """The head for `task` (None: the adapter's own) and its labels. Raises `InvalidOption`."""
     if task is None or task == adapter.name:
         return adapter.head.own, adapter.manifest.labels
     if task not in adapter.head.further:
         known = ", ".join([adapter.name, *adapter.head.further])
-        raise InvalidRow(f"adapter {adapter.name!r} has no head {task!r}; it has {known}")
+        raise InvalidOption(f"adapter {adapter.name!r} has no head {task!r}; it has {known}")
     return adapter.head.further[task], adapter.manifest.heads[task]
 
 

@@ -98,6 +98,7 @@ class TrainedClassification(TrainedTask[ClassificationJob, ClassificationRun]):
             "labels": job.splits.labels,
             "heads": {name: splits.labels for name, splits in job.tasks.items()},
             "lexical": HASH if run.lexical else None,
+            "window": job.recipe.training.max_length,
             "decide": find_decisions(job.recipe, job.splits.labels, run),
             "golden": choose_golden(run.classifier, run.lexical, job, encoder_of(job)),
         }
@@ -106,7 +107,7 @@ class TrainedClassification(TrainedTask[ClassificationJob, ClassificationRun]):
         model.save(run.classifier, folder, backbone, run.lexical, run.join)
 
     def share(self, job: ClassificationJob, run: ClassificationRun, folder: Path) -> None:
-        share_vectors(job, job.train_rows(run.seed), folder)
+        share_vectors(job, run.seed, folder)
 
 
 TASK = TrainedClassification()

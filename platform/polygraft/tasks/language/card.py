@@ -6,7 +6,7 @@ from typing import Any
 
 from polygraft.tasks.language.manifest import LanguageManifest
 from polygraft.tasks.language.recipe import LanguageRecipe
-from polygraft.training.card import Card
+from polygraft.training.card import Card, lora_of
 
 
 class LanguageCard(Card):
@@ -23,10 +23,8 @@ class LanguageCard(Card):
         return (
             f"A language adapter, {', '.join(manifest.languages)}: it answers nothing by itself "
             "and lies under a task adapter, "
-            f'`"stack": ["{manifest.name}", "TASK"]`. LoRA r={recipe.lora.r}, '
-            f"alpha={recipe.lora.alpha:g}, sites "
-            f"{recipe.lora.sites}; {options.steps} steps of {options.tokens} tokens, objective "
-            f"{options.objective}"
+            f'`"stack": ["{manifest.name}", "TASK"]`. {lora_of(manifest, recipe)}; {options.steps} '
+            f"steps of {options.tokens} tokens, objective {options.objective}"
         )
 
     def figures(self, metrics: dict[str, Any]) -> str:

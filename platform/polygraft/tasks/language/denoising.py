@@ -39,10 +39,12 @@ def denoising_of_adapter(
     if start is None:
         return None
     tokenizer = TargetTokenizer(BackboneFiles(backbone).decoder_tokenizer)
-    rows = rows_of(texts, encoder, tokenizer, start, encoder.max_length)
+    decoder = load_seq2seq(backbone).decoder
+    longest = min(encoder.max_length, decoder.config.max_position_embeddings)
+    rows = rows_of(texts, encoder, tokenizer, start, longest)
     if not rows:
         return None
-    reader = Reader(adapted, load_seq2seq(backbone).decoder, 0)
+    reader = Reader(adapted, decoder, 0)
     batches = NoisyBatches(rows, scoring_groups(rows, TOKENS), encoder, writes=True, seed=0)
     return denoising(reader, batches)
 

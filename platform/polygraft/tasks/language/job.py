@@ -9,11 +9,11 @@ from typing import Any
 
 from polygraft.adapters.library import Library
 from polygraft.data.reading import read_texts, unreadable
-from polygraft.errors import DataError, RecipeError
+from polygraft.errors import DataError, Gathered
 from polygraft.tasks.language.denoising import language_tag
 from polygraft.tasks.language.recipe import LanguageRecipe
 from polygraft.training.key import run_key
-from polygraft.training.parents import find_parent
+from polygraft.training.parents import find_parent, with_lora_of
 from polygraft.training.sites import graph_sites, pick_sites
 
 
@@ -49,6 +49,10 @@ class LanguageJob:
         return {}
 
     @property
+    def doubts(self) -> list[str]:
+        return []
+
+    @property
     def answers(self) -> list[str]:
         return self.recipe.languages
 
@@ -70,17 +74,22 @@ def prepare(
 ) -> LanguageJob:
     """See `tasks.training.Prepare`. Text without labels has nothing to leak."""
     sites = graph_sites(backbone)
-    parent = find_parent(
-        recipe, file, backbone, sites, library, other_task="is not a language adapter"
-    )
-    pick_sites(recipe.lora, sites)
-    start = language_tag(recipe.languages[0], backbone)
+    start, problems = language_tag(recipe.languages[0], backbone), list[str]()
     if start is None and recipe.training.objective == "denoise":
-        raise RecipeError(
-            str(file),
-            [f"training.objective: the backbone cannot write {recipe.languages[0]}; use masked"],
+        problems.append(
+            f"training.objective: the backbone cannot write {recipe.languages[0]}; use masked"
         )
-    texts, sources = _read(recipe, file.resolve().parent)
+    gathered = Gathered(str(file), problems)
+    with gathered.step():
+        parent = find_parent(
+            recipe, file, backbone, library, other_task="is not a language adapter"
+        )
+        if parent:
+            recipe = with_lora_of(recipe, file, parent, sites)
+        pick_sites(recipe.lora, sites)
+    with gathered.step():
+        texts, sources = _read(recipe, file.resolve().parent)
+    gathered.raise_any()
     every = max(2, len(texts) // recipe.data.dev_rows)
     return LanguageJob(
         recipe=recipe,

@@ -7,7 +7,7 @@ import numpy as np
 
 from polygraft.adapters.format import Adapter
 from polygraft.architectures.text import TextEncoder
-from polygraft.errors import InvalidRow
+from polygraft.errors import InvalidOption
 from polygraft.runtime.rows import Row
 from polygraft.tasks.goldens import compare_numbers, same_width
 from polygraft.tasks.language.manifest import LanguageManifest
@@ -20,7 +20,7 @@ class Language(ServedTask):
     manifest = LanguageManifest
 
     def plan(self, row: Row, adapter: Adapter, stack: list[str], encoder: TextEncoder) -> RowPlan:
-        raise InvalidRow(
+        raise InvalidOption(
             f"adapter {row.adapter!r} knows a language and no task; put it under one that answers: "
             f'"stack": ["{row.adapter}", "..."]'
         )

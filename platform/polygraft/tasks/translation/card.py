@@ -8,7 +8,7 @@ from typing import Any
 from polygraft.reporting.figures import show
 from polygraft.tasks.translation.manifest import TranslationManifest
 from polygraft.tasks.translation.recipe import TranslationRecipe
-from polygraft.training.card import Card, origin
+from polygraft.training.card import Card, lora_of, origin
 
 NAMES = {
     "copy": "the source, copied",
@@ -32,10 +32,8 @@ class TranslationCard(Card):
     def introduction(self, manifest: TranslationManifest, recipe: TranslationRecipe) -> str:
         directions = ", ".join(f"{source} to {target}" for source, target in manifest.directions)
         return (
-            f"Translation, {directions}; {origin(manifest)}; LoRA r={recipe.lora.r}, "
-            f"alpha={recipe.lora.alpha:g}, sites "
-            f"{recipe.lora.sites}, of encoder and decoder; {recipe.training.steps} steps of "
-            f"{recipe.training.tokens} tokens"
+            f"Translation, {directions}; {origin(manifest)}; {lora_of(manifest, recipe)}, of "
+            f"encoder and decoder; {recipe.training.steps} steps of {recipe.training.tokens} tokens"
         )
 
     def figures(self, metrics: dict[str, Any]) -> str:

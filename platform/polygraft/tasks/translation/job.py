@@ -13,11 +13,11 @@ from polygraft.architectures.folder import BackboneFiles
 from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import TextEncoder, load_encoder
 from polygraft.data.reading import thinned
-from polygraft.errors import RecipeError
+from polygraft.errors import Gathered
 from polygraft.tasks.translation.data import Pair, PairSplits, load_pairs, read_monolingual
 from polygraft.tasks.translation.recipe import TranslationRecipe
 from polygraft.training.key import run_key
-from polygraft.training.parents import find_parent
+from polygraft.training.parents import find_parent, with_lora_of
 from polygraft.training.sites import decoder_graph_sites, graph_sites, pick_sites
 
 
@@ -63,6 +63,10 @@ class TranslationJob:
     @property
     def data(self) -> list[dict[str, Any]]:
         return self.pairs.sources
+
+    @property
+    def doubts(self) -> list[str]:
+        return []
 
     @property
     def answers(self) -> list[str]:
@@ -116,19 +120,25 @@ def prepare(
     folder = file.resolve().parent
     files = BackboneFiles(backbone)
     files.require(files.decoder_tokenizer)
-    if problems := _languages_without_a_tag(
-        recipe, TargetTokenizer(files.decoder_tokenizer).languages
-    ):
-        raise RecipeError(str(file), problems)
+    known = TargetTokenizer(files.decoder_tokenizer).languages
     sites = [*(f"encoder.{name}" for name in graph_sites(backbone)), *decoder_graph_sites(backbone)]
-    parent = find_parent(recipe, file, backbone, sites, library, other_task="does not translate")
-    pick_sites(recipe.lora, sites)
+    gathered = Gathered(str(file), _languages_without_a_tag(recipe, known))
+    with gathered.step():
+        parent = find_parent(recipe, file, backbone, library, other_task="does not translate")
+        if parent:
+            recipe = with_lora_of(recipe, file, parent, sites)
+        pick_sites(recipe.lora, sites)
+    with gathered.step():
+        pairs = load_pairs(recipe, folder, allow_leak=allow_leak)
+    with gathered.step():
+        monolingual = read_monolingual(recipe, folder)
+    gathered.raise_any()
     return TranslationJob(
         recipe=recipe,
         file=file,
         backbone=backbone,
         sites=sites,
-        pairs=load_pairs(recipe, folder, allow_leak=allow_leak),
+        pairs=pairs,
         parent=parent,
-        monolingual=read_monolingual(recipe, folder),
+        monolingual=monolingual,
     )

@@ -31,6 +31,37 @@ class Segment:
     verbatim: bool
 
 
+@dataclass(frozen=True)
+class PlainText:
+    """A text in its segments."""
+
+    segments: list[Segment]
+
+    @classmethod
+    def read(cls, text: str, language: str, fits: Callable[[str], bool]) -> PlainText:
+        return cls(split(text, language, fits))
+
+    @property
+    def texts(self) -> list[str]:
+        """What is translated."""
+        return [segment.text for segment in self.segments if not segment.verbatim]
+
+    @property
+    def around(self) -> list[str]:
+        """What stands before the first translation, between each two, and after the last."""
+        around = [""]
+        for segment in self.segments:
+            if segment.verbatim:
+                around[-1] += segment.text + segment.after
+            else:
+                around.append(segment.after)
+        return around
+
+    def join(self, translations: Sequence[str]) -> str:
+        """The text again, with the translations of `texts`."""
+        return join(self.segments, translations)
+
+
 def split(text: str, language: str, fits: Callable[[str], bool]) -> list[Segment]:
     """The segments of `text`, in order; texts and spaces joined give `text` back."""
     segments = []

@@ -14,7 +14,7 @@ import numpy as np
 
 from polygraft.adapters.format import Adapter
 from polygraft.architectures.text import TextEncoder
-from polygraft.errors import AdapterError, InvalidRow, shortened
+from polygraft.errors import AdapterError, InvalidOption, shortened
 from polygraft.runtime.rows import Answer, Row
 from polygraft.tasks.goldens import compare_texts
 from polygraft.tasks.serving import (
@@ -26,8 +26,9 @@ from polygraft.tasks.serving import (
     Written,
     too_long,
 )
-from polygraft.tasks.translation import segments
 from polygraft.tasks.translation.manifest import TranslationManifest
+from polygraft.tasks.translation.markup import Html
+from polygraft.tasks.translation.segments import PlainText, fits
 
 Direction = tuple[str, str]
 
@@ -70,31 +71,35 @@ class Translation(ServedTask):
     writes = True
 
     def plan(self, row: Row, adapter: Adapter, stack: list[str], encoder: TextEncoder) -> RowPlan:
-        if len(row.text) > MAX_CHARACTERS:
-            raise too_long(row.text, "send it in parts")
         if row.threshold is not None:
-            raise InvalidRow(
+            raise InvalidOption(
                 f"adapter {row.adapter!r} translates, it has no labels to decide for; leave the "
                 "threshold out"
             )
         source, target = direction_of(
             adapter.manifest.directions, row.language, row.target, row.adapter
         )
-        parts = segments.split(row.text, source, segments.fits(encoder))
+        if len(row.text) > MAX_CHARACTERS:
+            raise too_long(row.text, "send it in parts")
+        document: PlainText | Html
+        if row.html:
+            document = Html.read(row.text, source, fits(encoder))
+        else:
+            document = PlainText.read(row.text, source, fits(encoder))
 
         def answer(written: Sequence[list[Written]]) -> Translated:
             texts, scores = [], []
             for rank in range(row.search.n_best):
                 chosen = [hypotheses[min(rank, len(hypotheses) - 1)] for hypotheses in written]
-                texts.append(segments.join(parts, [w.text for w in chosen]))
+                texts.append(document.join([w.text for w in chosen]))
                 scores.append(float(np.mean([w.score for w in chosen] or [0.0])))
             cut = any(hypotheses[0].cut for hypotheses in written)
             return Translated(
                 adapter.name, adapter.version, source, target, texts, scores, cut, stack=stack
             )
 
-        to_write = [segment.text for segment in parts if not segment.verbatim]
-        return RowPlan(to_write, Writing(target, row.search), answer)
+        around = document.around if isinstance(document, PlainText) else []
+        return RowPlan(document.texts, Writing(target, row.search), answer, around=around)
 
     def verify_goldens(self, adapter: Adapter, replay: Replay) -> None:
         manifest: TranslationManifest = adapter.manifest
@@ -119,15 +124,15 @@ TASK = Translation()
 def direction_of(
     directions: Sequence[Direction], source: str | None, target: str | None, adapter: str
 ) -> Direction:
-    """The one direction that fits. Raises `InvalidRow`, listing what there is, for none or
+    """The one direction that fits. Raises `InvalidOption`, listing what there is, for none or
     several."""
     fitting = [d for d in directions if source in (None, d[0]) and target in (None, d[1])]
     if len(fitting) == 1:
         return fitting[0]
     known = ", ".join(f"{a} to {b}" for a, b in directions)
     if fitting:
-        raise InvalidRow(
+        raise InvalidOption(
             f"adapter {adapter!r} translates {known}; say which with source and target"
         )
     asked = f"{source or 'any language'} to {target or 'any language'}"
-    raise InvalidRow(f"adapter {adapter!r} does not translate {asked}; it translates {known}")
+    raise InvalidOption(f"adapter {adapter!r} does not translate {asked}; it translates {known}")

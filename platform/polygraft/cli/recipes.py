@@ -1,0 +1,139 @@
+"""Commands about recipes: `recipe`, `new`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from polygraft.architectures.folder import default_backbone
+from polygraft.cli.app import Backbone, app, err, out, report_errors
+
+if TYPE_CHECKING:
+    from polygraft.scaffold.guess import Decide, Guess
+
+
+@app.command()
+@report_errors
+def recipe(
+    subject: Annotated[
+        str | None,
+        typer.Argument(metavar="[TASK|FIELD]", help="A task, or a field such as training.epochs."),
+    ] = None,
+    json_schema: Annotated[
+        bool,
+        typer.Option("--json-schema", help="Every field of every task, as JSON Schema."),
+    ] = False,
+) -> None:
+    """A recipe to start from, with comments; or what one field of it is for.
+
+    Examples: `polygraft recipe`, `polygraft recipe translation`, `polygraft recipe data.on_leak`
+    """
+    from polygraft.tasks import explained
+    from polygraft.tasks.registry import DEFAULT, TASKS
+
+    if json_schema:
+        out.print_json(data=explained.json_schema())
+    elif subject is None or subject in TASKS:
+        print(explained.example(subject or DEFAULT), end="")
+    else:
+        print(explained.explain(subject), end="")
+
+
+@app.command()
+@report_errors
+def new(
+    name: Annotated[str, typer.Argument(help="Of the adapter, and of its folder.")],
+    train: Annotated[
+        str,
+        typer.Option("--from", help="CSV, TSV, JSON Lines or Parquet; a URL; hub:owner/name."),
+    ],
+    dev: Annotated[str | None, typer.Option(help="The same; left out, it is cut out.")] = None,
+    test: Annotated[str | None, typer.Option(help="The same; left out, it is cut out.")] = None,
+    text: Annotated[str | None, typer.Option(help="Column of the texts.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column of the labels.")] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Codes of the languages of the texts: sw, or en,fr.")
+    ] = None,
+    positive: Annotated[str | None, typer.Option(help="The label that is looked for.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Of the data.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the splits.")] = 0,
+    yes: Annotated[bool, typer.Option("--yes", help="Take the guesses, ask nothing.")] = False,
+    no_advise: Annotated[
+        bool, typer.Option("--no-advise", help="Leave out what `polygraft advise` says.")
+    ] = False,
+    library: Annotated[
+        Path | None, typer.Option(help="Folder of adapters; default: the bundled ones.")
+    ] = None,
+    backbone: Backbone = None,
+) -> None:
+    """Start an adapter from a table: guess columns, languages and splits, write a short recipe.
+
+    On a terminal each guess is asked; otherwise, and with --yes, it is taken and told. Dev and test
+    are cut out of the table, near-equal texts on one side. A table with two columns of texts and no
+    labels becomes a recipe for translation.
+
+    Example: `polygraft new spam-mine --from messages.csv`
+    """
+    from polygraft.adapters.library import Library, default_library
+    from polygraft.scaffold.new import Start, write
+    from polygraft.tasks.recipe import load_recipe
+
+    shelf, home = Library(library or default_library()), backbone or default_backbone()
+    options = {
+        "data.text": text,
+        "data.label": label,
+        "languages": language,
+        "positive": positive,
+        "data.licence": licence,
+    }
+    sources = {"train": train, "dev": dev, "test": test}
+    start = Start(
+        name=name,
+        folder=shelf.folder(name),
+        sources={split: source for split, source in sources.items() if source},
+        decide=_deciding(options, ask=not yes and _on_terminal()),
+        library=shelf,
+        backbone=home,
+        seed=seed,
+    )
+    for doubt in write(start):
+        err.print(f"[yellow]perhaps a mistake[/]: {escape(doubt)}", highlight=False, soft_wrap=True)
+    err.print(f"wrote {start.recipe}", highlight=False, soft_wrap=True)
+    if not no_advise and load_recipe(start.recipe).task == "classification":
+        from polygraft.cli.transfer import advise
+
+        advise(start.recipe, library=library, backbone=backbone)
+    out.print(
+        f"Next:\n  polygraft train {start.recipe} --check\n  polygraft train {start.recipe}\n"
+        f"  polygraft adapters add {start.folder}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _on_terminal() -> bool:
+    return sys.stdin.isatty()
+
+
+def _deciding(options: dict[str, str | None], *, ask: bool) -> Decide:
+    """What is taken for a guess: the option that gives it, else what the user says where `ask`,
+    else the guess."""
+
+    def decide(guess: Guess) -> str:
+        given = options.get(guess.field)
+        if given is not None:
+            return given
+        field, why = escape(guess.field), escape(guess.why)
+        if not ask:
+            value = escape(guess.value) or "none"
+            err.print(f"{field}: [bold]{value}[/] ({why})", highlight=False, soft_wrap=True)
+            return guess.value
+        err.print(why, highlight=False)
+        answer: str = typer.prompt(guess.field, default=guess.value, err=True)
+        return answer.strip()
+
+    return decide

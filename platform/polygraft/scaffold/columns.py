@@ -1,0 +1,138 @@
+"""Which columns of a table hold the texts and their labels, or the two sides of a translation.
+
+Guessed from names and contents: a label repeats and is short, a text is long and seldom repeats.
+Does not: read files, or ask anybody.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from polygraft.errors import DataError
+from polygraft.scaffold.guess import Guess
+
+TEXT_NAMES = {
+    *("text", "texts", "message", "messages", "sms", "body", "content", "sentence", "review"),
+    *("comment", "tweet", "post", "question", "description", "email", "headline", "title"),
+    *("texto", "mensaje", "pregunta", "comentario", "texte", "question", "ujumbe", "teks", "pesan"),
+}
+LABEL_NAMES = {
+    *("label", "labels", "class", "category", "categories", "target", "tag", "topic", "intent"),
+    *("sentiment", "kind", "type", "is_spam", "spam", "y", "gold", "annotation", "subject"),
+    *("etiqueta", "clase", "categoria", "tema", "motivo", "tipo", "categorie", "sujet", "kategori"),
+}
+Row = Mapping[str, Any]
+MOST_LABELS, LONGEST_LABEL, SHORTEST_TEXT = 200, 60, 8
+
+
+@dataclass(frozen=True)
+class Column:
+    """What one column holds: different values, and characters of a value on average."""
+
+    name: str
+    rows: int
+    values: int
+    length: float
+
+    @property
+    def may_be_labels(self) -> bool:
+        return 2 <= self.values <= min(MOST_LABELS, self.rows / 2) and self.length <= LONGEST_LABEL
+
+    @property
+    def may_be_texts(self) -> bool:
+        return self.length >= SHORTEST_TEXT and self.values > self.rows / 2
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.described}"
+
+    @property
+    def described(self) -> str:
+        return f"{self.values:,} different values, of {self.length:.0f} characters on average"
+
+
+def columns_of(rows: Sequence[Row], source: str) -> list[Column]:
+    """The columns of a table. Raises `DataError` for one without rows, without a header, or whose
+    columns are separated by something else than was thought."""
+    names = list(rows[0]) if rows else []
+    contents = {name: [_cell(row[name]) for row in rows] for name in names}
+    problem = None
+    if not rows:
+        problem = "it has no rows"
+    elif len(names) == 1 and (mark := next((m for m in ";\t|" if m in names[0]), None)):
+        problem = (
+            f"it has one column, {names[0]!r}: the columns seem to be separated by {mark!r}; save "
+            "it with commas (.csv) or tabs (.tsv)"
+        )
+    elif any(name in contents[name] for name in names) or max(map(len, names)) > LONGEST_LABEL:
+        problem = (
+            f"its first line looks like data, not like names of columns ({', '.join(names)[:80]}); "
+            "put a line with names first, such as text,label"
+        )
+    if problem:
+        raise DataError(source, [problem])
+    return [
+        Column(
+            name=name,
+            rows=len(rows),
+            values=len(set(cells) - {""}),
+            length=sum(map(len, cells)) / len(cells),
+        )
+        for name, cells in contents.items()
+    ]
+
+
+def text_column(columns: Sequence[Column], label: str | None = None) -> Guess:
+    """The column of the texts: one that is called so, else the longest. Raises `DataError`."""
+    texts = [column for column in columns if column.may_be_texts and column.name != label]
+    longest = max(texts, key=lambda column: column.length, default=None)
+    if longest is None:
+        raise DataError(_listed(columns), ["no column looks like texts; name it with --text"])
+    named = [c for c in texts if _called(c, TEXT_NAMES) and c.length >= longest.length / 2]
+    chosen = named[0] if named else longest
+    return Guess("data.text", chosen.name, f"{chosen.described}{_others(texts, chosen)}")
+
+
+def label_column(columns: Sequence[Column]) -> Guess | None:
+    """The column of the labels: one that is called so, else the one with the fewest values; None
+    where no column repeats its values."""
+    candidates = [column for column in columns if column.may_be_labels]
+    if not candidates:
+        return None
+    named = [column for column in candidates if _called(column, LABEL_NAMES)]
+    chosen = min(named or candidates, key=lambda column: column.values)
+    return Guess("data.label", chosen.name, f"{chosen.described}{_others(candidates, chosen)}")
+
+
+def sides(columns: Sequence[Column]) -> tuple[str, str] | None:
+    """The two columns of a table of translations, in their order; None where there are not two
+    columns of texts."""
+    texts = sorted((c for c in columns if c.may_be_texts), key=lambda column: -column.length)[:2]
+    if len(texts) < 2:
+        return None
+    first, second = (column.name for column in columns if column in texts)
+    return first, second
+
+
+def labels_of(rows: Sequence[Row], label: str) -> Counter[str]:
+    """How many rows have each label."""
+    return Counter(_cell(row[label]) for row in rows if _cell(row[label]))
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else str(value).strip()
+
+
+def _called(column: Column, names: set[str]) -> bool:
+    return column.name.strip().lower() in names
+
+
+def _others(candidates: Sequence[Column], chosen: Column) -> str:
+    names = ", ".join(column.name for column in candidates if column != chosen)
+    return f"; it could also be {names}" if names else ""
+
+
+def _listed(columns: Sequence[Column]) -> str:
+    return f"columns {'; '.join(map(str, columns))}"

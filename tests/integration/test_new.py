@@ -1,0 +1,181 @@
+"""`polygraft new`: from a table to a recipe that passes `polygraft train --check`."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from polygraft.cli import app, recipes
+from polygraft.scaffold import language
+from polygraft.scaffold.guess import Guess
+from polygraft.tasks.recipe import load_recipe
+
+runner = CliRunner()
+SPAM = [f"{a} {b} {c}" for a in ("win", "claim", "call now") for b in ("cash", "a prize") for c in
+        ("today", "now", "here", "soon", "at once")]  # fmt: skip
+HAM = [f"{a} {b} {c}" for a in ("hello", "see you", "dinner") for b in ("mum", "dad") for c in
+       ("tonight", "at six", "later", "tomorrow", "on the train")]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def shelf(backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty library; the texts are taken for English."""
+    folder = tmp_path / "library"
+    folder.mkdir()
+    monkeypatch.setenv("POLYGRAFT_BACKBONE", str(backbone))
+    monkeypatch.setenv("POLYGRAFT_LIBRARY", str(folder))
+    monkeypatch.setattr(
+        "polygraft.scaffold.new.languages_of", lambda *_: Guess("languages", "en", "all say so")
+    )
+    return folder
+
+
+def messages(file: Path, spam: list[str] = SPAM, ham: list[str] = HAM, **more: Any) -> Path:
+    with file.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out, delimiter="\t" if file.suffix == ".tsv" else ",")
+        writer.writerow(["n", "Message", "kind"])
+        rows = [(t, "spam") for t in spam] + [(t, "ham") for t in ham]
+        writer.writerows([i, *row] for i, row in enumerate(rows))
+    return file
+
+
+def ran(*arguments: str | Path, **options: Any) -> str:
+    result = runner.invoke(app, [str(a) for a in arguments], **options)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def checked(recipe: Path) -> dict[str, Any]:
+    result = runner.invoke(app, ["train", str(recipe), "--check", "--json"])
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def test_a_table_becomes_splits_and_a_recipe_that_is_fine(tmp_path: Path, shelf: Path) -> None:
+    told = ran("new", "spam-mine", "--from", messages(tmp_path / "m.tsv"), "--no-advise")
+    for part in ("data.label: kind (2 different", "data.text: Message (60", "languages: en"):
+        assert part in told, part
+    assert "positive: spam (" in told
+    assert f"polygraft adapters add {shelf / 'spam-mine'}" in told
+    file = shelf / "spam-mine" / "recipe.yaml"
+    assert len(file.read_text()) < 1_200
+    recipe = load_recipe(file)
+    assert (recipe.name, recipe.languages) == ("spam-mine", ["en"])
+    found = checked(file)
+    assert found["rows"] == {"train": 36, "dev": 12, "test": 12}
+    assert found["doubts"] == []
+
+
+def test_options_are_taken_before_guesses(tmp_path: Path, shelf: Path) -> None:
+    options = ["--text", "Message", "--label", "kind", "--language", "sw,en", "--positive", "ham"]
+    told = ran(
+        "new", "x", "--from", messages(tmp_path / "m.csv"), *options, "--licence", "CC0", "--yes",
+        "--no-advise",
+    )  # fmt: skip
+    assert "languages: en" not in told
+    recipe = yaml.safe_load((shelf / "x" / "recipe.yaml").read_text())
+    assert (recipe["languages"], recipe["positive"]) == (["sw", "en"], "ham")
+    assert recipe["data"]["licence"] == "CC0"
+
+
+def test_on_a_terminal_it_asks(
+    tmp_path: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipes, "_on_terminal", lambda: True)
+    source = messages(tmp_path / "m.csv")
+    told = ran("new", "x", "--from", source, "--no-advise", input="\n\nsw\nham\nCC-BY-4.0\n")
+    assert "data.label [kind]:" in told
+    recipe = yaml.safe_load((shelf / "x" / "recipe.yaml").read_text())
+    assert (recipe["languages"], recipe["positive"]) == (["sw"], "ham")
+    assert recipe["data"]["licence"] == "CC-BY-4.0"
+    silent = ran("new", "y", "--from", source, "--no-advise", "--yes")
+    assert "[kind]:" not in silent
+
+
+def test_splits_that_are_there_are_named_and_the_missing_one_is_cut(
+    tmp_path: Path, shelf: Path
+) -> None:
+    train = messages(tmp_path / "train.csv")
+    test = messages(tmp_path / "test.csv", ["WIN CASH TODAY", "win a boat"], ["good night", "bye"])
+    told = ran("new", "x", "--from", train, "--test", test, "--no-advise", "--yes")
+    assert "Traceback" not in told
+    folder = shelf / "x"
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
+    assert recipe["data"]["test"] == "../../test.csv"
+    assert recipe["data"]["on_leak"] == "drop"
+    assert {file.name for file in folder.iterdir()} == {
+        "recipe.yaml",
+        "train.jsonl",
+        "dev.jsonl",
+    }
+    assert "win cash today" in (folder / "train.jsonl").read_text(), "it is train's to drop"
+    assert checked(folder / "recipe.yaml")["rows"] == {"train": 47, "dev": 12, "test": 4}
+
+
+def test_what_looks_wrong_is_told(tmp_path: Path, shelf: Path) -> None:
+    source = messages(tmp_path / "m.csv", [*SPAM, "see you mum at six"], HAM)
+    with source.open("a") as out:
+        out.write("99,,spam\n100,buy gold,sapm\n")
+    told = ran("new", "x", "--from", source, "--no-advise", "--yes")
+    for part in ("1 rows lack Message or kind", "a text has two labels", "label 'sapm' has 1 row"):
+        assert part in told, part
+
+
+def test_a_table_of_translations_becomes_a_recipe_for_translation(
+    tmp_path: Path, shelf: Path, writing_backbone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLYGRAFT_BACKBONE", str(writing_backbone))
+    with (tmp_path / "pairs.csv").open("w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out)
+        writer.writerow(["english", "yoruba"])
+        writer.writerows((text, text[::-1]) for text in [*SPAM, *HAM])
+    told = ran("new", "en-yo", "--from", tmp_path / "pairs.csv", "--language", "en,yo", "--yes")
+    assert "macro-F1" not in told
+    rows = checked(shelf / "en-yo" / "recipe.yaml")["rows"]
+    assert rows == {"train": 36, "dev": 12, "test": 12}
+
+
+def test_advice_follows(tmp_path: Path, shelf: Path) -> None:
+    told = ran("new", "x", "--from", messages(tmp_path / "m.csv"), "--yes")
+    assert "training rows:" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["no name", "--from", "m.csv"], "is not an adapter name"),
+        (["x", "--from", "none.csv"], "none.csv cannot be read"),
+        (["x", "--from", "m.csv", "--label", "klass"], "lacks column klass; it has n, Message"),
+        (["x", "--from", "m.csv", "--language", "german"], "German is 'de'"),
+        (["x", "--from", "m.csv", "--positive", "Spam"], "no row has the label 'Spam'"),
+        (["taken", "--from", "m.csv"], "recipe.yaml is there already; take another name"),
+    ],
+)
+def test_what_cannot_be_done_is_told(
+    arguments: list[str], says: str, tmp_path: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    messages(tmp_path / "m.csv")
+    (shelf / "taken").mkdir()
+    (shelf / "taken" / "recipe.yaml").write_text("name: taken\n")
+    monkeypatch.chdir(tmp_path)
+    result = runner.invoke(app, ["new", *arguments, "--yes", "--no-advise"])
+    assert result.exit_code == 1
+    assert says in result.output
+    assert not (shelf / "x").exists()
+
+
+def test_without_a_language_identifier_the_language_is_not_known(
+    backbone: Path, shelf: Path
+) -> None:
+    from polygraft.adapters.library import Library
+
+    guess = language.languages_of(["hello"], Library(shelf), backbone)
+    assert guess.value == "und"
+    assert "could not be recognised" in guess.why
