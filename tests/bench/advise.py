@@ -20,6 +20,7 @@ import json
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def job_of(
     recipe = ClassificationRecipe(
         name="target",
         languages=["en"],
-        data=DataRecipe(train="-", dev="-"),
+        data=DataRecipe(train="-", dev="-", on_leak="drop"),
         training=TrainingRecipe(max_length=family.max_length),
     )
     return ClassificationJob(
@@ -181,7 +182,8 @@ def run(study: Study, options: argparse.Namespace) -> list[dict[str, Any]]:
             train, dev, test = read_side(family, side, PLAN.parent)
             for draw in [None, *study.few_seeds[: options.draws]]:
                 few = train.few(study.shots, draw or 0)
-                rows = (train, dev, test) if draw is None else (few, few, test)
+                few_dev = replace(few, ids=[])  # else their translations would be left out
+                rows = (train, dev, test) if draw is None else (few, few_dev, test)
                 job = job_of(family, rows, record["labels"], options.work, options.backbone)
                 started = time.process_time()
                 findings = advise(job, library)
