@@ -34,6 +34,7 @@ from polygraft.reporting.intervals import paired_difference
 from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.metrics import counted_f1
 from polygraft.tasks.classification.recipe import ClassificationRecipe, DataRecipe, TrainingRecipe
+from polygraft.tasks.recipe import load_recipe
 from polygraft.training import pipeline
 from polygraft.transfer.advise import Findings, Way, advise
 from polygraft.transfer.comparing import HEAD, LEXICAL
@@ -67,7 +68,8 @@ def train_source(family: StudyFamily, folder: Path, backbone: Path) -> None:
         "training": {"max_length": family.max_length},
     }
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    pipeline.train(pipeline.prepare(folder / "recipe.yaml", backbone).job, folder)
+    file = folder / "recipe.yaml"
+    pipeline.train(pipeline.prepare(load_recipe(file), file, backbone).job, folder)
 
 
 def job_of(
