@@ -46,9 +46,13 @@ def goldens(**changes: Any) -> list[dict[str, Any]]:
 
 UNIT = [1.0] + [0.0] * 31
 VECTORS = [{"text": t, "vector": UNIT, "bare": UNIT} for t in "abc"]
-NO_CLASSIFIER: dict[str, Any] = dict.fromkeys(
-    ("labels", "golden", "lexical", "window", "decide"), []
-)
+NO_CLASSIFIER: dict[str, Any] = {
+    "labels": [],
+    "golden": [],
+    "lexical": [],
+    "window": [],
+    "decide": [],
+}
 LANGUAGE = NO_CLASSIFIER | {"task": "language", "golden_vectors": VECTORS}
 TEXTS = [{"text": t, "target": "yo", "written": "x", "bare": "y"} for t in "abc"]
 TRANSLATION = NO_CLASSIFIER | {
