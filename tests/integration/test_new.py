@@ -12,7 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from polygraft.cli import app, recipes
-from polygraft.scaffold import language
+from polygraft.scaffold import classifier, language, translator
 from polygraft.scaffold.guess import Guess
 from polygraft.tasks.recipe import load_recipe
 
@@ -30,9 +30,8 @@ def shelf(backbone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     folder.mkdir()
     monkeypatch.setenv("POLYGRAFT_BACKBONE", str(backbone))
     monkeypatch.setenv("POLYGRAFT_LIBRARY", str(folder))
-    monkeypatch.setattr(
-        "polygraft.scaffold.new.languages_of", lambda *_: Guess("languages", "en", "all say so")
-    )
+    for kind in (classifier, translator):
+        monkeypatch.setattr(kind, "languages_of", lambda *_: Guess("languages", "en", "all say so"))
     return folder
 
 
@@ -124,7 +123,11 @@ def test_what_looks_wrong_is_told(tmp_path: Path, shelf: Path) -> None:
     with source.open("a") as out:
         out.write("99,,spam\n100,buy gold,sapm\n")
     told = ran("new", "x", "--from", source, "--no-advise", "--yes")
-    for part in ("1 rows lack Message or kind", "a text has two labels", "label 'sapm' has 1 row"):
+    for part in (
+        "train: 1 row without Message or kind, left out",
+        "a text has two labels",
+        "label 'sapm' has 1 row",
+    ):
         assert part in told, part
 
 

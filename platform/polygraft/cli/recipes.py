@@ -79,7 +79,8 @@ def new(
     Example: `polygraft new spam-mine --from messages.csv`
     """
     from polygraft.adapters.library import Library, default_library
-    from polygraft.scaffold.new import Start, write
+    from polygraft.scaffold.new import write
+    from polygraft.scaffold.start import Start
     from polygraft.tasks.recipe import load_recipe
 
     shelf, home = Library(library or default_library()), backbone or default_backbone()

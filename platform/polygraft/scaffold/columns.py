@@ -6,13 +6,12 @@ Does not: read files, or ask anybody.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from polygraft.errors import DataError
 from polygraft.scaffold.guess import Guess
+from polygraft.scaffold.rows import Row, cell
 
 TEXT_NAMES = {
     *("text", "texts", "message", "messages", "sms", "body", "content", "sentence", "review"),
@@ -24,7 +23,6 @@ LABEL_NAMES = {
     *("sentiment", "kind", "type", "is_spam", "spam", "y", "gold", "annotation", "subject"),
     *("etiqueta", "clase", "categoria", "tema", "motivo", "tipo", "categorie", "sujet", "kategori"),
 }
-Row = Mapping[str, Any]
 MOST_LABELS, LONGEST_LABEL, SHORTEST_TEXT = 200, 60, 8
 
 
@@ -57,7 +55,7 @@ def columns_of(rows: Sequence[Row], source: str) -> list[Column]:
     """The columns of a table. Raises `DataError` for one without rows, without a header, or whose
     columns are separated by something else than was thought."""
     names = list(rows[0]) if rows else []
-    contents = {name: [_cell(row[name]) for row in rows] for name in names}
+    contents = {name: [cell(row[name]) for row in rows] for name in names}
     problem = None
     if not rows:
         problem = "it has no rows"
@@ -114,15 +112,6 @@ def sides(columns: Sequence[Column]) -> tuple[str, str] | None:
         return None
     first, second = (column.name for column in columns if column in texts)
     return first, second
-
-
-def labels_of(rows: Sequence[Row], label: str) -> Counter[str]:
-    """How many rows have each label."""
-    return Counter(_cell(row[label]) for row in rows if _cell(row[label]))
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else str(value).strip()
 
 
 def _called(column: Column, names: set[str]) -> bool:

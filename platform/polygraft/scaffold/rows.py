@@ -12,7 +12,8 @@ from polygraft.data.reading import read_source, unreadable
 from polygraft.errors import DataError
 from polygraft.tasks.recipe import expand
 
-Rows = Sequence[Mapping[str, Any]]
+Row = Mapping[str, Any]
+Rows = Sequence[Row]
 
 
 def read_tables(sources: Mapping[str, str]) -> dict[str, Rows]:
@@ -40,7 +41,7 @@ def cell(value: Any) -> str:
     return "" if value is None else str(value).strip()
 
 
-def write_rows(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+def write_rows(file: Path, rows: Iterable[Row]) -> None:
     with file.open("w", encoding="utf-8") as out:
         for row in rows:
             out.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")

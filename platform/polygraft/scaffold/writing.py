@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from polygraft.tasks.fields import in_yaml
@@ -34,10 +34,3 @@ def _written(line: Line) -> str:
     value = "" if line.value is None else f" {in_yaml(line.value)}"
     field = f"{'  ' * line.depth}{line.key}:{value}"
     return f"{field:{COMMENTS_FROM - 1}}  # {line.comment}" if line.comment else field
-
-
-def counted(rows: Mapping[str, Sequence[Any]]) -> dict[str, str]:
-    """`1 row`, `20 rows`, for each split."""
-    return {
-        name: "1 row" if len(some) == 1 else f"{len(some):,} rows" for name, some in rows.items()
-    }

@@ -9,9 +9,16 @@ from polygraft.errors import InvalidRow, PolygraftError, UnknownAdapter, Unknown
 from polygraft.runtime.rows import Row, text_problem
 from polygraft.serve.answers import answer_rows
 from polygraft.serve.host import Host
-from polygraft.tasks.classification.serving import Classified
+from polygraft.tasks.classification.serving import Classified, LabelScore
 from polygraft.tasks.serving import MAX_CHARACTERS
 from polygraft.tasks.translation.markup import plain
+
+UNDETERMINED = "und"
+"""What is answered where the language is none that the detector knows, or not certain (BCP 47)."""
+OTHER = "other"
+"""The detector's label for the languages that are none of its others."""
+CERTAIN = 0.5
+"""The least score of a language that is answered: it is likelier than all others together."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +41,39 @@ async def detect(host: Host, texts: Sequence[str]) -> list[list[Detected] | Poly
 
 def _detected(answer: object, detector: str) -> list[Detected] | PolygraftError:
     if isinstance(answer, Classified):
-        return [Detected(x.label, x.score) for x in answer.labels]
+        return languages_of(answer.labels)
     if isinstance(answer, UnknownAdapter):
         return UnknownLanguage(
             f"no adapter {detector!r} tells languages apart here; send the source language"
         )
     assert isinstance(answer, PolygraftError)
     return answer
+
+
+def languages_of(labels: Sequence[LabelScore]) -> list[Detected]:
+    """The detector's labels, likeliest first, as languages; `und` first where none is certain, with
+    the chance that it is not the likeliest."""
+    found = [
+        Detected(UNDETERMINED if one.label == OTHER else one.label, one.score) for one in labels
+    ]
+    if found[0].language != UNDETERMINED and found[0].confidence < CERTAIN:
+        named = [one for one in found if one.language != UNDETERMINED]
+        found = [Detected(UNDETERMINED, 1 - found[0].confidence), *named]
+    return found
+
+
+def source_of(detected: Sequence[Detected]) -> str | UnknownLanguage:
+    """The language to translate from, or the error that asks for it."""
+    if detected[0].language != UNDETERMINED:
+        return detected[0].language
+    perhaps = ", ".join(
+        f"{one.language} {100 * one.confidence:.0f}%"
+        for one in detected
+        if one.language != UNDETERMINED
+    )
+    return UnknownLanguage(
+        f"the language of the text is not certain (perhaps {perhaps}); send it as the source"
+    )
 
 
 def without_markup(text: str) -> str:
@@ -69,6 +102,6 @@ async def sources(
         else:
             detected = next(detections)
             languages.append(
-                detected if isinstance(detected, PolygraftError) else detected[0].language
+                detected if isinstance(detected, PolygraftError) else source_of(detected)
             )
     return languages

@@ -102,7 +102,9 @@ async def _translate(host: Host, body: Body) -> Body:
     if source == "auto":
         read = [languages.without_markup(text) for text in texts] if html else texts
         detections = await languages.detect(host, read)
-        sources = [d if isinstance(d, PolygraftError) else d[0].language for d in detections]
+        sources = [
+            d if isinstance(d, PolygraftError) else languages.source_of(d) for d in detections
+        ]
     wanted = Wanted(target, search, detected=bool(detections), pivot=_may_pivot(body), html=html)
     _, answers = await translate(host, route(host.engine, texts, sources, wanted))
     written = [_written(place, answered, is_list) for place, answered in enumerate(answers)]
