@@ -21,10 +21,9 @@ from polygraft.tasks.classification.fit import fit
 from polygraft.tasks.classification.job import ClassificationJob, prepare
 from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.tasks.classification.serving import Classified
+from polygraft.tasks.classification.source_weights import source_weights
 from polygraft.tasks.recipe import load_recipe
 from polygraft.training.pipeline import train
-from polygraft.transfer import mixing
-from polygraft.transfer.advise import rules
 
 SPAM = [
     f"{a} {b} {c}"
@@ -122,7 +121,7 @@ def test_source_rows_count_as_much_as_the_recipe_says(
     source = {"adapter": "source", "weight": 0.25, "by": by}
     file = recipe(tmp_path / "mixed", strategy="mixed", source=source, data=data)
     job = job_of(file, backbone)
-    weights = mixing.source_weights(job, job.train_rows(0))
+    weights = source_weights(job, job.train_rows(0))
     assert len(weights) == 24
     assert weights.mean() == pytest.approx(0.25, abs=0.05)
     if by == "even":
@@ -163,8 +162,13 @@ def test_source_rows_that_are_translations_of_held_out_rows_are_refused(
     recipe(tmp_path / "source", data=leaky)
     data = {"train": "train.jsonl", "dev": "dev.jsonl", "test": "test.jsonl", "id": "id"}
     file = recipe(tmp_path / "mixed", strategy="mixed", source={"adapter": "source"}, data=data)
-    with pytest.raises(DataError, match="6 rows are translations"):
+    with pytest.raises(DataError, match="6 rows of source are translations"):
         job_of(file, backbone)
+    recipe(tmp_path / "wider", data=leaky | {"train": ["train.jsonl", "test.jsonl"]})
+    content = {"source": {"adapter": "wider"}, "data": data | {"on_leak": "drop"}}
+    job = job_of(recipe(tmp_path / "dropped", strategy="mixed", **content), backbone)
+    assert job.source_rows is not None
+    assert len(job.source_rows) == 24, "the test rows are left out of the source's"
 
 
 def test_one_adapter_answers_several_tasks(backbone: Path, engine: Engine, tmp_path: Path) -> None:
@@ -287,49 +291,6 @@ def test_what_a_child_forgets_of_its_parents_task_and_of_the_backbones_is_told(
     card = (family / "child" / "README.md").read_text(encoding="utf-8")
     assert f"The parent's own task ({mother.named}, 6 rows, macro-F1)" in card
     assert "parent_task" not in mother.metrics["forgetting"]
-
-
-def test_advice_names_the_figures_it_went_by(
-    family: Path, writing_backbone: Path, tmp_path: Path
-) -> None:
-    file = recipe(tmp_path / "new", languages=["yo"])
-    options = ["--library", str(family), "--backbone", str(writing_backbone)]
-    shown = CliRunner().invoke(app, ["advise", str(file), *options, "--json"])
-    assert shown.exit_code == 0, shown.output
-    found = json.loads(shown.stdout)
-    assert found["rows"] == {"ham": 12, "spam": 12}
-    assert {one["name"] for one in found["sources"]} == {"mother", "child"}
-    names = ("zero-shot {}", "head, rows of {} too")
-    assert set(found["dev"]) == {"tfidf", "head"} | {
-        name.format(one) for name in names for one in ("mother", "child")
-    }
-    (one,) = (one for one in found["advice"] if one["strategy"] == "parent")
-    assert any(str(value) in one["why"] for value in found["dev"].values())
-    for_people = CliRunner().invoke(app, ["advise", str(file), *options])
-    assert "parent:" in for_people.stdout
-
-
-@pytest.mark.parametrize(
-    ("rarest", "tfidf", "head", "given", "beside", "told"),
-    [
-        (5, 60.0, 70.0, {"x": 80.0}, {"x": 75.0}, ["parent", "mixed"]),
-        (5, 60.0, 70.0, {"x": 60.0}, {"x": 75.0}, ["head", "parent", "mixed"]),
-        (5, 60.0, 70.0, {}, {}, ["head"]),
-        (400, 90.0, 80.0, {"x": 70.0}, {"x": 82.0}, ["TF-IDF", "lora"]),
-        (100, 90.0, 80.0, {"x": 70.0}, {"x": 82.0}, ["TF-IDF", "parent", "lora"]),
-    ],
-)
-def test_rules_of_thumb(
-    rarest: int,
-    tfidf: float,
-    head: float,
-    given: dict[str, float],
-    beside: dict[str, float],
-    told: list[str],
-) -> None:
-    advice = rules(rarest, tfidf, head, given, beside, [])
-    assert [one.strategy for one in advice] == told
-    assert "source: {adapter: x}" in advice[0].why if told[0] == "head" and beside else True
 
 
 def test_task_arithmetic_by_command(family: Path, writing_backbone: Path, tmp_path: Path) -> None:

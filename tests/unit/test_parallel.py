@@ -10,8 +10,8 @@ from polygraft.data.splits import Split, Splits
 from polygraft.errors import DataError
 from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.recipe import ClassificationRecipe
-from polygraft.training.vectors import unit
-from polygraft.transfer import parallel
+from polygraft.training.linear_head import unit
+from polygraft.transfer import parallel, translations
 
 RNG = np.random.default_rng(0)
 KIND = RNG.normal(size=64)  # what all rows share
@@ -22,10 +22,12 @@ COPIES = unit(TRAINED[:100] + 0.06 * RNG.normal(size=(100, 64)))
 
 
 def test_noisy_copies_are_found_and_other_rows_of_the_same_kind_are_not() -> None:
-    assert parallel.translated(COPIES, TRAINED, NONE) > 90
-    assert parallel.translated(OTHERS, TRAINED, NONE) < parallel.SUSPICIOUS / 2
-    assert 40 < parallel.translated(np.concatenate([COPIES[:50], OTHERS[:50]]), TRAINED, NONE) < 60
-    assert parallel.translated(COPIES[:4], TRAINED[:4], NONE) == 0, "too few rows say nothing"
+    assert translations.translated(COPIES, TRAINED, NONE) > 90
+    assert translations.translated(OTHERS, TRAINED, NONE) < translations.SUSPICIOUS / 2
+    assert (
+        40 < translations.translated(np.concatenate([COPIES[:50], OTHERS[:50]]), TRAINED, NONE) < 60
+    )
+    assert translations.translated(COPIES[:4], TRAINED[:4], NONE) == 0, "too few rows say nothing"
 
 
 def test_a_few_rows_are_compared_with_all_of_the_target() -> None:
@@ -34,9 +36,9 @@ def test_a_few_rows_are_compared_with_all_of_the_target() -> None:
     trained = TRAINED[:80]
     of_target = unit(trained[RNG.integers(len(trained), size=300)] + RNG.normal(size=(300, 64)))
     few, rest = of_target[:20], of_target[20:]
-    assert parallel.translated(few, trained, NONE) > parallel.SUSPICIOUS
-    assert parallel.translated(few, trained, rest) < parallel.SUSPICIOUS
-    assert parallel.translated(COPIES[:20], TRAINED, np.concatenate([OTHERS, COPIES[20:]])) > 90
+    assert translations.translated(few, trained, NONE) > translations.SUSPICIOUS
+    assert translations.translated(few, trained, rest) < translations.SUSPICIOUS
+    assert translations.translated(COPIES[:20], TRAINED, np.concatenate([OTHERS, COPIES[20:]])) > 90
 
 
 def job(

@@ -10,8 +10,8 @@ import pytest
 
 from polygraft.data.splits import Split
 from polygraft.errors import DataError, RecipeError
-from polygraft.tasks.classification.metrics import macro_f1
-from polygraft.transfer.study.figures import counted_f1, figures_of
+from polygraft.tasks.classification.metrics import counted_f1, macro_f1
+from polygraft.transfer.study.figures import figures_of
 from polygraft.transfer.study.plan import Study, StudyFamily, load_study
 from polygraft.transfer.study.rows import check, read_side
 from polygraft.transfer.study.write import page, write_results

@@ -8,6 +8,8 @@
                          file (see `manifest`)
     README.md            the card
     recipe.yaml          how it was made
+    vectors.safetensors  vectors of its training rows with their labels, for other adapters to learn
+                         from; a classifier's, where its recipe shares them. Serving leaves it alone
 
 Only safetensors is ever opened, and only these files by these names; nothing that can run code
 is loaded. Whatever is wrong with a folder is an `AdapterError` that says so without the
@@ -26,7 +28,7 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from polygraft.adapters.arrays import Lora, head_tensors, lora_arrays, peft_config, tensors
-from polygraft.adapters.layout import HASHED, LAYOUT, Layout, largest
+from polygraft.adapters.layout import HASHED, LAYOUT, LISTED, Layout, largest
 from polygraft.adapters.manifest import Manifest, read
 from polygraft.adapters.publishing import reading
 from polygraft.architectures.folder import fits
@@ -36,6 +38,7 @@ from polygraft.tasks import registry
 __all__ = [
     "HASHED",
     "LAYOUT",
+    "LISTED",
     "Adapter",
     "Layout",
     "Lora",
@@ -168,8 +171,9 @@ def _content(file: Path) -> bytes:
 
 
 def _weight_files(home: Path, manifest: Manifest) -> dict[str, bytes]:
-    """The content of each file that the manifest names. Raises `AdapterError` for one that is
-    missing or not the one it names, and for weights that it does not name."""
+    """The content of each file that the manifest names and that answering needs. Raises
+    `AdapterError` for one that is missing or not the one it names, and for weights that it does not
+    name."""
     name = manifest.name
     pickles = sorted(f.name for f in home.iterdir() if f.suffix in PICKLES)
     if pickles and not (home / LAYOUT.weights).exists():
@@ -180,6 +184,8 @@ def _weight_files(home: Path, manifest: Manifest) -> dict[str, bytes]:
         )
     content: dict[str, bytes] = {}
     for file, digest in sorted(manifest.files.items()):
+        if file == LAYOUT.vectors:
+            continue
         if not (home / file).is_file():
             raise AdapterError(
                 f"adapter {name!r} is incomplete: {file} is missing; copy the whole folder again"

@@ -16,6 +16,7 @@ class Layout:
     manifest: str = "manifest.json"
     card: str = "README.md"
     recipe: str = "recipe.yaml"
+    vectors: str = "vectors.safetensors"
 
     def names(self) -> list[str]:
         return [getattr(self, f.name) for f in fields(self)]
@@ -24,11 +25,15 @@ class Layout:
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 LAYOUT = Layout()
 HASHED = (LAYOUT.peft_config, LAYOUT.weights, LAYOUT.head)
+"""What an adapter answers with: its version is theirs."""
+LISTED = (*HASHED, LAYOUT.vectors)
+"""The files whose SHA-256 the manifest lists."""
 MiB = 2**20
 LARGEST = {
     LAYOUT.weights: 512 * MiB,
     LAYOUT.head: 64 * MiB,
     LAYOUT.manifest: 16 * MiB,
+    LAYOUT.vectors: 16 * MiB,
 }  # bytes; others: `OTHER_LARGEST`
 OTHER_LARGEST = MiB
 

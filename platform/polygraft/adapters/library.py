@@ -17,15 +17,25 @@ from polygraft.adapters.archive import MAX_UPLOAD, pack
 from polygraft.adapters.format import HASHED, LAYOUT, load_manifest
 from polygraft.adapters.layout import NAME
 from polygraft.adapters.manifest import read
-from polygraft.errors import AdapterError, LibraryError, shortened
+from polygraft.errors import AdapterError, LibraryError, UnknownAdapter, shortened
 
-__all__ = ["BUNDLED", "MAX_UPLOAD", "Library", "default_library", "pack"]
+__all__ = ["BUNDLED", "MAX_UPLOAD", "Library", "default_library", "find_folder", "pack"]
 BUNDLED = Path(__file__).resolve().parents[3] / "adapters"
 
 
 def default_library() -> Path:
     """`POLYGRAFT_LIBRARY` when set, else the adapters bundled with the repository."""
     return Path(os.environ.get("POLYGRAFT_LIBRARY") or BUNDLED)
+
+
+def find_folder(adapter: str, library: Library) -> Path:
+    """Of an adapter that a command names: a folder, or a name in the library. Raises
+    `UnknownAdapter`."""
+    if Path(adapter).is_dir():
+        return Path(adapter)
+    if adapter not in library.names():
+        raise UnknownAdapter(adapter, library.names())
+    return library.folder(adapter)
 
 
 class Library:

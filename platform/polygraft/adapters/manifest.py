@@ -80,7 +80,8 @@ class Manifest(BaseModel):
         description="test figures with 95% intervals, and the ladder of baselines"
     )
     files: dict[str, str] = Field(
-        max_length=len(LAYOUT.names()), description="SHA-256 of each weight file"
+        max_length=len(LAYOUT.names()),
+        description="SHA-256 of weights and vectors",
     )
     forced: str | None = Field(
         None, description="why it is served although transfer harmed it (see `guard`)"
@@ -106,10 +107,10 @@ class Manifest(BaseModel):
 
     @property
     def version(self) -> str:
-        """First 12 hex digits over the weight files' hashes: same weights, same version."""
-        return hashlib.sha256(
-            "".join(self.files[n] for n in sorted(self.files)).encode()
-        ).hexdigest()[:12]
+        """First 12 hex digits over the weight files' hashes: same weights, same version. What is
+        kept for other adapters to learn from does not count."""
+        answering = sorted(self.files.keys() - {LAYOUT.vectors})
+        return hashlib.sha256("".join(self.files[n] for n in answering).encode()).hexdigest()[:12]
 
     @property
     def goldens(self) -> Sequence[GoldenInput]:

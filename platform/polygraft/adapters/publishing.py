@@ -28,7 +28,7 @@ try:
 except ImportError:  # Windows, where a client packs adapters, and nobody publishes
     fcntl = None  # type: ignore[assignment]
 
-from polygraft.adapters.layout import HASHED, LAYOUT
+from polygraft.adapters.layout import LAYOUT, LISTED
 
 SCRAP, PENDING = ".staging-", ".publishing"
 
@@ -99,7 +99,7 @@ def retire(folder: Path) -> None:
             _finish(folder)
             (folder / LAYOUT.manifest).unlink(missing_ok=True)  # what has no manifest is no adapter
             _write_through(folder)
-            for name in (*HASHED, LAYOUT.card):
+            for name in (*LISTED, LAYOUT.card):
                 (folder / name).unlink(missing_ok=True)
     else:
         scrap = tempfile.mkdtemp(dir=folder.parent, prefix=SCRAP)

@@ -1,4 +1,4 @@
-"""Commands that make adapters: `train`, `sources`, `report`."""
+"""Commands that make adapters: `train`, `sources`, `report`, `adapters vectors`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from polygraft.architectures.folder import default_backbone
 from polygraft.cli.app import (
     AsJson,
     Backbone,
+    adapters_app,
     app,
     err,
     out,
@@ -50,6 +51,10 @@ def train(
             metavar="REASON", help="Train although rows leak; the reason is kept in the manifest."
         ),
     ] = None,
+    library: Annotated[
+        Path | None,
+        typer.Option(help="Where adapters are that the recipe names; default: the bundled ones."),
+    ] = None,
     backbone: Backbone = None,
     as_json: AsJson = False,
 ) -> None:
@@ -74,6 +79,7 @@ def train(
             check=check,
             full_ladder=full_ladder,
             allow_leak=allow_leak,
+            library=library,
             as_json=as_json,
         )
         return
@@ -81,7 +87,7 @@ def train(
     from polygraft.architectures.folder import fingerprint
     from polygraft.training.rebuild import outdated
 
-    due = outdated(Library(default_library()), fingerprint(home))
+    due = outdated(Library(library or default_library()), fingerprint(home))
     for outdated_adapter in due:
         _train(
             outdated_adapter.recipe,
@@ -90,6 +96,7 @@ def train(
             check=False,
             full_ladder=full_ladder or outdated_adapter.full_ladder,
             allow_leak=None,
+            library=library,
             as_json=as_json,
         )
     err.print(
@@ -107,8 +114,10 @@ def _train(
     check: bool,
     full_ladder: bool,
     allow_leak: str | None,
+    library: Path | None,
     as_json: bool,
 ) -> None:
+    from polygraft.adapters.library import Library
     from polygraft.errors import RecipeError
     from polygraft.tasks.recipe import read_recipe
 
@@ -119,7 +128,14 @@ def _train(
     from polygraft.data.leaks import sentence
     from polygraft.training import pipeline
 
-    prepared = pipeline.prepare(content, recipe, backbone, problems=problems, allow_leak=allow_leak)
+    prepared = pipeline.prepare(
+        content,
+        recipe,
+        backbone,
+        library=Library(library) if library else None,
+        problems=problems,
+        allow_leak=allow_leak,
+    )
     job = prepared.job
     for doubt in prepared.doubts:
         err.print(f"[yellow]perhaps a mistake[/]: {escape(doubt)}", highlight=False, soft_wrap=True)
@@ -149,6 +165,8 @@ def _train(
     else:
         card = prepared.task.card
         print_markdown(card.figures(manifest.metrics) + "\n" + card.promises(manifest))
+        if verdict := card.verdict(manifest.metrics):
+            out.print(f"\n[bold]verdict[/] {escape(verdict)}", highlight=False)
         out.print(f"\n{manifest.named} is in {target}", highlight=False)
 
 
@@ -275,3 +293,30 @@ def report(
     output.write_text(report_page.page(shown), encoding="utf-8")
     as_json.write_text(json.dumps(shown, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     err.print(f"wrote {output} and {as_json}")
+
+
+@adapters_app.command("vectors")
+@report_errors
+def add_vectors(
+    names: Annotated[
+        list[str], typer.Argument(help="Names of adapters in the library, or their folders.")
+    ],
+    library: Annotated[
+        Path | None, typer.Option(help="Folder of adapters; default: the bundled ones.")
+    ] = None,
+    backbone: Backbone = None,
+) -> None:
+    """Add vectors of its training rows to an adapter that was trained without them, from its
+    recipe's data, so that others can learn from it anywhere. Nothing is trained, no server is
+    asked.
+
+    Example: `polygraft adapters vectors spam-en topic`
+    """
+    from polygraft.adapters.library import Library, default_library, find_folder
+    from polygraft.tasks.classification.sharing import add_vectors as add
+
+    shelf = Library(library or default_library())
+    for name in names:
+        folder = find_folder(name, shelf)
+        manifest = add(folder, backbone or default_backbone())
+        err.print(f"{manifest.named} shares vectors of its rows", highlight=False)

@@ -213,15 +213,9 @@ def suggest(
 
 def _folder(adapter: str) -> Path:
     """Of an adapter, by name in the library or as a folder. Raises `UnknownAdapter`."""
-    from polygraft.adapters.library import Library, default_library
-    from polygraft.errors import UnknownAdapter
+    from polygraft.adapters.library import Library, default_library, find_folder
 
-    if Path(adapter).is_dir():
-        return Path(adapter)
-    library = Library(default_library())
-    if adapter not in library.names():
-        raise UnknownAdapter(adapter, library.names())
-    return library.folder(adapter)
+    return find_folder(adapter, Library(default_library()))
 
 
 @adapters_app.command("list")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from polygraft.cli.app import (
     AsJson,
@@ -16,6 +17,9 @@ from polygraft.cli.app import (
     report_errors,
     trainable_backbone,
 )
+
+if TYPE_CHECKING:
+    from polygraft.transfer.advise import Findings
 
 
 @app.command()
@@ -28,9 +32,13 @@ def advise(
     backbone: Backbone = None,
     as_json: AsJson = False,
 ) -> None:
-    """Which strategy suits a recipe's data, with the figures that say so; takes a minute and trains
-    no LoRA."""
-    from polygraft.adapters.library import Library, default_library
+    """Which strategy suits a recipe's data, with the figures that say so, and whether they can
+    tell; trains no LoRA.
+
+    What it prints can be put into the recipe as it stands.
+    """
+    from polygraft.adapters.library import Library
+    from polygraft.data.leaks import sentence
     from polygraft.errors import RecipeError
     from polygraft.tasks.classification.recipe import ClassificationRecipe
     from polygraft.tasks.recipe import load_recipe
@@ -41,28 +49,55 @@ def advise(
     home = trainable_backbone(backbone)
 
     from polygraft.tasks.classification.job import prepare
+    from polygraft.transfer.advice import record
     from polygraft.transfer.advise import advise as ask
 
     target_only = content.model_copy(
-        update={"parent": None, "strategy": None, "source": None, "tasks": [], "stack": []}
+        update={
+            "parent": None,
+            "strategy": None,
+            "source": None,
+            "tasks": [],
+            "stack": [],
+            "data": content.data.model_copy(update={"on_leak": "drop"}),
+        }
     )
-    advice = ask(
-        prepare(target_only, recipe, home),
-        Library(library or default_library()),
-    )
+    shelf = Library(library) if library else None
+    job = prepare(target_only, recipe, home, library=shelf)
+    if job.leaks:
+        err.print(sentence(job.leaks), highlight=False)
+    if job.leaks and content.data.on_leak == "error":
+        err.print("Training refuses these rows; put `on_leak: drop` under `data` to drop them.")
+    findings = ask(job, shelf)
     if as_json:
-        out.print_json(data=advice)
-        return
-    rows = ", ".join(f"{label} {count}" for label, count in sorted(advice["rows"].items()))
-    out.print(f"training rows: {rows}", highlight=False)
-    out.print(
-        "macro-F1 on dev: " + ", ".join(f"{name} {value}" for name, value in advice["dev"].items()),
-        highlight=False,
-    )
-    for number, suggested in enumerate(advice["advice"], 1):
-        out.print(
-            f"{number}. [bold]{suggested['strategy']}[/]: {suggested['why']}", highlight=False
-        )
+        out.print_json(data={"leaks": job.leaks} | record(findings))
+    else:
+        _show(findings)
+
+
+def _show(findings: Findings) -> None:
+    import yaml
+    from rich.table import Table
+
+    from polygraft.transfer.advice import advice_of, cannot_tell
+
+    table = Table("", f"macro-F1, {findings.rows} rows held out", "behind the first")
+    for way in findings.ways:
+        table.add_row(way.name, str(way.macro_f1), str(way.behind or ""))
+    for adapter in findings.as_it_is:
+        name = f"{adapter.name} as it is ({adapter.rows} rows)"
+        table.add_row(name, str(adapter.macro_f1), str(adapter.behind))
+    if findings.ways:
+        out.print(table)
+    for name, why in findings.left_out.items():
+        out.print(f"{name} is left out: {escape(why)}", highlight=False)
+    if unknown := cannot_tell(findings):
+        out.print(f"[bold]Cannot tell[/]: {escape(unknown)}.", highlight=False)
+    for number, advice in enumerate(advice_of(findings), 1):
+        out.print(f"{number}. [bold]{advice.strategy}[/]: {escape(advice.why)}", highlight=False)
+        if advice.recipe:
+            for line in yaml.safe_dump(advice.recipe, sort_keys=False).strip().split("\n"):
+                print(f"     {line}")
 
 
 @app.command()

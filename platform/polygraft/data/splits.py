@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -29,6 +29,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.texts)
 
+    @property
+    def content(self) -> list[list[str]]:
+        """What a hash of the rows is made of."""
+        return [self.texts, self.labels, self.ids]
+
     def without(self, drop: Container[int]) -> Split:
         """The rows whose places are not in `drop`, in their order."""
 
@@ -36,6 +41,16 @@ class Split:
             return [v for i, v in enumerate(values) if i not in drop]
 
         return Split(keep(self.texts), keep(self.labels), keep(self.ids), keep(self.others))
+
+    def relabelled(self, names: Mapping[str, str]) -> Split:
+        """The rows whose label is in `names`, with the name it has there."""
+        kept = self.without({i for i, label in enumerate(self.labels) if label not in names})
+        return replace(kept, labels=[names[label] for label in kept.labels])
+
+    @property
+    def originals(self) -> Split:
+        """The rows that are no altered copies: they come first."""
+        return self.without(range(len(set(self.origins)), len(self))) if self.origins else self
 
     def few(self, shots: int | None, seed: int) -> Split:
         """`shots` rows of every label, drawn with `seed`, in their order; all of a label that has

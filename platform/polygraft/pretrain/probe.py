@@ -21,7 +21,8 @@ from sklearn.model_selection import StratifiedKFold
 from polygraft.architectures.loading import load_backbone
 from polygraft.architectures.text import load_encoder
 from polygraft.pretrain.corpus import read_lines
-from polygraft.training.vectors import Vectors, sentence_vectors
+from polygraft.training.linear_head import Vectors
+from polygraft.training.vectors import sentence_vectors
 
 
 def zero_shot(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from polygraft.training.vectors import Vectors, unit
+from polygraft.training.linear_head import Vectors, unit
 
 
 def accuracy(sources: Vectors, targets: Vectors, texts: Sequence[str]) -> float:

@@ -12,6 +12,7 @@ NAMES = {
     "head": "linear head, frozen",
     "lexical": "lexical part",
     "neural": "neural part",
+    "hybrid_alone": "head and lexical part, own rows",
     "tfidf_zero_shot": "TF-IDF, parent's rows",
     "zero_shot": "parent, zero-shot",
     "target_only": "LoRA without parent",

@@ -53,7 +53,7 @@ class EncodeRequest(NamedTuple):
 class Engine:
     """One backbone and its loaded adapters. Every method may be called from any thread. `queue`
     bounds the work under way, in the units of `admission`; `niceness` is added to the threads that
-    compute."""
+    compute; `max_length` is how many tokens of a text are read (None: as many as can be)."""
 
     def __init__(
         self,
@@ -65,11 +65,12 @@ class Engine:
         threads: int = 0,
         queue: int | None = None,
         niceness: int = 0,
+        max_length: int | None = None,
     ) -> None:
         files = BackboneFiles(backbone)
         self.card = load_card(backbone)
         files.require(files.model(precision))
-        self.encoder = load_encoder(backbone)
+        self.encoder = load_encoder(backbone, max_length)
         self.session = GraphSession(files.model(precision), threads, niceness)
         self.bank = Bank(self.card.sites, slots)
         self.bank.require(self.session.inputs, files.model(precision))

@@ -2,7 +2,8 @@
 `tasks/`, and its line here.
 
 A folder has `recipe.py` (`RECIPE`, the schema of its recipe.yaml), `serving.py` (`TASK`, how an
-adapter of it is read, verified and answers; numpy only), `training.py` (`TASK`, how one is made),
+adapter of it is read, verified and answers; numpy only), `job.py` (`prepare`, a recipe made ready;
+without torch), `training.py` (`TASK`, how an adapter is made),
 `results.py` and `page.py` (how its figures are shown; the functions of `tasks.reporting`). Each is
 imported when it is asked for: serving never needs what only training needs.
 """
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from polygraft.tasks.recipe import AdapterRecipe
     from polygraft.tasks.reporting import TaskPage, TaskResults
     from polygraft.tasks.serving import ServedTask
-    from polygraft.tasks.training import TrainedTask
+    from polygraft.tasks.training import Prepare, TrainedTask
 
 TASKS = {
     "classification": "polygraft.tasks.classification",
@@ -51,6 +52,12 @@ def page(task: str) -> TaskPage:
     """What the HTML report shows of adapters of a task. Raises `KeyError` for a task that is not
     registered."""
     return cast("TaskPage", import_module(f"{TASKS[task]}.page"))
+
+
+def preparation(task: str) -> Prepare:
+    """How a recipe is made ready for training. Raises `KeyError` for a task that is not
+    registered."""
+    return cast("Prepare", import_module(f"{TASKS[task]}.job").prepare)
 
 
 def trained(task: str) -> TrainedTask[Any, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from polygraft.adapters.library import Library
     from polygraft.tasks.recipe import AdapterRecipe
     from polygraft.training.card import Card
 
@@ -64,6 +65,30 @@ class Job(Protocol):
     def answers(self) -> list[str]:
         """What the adapter will answer with: its labels, or its directions."""
 
+    @property
+    def doubts(self) -> Sequence[str]:
+        """What of its data may be a mistake and need not be one, a sentence each."""
+
+
+class Prepare(Protocol):
+    """`prepare` of `tasks/<task>/job.py`. It imports no torch: `--check` ends with it."""
+
+    def __call__(
+        self,
+        recipe: Any,
+        file: Path,
+        backbone: Path,
+        *,
+        library: Library | None = None,
+        allow_leak: str | None = None,
+    ) -> Job:
+        """Check everything that can be checked without training `recipe`, read from `file`;
+        `library` is where adapters are that it names (None: that which is served). `allow_leak`
+        is the reason for which leaks may stay.
+
+        Raises `RecipeError`, `DataError`, `BackboneError` or `AdapterError`.
+        """
+
 
 JobT = TypeVar("JobT", bound=Job)
 RunT = TypeVar("RunT")
@@ -75,20 +100,6 @@ class TrainedTask(ABC, Generic[JobT, RunT]):
 
     card: Card
     """How their cards are written."""
-
-    @abstractmethod
-    def prepare(
-        self, recipe: Any, file: Path, backbone: Path, *, allow_leak: str | None = None
-    ) -> JobT:
-        """Check everything that can be checked without training; `allow_leak` is the reason for
-        which leaks may stay.
-
-        Raises `RecipeError`, `DataError`, `BackboneError` or `AdapterError`.
-        """
-
-    def doubts(self, job: JobT) -> Sequence[str]:
-        """What of the job's data may be a mistake and need not be one, a sentence each."""
-        return ()
 
     def complete(self, job: JobT, work: Path, say: Console) -> JobT:
         """Do what takes too long for a check and is needed once, before the first seed. Raises
@@ -133,3 +144,6 @@ class TrainedTask(ABC, Generic[JobT, RunT]):
     @abstractmethod
     def save(self, run: RunT, folder: Path, backbone: Path) -> None:
         """Write PEFT's two files, and the head where there is one, into `folder`."""
+
+    def share(self, job: JobT, run: RunT, folder: Path) -> None:
+        """Write into `folder` what other adapters may learn from; nothing by default."""

@@ -34,6 +34,10 @@ class Card(ABC):
     def figures(self, metrics: dict[str, Any]) -> str:
         """A manifest's metrics as Markdown."""
 
+    def verdict(self, metrics: dict[str, Any]) -> str:
+        """Whether training, or transfer, was worth it, with the figure; nothing by default."""
+        return ""
+
     def promises(self, manifest: Any) -> str:
         """What is promised of the adapter's answers, as Markdown; nothing by default."""
         return ""
@@ -42,19 +46,24 @@ class Card(ABC):
         """Examples of what the adapter answers, as Markdown; none by default."""
         return ""
 
+    def shared(self, manifest: Any, recipe: Any) -> str:
+        """What the adapter's folder holds of its data, as Markdown; nothing by default."""
+        return ""
+
     def write(self, manifest: Manifest, recipe: AdapterRecipe, file: Path) -> None:
         """Write the card of an adapter, its `README.md`, to `file`."""
         front: dict[str, Any] = {"library_name": "peft"}
         if self.pipeline_tag:
             front["pipeline_tag"] = self.pipeline_tag
         front |= {"language": manifest.languages, "tags": ["lora", "polygraft", *self.tags]}
-        leaks = manifest.metrics.get("leaks")
+        leaks, verdict = manifest.metrics.get("leaks"), self.verdict(manifest.metrics)
         lines = [
             f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n# {manifest.name}\n",
             f"{manifest.description.strip()}\n" if manifest.description else "",
             f"{self.introduction(manifest, recipe)}; backbone `{manifest.backbone}`, version "
             f"`{manifest.version}`.\n",
             self.figures(manifest.metrics),
+            f"\n**Verdict**: {verdict}." if verdict else "",
             self.promises(manifest),
             self.examples(manifest.metrics),
             "\n## Data\n\n| split | source | rows | licence |\n|---|---|---|---|",
@@ -64,6 +73,7 @@ class Card(ABC):
                 for source in manifest.data
             ),
             f"\n{sentence(leaks)}" if leaks else "",
+            self.shared(manifest, recipe),
             f"\n## Limits\n\n{self.limits} The weights carry the terms of the data they were "
             "trained on.\n",
         ]

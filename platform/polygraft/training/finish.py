@@ -6,11 +6,9 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import torch
-import transformers
 
 from polygraft.adapters.format import LAYOUT, Manifest, load_adapter
 from polygraft.adapters.publishing import publish, staging
@@ -19,10 +17,12 @@ from polygraft.adapters.publishing import publish, staging
 def made_with(started: float) -> dict[str, Any]:
     """Seconds since `started` (of `time.monotonic`), versions and threads, for the manifest's
     metrics."""
+    import torch  # what is checked only, not trained, does without
+
     return {
         "seconds": round(time.monotonic() - started),
         "torch": torch.__version__,
-        "transformers": transformers.__version__,
+        "transformers": version("transformers"),
         "threads": torch.get_num_threads(),
     }
 

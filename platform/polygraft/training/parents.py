@@ -1,13 +1,18 @@
-"""The trained adapters that a recipe builds on: its parent, and what it is stacked on."""
+"""The adapters that a recipe names: its parent, what it is stacked on, whose rows it learns from.
+
+What such a name means is told by `find_adapter`, and nowhere else.
+"""
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from polygraft.adapters.format import LAYOUT, load_adapter
+from polygraft.adapters.library import Library, default_library
 from polygraft.architectures.folder import fingerprint
 from polygraft.errors import RecipeError
 from polygraft.tasks.language.manifest import LanguageManifest
@@ -18,7 +23,12 @@ RecipeT = TypeVar("RecipeT", bound=AdapterRecipe)
 
 
 def find_parent(
-    recipe: AdapterRecipe, file: Path, backbone: Path, *, other_task: str
+    recipe: AdapterRecipe,
+    file: Path,
+    backbone: Path,
+    library: Library | None,
+    *,
+    other_task: str,
 ) -> Path | None:
     """The folder of the adapter that `recipe`, read from `file`, names as its parent; None when it
     names none. `other_task` is what to say of a parent of another task, after its name.
@@ -28,7 +38,7 @@ def find_parent(
     """
     if recipe.parent is None:
         return None
-    parent = find_adapter(recipe.parent, file.resolve().parent, "parent")
+    parent = find_adapter(recipe.parent, file, library, "parent")
     if load_adapter(parent, backbone=fingerprint(backbone)).manifest.task != recipe.task:
         raise RecipeError(str(file), [f"parent: {recipe.parent!r} {other_task}"])
     return parent
@@ -66,26 +76,61 @@ def with_lora_of(recipe: RecipeT, file: Path, parent: Path, sites: Sequence[str]
     return recipe.model_copy(update={"lora": lora})
 
 
-def find_adapter(name: str, folder: Path, field: str) -> Path:
-    """The trained adapter that a recipe in `folder` names in `field`: beside it, or a path. Raises
-    `RecipeError`."""
-    for candidate in (folder.parent / name, folder / name):
-        if (candidate / LAYOUT.manifest).is_file():
-            return candidate
-    raise RecipeError(
-        str(folder / LAYOUT.recipe),
-        [f"{field}: no trained adapter {name!r} in {folder.parent}; train that one first"],
-    )
+def find_adapter(
+    name: str,
+    file: Path,
+    library: Library | None,
+    field: str,
+    holds: Sequence[str] = (LAYOUT.manifest,),
+) -> Path:
+    """The folder of the adapter that the recipe `file` names in `field`: the one of that name
+    beside the recipe's own folder, else the one in the library (None: that which is served). What
+    has a slash is a path, which starts at the recipe. `holds` are files of which it must have one;
+    the manifest means that it is trained.
+
+    Raises `RecipeError`, with near names.
+    """
+    folder, library = file.resolve().parent, library or Library(default_library())
+    is_path = "/" in name or "\\" in name
+    places = [folder / name] if is_path else [folder.parent / name, library.root / name]
+    for place in places:
+        if any((place / one).is_file() for one in holds):
+            return place
+    raise RecipeError(str(file), [f"{field}: {_what_is_wrong(name, places, library, holds)}"])
 
 
-def find_language_adapter(name: str, folder: Path, backbone: Path) -> Path:
-    """The language adapter that a recipe in `folder` names in its stack. Raises `RecipeError`, or
+def _what_is_wrong(
+    name: str, places: Sequence[Path], library: Library, holds: Sequence[str]
+) -> str:
+    """Why no adapter called `name` was found in `places`, and what to do."""
+    for place in places:
+        if (place / LAYOUT.recipe).is_file():
+            return (
+                f"{name!r} is not trained yet; run `polygraft train {place / LAYOUT.recipe}` first"
+            )
+    if len(places) == 1:
+        return f"no adapter in {places[0]}; give the name or the folder of one"
+    roots = dict.fromkeys(place.parent for place in places)
+    known = {
+        entry.name
+        for root in roots
+        if root.is_dir()
+        for entry in root.iterdir()
+        if any((entry / one).is_file() for one in holds)
+    }
+    near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"the library is {library.root}"
+    return f"no adapter named {name!r} beside this recipe or in the library; {hint}"
+
+
+def find_language_adapter(name: str, file: Path, library: Library | None, backbone: Path) -> Path:
+    """The language adapter that a recipe names in its stack. Raises `RecipeError`, or
     `AdapterError` when it does not fit the backbone."""
-    adapter = find_adapter(name, folder, "stack")
+    adapter = find_adapter(name, file, library, "stack")
     manifest = load_adapter(adapter, backbone=fingerprint(backbone)).manifest
     if not isinstance(manifest, LanguageManifest):
         raise RecipeError(
-            str(folder / LAYOUT.recipe),
+            str(file),
             [f"stack: {name!r} is not a language adapter; parent starts from one that answers"],
         )
     return adapter

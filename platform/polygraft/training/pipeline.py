@@ -18,7 +18,8 @@ from typing import Any
 
 from rich.console import Console
 
-from polygraft.adapters.format import HASHED, Manifest, load_manifest, sha256
+from polygraft.adapters.format import LISTED, Manifest, load_manifest, sha256
+from polygraft.adapters.library import Library
 from polygraft.architectures.folder import encoder_part, fingerprint
 from polygraft.errors import Gathered
 from polygraft.tasks import registry
@@ -31,7 +32,6 @@ from polygraft.training.finish import finish, made_with
 class Prepared:
     """A recipe that was checked: its job, and the task that trains it."""
 
-    task: TrainedTask[Any, Any]
     job: Job
     doubts: Sequence[str]
     """What may be a mistake and need not be one, a sentence each."""
@@ -40,32 +40,39 @@ class Prepared:
     def name(self) -> str:
         return self.job.recipe.name
 
+    @property
+    def task(self) -> TrainedTask[Any, Any]:
+        """Imported when it is asked for: `--check` needs no torch."""
+        return registry.trained(self.job.recipe.task)
+
 
 def prepare(
     recipe: AdapterRecipe,
     file: Path,
     backbone: Path,
     *,
+    library: Library | None = None,
     problems: Sequence[str] = (),
     allow_leak: str | None = None,
 ) -> Prepared:
     """Check everything that can be checked without training `recipe`, which was read from `file`
-    with these `problems`; `allow_leak` is the reason for which leaks may stay.
+    with these `problems`; `allow_leak` is the reason for which leaks may stay. `library` is where
+    the adapters are that the recipe names (see `parents.find_adapter`).
 
     Raises `RecipeError`, `DataError`, `BackboneError` or `AdapterError`, with the problems of the
     recipe, its data and the adapters it builds on, as far as one can be looked at without another.
     """
-    task, gathered = registry.trained(recipe.task), Gathered(str(file), list(problems))
+    gathered, prepare_job = Gathered(str(file), list(problems)), registry.preparation(recipe.task)
     with gathered.step():
-        job = task.prepare(recipe, file, backbone, allow_leak=allow_leak)
+        job = prepare_job(recipe, file, backbone, library=library, allow_leak=allow_leak)
     gathered.raise_any()
-    doubts, folder = list(task.doubts(job)), file.resolve().parent.name
+    doubts, folder = list(job.doubts), file.resolve().parent.name
     if folder != recipe.name:
         doubts.append(
             f"name: it is {recipe.name!r}, but the folder is called {folder!r}; a server refuses "
             "that in its library, and parent, source and stack go by the folder: rename one"
         )
-    return Prepared(task, job, doubts)
+    return Prepared(job, doubts)
 
 
 def train(
@@ -92,12 +99,18 @@ def train(
     manifest = finish(
         output,
         job.file,
-        lambda folder: task.save(best, folder, job.backbone),
+        lambda folder: _save(job, best, folder),
         lambda folder: _manifest(job, folder, metrics, fields),
         lambda manifest, file: task.card.write(manifest, job.recipe, file),
     )
     shutil.rmtree(work.parent)
     return manifest
+
+
+def _save(job: Job, run: Any, folder: Path) -> None:
+    task = registry.trained(job.recipe.task)
+    task.save(run, folder, job.backbone)
+    task.share(job, run, folder)
 
 
 def _manifest(job: Job, folder: Path, metrics: dict[str, Any], fields: dict[str, Any]) -> Manifest:
@@ -115,6 +128,6 @@ def _manifest(job: Job, folder: Path, metrics: dict[str, Any], fields: dict[str,
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
         data=job.data,
         metrics=metrics,
-        files={name: sha256(folder / name) for name in HASHED if (folder / name).is_file()},
+        files={name: sha256(folder / name) for name in LISTED if (folder / name).is_file()},
         **fields,
     )

@@ -1,194 +1,219 @@
-"""Which strategy suits a recipe's own data: cheap figures on its dev rows, and rules of thumb that
-name the figures they went by.
+"""Which strategy suits a recipe's own data: what can be had in seconds is compared on its rows,
+with intervals.
 
-The thresholds are rules of thumb. What the study (`adapters/study/README.md`) says: with hundreds
-of rows TF-IDF is hard to beat; with ten a label, and a backbone that knows the language, a head
-that is given a source's rows too gains 6 to 24 points over it. Does not: train LoRA (`polygraft
-train --full-ladder` does, and decides).
+The choice is made by repeated stratified folds over train and dev (see `comparing`); ways whose
+intervals cannot tell them from the best are said to tie. How good the choice is on test rows is
+measured (docs/results/transfer.md). Without torch: vectors are the serving graph's, which takes a
+sixth of the time. Does not: train LoRA (`polygraft train` does, and ends with its verdict), or look
+at test rows, but for leaks.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
+from contextlib import closing
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from polygraft.adapters.format import LAYOUT, load_manifest
-from polygraft.adapters.library import Library
-from polygraft.errors import RecipeError
-from polygraft.tasks.classification import model
-from polygraft.tasks.classification.data import check_parent, read_split
-from polygraft.tasks.classification.fit import fit
-from polygraft.tasks.classification.job import ClassificationJob, encoder_of, likeliest, predict
-from polygraft.tasks.classification.manifest import ClassificationManifest
-from polygraft.tasks.classification.metrics import macro_f1
-from polygraft.tasks.classification.recipe import SourceRows
-from polygraft.tasks.classification.run import ClassificationRun
-from polygraft.tasks.classification.tfidf import majority
+from polygraft.adapters.format import load_manifest
+from polygraft.adapters.library import Library, default_library
+from polygraft.data.reading import thinned
+from polygraft.data.splits import Split
+from polygraft.errors import AdapterError
+from polygraft.reporting.intervals import Interval
+from polygraft.runtime.engine import Engine
+from polygraft.tasks.classification.features import features
+from polygraft.tasks.classification.job import ClassificationJob
+from polygraft.tasks.classification.shared_vectors import SharedVectors
+from polygraft.tasks.classification.source_rows import ids_of
 from polygraft.tasks.language.manifest import LanguageManifest
-from polygraft.transfer import sources
+from polygraft.training.linear_head import Vectors
+from polygraft.training.phases import phase
+from polygraft.transfer.as_it_is import AsItIs, try_as_it_is
+from polygraft.transfer.candidates import Candidates, SourceAdapter, find_candidates
+from polygraft.transfer.comparing import HEAD, LEXICAL, Compared, Pool, compare
+from polygraft.transfer.mixing import Beside, row_weights, twins
+from polygraft.transfer.translations import HELD_OUT_ROWS, SUSPICIOUS, shares
 
-FEW, MANY = 50, 200  # rows of the rarest label
-TRIED = 3  # sources
+ENCODED_AT_ONCE = 256
+SOURCE_ROWS = 500  # encoded of a source that shares no vectors
+FEW = 50  # rows of the rarest label
 
 
 @dataclass(frozen=True)
-class Advice:
-    """A strategy and why."""
+class Way:
+    """A way to a classifier, and its macro-F1 on held-out rows. `key` is the name of a source,
+    whose rows a head is given too, or `HEAD` or `LEXICAL`. `behind` is by how much the best way
+    leads it; None for the best itself."""
 
-    strategy: str
-    why: str
+    key: str
+    macro_f1: Interval
+    behind: Interval | None
+
+    @property
+    def source(self) -> str | None:
+        return None if self.key in (HEAD, LEXICAL) else self.key
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"head with {self.source}" if self.source else self.key
+
+    @property
+    def ties(self) -> bool:
+        """Whether it cannot be told from the best."""
+        return self.behind is None or self.behind.low <= 0
 
 
-def advise(job: ClassificationJob, library: Library) -> dict[str, Any]:
-    """`rows` by label, `sources` as `polygraft sources` ranks them, macro-F1 on `dev` of what takes
-    seconds, and `advice`, the best first. Raises `DataError` for a source that saw translations of
-    the dev or test rows."""
-    counts = Counter(job.splits.train.labels)
-    try:
-        ranked = sources.rank(job, library)
-    except RecipeError:
-        ranked = []
-    dev, labels = job.splits.dev, job.splits.labels
-    gold = np.array(dev.labels)
+@dataclass(frozen=True)
+class Findings:
+    """What was compared. `ways` are the best first, empty where a label has one row, so that none
+    can be held out; `rows` counts those that were held out, `rarest` the training rows of the
+    rarest label. `left_out` tells of adapters of the same task why they were not compared."""
 
-    def score(predicted: list[str]) -> float:
-        return round(macro_f1(gold, np.array(predicted)), 1)
+    rarest: int
+    rows: int
+    ways: list[Way]
+    sources: dict[str, SourceAdapter]
+    left_out: dict[str, str]
+    as_it_is: list[AsItIs] = field(default_factory=list)
+    languages: list[str] = field(default_factory=list)
 
-    own = _head(job)
-    lexical, head = score(_lexical_alone(own, job)), round(own.dev_score, 1)
-    zero_shot, with_source = dict[str, float](), dict[str, float]()
-    for candidate in ranked[:TRIED]:
-        name = candidate.name
-        if name is None:
-            continue
-        rows = read_split(library.folder(name) / LAYOUT.recipe, "train")
-        check_parent(job.recipe, name, rows, job.splits)
-        zero_shot[name] = score(_zero_shot(job, library.folder(name), labels))
-        source = SourceRows(adapter=name, by="even")
-        mixed = replace(
-            job, recipe=job.recipe.model_copy(update={"source": source}), source_rows=rows
+    @property
+    def tied(self) -> list[Way]:
+        """Those that cannot be told from the best, it among them; the one to take first.
+
+        With few rows that is the best with a source: on the study's targets, ten rows a label, this
+        costs 0.3 points against the best on test, and taking the best of all 0.5.
+        """
+        tied = [way for way in self.ways if way.ties]
+        if self.rarest < FEW:
+            tied.sort(key=lambda way: way.source is None)  # stable: else the order stays
+        return tied
+
+
+def advise(job: ClassificationJob, library: Library | None = None) -> Findings:
+    """Compare what takes seconds on the job's rows. `library` is where adapters are looked for,
+    beside the recipe's own folder (None: that which is served)."""
+    candidates = find_candidates(job, library)
+    train = job.splits.train.few(job.recipe.data.shots, job.recipe.training.seeds[0])
+    rows = _together(train, job.splits.dev)
+    engine = Engine(job.backbone, slots=64, max_length=job.recipe.training.max_length)
+    with closing(engine):
+        reader = _Reader(engine, job, rows, candidates)
+        vectors = reader.vectors(rows)
+        pool = Pool(
+            rows,
+            vectors,
+            [features(text) for text in rows.texts],
+            Counter(train.labels),
+            job.recipe.lexical == "auto",
         )
-        with_source[name] = round(_head(mixed).dev_score, 1)
-    languages = [
-        name for name in library.names() if _reads(library.folder(name), job.recipe.languages)
-    ]
-    advice = rules(min(counts.values()), lexical, head, zero_shot, with_source, languages)
-    return {
-        "rows": dict(counts),
-        "sources": [asdict(candidate) for candidate in ranked],
-        "dev": {"tfidf": lexical, "head": head}
-        | {f"zero-shot {name}": value for name, value in zero_shot.items()}
-        | {f"head, rows of {name} too": value for name, value in with_source.items()},
-        "advice": [asdict(one) for one in advice],
-    }
-
-
-def rules(
-    rarest: int,
-    tfidf: float,
-    head: float,
-    zero_shot: dict[str, float],
-    with_source: dict[str, float],
-    languages: list[str],
-) -> list[Advice]:
-    """The advice of every rule that applies, the strongest first.
-
-    `rarest` counts the rows of the rarest label; the others are macro-F1 on dev: of TF-IDF and of a
-    linear head on the target's rows, by name of adapters as they are (`zero_shot`) and of a head
-    that is given their rows too (`with_source`). `languages` names the language adapters that fit.
-    """
-    source = max(zero_shot, key=zero_shot.__getitem__, default="")
-    row_source = max(with_source, key=with_source.__getitem__, default="")
-    without = (
-        f"the best that learnt from yours alone, {'TF-IDF' if tfidf >= head else 'a head'}, "
-        f"{max(tfidf, head)}"
+        sources = dict[str, Beside]()
+        for candidate in candidates.found:
+            shared = reader.shared(candidate)
+            if not candidate.shares_ids and (share := _translated(reader, job, shared)):
+                candidates.left_out[candidate.name] = share
+                continue
+            weights = row_weights("domain", vectors[: len(train)], train.labels, shared)
+            sources[candidate.name] = Beside(shared, weights, twins(rows.ids, vectors, shared))
+        with phase("comparing", pool.steps(len(sources))) as advance:
+            compared = compare(pool, job.splits.labels, sources, advance)
+        named = {one.name: one for one in candidates.found if one.name in sources}
+        ways = _ways(compared) if compared else []
+        as_it_is = []
+        if compared:
+            best = compared.answers[ways[0].key]
+            as_it_is = try_as_it_is(
+                engine, pool, job.splits.labels, list(named.values()), sources, best
+            )
+    return Findings(
+        rarest=min(Counter(train.labels).values()),
+        rows=len(rows),
+        ways=ways,
+        sources=named,
+        left_out=candidates.left_out,
+        as_it_is=as_it_is,
+        languages=_language_adapters(job, library),
     )
-    beats = bool(source) and zero_shot[source] >= max(tfidf, head)
-    rules = [  # whether it applies, strategy, why
-        (
-            tfidf > max([head, *zero_shot.values(), *with_source.values()]),
-            "TF-IDF",
-            f"scores {tfidf} on dev, more than all else that takes seconds; if the full ladder "
-            "agrees, use it and no adapter",
-        ),
-        (
-            bool(row_source) and with_source[row_source] >= max([tfidf, head, *zero_shot.values()]),
-            "head",
-            f"with `source: {{adapter: {row_source}}}`: on its rows and yours it scores "
-            f"{with_source.get(row_source)} on dev; {without}",
-        ),
-        (
-            beats,
-            "parent",
-            f"{source}, without any of your rows, scores {zero_shot.get(source)} on dev; {without}",
-        ),
-        (
-            bool(source) and not beats and rarest < MANY,
-            "parent",
-            f"{rarest} rows of the rarest label are few, and {source} knows these labels: "
-            f"{zero_shot.get(source)} on dev before it "
-            "has seen one of your rows",
-        ),
-        (
-            bool(source) and rarest < FEW,
-            "mixed",
-            f"with fewer than {FEW} rows of a label, the rows of {source} beside yours keep the "
-            "head from fitting noise",
-        ),
-        (
-            not source and rarest < FEW,
-            "head",
-            f"no adapter here has these labels, and {rarest} rows of the rarest are too few for "
-            "LoRA; a linear head scores "
-            f"{head} on dev in seconds",
-        ),
-        (
-            rarest >= FEW,
-            "lora",
-            f"{rarest} rows of the rarest label can train LoRA from the bare backbone; it has to "
-            f"beat {max(tfidf, head)}",
-        ),
-        (
-            bool(languages),
-            "stack",
-            f"{', '.join(languages)} reads this language; whether it helps, the full ladder tells",
-        ),
+
+
+def _together(train: Split, dev: Split) -> Split:
+    """The rows of both; a dev row that is a training row too is there once."""
+    seen = set(train.texts)
+    new = dev.without({i for i, text in enumerate(dev.texts) if text in seen})
+    return Split(train.texts + new.texts, train.labels + new.labels, train.ids + new.ids)
+
+
+class _Reader:
+    """Unit vectors [rows, hidden] of texts, by the serving graph. All that will be asked for are
+    read at once, under one bar."""
+
+    def __init__(
+        self, engine: Engine, job: ClassificationJob, rows: Split, candidates: Candidates
+    ) -> None:
+        texts = [*rows.texts]
+        if candidates.found:
+            for split in (job.splits.dev, job.splits.test):
+                texts += thinned(split.texts, HELD_OUT_ROWS) if split else []
+        for candidate in candidates.found:
+            texts += _some(candidate.rows).texts if isinstance(candidate.rows, Split) else []
+        unique = list(dict.fromkeys(texts))
+        self.known = dict[str, Vectors]()
+        with phase("reading texts", len(unique)) as advance:
+            for start in range(0, len(unique), ENCODED_AT_ONCE):
+                some = unique[start : start + ENCODED_AT_ONCE]
+                self.known.update(zip(some, engine.vectors(some), strict=True))
+                advance(len(some))
+
+    def vectors(self, rows: Split, most: int | None = None) -> Vectors:
+        return np.array([self.known[text] for text in thinned(rows.texts, most)])
+
+    def shared(self, candidate: SourceAdapter) -> SharedVectors:
+        """What the candidate shares of its rows, or would."""
+        rows = candidate.rows
+        if isinstance(rows, SharedVectors):
+            return rows.scaled(None)
+        some = _some(rows)
+        return SharedVectors(self.vectors(some), some.labels, ids_of(some))
+
+
+def _some(rows: Split) -> Split:
+    """`SOURCE_ROWS` of the rows, evenly spread."""
+    return rows.without(set(range(len(rows))) - set(thinned(range(len(rows)), SOURCE_ROWS)))
+
+
+def _translated(reader: _Reader, job: ClassificationJob, source: SharedVectors) -> str | None:
+    """Why training would refuse the source: dev or test look translated from its rows."""
+    splits = {"dev": job.splits.dev, "test": job.splits.test}
+    held_out = {n: reader.vectors(split, HELD_OUT_ROWS) for n, split in splits.items() if split}
+    own = reader.vectors(job.splits.train, HELD_OUT_ROWS)
+    for name, share in shares(source.vectors, own, held_out).items():
+        if share >= SUSPICIOUS:
+            return f"{share:.0f}% of the {name} rows look like translations of its rows"
+    return None
+
+
+def _ways(compared: Compared) -> list[Way]:
+    """Best first; of equals the simpler."""
+    scores = {name: compared.score(name) for name in (LEXICAL, HEAD, *compared.answers)}
+    first, *others = sorted(scores, key=lambda name: -scores[name].value)
+    return [
+        Way(first, scores[first], None),
+        *(Way(name, scores[name], compared.lead(first, name)) for name in others),
     ]
-    return [Advice(strategy, why) for applies, strategy, why in rules if applies]
 
 
-def _head(job: ClassificationJob) -> ClassificationRun:
-    """Strategy `head`, with a lexical part; what it would be scored on are the dev rows."""
-    recipe = job.recipe.model_copy(update={"strategy": "head", "lexical": "auto"})
-    splits = replace(job.splits, test=None)
-    return fit(replace(job, recipe=recipe, splits=splits), 0, Path())
-
-
-def _lexical_alone(run: ClassificationRun, job: ClassificationJob) -> list[str]:
-    lexical = run.held_out.lexical
-    if lexical is None:
-        return majority(job.splits.train, job.splits.dev.texts)
-    return likeliest(lexical, job.splits.labels)
-
-
-def _zero_shot(job: ClassificationJob, adapter: Path, labels: list[str]) -> list[str]:
-    classifier = model.build(
-        job.recipe,
-        job.backbone,
-        job.sites,
-        labels,
-        None,
-        adapter,
-        load_manifest(adapter, ClassificationManifest).labels,
-    )
-    return predict(classifier, encoder_of(job), job.splits.dev.texts, labels)
-
-
-def _reads(folder: Path, languages: list[str]) -> bool:
-    manifest = load_manifest(folder)
-    of_language = isinstance(manifest, LanguageManifest)
-    return of_language and bool(set(manifest.languages) & set(languages))
+def _language_adapters(job: ClassificationJob, library: Library | None) -> list[str]:
+    """Names of language adapters that read the recipe's language."""
+    shelf, found = library or Library(default_library()), list[str]()
+    for name in shelf.names():
+        try:
+            manifest = load_manifest(shelf.folder(name))
+        except AdapterError:
+            continue
+        reads = set(manifest.languages) & set(job.recipe.languages)
+        if isinstance(manifest, LanguageManifest) and reads:
+            found.append(name)
+    return found

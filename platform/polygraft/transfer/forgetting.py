@@ -14,7 +14,8 @@ from polygraft.data.reading import thinned
 from polygraft.reporting.intervals import bootstrap
 from polygraft.tasks.classification import model
 from polygraft.tasks.classification.data import read_split
-from polygraft.tasks.classification.job import ClassificationJob, encoder_of, predict
+from polygraft.tasks.classification.encoding import encoder_of, predict
+from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.metrics import macro_f1
 from polygraft.tasks.language.denoising import denoising_of_adapter
@@ -26,8 +27,10 @@ def check(job: ClassificationJob, classifier: model.Classifier) -> dict[str, Any
     """`parent_task`: macro-F1 of the parent's own head on its own held-out rows, with its LoRA
     before and the child's after; left out when they are not on this machine. `denoising`: nats a
     piece on dev texts, of the bare backbone and with the adapter; left out when the backbone cannot
-    write the language."""
+    write the language. Empty for a head on the frozen backbone, which forgets nothing."""
     record: dict[str, Any] = {}
+    if job.recipe.strategy == "head":
+        return record
     texts = thinned(job.splits.dev.texts, ROWS)
     if losses := denoising_of_adapter(
         classifier.adapted, job.backbone, encoder_of(job), texts, job.recipe.languages[0]

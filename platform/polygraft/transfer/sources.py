@@ -31,12 +31,14 @@ from polygraft.data.reading import thinned
 from polygraft.data.splits import Split
 from polygraft.errors import RecipeError
 from polygraft.tasks.classification.data import check_parent, read_split
+from polygraft.tasks.classification.encoding import encoder_of, vectors_of
 from polygraft.tasks.classification.fit import fit
-from polygraft.tasks.classification.job import ClassificationJob, encoder_of, vectors_of
+from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.recipe import LoraRecipe
+from polygraft.training.linear_head import Vectors, unit
 from polygraft.training.parents import with_lora_of
-from polygraft.training.vectors import Vectors, sentence_vectors, unit
+from polygraft.training.vectors import sentence_vectors
 
 TARGET_ROWS, SOURCE_ROWS, TRIED, ENGLISH = 200, 2000, 3, "en"
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,56 +13,14 @@ from safetensors.torch import save_file
 from polygraft.adapters.layout import LAYOUT
 from polygraft.architectures.loading import load_backbone
 from polygraft.architectures.text import load_encoder
-from polygraft.errors import DataError
 from polygraft.tasks.training import TrainedTask
 from polygraft.training.card import Card, origin
-from polygraft.training.key import run_key
 from polygraft.training.lora import adapt, save_lora
 from polygraft.training.sites import graph_sites
 from polygraft.training.vectors import pool
+from rating.job import RatingJob
 from rating.recipe import RatingRecipe
 from rating.serving import GoldenRating, RatingManifest
-
-
-@dataclass(frozen=True)
-class RatingJob:
-    recipe: RatingRecipe
-    file: Path
-    backbone: Path
-    texts: list[str]
-    ratings: list[float]
-    parent: Path | None = None
-    stack: tuple[Path, ...] = ()
-    seeds: tuple[int, ...] = (0,)
-
-    @property
-    def key(self) -> str:
-        return run_key(self.recipe, self.backbone, [], [self.texts, self.ratings])
-
-    @property
-    def rows(self) -> dict[str, int]:
-        return {"train": len(self.texts)}
-
-    @property
-    def leaks(self) -> dict[str, Any]:
-        return {}
-
-    @property
-    def data(self) -> list[dict[str, Any]]:
-        digest = hashlib.sha256(json.dumps([self.texts, self.ratings]).encode()).hexdigest()
-        return [
-            {
-                "split": "train",
-                "source": self.recipe.file,
-                "rows": len(self.texts),
-                "sha256": digest,
-                "licence": "own",
-            }
-        ]
-
-    @property
-    def answers(self) -> list[str]:
-        return ["a number"]
 
 
 @dataclass(frozen=True)
@@ -86,23 +42,6 @@ class RatingCard(Card):
 
 class TrainedRating(TrainedTask[RatingJob, Run]):
     card = RatingCard()
-
-    def prepare(
-        self, recipe: RatingRecipe, file: Path, backbone: Path, *, allow_leak: str | None = None
-    ) -> RatingJob:
-        rows = [
-            json.loads(line)
-            for line in (file.parent / recipe.file).read_text(encoding="utf-8").splitlines()
-        ]
-        if not rows:
-            raise DataError(f"data of {recipe.name}", [f"file: {recipe.file} has no rows"])
-        return RatingJob(
-            recipe,
-            file,
-            backbone,
-            [row["text"] for row in rows],
-            [float(row["rating"]) for row in rows],
-        )
 
     def fit(self, job: RatingJob, seed: int, work: Path, say: Console) -> Run:
         torch.manual_seed(seed)

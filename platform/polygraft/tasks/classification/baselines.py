@@ -1,10 +1,11 @@
 """The ladder of baselines: every baseline and the adapter itself answer the same held-out rows.
 
 majority; TF-IDF + logistic regression on the target rows, and on the parent's alone; TF-IDF + a
-tuned linear model; a linear head on the frozen backbone's vectors; the adapter's lexical part alone
-and its neural part alone; the parent zero-shot, as it is and with this recipe's language
-adapters under it; LoRA on target rows only (when asked); and the adapter itself. Gain from transfer
-is the adapter minus the best of those that were given the target rows alone, paired over examples.
+tuned linear model; a linear head on the frozen backbone's vectors, alone and beside its lexical
+part; the adapter's lexical part alone and its neural part alone; the parent zero-shot, as it is and
+with this recipe's language adapters under it; LoRA on target rows only (when asked); and the
+adapter itself. The verdict is on the adapter minus the best of those that were given the target
+rows alone, paired over examples.
 """
 
 from __future__ import annotations
@@ -15,25 +16,35 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from polygraft.adapters.format import LAYOUT, load_manifest
 from polygraft.reporting.intervals import Metric, bootstrap, paired_difference
 from polygraft.tasks.classification import model
+from polygraft.tasks.classification.encoding import encoder_of, likeliest, predict, vectors_of
 from polygraft.tasks.classification.fit import fit
-from polygraft.tasks.classification.job import ClassificationJob, encoder_of, likeliest, predict
-from polygraft.tasks.classification.manifest import ClassificationManifest
-from polygraft.tasks.classification.metrics import label_f1, macro_f1, recall
+from polygraft.tasks.classification.job import ClassificationJob
+from polygraft.tasks.classification.joining import Places, places
+from polygraft.tasks.classification.metrics import (
+    counted_f1,
+    label_f1,
+    macro_f1,
+    recall,
+)
 from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.tasks.classification.run import ClassificationRun
-from polygraft.tasks.classification.tfidf import majority, tfidf, tuned_tfidf
+from polygraft.tasks.classification.tfidf import Tfidf, majority, tfidf
 from polygraft.tasks.recipe import load_recipe
 from polygraft.tasks.serving import Floats
 from polygraft.training.parents import find_adapter
+from polygraft.training.phases import phase
 
 Predictions = list[list[str]]
 """A label for each held-out row, of every run (seed)."""
+Digits = list[NDArray[np.int64]]
+"""The same as places among the labels."""
 TARGET_ONLY = "target_only"
-TARGET_ONLY_BASELINES = ("tfidf", "tuned_tfidf", "lexical", "head", TARGET_ONLY)
+TARGET_ONLY_BASELINES = ("tfidf", "tuned_tfidf", "lexical", "head", "hybrid_alone", TARGET_ONLY)
 
 
 def score_baselines(
@@ -43,34 +54,44 @@ def score_baselines(
     work: Path,
 ) -> dict[str, Any]:
     """Figures of every baseline and of the adapter (`runs`) on the held-out split; under `ladder`
-    each is `{metric: {value, low, high}}`, in percent."""
+    each is `{metric: {value, low, high}}`, in percent. With the verdict: `gain_from_transfer`, or
+    `gain_over_baselines` where nothing was transferred; a zero-shot adapter has none."""
     name, split = job.held_out
     predictions = _predict(job, runs, target_only_runs, work)
-    ours = predictions["adapter"]
-    ladder = _ladder(split.labels, predictions, job.recipe.positive)
+    labels, ours = job.splits.labels, predictions["adapter"]
+    gold = places(split.labels, labels)
+    answers = {
+        baseline: [places(run, labels) for run in predicted]
+        for baseline, predicted in predictions.items()
+    }
+    metrics: dict[str, Metric] = {"macro_f1": counted_f1(len(labels))}
+    if (positive := job.recipe.positive) is not None:
+        metrics[f"{positive}_f1"] = label_f1(labels.index(positive))
+    ladder = _ladder(gold, answers, metrics)
+
+    def gain(left: str, right: str) -> dict[str, Any]:
+        interval = paired_difference(gold, answers[left], answers[right], metrics["macro_f1"])
+        return interval.record() | {"verdict": interval.verdict}
+
+    over_tfidf = gain("adapter", "tuned_tfidf")
+    del over_tfidf["verdict"]
     figures: dict[str, Any] = {
         "split": name,
         "rows": len(split),
         "ladder": ladder,
         "recall": recall(split.labels, ours),
-        "over_tfidf": paired_difference(
-            split.labels, ours, predictions["tuned_tfidf"], macro_f1
-        ).record(),
+        "over_tfidf": over_tfidf,
     }
     if job.swapped_stack:
-        gain = paired_difference(split.labels, predictions["exchanged"], ours, macro_f1)
-        figures["gain_from_exchange"] = gain.record() | {"verdict": gain.verdict}
-    if target_only_runs:
+        figures["gain_from_exchange"] = gain("exchanged", "adapter")
+    if job.recipe.strategy != "zero-shot":
         best = max(
             (baseline for baseline in TARGET_ONLY_BASELINES if baseline in predictions),
             key=lambda baseline: ladder[baseline]["macro_f1"]["value"],
         )
-        gain = paired_difference(split.labels, ours, predictions[best], macro_f1)
-        figures["gain_from_transfer"] = gain.record() | {
-            "verdict": gain.verdict,
-            "over": best,
-            **changed(split.labels, ours, predictions[best]),
-        }
+        verdict = "gain_from_transfer" if job.transfers else "gain_over_baselines"
+        rows = changed(split.labels, ours, predictions[best])
+        figures[verdict] = gain("adapter", best) | {"over": best, **rows}
     return figures
 
 
@@ -82,23 +103,38 @@ def _predict(
 ) -> dict[str, Predictions]:
     """What every baseline and the adapter answer to the held-out rows, in the ladder's order."""
     _, split = job.held_out
-    seeds = job.recipe.training.seeds
+    seeds, labels = job.recipe.training.seeds, job.splits.labels
     drawn = seeds if job.recipe.data.shots else seeds[:1]  # without shots all draw the same rows
-    predictions = {
-        "majority": [majority(job.splits.train, split.texts)],
-        "tfidf": [tfidf(job.train_rows(seed), split.texts) for seed in drawn],
-        "tuned_tfidf": [tuned_tfidf(job.train_rows(seed), split.texts) for seed in drawn],
-        "head": [fit(_bare_head(job), seed, work).predicted for seed in drawn],
-    }
-    if all(run.held_out.lexical is not None for run in runs):
-        labels = job.splits.labels
+    alone = _head_alone(job)
+    vectors_of(alone, [*job.splits.train.texts, *job.splits.dev.texts, *split.texts])
+    words, heads = list[Tfidf](), list[ClassificationRun]()
+    predictions: dict[str, Predictions] = {"majority": [majority(job.splits.train, split.texts)]}
+    with phase("baselines", 4 * len(drawn)) as advance:
+        for seed in drawn:
+            words.append(Tfidf.read(job.train_rows(seed), split.texts))
+            advance(1)
+        for name, answer in (("tfidf", Tfidf.answers), ("tuned_tfidf", Tfidf.tuned_answers)):
+            predictions[name] = []
+            for read in words:
+                predictions[name].append(answer(read))
+                advance(1)
+        for seed in drawn:
+            heads.append(fit(alone, seed, work))
+            advance(1)
+    predictions["head"] = [likeliest(run.held_out.neural, labels) for run in heads]
+    has_lexical = all(run.held_out.lexical is not None for run in runs)
+    if has_lexical:
         predictions["lexical"] = [likeliest(_lexical(run), labels) for run in runs]
         predictions["neural"] = [likeliest(run.held_out.neural, labels) for run in runs]
-    if job.parent and job.parent_labels == job.splits.labels:
+    is_that_itself = job.recipe.strategy == "head" and has_lexical and not job.transfers
+    if job.recipe.strategy != "zero-shot" and not is_that_itself:
+        predictions["hybrid_alone"] = [run.predicted for run in heads]
+    if job.parent and model.knows(job.parent_labels, labels):
         if job.parent_rows:
-            predictions["tfidf_zero_shot"] = [tfidf(job.parent_rows, split.texts)]
+            known = job.parent_rows.relabelled({label: label for label in labels})
+            predictions["tfidf_zero_shot"] = [tfidf(known, split.texts)]
         parents_stack = [
-            find_adapter(named.split("@")[0], job.parent, "stack")
+            find_adapter(named.split("@")[0], job.parent / LAYOUT.recipe, job.library, "stack")
             for named in load_manifest(job.parent).stack
         ]
         predictions["zero_shot"] = [_zero_shot(job, parents_stack)]
@@ -112,10 +148,10 @@ def _predict(
     return predictions
 
 
-def _bare_head(job: ClassificationJob) -> ClassificationJob:
-    """Strategy `head` on the target's rows alone, without a lexical part."""
+def _head_alone(job: ClassificationJob) -> ClassificationJob:
+    """Strategy `head` with its lexical part on the target's rows alone: what takes seconds."""
     alone = job.target_only()
-    changes = {"strategy": "head", "lexical": "none", "parent": None, "source": None}
+    changes = {"strategy": "head", "lexical": "auto", "parent": None, "source": None}
     return replace(alone, recipe=alone.recipe.model_copy(update=changes))
 
 
@@ -125,18 +161,17 @@ def _lexical(run: ClassificationRun) -> Floats:
 
 
 def _ladder(
-    gold: Sequence[str], predictions: dict[str, Predictions], positive: str | None
+    gold: Places, answers: dict[str, Digits], metrics: dict[str, Metric]
 ) -> dict[str, dict[str, dict[str, float]]]:
     """By baseline and metric, the figure with its interval."""
-    metrics: dict[str, Metric] = {"macro_f1": macro_f1}
-    if positive:
-        metrics[f"{positive}_f1"] = label_f1(positive)
-    return {
-        baseline: {
-            name: bootstrap(gold, predicted, metric).record() for name, metric in metrics.items()
-        }
-        for baseline, predicted in predictions.items()
-    }
+    ladder = dict[str, dict[str, dict[str, float]]]()
+    with phase("intervals", len(answers)) as advance:
+        for baseline, runs in answers.items():
+            ladder[baseline] = {
+                name: bootstrap(gold, runs, metric).record() for name, metric in metrics.items()
+            }
+            advance(1)
+    return ladder
 
 
 def changed(gold: Sequence[str], ours: Predictions, theirs: Predictions) -> dict[str, list[int]]:
@@ -175,10 +210,10 @@ def score_other_heads(
 def _zero_shot(job: ClassificationJob, stack: Sequence[Path]) -> list[str]:
     """What the parent, on top of the adapters `stack`, answers to the child's held-out rows."""
     assert job.parent is not None
-    labels = load_manifest(job.parent, ClassificationManifest).labels
+    labels = job.splits.labels
     recipe = load_recipe(job.parent / LAYOUT.recipe)
     assert isinstance(recipe, ClassificationRecipe)
     classifier = model.build(
-        recipe, job.backbone, job.sites, labels, None, job.parent, labels, stack
+        recipe, job.backbone, job.sites, labels, None, job.parent, job.parent_labels, stack
     )
     return predict(classifier, encoder_of(job), job.held_out[1].texts, labels)

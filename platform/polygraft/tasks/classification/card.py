@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from polygraft.adapters.layout import LAYOUT
 from polygraft.reporting.figures import bounded, percent, show
 from polygraft.reporting.results import markdown_table
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.recipe import ClassificationRecipe
+from polygraft.tasks.classification.shared_vectors import MAX_ROWS
 from polygraft.training.card import Card, lora_of, origin
 
 NAMES = {
@@ -18,6 +20,7 @@ NAMES = {
     "head": "linear head on the frozen backbone, same training rows",
     "lexical": "its lexical part alone",
     "neural": "its neural part alone",
+    "hybrid_alone": "linear head and lexical part, same training rows",
     "tfidf_zero_shot": "TF-IDF + logistic regression, the parent's rows",
     "zero_shot": "parent, zero-shot",
     "zero_shot_stack": "parent, zero-shot, on top of the target's language adapter",
@@ -45,6 +48,27 @@ class ClassificationCard(Card):
     def promises(self, manifest: ClassificationManifest) -> str:
         return _decisions(manifest)
 
+    def verdict(self, metrics: dict[str, Any]) -> str:
+        for gain, title in (
+            ("gain_from_transfer", "gain from transfer over the best without it"),
+            ("gain_over_baselines", "gain over the best baseline"),
+        ):
+            if found := metrics.get(gain):
+                over = NAMES[found.get("over", "target_only")]
+                return f"{found['verdict']}: {title}, {over} (paired, macro-F1), {show(found)}"
+        return ""
+
+    def shared(self, manifest: ClassificationManifest, recipe: ClassificationRecipe) -> str:
+        if not recipe.data.share_vectors:
+            return "\nNo vectors of its rows are shared: the recipe forbids it."
+        if LAYOUT.vectors not in manifest.files:
+            return ""
+        return (
+            f"\n`{LAYOUT.vectors}` holds vectors of training rows with their labels, at most "
+            f"{MAX_ROWS:,}, from which other adapters can learn. It holds no text; what a text was "
+            "about can be guessed from its vector."
+        )
+
     def figures(self, metrics: dict[str, Any]) -> str:
         return "\n".join(
             [
@@ -53,7 +77,6 @@ class ClassificationCard(Card):
                 *_calibration(metrics.get("calibration")),
                 *_precision_recall(metrics),
                 *_forgotten(metrics.get("forgetting", {})),
-                *_gain_from_transfer(metrics.get("gain_from_transfer")),
             ]
         )
 
@@ -189,13 +212,3 @@ def _forgotten(forgetting: dict[str, Any]) -> list[str]:
             f"{losses['adapter']} with this adapter."
         )
     return lines
-
-
-def _gain_from_transfer(gain: dict[str, Any] | None) -> list[str]:
-    if not gain:
-        return []
-    over = NAMES[gain.get("over", "target_only")]
-    return [
-        f"Gain from transfer over the best without it, {over} (paired, macro-F1): "
-        f"{show(gain)}: {gain['verdict']}."
-    ]

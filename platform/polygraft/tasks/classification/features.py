@@ -35,10 +35,12 @@ WORD = re.compile(rf"[\w{re.escape(_MARKS)}]+")
 
 Numbers = NDArray[np.int32]
 Counts = NDArray[np.float32]
+TextFeatures = tuple[Numbers, Counts]
+"""Of one text, as `features` gives them."""
 _Chunk = tuple[NDArray[np.uint32], Numbers]
 
 
-def features(text: str) -> tuple[Numbers, Counts]:
+def features(text: str) -> TextFeatures:
     """The features of a text, ascending, and how often each occurs. Empty for a text without any
     (white space only)."""
     unique, counts = np.unique(Occurrences(text).numbers, return_counts=True)

@@ -15,13 +15,15 @@ from transformers import EarlyStoppingCallback
 from polygraft.architectures.text import Encoded, TextEncoder
 from polygraft.data.splits import Split
 from polygraft.tasks.classification import model
+from polygraft.tasks.classification.encoding import SCORING_BATCH, encoder_of
 from polygraft.tasks.classification.head import probe
-from polygraft.tasks.classification.job import SCORING_BATCH, ClassificationJob, encoder_of
+from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.metrics import macro_f1
+from polygraft.tasks.classification.source_weights import mean_weight, source_weights
 from polygraft.training.batches import tensors
 from polygraft.training.loop import run_loop
 from polygraft.training.speed import bf16_wanted
-from polygraft.transfer.mixing import Weights, mean_weight, source_weights
+from polygraft.transfer.mixing import Weights
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def fine_tune(job: ClassificationJob, rows: Split, seed: int, work: Path) -> Fin
         job.stack,
     )
     source_row_weights = source_weights(job, rows)
-    if job.parent_labels != labels:  # the head is fresh
+    if not model.knows(job.parent_labels, labels):  # the head is fresh
         probe(classifier, job, rows, source_row_weights)
     for name, splits in job.tasks.items():
         class_weights = _class_weights(job, splits.train, splits.labels)
@@ -91,8 +93,9 @@ def _training_set(
     own head."""
     labels = job.splits.labels
     parts = [_dataset(encoder, rows, labels)]
-    if job.source_rows and source_row_weights is not None and source_row_weights.any():
-        parts.append(_dataset(encoder, job.source_rows, labels, source_row_weights.tolist()))
+    source = job.source_rows
+    if isinstance(source, Split) and source_row_weights is not None and source_row_weights.any():
+        parts.append(_dataset(encoder, source, labels, source_row_weights.tolist()))
     for number, splits in enumerate(job.tasks.values(), 1):
         parts.append(_dataset(encoder, splits.train, splits.labels, task=number))
     return concatenate_datasets(parts)

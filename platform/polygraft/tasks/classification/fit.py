@@ -18,15 +18,10 @@ import transformers
 
 from polygraft.data.splits import Split
 from polygraft.tasks.classification import model
+from polygraft.tasks.classification.encoding import encoder_of, likeliest, neural_logits, vectors_of
 from polygraft.tasks.classification.fine_tuning import fine_tune
 from polygraft.tasks.classification.head import fit_head
-from polygraft.tasks.classification.job import (
-    ClassificationJob,
-    encoder_of,
-    likeliest,
-    neural_logits,
-    vectors_of,
-)
+from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.joining import (
     UNMEASURED,
     Fold,
@@ -42,8 +37,8 @@ from polygraft.tasks.classification.metrics import macro_f1
 from polygraft.tasks.classification.parts import Join, Parts
 from polygraft.tasks.classification.run import ClassificationRun
 from polygraft.tasks.serving import Floats
+from polygraft.training.linear_head import unit
 from polygraft.training.lora import set_stack
-from polygraft.training.vectors import unit
 from polygraft.transfer.mixing import out_of_fold
 
 
@@ -119,6 +114,6 @@ def _lexical_share(
     """What the lexical part counts on files that are held out whole, where a head on the frozen
     backbone counts 1."""
     labels = job.splits.labels
-    neural = out_of_fold(unit(vectors_of(job, rows.texts)), rows, labels, folds)
+    neural = out_of_fold(unit(vectors_of(job, rows.texts)), rows.labels, labels, folds)
     join = find_join(Held(places(rows.labels, labels), Parts(neural, lexical.out_of_fold)))
     return join.lexical / join.neural if join.neural > 0 else 0.0

@@ -11,7 +11,8 @@ import numpy as np
 
 from polygraft.architectures.text import TextEncoder
 from polygraft.tasks.classification import model
-from polygraft.tasks.classification.job import ClassificationJob, batches_of
+from polygraft.tasks.classification.encoding import batches_of
+from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.lexical import Lexical
 from polygraft.tasks.classification.manifest import GoldenLogits
 from polygraft.training.goldens import CANDIDATES, COUNT, beginnings, rounded

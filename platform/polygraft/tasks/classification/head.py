@@ -21,11 +21,13 @@ import torch
 
 from polygraft.data.splits import Split
 from polygraft.tasks.classification import model
-from polygraft.tasks.classification.job import ClassificationJob, vectors_of
+from polygraft.tasks.classification.encoding import source_vectors, vectors_of
+from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.joining import Fold
+from polygraft.tasks.classification.source_weights import mean_weight, source_weights
 from polygraft.tasks.serving import Floats
-from polygraft.training.vectors import head_weights, regression
-from polygraft.transfer.mixing import Weights, mean_weight, out_of_fold, source_weights
+from polygraft.training.linear_head import head_weights, regression
+from polygraft.transfer.mixing import Beside, Weights, out_of_fold, twins
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,13 @@ def fit_head(
     row_weights = source_weights(job, rows, lexical)
     scale = probe(classifier, job, rows, row_weights)
     ours = vectors_of(job, rows.texts, classifier.adapted) / scale
-    source = job.source_rows
-    theirs = vectors_of(job, source.texts, classifier.adapted) / scale if source else None
+    source = source_vectors(job, classifier.adapted)
+    beside = None
+    if source and row_weights is not None:
+        beside = Beside(source.scaled(1 / scale), row_weights, twins(rows.ids, ours, source))
     return FittedHead(
         classifier,
-        out_of_fold(ours, rows, labels, folds, theirs, source, row_weights),
+        out_of_fold(ours, rows.labels, labels, folds, beside),
         mean_weight(row_weights),
     )
 
@@ -69,11 +73,11 @@ def probe(
     """Fit a linear head on `rows`, and on the job's source rows with their weights where they are
     given, and put it into `classifier`. Returns the mean length of the vectors, by which they were
     divided for the fit."""
-    texts, gold, weights = rows.texts, rows.labels, np.ones(len(rows))
-    if (source := job.source_rows) and source_row_weights is not None:
-        texts, gold = texts + source.texts, gold + source.labels
+    adapted = classifier.adapted.eval()
+    vectors, gold, weights = vectors_of(job, rows.texts, adapted), rows.labels, np.ones(len(rows))
+    if source_row_weights is not None and (source := source_vectors(job, adapted)):
+        vectors, gold = np.concatenate([vectors, source.vectors]), gold + source.labels
         weights = np.concatenate([weights, source_row_weights])
-    vectors = vectors_of(job, texts, classifier.adapted.eval())
     scale = float(np.linalg.norm(vectors, axis=1).mean())
     weight, bias = head_weights(regression(vectors / scale, gold, weights), job.splits.labels)
     with torch.no_grad():

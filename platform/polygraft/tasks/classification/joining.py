@@ -52,8 +52,9 @@ def together(held: Sequence[Held]) -> Held:
     return Held(np.concatenate([one.gold for one in held]), parts, texts)
 
 
-def folds_of(rows: Split) -> list[Fold]:
-    """At most `FOLDS` stratified folds; none where a label has but one row.
+def folds_of(rows: Split, seed: int = 0) -> list[Fold]:
+    """At most `FOLDS` stratified folds; none where a label has but one row. Another seed cuts them
+    elsewhere.
 
     Near-equal rows of a label stay together, and a row with its altered copy, as they do where
     leaks are dropped: a row whose twin was trained on is answered too well. With twins apart,
@@ -61,7 +62,7 @@ def folds_of(rows: Split) -> list[Fold]:
     of 20 splits), with twins together 89%.
     """
     origins = rows.origins or range(len(rows))
-    near_equal = near_equal_groups(tuple(rows.texts[: len(set(origins))]))
+    near_equal = near_equal_groups(tuple(rows.originals.texts))
     groups = [(near_equal[i], label) for i, label in zip(origins, rows.labels, strict=True)]
     number = {group: i for i, group in enumerate(dict.fromkeys(groups))}
     labels = [label for _, label in number]
@@ -70,7 +71,7 @@ def folds_of(rows: Split) -> list[Fold]:
     if folds < 2:
         return []
     of_row = np.array([number[group] for group in groups])
-    splits = StratifiedKFold(folds, shuffle=True, random_state=0).split(labels, labels)
+    splits = StratifiedKFold(folds, shuffle=True, random_state=seed).split(labels, labels)
     held_out = (np.isin(of_row, groups_out) for _, groups_out in splits)
     return [(np.flatnonzero(~out), np.flatnonzero(out)) for out in held_out]
 

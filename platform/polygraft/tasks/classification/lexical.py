@@ -22,7 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polygraft.errors import AdapterError, GoldenMismatch
-from polygraft.tasks.classification.features import BUCKETS, HASH, Counts, Numbers, features
+from polygraft.tasks.classification.features import (
+    BUCKETS,
+    HASH,
+    Counts,
+    Numbers,
+    TextFeatures,
+    features,
+)
 from polygraft.tasks.classification.parts import NEURAL_ALONE, Join
 from polygraft.tasks.serving import Floats
 
@@ -66,7 +73,11 @@ class Lexical:
 
     def logits(self, text: str) -> Floats:
         """[labels]; zeros, not the bias, for a text of which it knows nothing."""
-        places, values = self.vocabulary.values(*features(text))
+        return self.logits_of(features(text))
+
+    def logits_of(self, read: TextFeatures) -> Floats:
+        """The same for a text whose features were read."""
+        places, values = self.vocabulary.values(*read)
         if not len(places):
             return np.zeros(len(self.bias), np.float32)
         out: Floats = values @ self.weight[places].astype(np.float32) + self.bias

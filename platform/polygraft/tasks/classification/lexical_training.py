@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sklearn.svm import LinearSVC
 
 from polygraft.data.splits import Split
-from polygraft.tasks.classification.features import BUCKETS, features
+from polygraft.tasks.classification.features import BUCKETS, TextFeatures, features
 from polygraft.tasks.classification.joining import Fold
 from polygraft.tasks.classification.lexical import KnownFeatures, Lexical
 from polygraft.tasks.serving import Floats
@@ -45,10 +45,20 @@ class LexicalFit:
 def fit_lexical(rows: Split, labels: Sequence[str], folds: Sequence[Fold]) -> LexicalFit | None:
     """Fitted on `rows`, for `labels`. None where the rows have no feature twice, or but one
     label."""
-    vocabulary = _vocabulary(rows.texts)
-    if not len(vocabulary.features) or len(set(rows.labels)) < 2:
+    return fit_features([features(text) for text in rows.texts], rows.labels, labels, folds)
+
+
+def fit_features(
+    read: Sequence[TextFeatures],
+    row_labels: Sequence[str],
+    labels: Sequence[str],
+    folds: Sequence[Fold],
+) -> LexicalFit | None:
+    """The same for rows whose features were read."""
+    vocabulary = _vocabulary(read)
+    if not len(vocabulary.features) or len(set(row_labels)) < 2:
         return None
-    gold, matrix = np.array(rows.labels), _matrix(vocabulary, rows.texts)
+    gold, matrix = np.array(row_labels), _matrix(vocabulary, read)
     weight, bias = _fitted(matrix, gold, labels)
     room = BYTES // (4 + 2 + 2 * len(labels))
     if len(vocabulary.features) > room:  # those that move the training rows most are kept
@@ -56,25 +66,25 @@ def fit_lexical(rows: Split, labels: Sequence[str], folds: Sequence[Fold]) -> Le
         strongest = np.argsort(-energy * np.abs(weight).max(axis=1), kind="stable")[:room]
         strongest.sort()
         vocabulary = KnownFeatures(vocabulary.features[strongest], vocabulary.idf[strongest])
-        matrix = _matrix(vocabulary, rows.texts)
+        matrix = _matrix(vocabulary, read)
         weight, bias = _fitted(matrix, gold, labels)
     part = Lexical(vocabulary, weight.astype(np.float16), bias.astype(np.float16))
     return LexicalFit(part, _out_of_fold(matrix, gold, labels, folds) if folds else None)
 
 
-def _vocabulary(texts: Sequence[str]) -> KnownFeatures:
+def _vocabulary(read: Sequence[TextFeatures]) -> KnownFeatures:
     seen = np.zeros(2 * BUCKETS, np.int32)
-    for text in texts:
-        seen[features(text)[0]] += 1
-    enough = np.where(np.arange(2 * BUCKETS) < BUCKETS, 1, min(MIN_ROWS, len(texts)))
+    for numbers, _ in read:
+        seen[numbers] += 1
+    enough = np.where(np.arange(2 * BUCKETS) < BUCKETS, 1, min(MIN_ROWS, len(read)))
     kept = np.flatnonzero(seen >= enough)
-    idf = np.log((1 + len(texts)) / (1 + seen[kept])) + 1
+    idf = np.log((1 + len(read)) / (1 + seen[kept])) + 1
     return KnownFeatures(kept.astype(np.int32), idf.astype(np.float16))
 
 
-def _matrix(vocabulary: KnownFeatures, texts: Sequence[str]) -> Matrix:
+def _matrix(vocabulary: KnownFeatures, read: Sequence[TextFeatures]) -> Matrix:
     """The texts' TF-IDF, by the code that serving uses."""
-    rows = [vocabulary.values(*features(text)) for text in texts]
+    rows = [vocabulary.values(*one) for one in read]
     ends = np.cumsum([0, *(len(places) for places, _ in rows)])
     return sparse.csr_matrix(
         (
@@ -82,7 +92,7 @@ def _matrix(vocabulary: KnownFeatures, texts: Sequence[str]) -> Matrix:
             np.concatenate([np.zeros(0, np.int32), *(places for places, _ in rows)]),
             ends,
         ),
-        shape=(len(texts), len(vocabulary.features)),
+        shape=(len(read), len(vocabulary.features)),
     )
 
 

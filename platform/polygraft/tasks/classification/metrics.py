@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,24 @@ def macro_f1(gold: Labels, predicted: Labels) -> float:
     return 100 * float(np.mean(f1[in_gold]))
 
 
-def label_f1(label: str) -> Metric:
-    """F1 of one label; 0 where it is neither in gold nor predicted."""
+def counted_f1(labels: int) -> Metric:
+    """`macro_f1` for rows given as numbers below `labels`, many times as fast: it is asked for a
+    million times."""
+
+    def metric(gold: Any, predicted: Any) -> float:
+        pairs = np.bincount(gold * labels + predicted, minlength=labels * labels)
+        confusion = pairs.reshape(labels, labels)  # [gold, predicted]
+        in_gold, in_predicted = confusion.sum(axis=1), confusion.sum(axis=0)
+        occurs = in_gold > 0
+        f1 = 2 * np.diag(confusion)[occurs] / (in_gold + in_predicted)[occurs]
+        return 100 * float(np.mean(f1))
+
+    return metric
+
+
+def label_f1(label: Any) -> Metric:
+    """F1 of one label, for rows given as labels or as their places; 0 where it is neither in gold
+    nor predicted."""
 
     def metric(gold: Labels, predicted: Labels) -> float:
         labels, _, f1 = _f1_by_label(gold, predicted)

@@ -109,10 +109,16 @@ def build(
     adapted = adapt(model, recipe.lora, sites, parent)
     set_stack(adapted, stack)
     classifier = Classifier(adapted, len(labels), class_weights)
-    if parent is not None and list(parent_labels or []) == list(labels):
+    if parent is not None and knows(parent_labels, labels):
         theirs = load_file(parent / LAYOUT.head)
-        classifier.head.load_state_dict({name: theirs[name] for name in ("weight", "bias")})
+        rows = [list(parent_labels or []).index(label) for label in labels]
+        classifier.head.load_state_dict({name: theirs[name][rows] for name in ("weight", "bias")})
     return classifier
+
+
+def knows(parent_labels: Sequence[str] | None, labels: Sequence[str]) -> bool:
+    """Whether the parent's head has every one of the labels."""
+    return parent_labels is not None and set(labels) <= set(parent_labels)
 
 
 def save(

@@ -88,6 +88,11 @@ class DataRecipe(RecipePart):
         "of it, a link behind it, letters that look alike, s p a c i n g, CAPITALS, short forms",
         examples=[["links", "capitals"]],
     )
+    share_vectors: bool = Field(
+        True,
+        description="keep vectors of training rows with their labels in the adapter's folder, from "
+        "which other adapters can learn; false where the licence of the data forbids it",
+    )
 
 
 class TrainingRecipe(RecipePart):
@@ -142,11 +147,18 @@ class TrainingRecipe(RecipePart):
 
 
 class SourceRows(RecipePart):
-    """Rows of another adapter's recipe, trained on beside the target's: instance transfer."""
+    """Rows that another adapter was trained on, trained on beside the target's: instance
+    transfer."""
 
     adapter: str = Field(
-        description="a name beside this one; its labels must be this recipe's",
+        description="name of the adapter; rows with a label that this recipe lacks are left out",
         examples=["support-en"],
+    )
+    labels: dict[str, str | list[str]] = Field(
+        {},
+        description="where the other adapter names labels differently: a label of this recipe, and "
+        "the other's name for it, or several, e.g. `{sport: sports}`",
+        examples=[{"sport": "sports"}],
     )
     weight: Literal["auto"] | Annotated[float, Field(gt=0)] = Field(
         "auto",

@@ -23,12 +23,12 @@ from polygraft.tasks.classification.deciding import (
     find_decisions,
     precision_recall,
 )
+from polygraft.tasks.classification.encoding import encoder_of, share_vectors
 from polygraft.tasks.classification.features import HASH
 from polygraft.tasks.classification.fit import fit
 from polygraft.tasks.classification.golden import choose_golden
-from polygraft.tasks.classification.job import ClassificationJob, encoder_of, prepare
+from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.metrics import macro_f1
-from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.tasks.classification.run import ClassificationRun
 from polygraft.tasks.classification.tfidf import tuned_tfidf
 from polygraft.tasks.training import TrainedTask
@@ -42,19 +42,6 @@ class TrainedClassification(TrainedTask[ClassificationJob, ClassificationRun]):
     """See `tasks.training.TrainedTask`."""
 
     card = ClassificationCard()
-
-    def prepare(
-        self,
-        recipe: ClassificationRecipe,
-        file: Path,
-        backbone: Path,
-        *,
-        allow_leak: str | None = None,
-    ) -> ClassificationJob:
-        return prepare(recipe, file, backbone, allow_leak=allow_leak)
-
-    def doubts(self, job: ClassificationJob) -> list[str]:
-        return job.splits.doubts
 
     def complete(self, job: ClassificationJob, work: Path, say: Console) -> ClassificationJob:
         parallel.check(job)
@@ -118,6 +105,9 @@ class TrainedClassification(TrainedTask[ClassificationJob, ClassificationRun]):
 
     def save(self, run: ClassificationRun, folder: Path, backbone: Path) -> None:
         model.save(run.classifier, folder, backbone, run.lexical, run.join)
+
+    def share(self, job: ClassificationJob, run: ClassificationRun, folder: Path) -> None:
+        share_vectors(job, job.train_rows(run.seed), folder)
 
 
 TASK = TrainedClassification()

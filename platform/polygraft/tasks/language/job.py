@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from polygraft.adapters.library import Library
 from polygraft.data.reading import read_texts, unreadable
 from polygraft.errors import DataError, Gathered
 from polygraft.tasks.language.denoising import language_tag
@@ -52,6 +53,10 @@ class LanguageJob:
         return self.recipe.languages
 
     @property
+    def doubts(self) -> list[str]:
+        return []
+
+    @property
     def key(self) -> str:
         """Hash of recipe, backbone, parent and text."""
         return run_key(
@@ -59,9 +64,15 @@ class LanguageJob:
         )
 
 
-def prepare(recipe: LanguageRecipe, file: Path, backbone: Path) -> LanguageJob:
-    """Check everything that can be checked without training. Raises `RecipeError`, `DataError`,
-    `BackboneError` or `AdapterError`."""
+def prepare(
+    recipe: LanguageRecipe,
+    file: Path,
+    backbone: Path,
+    *,
+    library: Library | None = None,
+    allow_leak: str | None = None,
+) -> LanguageJob:
+    """See `tasks.training.Prepare`. Text without labels has nothing to leak."""
     sites = graph_sites(backbone)
     start, problems = language_tag(recipe.languages[0], backbone), list[str]()
     if start is None and recipe.training.objective == "denoise":
@@ -70,7 +81,9 @@ def prepare(recipe: LanguageRecipe, file: Path, backbone: Path) -> LanguageJob:
         )
     gathered = Gathered(str(file), problems)
     with gathered.step():
-        parent = find_parent(recipe, file, backbone, other_task="is not a language adapter")
+        parent = find_parent(
+            recipe, file, backbone, library, other_task="is not a language adapter"
+        )
         if parent:
             recipe = with_lora_of(recipe, file, parent, sites)
         pick_sites(recipe.lora, sites)

@@ -23,9 +23,8 @@ from polygraft.tasks.language import model
 from polygraft.tasks.language.batches import NoisyBatches, rows_of, scoring_groups, training_groups
 from polygraft.tasks.language.card import LanguageCard
 from polygraft.tasks.language.denoising import denoising
-from polygraft.tasks.language.job import LanguageJob, prepare
+from polygraft.tasks.language.job import LanguageJob
 from polygraft.tasks.language.manifest import GoldenVector
-from polygraft.tasks.language.recipe import LanguageRecipe
 from polygraft.tasks.training import TrainedTask
 from polygraft.training.goldens import CANDIDATES, beginnings, rounded
 from polygraft.training.loop import by_steps, run_loop, take_whole_batch
@@ -48,11 +47,6 @@ class TrainedLanguage(TrainedTask[LanguageJob, LanguageRun]):
     """See `tasks.training.TrainedTask`. There is one seed, and no ladder of baselines."""
 
     card = LanguageCard()
-
-    def prepare(
-        self, recipe: LanguageRecipe, file: Path, backbone: Path, *, allow_leak: str | None = None
-    ) -> LanguageJob:
-        return prepare(recipe, file, backbone)
 
     def fit(self, job: LanguageJob, seed: int, work: Path, say: Console) -> LanguageRun:
         return _fit(job, seed, work)

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from polygraft.adapters.library import Library
 from polygraft.architectures.folder import BackboneFiles
 from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import TextEncoder, load_encoder
@@ -67,6 +68,10 @@ class TranslationJob:
     def answers(self) -> list[str]:
         return [" to ".join(direction) for direction in self.recipe.directions]
 
+    @property
+    def doubts(self) -> list[str]:
+        return []
+
     @cached_property
     def tokenizers(self) -> tuple[TextEncoder, TargetTokenizer]:
         """What encodes texts for the encoder, and what encodes and decodes the decoder's."""
@@ -104,10 +109,14 @@ def _languages_without_a_tag(recipe: TranslationRecipe, known: list[str]) -> lis
 
 
 def prepare(
-    recipe: TranslationRecipe, file: Path, backbone: Path, *, allow_leak: str | None = None
+    recipe: TranslationRecipe,
+    file: Path,
+    backbone: Path,
+    *,
+    library: Library | None = None,
+    allow_leak: str | None = None,
 ) -> TranslationJob:
-    """Check everything that can be checked without training. Raises `RecipeError`, `DataError`,
-    `BackboneError` or `AdapterError`."""
+    """See `tasks.training.Prepare`."""
     folder = file.resolve().parent
     files = BackboneFiles(backbone)
     files.require(files.decoder_tokenizer)
@@ -115,7 +124,7 @@ def prepare(
     sites = [*(f"encoder.{name}" for name in graph_sites(backbone)), *decoder_graph_sites(backbone)]
     gathered = Gathered(str(file), _languages_without_a_tag(recipe, known))
     with gathered.step():
-        parent = find_parent(recipe, file, backbone, other_task="does not translate")
+        parent = find_parent(recipe, file, backbone, library, other_task="does not translate")
         if parent:
             recipe = with_lora_of(recipe, file, parent, sites)
         pick_sites(recipe.lora, sites)

@@ -28,9 +28,8 @@ from polygraft.tasks.translation.batches import encode, scoring_batches, trainin
 from polygraft.tasks.translation.card import TranslationCard
 from polygraft.tasks.translation.data import Pair
 from polygraft.tasks.translation.greedy import translate
-from polygraft.tasks.translation.job import TranslationJob, prepare
+from polygraft.tasks.translation.job import TranslationJob
 from polygraft.tasks.translation.manifest import GoldenText
-from polygraft.tasks.translation.recipe import TranslationRecipe
 from polygraft.tasks.translation.run import TranslationRun
 from polygraft.training.goldens import MAX_CHARACTERS
 from polygraft.training.loop import by_steps, run_loop, take_whole_batch
@@ -47,16 +46,6 @@ class TrainedTranslation(TrainedTask[TranslationJob, TranslationRun]):
     """See `tasks.training.TrainedTask`."""
 
     card = TranslationCard()
-
-    def prepare(
-        self,
-        recipe: TranslationRecipe,
-        file: Path,
-        backbone: Path,
-        *,
-        allow_leak: str | None = None,
-    ) -> TranslationJob:
-        return prepare(recipe, file, backbone, allow_leak=allow_leak)
 
     def complete(self, job: TranslationJob, work: Path, say: Console) -> TranslationJob:
         return _with_back_translations(job, work, say)

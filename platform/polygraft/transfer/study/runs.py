@@ -19,8 +19,9 @@ from rich.console import Console
 from polygraft.architectures.folder import encoder_part, fingerprint
 from polygraft.data.splits import Splits
 from polygraft.tasks.classification import model
+from polygraft.tasks.classification.encoding import encoder_of, likeliest, predict
 from polygraft.tasks.classification.fit import fit
-from polygraft.tasks.classification.job import ClassificationJob, encoder_of, likeliest, predict
+from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.lexical_training import fit_lexical
 from polygraft.tasks.classification.recipe import (
     ClassificationRecipe,

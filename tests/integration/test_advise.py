@@ -1,0 +1,173 @@
+"""What `polygraft advise` says, on the tiny backbone: the same that training does with it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from polygraft.adapters.format import LAYOUT
+from polygraft.adapters.library import Library
+from polygraft.cli import app
+from polygraft.tasks.classification.job import prepare
+from polygraft.tasks.classification.recipe import ClassificationRecipe
+from polygraft.tasks.recipe import load_recipe
+from polygraft.training.pipeline import train
+
+SPAM = [f"{a} {b} {c}" for a in ("win", "claim") for b in ("free", "cash") for c in "abcdefgh"]
+HAM = [f"{a} {b} {c}" for a in ("hello", "see") for b in ("mum", "you") for c in "abcdefgh"]
+
+
+def recipe(
+    folder: Path,
+    parts: dict[str, slice],
+    labels: tuple[str, str] = ("spam", "ham"),
+    **data: object,
+) -> Path:
+    folder.mkdir(parents=True)
+    for split, part in parts.items():
+        rows = [
+            {"text": text, "label": label}
+            for label, some in zip(labels, (SPAM, HAM), strict=True)
+            for text in some[part]
+        ]
+        (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    content = {
+        "name": folder.name,
+        "languages": ["en"],
+        "strategy": "head",
+        "lora": {"r": 4},
+        "data": {split: f"{split}.jsonl" for split in parts} | {"on_leak": "drop"} | data,
+    }
+    (folder / LAYOUT.recipe).write_text(yaml.safe_dump(content), encoding="utf-8")
+    return folder / LAYOUT.recipe
+
+
+@pytest.fixture(scope="module")
+def shelf(backbone: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library of one adapter, which knows the other half of the messages; its rows are gone."""
+    root = tmp_path_factory.mktemp("shelf")
+    file = recipe(root / "spam", {"train": slice(0, 32, 2), "dev": slice(1, 4, 2)})
+    content = load_recipe(file)
+    assert isinstance(content, ClassificationRecipe)
+    train(prepare(content, file, backbone, allow_leak="templates"), file.parent)
+    for split in ("train", "dev"):
+        (root / "spam" / f"{split}.jsonl").unlink()
+    return root
+
+
+def asked(file: Path, shelf: Path, backbone: Path, *options: str) -> Any:
+    library = ["--library", str(shelf), "--backbone", str(backbone)]
+    return CliRunner().invoke(app, ["advise", str(file), *library, *options])
+
+
+PARTS = {"train": slice(1, 20, 4), "dev": slice(21, 32, 4)}
+
+
+def test_what_it_prints_can_be_put_into_the_recipe_as_it_stands(
+    backbone: Path, shelf: Path, tmp_path: Path
+) -> None:
+    file = recipe(tmp_path / "new", PARTS, ("Spam", "hams"))
+    shown = asked(file, shelf, backbone, "--json")
+    assert shown.exit_code == 0, shown.output
+    told = json.loads(shown.stdout)
+    assert told["rows"] == 16
+    assert {way["way"] for way in told["ways"]} == {"TF-IDF", "head", "head with spam"}
+    assert all(0 <= way["macro_f1"]["value"] <= 100 for way in told["ways"])
+    (sourced,) = (way for way in told["ways"] if way["way"] == "head with spam")
+    named = {"adapter": "spam", "labels": {"Spam": "spam", "hams": "ham"}}
+    assert sourced["recipe"] == {"strategy": "head", "source": named}
+    assert told["ways"][0]["behind"] is None
+    content = yaml.safe_load(file.read_text(encoding="utf-8")) | sourced["recipe"]
+    adopted = ClassificationRecipe.model_validate(content)
+    job = prepare(adopted, file, backbone, library=Library(shelf))
+    assert sorted(set(job.source_rows.labels)) == ["Spam", "hams"]
+    for_people = asked(file, shelf, backbone).stdout
+    assert "macro-F1, 16 rows held out" in for_people
+    assert "source:" in for_people or "strategy: head" in for_people
+
+
+def test_a_leak_that_can_be_dropped_is_dropped_and_told(
+    backbone: Path, shelf: Path, tmp_path: Path
+) -> None:
+    file = recipe(tmp_path / "new", PARTS | {"test": slice(1, 2)}, on_leak="error")
+    shown = asked(file, shelf, backbone, "--json")
+    assert shown.exit_code == 0, shown.output
+    assert "put `on_leak: drop` under `data`" in " ".join(shown.stderr.split())
+    assert json.loads(shown.stdout)["leaks"]["done"] == "dropped"
+
+
+def test_rows_that_show_no_difference_cannot_tell(
+    backbone: Path, shelf: Path, tmp_path: Path
+) -> None:
+    """Three rows a label, and labels that the texts do not tell."""
+    file = recipe(tmp_path / "new", {"train": slice(0, 3), "dev": slice(3, 4)}, ("spam", "ham"))
+    for split in ("train", "dev"):
+        rows = [json.loads(line) for line in (file.parent / f"{split}.jsonl").open()]
+        mixed = [row | {"label": ("spam", "ham")[i % 2]} for i, row in enumerate(rows)]
+        (file.parent / f"{split}.jsonl").write_text("\n".join(map(json.dumps, mixed)))
+    told = json.loads(asked(file, shelf, backbone, "--json").stdout)
+    assert "do not show that" in told["cannot_tell"]
+    tied = [way["way"] for way in told["ways"] if way["ties"]]
+    assert len(tied) > 1
+    assert told["advice"][0]["recipe"].get("source") == {"adapter": "spam"}, (
+        "with few rows a source comes first"
+    )
+
+
+def test_one_row_of_a_label_compares_nothing(backbone: Path, shelf: Path, tmp_path: Path) -> None:
+    file = recipe(tmp_path / "new", {"train": slice(0, 1), "dev": slice(0, 1)})
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    content["data"]["dev"] = "train.jsonl"
+    content["data"]["on_leak"] = "error"
+    (file.parent / "dev.jsonl").write_text(
+        json.dumps({"text": "see you late", "label": "ham"}), encoding="utf-8"
+    )
+    content["data"]["dev"] = "dev.jsonl"
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    told = json.loads(asked(file, shelf, backbone, "--json").stdout)
+    assert told["ways"] == []
+    assert "one training row" in told["cannot_tell"]
+    assert told["advice"][0]["recipe"]["source"] == {"adapter": "spam"}
+
+
+def test_an_adapter_whose_rows_cannot_be_had_is_named(
+    backbone: Path, shelf: Path, tmp_path: Path
+) -> None:
+    file = recipe(tmp_path / "new", PARTS)
+    older = tmp_path / "older"
+    older.mkdir()
+    for name in (LAYOUT.peft_config, LAYOUT.weights, LAYOUT.head, LAYOUT.manifest, LAYOUT.recipe):
+        (older / name).write_bytes((shelf / "spam" / name).read_bytes())
+    manifest = json.loads((older / LAYOUT.manifest).read_text(encoding="utf-8"))
+    del manifest["files"][LAYOUT.vectors]
+    manifest["name"] = "older"
+    (older / LAYOUT.manifest).write_text(json.dumps(manifest), encoding="utf-8")
+    told = json.loads(asked(file, shelf, backbone, "--json").stdout)
+    assert told["left_out"] == {"older": "shares no vectors, and its rows are not here"}
+
+
+def test_advice_and_check_need_no_torch(
+    backbone: Path, shelf: Path, tmp_path: Path, root: Path
+) -> None:
+    import subprocess
+
+    file = recipe(tmp_path / "new", PARTS)
+    options = ["--library", str(shelf), "--backbone", str(backbone)]
+    for command in (["advise", str(file), *options], ["train", str(file), "--check", *options]):
+        code = (
+            "import sys\n"
+            "from polygraft.cli import app\n"
+            f"try: app({command!r})\n"
+            "except SystemExit as done: assert not done.code, done.code\n"
+            "assert not {'torch', 'transformers', 'peft'} & set(sys.modules)\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=root
+        )
+        assert done.returncode == 0, done.stderr
