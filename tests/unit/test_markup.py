@@ -86,15 +86,16 @@ def test_tags_follow_what_they_enclose() -> None:
 def test_where_a_part_is_not_found_once_each_piece_is_translated_by_itself(
     whole: str, part: str
 ) -> None:
-    spanish = {"The red car.": whole, "The": "El", "red": part, "car.": "coche."}
+    spanish = {"The red car.": whole, "The": "El", "red": part, "car": "coche."}
     written = "The <b>red</b> car."
     assert translated(written, lambda text: spanish[text]) == f"El <b>{part}</b> coche."
 
 
 def test_a_piece_gets_no_end_that_it_did_not_have() -> None:
-    spanish = {"The": "El.", "red": "Rojo.", "car.": "Coche."}
-    written = "The <b>red<br></b> car."
-    assert translated(written, lambda text: spanish[text]) == "El <b>Rojo<br></b> Coche."
+    """Nor does it lose one that it had, which a tag separates from the words before."""
+    spanish = {"The": "El.", "red": "¡Rojo!", "my friend": "Amigo mío."}
+    written = "The <b>red <img></b>, my friend!"
+    assert translated(written, lambda text: spanish[text]) == "El <b>Rojo <img></b>, Amigo mío!"
 
 
 def test_translations_are_escaped() -> None:
