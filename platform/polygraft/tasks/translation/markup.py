@@ -2,10 +2,11 @@
 tags, attributes, comments, scripts and styles.
 
 What stands between two borders of blocks (a paragraph, a cell, a line break) is one passage, whose
-sentences are found with its inline tags left out. A sentence that holds tags is translated whole,
-and so is what each tag encloses: where the translation of the latter stands in that of the
-sentence, the tags are put around it. Else the sentence is translated piece by piece between its
-tags: no tag is ever lost, and word order may be. (So does Argos Translate, `argostranslate.tags`.)
+sentences are found with its inline tags left out. A sentence is translated whole, and, where its
+tags are pairs, so is what each encloses: where that stands in the sentence's translation, the tags
+are put around it (as in `argostranslate.tags`). Else the tags go where they stood by their share of
+the sentence, between words. No tag is lost. (Translated piece by piece between its tags, a sentence
+of ours was hardly one any more.)
 
 Does not: translate attributes, or mend HTML that is not well formed.
 """
@@ -16,8 +17,8 @@ import html
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import pairwise, zip_longest
 
 from polygraft.tasks.translation import segments
 from polygraft.tasks.translation.passages import Passage, Tag, read_passages
@@ -27,81 +28,85 @@ _MARKS = frozenset("PSZC")  # of Unicode's categories: punctuation, symbols, sep
 
 
 @dataclass(frozen=True)
-class _Run:
-    """Part of a sentence between two tags: its words, and the marks and white space around them,
-    which stay. `words` is empty where there is no letter to translate."""
-
-    before: str
-    words: str
-    after: str
-
-    @classmethod
-    def of(cls, written: str) -> _Run:
-        before, words, after = _apart(written)
-        if not any(c.isalpha() for c in words):
-            return cls(written, "", "")
-        return cls(before, " ".join(words.split()), after)
-
-    def translated(self, translation: str) -> str:
-        """In HTML. A short text is often given an end that it did not have: it is left out."""
-        return _escaped(f"{self.before}{_apart(translation)[1] if self.words else ''}{self.after}")
-
-
-@dataclass(frozen=True)
 class _Sentence:
-    """`tags` are those inside of it, and stand between its `runs`."""
+    """Its text without tags, and the tags inside of it; their places are counted from its start."""
 
-    whole: str
-    runs: list[_Run]
+    written: str
     tags: list[Tag]
 
     @property
     def texts(self) -> list[str]:
-        """What is translated of it: itself, and, where it holds tags, its runs."""
-        own = [self.whole] if self._can_be_placed or not self.tags else []
-        return own + [run.words for run in self.runs if run.words and self.tags]
+        """What is translated: itself, and what its pairs of tags enclose."""
+        return [_spaced(self.written), *(self._enclosed() or [])]
 
     def join(self, translations: Sequence[str]) -> str:
         """In HTML, with the translations of `texts`."""
-        if not self.tags:
-            return _escaped(translations[0])
-        rest = iter(translations[1:] if self._can_be_placed else translations)
-        parts = [next(rest) if run.words else "" for run in self.runs]
-        if self._can_be_placed and (placed := self._placed(translations[0], parts)):
-            return placed
-        pieces = [self.runs[0].translated(parts[0])]
-        for tag, run, part in zip(self.tags, self.runs[1:], parts[1:], strict=True):
-            pieces += [tag.written, run.translated(part)]
-        return "".join(pieces)
-
-    @property
-    def _can_be_placed(self) -> bool:
-        """Whether its tags are pairs around one run each."""
-        pairs = list(zip(self.tags[::2], self.tags[1::2], strict=False))
-        return len(self.tags) % 2 == 0 and all(
-            first.opens and first.opens == second.closes and self.runs[2 * i + 1].words
-            for i, (first, second) in enumerate(pairs)
-        )
-
-    def _placed(self, whole: str, parts: Sequence[str]) -> str | None:
-        """`whole` with the tags around the translations of what they enclose; None where one of
-        those is not found in it once, or two overlap."""
-        spans: list[tuple[int, int, int]] = []  # start, end, place of the opening tag
-        for i in range(0, len(self.tags), 2):
-            _, enclosed, _ = _apart(parts[i + 1])
-            found = list(re.finditer(rf"(?<!\w){re.escape(enclosed)}(?!\w)", whole, re.IGNORECASE))
-            if not enclosed or len(found) != 1:
-                return None
-            spans.append((*found[0].span(), i))
-        spans.sort()
-        if any(second[0] < first[1] for first, second in pairwise(spans)):
-            return None
+        whole, *enclosed = translations
+        places = self._found(whole, enclosed) or self._by_share(whole)
         written, at = "", 0
-        for start, end, i in spans:
-            opening, closing = self.tags[i].written, self.tags[i + 1].written
-            written += f"{_escaped(whole[at:start])}{opening}{_escaped(whole[start:end])}{closing}"
-            at = end
+        for place, tag in sorted(zip(places, self.tags, strict=True), key=lambda one: one[0]):
+            written += _escaped(whole[at:place]) + self._with_space(tag, whole[place:])
+            at = place
         return written + _escaped(whole[at:])
+
+    def _enclosed(self) -> list[str] | None:
+        """The words that each pair of tags encloses; None where the tags are not all pairs around
+        words alone."""
+        enclosed = []
+        for first, second in zip_longest(self.tags[::2], self.tags[1::2]):
+            is_pair = second is not None and first.opens and first.opens == second.closes
+            words = _words(self.written[first.place : second.place]) if is_pair else ""
+            if not any(c.isalpha() for c in words):
+                return None
+            enclosed.append(words)
+        return enclosed
+
+    def _found(self, whole: str, enclosed: Sequence[str]) -> list[int] | None:
+        """The place of each tag in the translation `whole`, around the translations of what they
+        enclose; None where one of those is not found in it once, or two overlap."""
+        spans = []
+        for translation in enclosed:
+            words = _words(translation)
+            found = list(re.finditer(rf"(?<!\w){re.escape(words)}(?!\w)", whole, re.IGNORECASE))
+            if not words or len(found) != 1:
+                return None
+            spans.append(found[0].span())
+        if any(second[0] < first[1] for first, second in pairwise(sorted(spans))):
+            return None
+        return [place for span in spans for place in span]
+
+    def _by_share(self, whole: str) -> list[int]:
+        """The place of each tag in the translation `whole`, between words and in the same order, by
+        the share of the sentence before it. What enclosed words encloses one at least."""
+        words = [found.span() for found in re.finditer(r"\S+", whole)]
+        if not words:
+            return [0] * len(self.tags)
+        length, opened, places = _length(self.written), dict[str, tuple[int, int]](), [0]
+        number = 0  # of words before the tag
+        last_opening = max((i for i, tag in enumerate(self.tags) if tag.opens), default=-1)
+        for i, tag in enumerate(self.tags):
+            before = _length(self.written[: tag.place])
+            number = max(number, round(len(words) * before / length))
+            number = min(number, len(words) - 1 if i <= last_opening else len(words))
+            opening, read = opened.get(tag.closes, (0, 0))
+            if tag.opens:
+                opened[tag.opens] = number, before
+            if tag.closes and read == before:
+                place = places[-1]
+            elif tag.closes:
+                number = max(number, opening + 1)
+                place = words[number - 1][1]
+            else:
+                place = words[number][0] if number < len(words) else len(whole)
+            places.append(max(place, places[-1]))
+        return places[1:]
+
+    def _with_space(self, tag: Tag, following: str) -> str:
+        """An object has the white space around it that a word would have."""
+        before, after = self.written[: tag.place], self.written[tag.place :]
+        if tag.opens or tag.closes or not (before[-1:].isspace() and after[:1].isspace()):
+            return tag.written
+        return f"{tag.written} " if following else f" {tag.written}"
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,7 @@ class Html:
 def plain(written: str) -> str:
     """The text of a document that would be translated, to tell its language."""
     passages = [part.text for part in read_passages(written) if isinstance(part, Passage)]
-    return " ".join(" ".join(passages).split())
+    return _spaced(" ".join(passages))
 
 
 def _sentences(
@@ -162,19 +167,27 @@ def _sentences(
             yield kept(at, with_tags_there=True)
             inside = [tag for tag in tags if tag.place < end]
             del tags[: len(inside)]
-            cuts = [at, *(tag.place for tag in inside), end]
-            runs = [_Run.of(passage.text[start:stop]) for start, stop in pairwise(cuts)]
-            yield _Sentence(" ".join(passage.text[at:end].split()), runs, inside)
+            moved = [replace(tag, place=tag.place - at) for tag in inside]
+            yield _Sentence(passage.text[at:end], moved)
             at = end
         yield kept(end + len(segment.after), with_tags_there=False)
     yield kept(len(passage.text), with_tags_there=True)
 
 
-def _apart(text: str) -> tuple[str, str, str]:
-    """The marks and white space before the first word, the words, and those after the last."""
+def _words(text: str) -> str:
+    """Without the marks and white space before the first word and after the last: a short text is
+    often given an end that it did not have."""
     places = [i for i, c in enumerate(text) if unicodedata.category(c)[0] not in _MARKS]
-    first, last = (places[0], places[-1] + 1) if places else (len(text), len(text))
-    return text[:first], text[first:last], text[last:]
+    return _spaced(text[places[0] : places[-1] + 1]) if places else ""
+
+
+def _length(text: str) -> int:
+    """In characters that are not white space."""
+    return len("".join(text.split()))
+
+
+def _spaced(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _escaped(text: str) -> str:

@@ -42,6 +42,14 @@ class Passage:
     text: str = ""
     tags: list[Tag] = field(default_factory=list)
 
+    def add(self, written: str, opens: str = "", closes: str = "") -> None:
+        """A tag where the text ends now. An element without content is one object."""
+        place, last = len(self.text), self.tags[-1] if self.tags else None
+        if last is not None and closes and (last.opens, last.place) == (closes, place):
+            self.tags[-1] = Tag(place, last.written + written)
+        else:
+            self.tags.append(Tag(place, written, opens, closes))
+
 
 def read_passages(source: str) -> list[str | Passage]:
     """The passages of a document, and the markup between them, in order."""
@@ -134,15 +142,14 @@ class _Reader(HTMLParser):
     def _take(self, name: str, written: str, opens: str = "", closes: str = "") -> None:
         """Put what is no text into the passage, or end that with it."""
         if name in INLINE | OBJECTS:
-            self._passage.tags.append(Tag(len(self._passage.text), written, opens, closes))
+            self._passage.add(written, opens, closes)
         else:
             self._parts += [self._passage, written]
             self._passage = Passage()
 
     def _keep_until(self, place: int) -> None:
         if place > self._end:
-            gap = self._source[self._end : place]
-            self._passage.tags.append(Tag(len(self._passage.text), gap))
+            self._passage.add(self._source[self._end : place])
             self._end = place
 
 
