@@ -84,7 +84,7 @@ def test_tags_follow_what_they_enclose() -> None:
         ("Rojo, un coche rojo.", "rojo", "Rojo, <b>un</b> coche rojo."),
         ("El cocherojo nuevo.", "rojo", "El <b>cocherojo</b> nuevo."),
         ("El coche rojo.", "", "El <b>coche</b> rojo."),
-        ("Coche.", "rojo", "<b>Coche.</b>"),
+        ("Coche.", "rojo", "<b>Coche</b>."),
         ("", "rojo", "<b></b>"),
     ],
 )
@@ -111,6 +111,9 @@ def test_where_a_part_is_not_found_once_its_tags_go_by_their_share(
         ("never <b>closed at all", "nie zu Ende", "nie <b>zu Ende"),
         ("closed</i> only here", "nur hier zu", "nur</i> hier zu"),
         ("<i class=icon></i> save it", "es sichern", "<i class=icon></i> es sichern"),
+        ("where is <b>it</b>?", "où est-ce ?", "où <b>est-ce</b> ?"),
+        ("where is <b>it?</b>", "où est-ce?", "où <b>est-ce?</b>"),
+        ("where is <b>it</b>.", "où est.", "où <b>est</b>."),
         ("save <i class=icon></i> it", "es sichern", "es <i class=icon></i> sichern"),
     ],
 )
@@ -118,7 +121,7 @@ def test_tags_that_are_no_simple_pairs_go_by_their_share(
     written: str, whole: str, expected: str
 ) -> None:
     sentence = plain(written)
-    known = {sentence: whole, "b": "?", "c": "?", "b c d": "?"}
+    known = {sentence: whole} | dict.fromkeys(("b", "c", "b c d", "it"), "?")
     assert translated(written, lambda text: known[text]) == expected
 
 

@@ -24,7 +24,6 @@ from polygraft.tasks.translation import segments
 from polygraft.tasks.translation.passages import Passage, Tag, read_passages
 
 _BREAK = re.compile(r"[\t\n\r\f]")
-_MARKS = frozenset("PSZC")  # of Unicode's categories: punctuation, symbols, separators, controls
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class _Sentence:
     def _by_share(self, whole: str) -> list[int]:
         """The place of each tag in the translation `whole`, between words and in the same order, by
         the share of the sentence before it. What enclosed words encloses one at least."""
-        words = [found.span() for found in re.finditer(r"\S+", whole)]
+        words = [found.span() for found in re.finditer(r"\S*\w\S*", whole)]
         if not words:
             return [0] * len(self.tags)
         length, opened, places = _length(self.written), dict[str, tuple[int, int]](), [0]
@@ -95,7 +94,9 @@ class _Sentence:
                 place = places[-1]
             elif tag.closes:
                 number = max(number, opening + 1)
-                place = words[number - 1][1]
+                start, place = words[number - 1]
+                if not _is_mark(self.written[tag.place - 1]):
+                    place = start + len(whole[start:place].rstrip(_marks_of(whole)))
             else:
                 place = words[number][0] if number < len(words) else len(whole)
             places.append(max(place, places[-1]))
@@ -177,8 +178,17 @@ def _sentences(
 def _words(text: str) -> str:
     """Without the marks and white space before the first word and after the last: a short text is
     often given an end that it did not have."""
-    places = [i for i, c in enumerate(text) if unicodedata.category(c)[0] not in _MARKS]
+    places = [i for i, c in enumerate(text) if not _is_mark(c)]
     return _spaced(text[places[0] : places[-1] + 1]) if places else ""
+
+
+def _is_mark(character: str) -> bool:
+    """Or white space: punctuation, a symbol, a separator, a control."""
+    return unicodedata.category(character)[0] in "PSZC"
+
+
+def _marks_of(text: str) -> str:
+    return "".join(c for c in set(text) if _is_mark(c))
 
 
 def _length(text: str) -> int:
