@@ -61,6 +61,14 @@ def test_with_an_adapter_the_unsure_come_first(engine: Engine) -> None:
     assert {s.label for s in found} <= {"ham", "spam"}
 
 
+def test_what_the_adapter_was_trained_on_is_left_out(engine: Engine) -> None:
+    """Told by its vector alone: the text is not there any more."""
+    learnt = 3 * engine.vectors(TEXTS[:4])
+    found = suggest(engine, "spam", TEXTS, len(TEXTS), trained_on=learnt)
+    assert sorted(s.row for s in found) == list(range(4, len(TEXTS)))
+    assert suggest(engine, "spam", TEXTS[:4], 2, trained_on=learnt) == []
+
+
 def test_an_adapter_that_does_not_classify_is_refused_by_name(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

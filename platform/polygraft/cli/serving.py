@@ -245,12 +245,17 @@ def suggest(
     folder = _folder(adapter) if adapter else None
 
     from polygraft.runtime.engine import Engine
+    from polygraft.tasks.classification.source_rows import shared_rows
     from polygraft.transfer import suggest as suggesting
 
-    with closing(Engine(backbone or default_backbone())) as engine:
+    home = backbone or default_backbone()
+    shared = shared_rows(folder, home) if folder else None
+    with closing(Engine(home)) as engine:
         name = offline.load(engine, folder).name if folder else None
         texts, seen = ([str(row[text]) for row in some] for some in (rows, known))
-        suggestions = suggesting.suggest(engine, name, texts, count, known=seen)
+        suggestions = suggesting.suggest(
+            engine, name, texts, count, known=seen, trained_on=shared.vectors if shared else None
+        )
     with offline.write(output) as file:
         for suggestion in suggestions:
             row = rows[suggestion.row]

@@ -53,7 +53,7 @@ class EncodeRequest(NamedTuple):
 class Engine:
     """One backbone and its loaded adapters. Every method may be called from any thread. `queue`
     bounds the work under way, in the units of `admission`; `niceness` is added to the threads that
-    compute; `max_length` is how many tokens of a text are read (None: as many as can be)."""
+    compute; `window` is how many tokens `vectors` reads at once (None: as many as can be)."""
 
     def __init__(
         self,
@@ -65,12 +65,12 @@ class Engine:
         threads: int = 0,
         queue: int | None = None,
         niceness: int = 0,
-        max_length: int | None = None,
+        window: int | None = None,
     ) -> None:
         files = BackboneFiles(backbone)
         self.card = load_card(backbone)
         files.require(files.model(precision))
-        self.encoder = load_encoder(backbone, max_length)
+        self.encoder = load_encoder(backbone, window=window)
         self.session = GraphSession(files.model(precision), threads, niceness)
         self.bank = Bank(self.card.sites, slots)
         self.bank.require(self.session.inputs, files.model(precision))
@@ -139,11 +139,15 @@ class Engine:
         return [answer.result() for answer in self.submit(rows, listener)]
 
     def vectors(self, texts: Sequence[str]) -> Floats:
-        """Unit sentence vectors of the backbone without any adapter, float32 [texts, hidden]; long
-        texts by their beginning."""
-        requests = [EncodeRequest(text, [], Output.VECTOR) for text in self.encoder.encode(texts)]
+        """Unit sentence vectors of the backbone without any adapter, float32 [texts, hidden]; of a
+        text of several windows, the mean of theirs."""
+        windows = [self.encoder.windows(text) for text in self.encoder.encode(texts)]
+        requests = [EncodeRequest(one, [], Output.VECTOR) for text in windows for one in text]
         futures = self._scheduler.submit([(r, len(r.text)) for r in requests])
-        vectors: Floats = np.stack([future.result() for future in futures])
+        results = iter([future.result() for future in futures])
+        vectors: Floats = np.stack(
+            [np.mean(list(islice(results, len(text))), axis=0) for text in windows]
+        )
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors
 

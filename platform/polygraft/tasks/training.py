@@ -62,12 +62,12 @@ class Job(Protocol):
         manifest."""
 
     @property
-    def answers(self) -> list[str]:
-        """What the adapter will answer with: its labels, or its directions."""
-
-    @property
     def doubts(self) -> Sequence[str]:
         """What of its data may be a mistake and need not be one, a sentence each."""
+
+    @property
+    def answers(self) -> list[str]:
+        """What the adapter will answer with: its labels, or its directions."""
 
 
 class Prepare(Protocol):

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-Advance = Callable[[int], None]
+Advance = Callable[[float], None]
 """Called with how many more steps are done."""
 
 
@@ -30,3 +30,4 @@ def phase(title: str, steps: int) -> Iterator[Advance]:
     with bar() as progress:
         task = progress.add_task(title, total=steps)
         yield lambda count: progress.advance(task, count)
+        progress.update(task, completed=steps)

@@ -62,7 +62,8 @@ def prepare(
     Raises `RecipeError`, `DataError`, `BackboneError` or `AdapterError`, with the problems of the
     recipe, its data and the adapters it builds on, as far as one can be looked at without another.
     """
-    gathered, prepare_job = Gathered(str(file), list(problems)), registry.preparation(recipe.task)
+    gathered = Gathered(str(file), list(problems))
+    prepare_job = registry.preparation(recipe.task)
     with gathered.step():
         job = prepare_job(recipe, file, backbone, library=library, allow_leak=allow_leak)
     gathered.raise_any()

@@ -42,8 +42,7 @@ def sentence_vectors(
     advance: Advance | None = None,
 ) -> Vectors:
     """Mean-pooled vectors, of unit length unless told otherwise, float32 [len(texts), hidden]; of a
-    text of several windows, the mean of theirs. `advance` hears of every batch how many texts it
-    had."""
+    text of several windows, the mean of theirs. `advance` hears how many texts are done."""
 
     def read(rows: list[Encoded]) -> Vectors:
         inputs = tensors(encoder.pad(rows))
@@ -72,17 +71,15 @@ def mean_over_windows(
     rows = [window for text in windows for window in text]
     counts = np.array([len(text) for text in windows])
     first = np.cumsum(counts) - counts
-    is_first = np.isin(np.arange(len(rows)), first)
     lengths = np.array([len(row) for row in rows])
     order = np.argsort(lengths, kind="stable")
     bf16 = int(lengths.sum()) > MANY_TOKENS and bf16_is_faster(lambda: read(rows[:16]))
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         parts = []
         for start in range(0, len(rows), batch):
-            picked = order[start : start + batch]
-            parts.append(read([rows[i] for i in picked]))
+            parts.append(read([rows[i] for i in order[start : start + batch]]))
             if advance:
-                advance(int(is_first[picked].sum()))
+                advance(len(texts) * len(parts[-1]) / len(rows))
     values = np.empty_like(read_all := np.concatenate(parts))
     values[order] = read_all
     sums = np.add.reduceat(values, first)

@@ -99,7 +99,7 @@ def advise(job: ClassificationJob, library: Library | None = None) -> Findings:
     candidates = find_candidates(job, library)
     train = job.splits.train.few(job.recipe.data.shots, job.recipe.training.seeds[0])
     rows = _together(train, job.splits.dev)
-    engine = Engine(job.backbone, slots=64, max_length=job.recipe.training.max_length)
+    engine = Engine(job.backbone, slots=64, window=job.recipe.training.max_length)
     with closing(engine):
         reader = _Reader(engine, job, rows, candidates)
         vectors = reader.vectors(rows)
@@ -155,7 +155,7 @@ class _Reader:
     ) -> None:
         texts = [*rows.texts]
         if candidates.found:
-            for split in (job.splits.dev, job.splits.test):
+            for split in (job.splits.train, job.splits.dev, job.splits.test):
                 texts += thinned(split.texts, HELD_OUT_ROWS) if split else []
         for candidate in candidates.found:
             texts += _some(candidate.rows).texts if isinstance(candidate.rows, Split) else []

@@ -19,6 +19,7 @@ from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.metrics import macro_f1
 from polygraft.tasks.language.denoising import denoising_of_adapter
+from polygraft.training.phases import phase
 
 ROWS = 300
 
@@ -32,11 +33,16 @@ def check(job: ClassificationJob, classifier: model.Classifier) -> dict[str, Any
     if job.recipe.strategy == "head":
         return record
     texts = thinned(job.splits.dev.texts, ROWS)
-    if losses := denoising_of_adapter(
-        classifier.adapted, job.backbone, encoder_of(job), texts, job.recipe.languages[0]
-    ):
+    with phase("what was forgotten", 2) as advance:
+        losses = denoising_of_adapter(
+            classifier.adapted, job.backbone, encoder_of(job), texts, job.recipe.languages[0]
+        )
+        advance(1)
+        task = _parent_task(job, job.parent, classifier) if job.parent else None
+        advance(1)
+    if losses:
         record["denoising"] = losses
-    if job.parent and (task := _parent_task(job, job.parent, classifier)):
+    if task:
         record["parent_task"] = task
     return record
 

@@ -33,11 +33,11 @@ def check(job: ClassificationJob) -> None:
     def vectors(split: Split, most: int) -> Vectors:
         return unit(vectors_of(job, thinned(split.texts, most)))
 
+    own = vectors(job.splits.train, HELD_OUT_ROWS)
     if isinstance(source_rows, SharedVectors):
         trained = unit(source_rows.vectors)
     else:
         trained = vectors(source_rows, TRAINING_ROWS)
-    own = vectors(job.splits.train, HELD_OUT_ROWS)
     held_out = {
         name: vectors(split, HELD_OUT_ROWS)
         for name, split in (("dev", job.splits.dev), ("test", job.splits.test))

@@ -19,26 +19,25 @@ from pathlib import Path
 
 import numpy as np
 import peft
-from rich.console import Console
-from rich.progress import track
 from sklearn.linear_model import BayesianRidge
 
-from polygraft.adapters.format import LAYOUT, Manifest, load_manifest
+from polygraft.adapters.format import LAYOUT, load_manifest
 from polygraft.adapters.library import Library
-from polygraft.architectures.folder import fingerprint, fits
 from polygraft.architectures.loading import load_backbone
 from polygraft.data.reading import thinned
-from polygraft.data.splits import Split
 from polygraft.errors import RecipeError
 from polygraft.tasks.classification.data import check_parent, read_split
 from polygraft.tasks.classification.encoding import encoder_of, vectors_of
 from polygraft.tasks.classification.fit import fit
 from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.manifest import ClassificationManifest
+from polygraft.tasks.classification.shared_vectors import SharedVectors
 from polygraft.tasks.recipe import LoraRecipe
 from polygraft.training.linear_head import Vectors, unit
-from polygraft.training.parents import with_lora_of
+from polygraft.training.parents import find_adapter, with_lora_of
+from polygraft.training.phases import phase
 from polygraft.training.vectors import sentence_vectors
+from polygraft.transfer.candidates import SourceAdapter, find_candidates
 
 TARGET_ROWS, SOURCE_ROWS, TRIED, ENGLISH = 200, 2000, 3, "en"
 
@@ -55,37 +54,38 @@ class Candidate:
     dev_score: float | None = None
 
 
-def rank(job: ClassificationJob, library: Library) -> list[Candidate]:
-    """Adapters of `library` with the labels of `job` that fit its backbone and whose data can be
-    read, most evidence first. Raises `RecipeError` when there is none."""
+def rank(job: ClassificationJob, library: Library | None = None) -> list[Candidate]:
+    """Adapters of the same task (see `candidates`), most evidence first. Raises `RecipeError` when
+    there is none, with why others were left out."""
     encoder, train = encoder_of(job), job.splits.train
     texts, labels = thinned(train.texts, TARGET_ROWS), thinned(train.labels, TARGET_ROWS)
     target = unit(vectors_of(job, texts))
-    candidates = []
-    for manifest, rows in track(
-        _candidates(job, library), description="comparing", console=Console(stderr=True)
-    ):
-        source = unit(vectors_of(job, thinned(rows.texts, SOURCE_ROWS)))
-        adapted = peft.PeftModel.from_pretrained(
-            load_backbone(job.backbone), library.folder(manifest.name)
-        )
-        candidates.append(
-            Candidate(
-                manifest.name,
-                manifest.languages,
-                closeness=round(closeness(target, source), 4),
-                evidence=round(evidence(sentence_vectors(adapted, encoder, texts), labels), 4),
+    candidates, ranked = find_candidates(job, library), list[Candidate]()
+    with phase("comparing", len(candidates.found)) as advance:
+        for one in candidates.found:
+            adapted = peft.PeftModel.from_pretrained(load_backbone(job.backbone), one.folder)
+            ranked.append(
+                Candidate(
+                    one.name,
+                    one.manifest.languages,
+                    closeness=round(closeness(target, _source_vectors(job, one)), 4),
+                    evidence=round(evidence(sentence_vectors(adapted, encoder, texts), labels), 4),
+                )
             )
-        )
-    if not candidates:
+            advance(1)
+    if not ranked:
+        why = [f"{name} is left out: {reason}" for name, reason in candidates.left_out.items()]
         raise RecipeError(
-            str(job.file),
-            [
-                f"no adapter in {library.root} has labels {job.splits.labels} and data on this "
-                "machine"
-            ],
+            str(job.file), [f"no adapter here has labels {job.splits.labels} and rows", *why]
         )
-    return sorted(candidates, key=lambda c: c.evidence or 0.0, reverse=True)
+    return sorted(ranked, key=lambda c: c.evidence or 0.0, reverse=True)
+
+
+def _source_vectors(job: ClassificationJob, one: SourceAdapter) -> Vectors:
+    """Unit vectors [rows, hidden] of the candidate's rows, or of some."""
+    if isinstance(one.rows, SharedVectors):
+        return unit(one.rows.vectors)
+    return unit(vectors_of(job, thinned(one.rows.texts, SOURCE_ROWS)))
 
 
 def closeness(target: Vectors, source: Vectors) -> float:
@@ -105,24 +105,9 @@ def evidence(vectors: Vectors, labels: Sequence[str]) -> float:
     return float(np.mean([fit.scores_[-1] for fit in fits])) / len(labels)
 
 
-def _candidates(job: ClassificationJob, library: Library) -> list[tuple[Manifest, Split]]:
-    """The manifests of adapters that could be a source, with their training rows."""
-    backbone = fingerprint(job.backbone)
-    candidates = list[tuple[Manifest, Split]]()
-    for name in library.names():
-        folder = library.folder(name)
-        manifest = load_manifest(folder)
-        if not isinstance(manifest, ClassificationManifest) or name == job.recipe.name:
-            continue
-        usable = manifest.labels == job.splits.labels and fits(manifest.backbone, backbone)
-        if usable and (rows := read_split(folder / LAYOUT.recipe, "train")):
-            candidates.append((manifest, rows))
-    return candidates
-
-
 def attempt(
     job: ClassificationJob,
-    library: Library,
+    library: Library | None,
     ranked: Sequence[Candidate],
     *,
     epochs: float = 2,
@@ -145,7 +130,7 @@ def attempt(
 
 
 def _short_job(
-    job: ClassificationJob, library: Library, candidate: Candidate, epochs: float
+    job: ClassificationJob, library: Library | None, candidate: Candidate, epochs: float
 ) -> ClassificationJob:
     """`job` for `epochs` with the candidate as its parent, and LoRA of the parent's shape."""
     changes: dict[str, object] = {
@@ -153,12 +138,13 @@ def _short_job(
     }
     if candidate.name is None:
         return replace(job, recipe=job.recipe.model_copy(update=changes))
-    parent = library.folder(candidate.name)
+    parent = find_adapter(candidate.name, job.file, library, "parent")
     rows = read_split(parent / LAYOUT.recipe, "train")
     check_parent(job.recipe, candidate.name, rows, job.splits)
     changes |= {"parent": candidate.name, "lora": LoraRecipe()}
     recipe = with_lora_of(job.recipe.model_copy(update=changes), job.file, parent, job.sites)
-    return replace(job, recipe=recipe, parent=parent, parent_labels=job.splits.labels)
+    parent_labels = load_manifest(parent, ClassificationManifest).labels
+    return replace(job, recipe=recipe, parent=parent, parent_labels=parent_labels)
 
 
 def regret(tried: Sequence[Candidate], ranked: Sequence[Candidate]) -> float | None:

@@ -21,8 +21,10 @@ from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.serving import Classified
+from polygraft.tasks.serving import Floats
 
 POOL, LEAST = 10, 1e-3
+SAME = 0.99  # cosine of a text with itself: 0.998 at least, read in int8 and in float32
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,14 @@ def suggest(
     count: int,
     *,
     known: Sequence[str] = (),
+    trained_on: Floats | None = None,
     seed: int = 0,
 ) -> list[Suggestion]:
     """At most `count` rows of `texts` to label next, the most uncertain first. Texts that are equal
-    to one in `known` or to one before them are left out. Raises `UnknownAdapter`, `AdapterError`
-    for an adapter that does not classify, or `InvalidRow` for a text the adapter cannot answer."""
+    to one in `known` or to one before them are left out, and those whose vector is that of one in
+    `trained_on` [rows, hidden]: the adapter has learnt from them. Raises `UnknownAdapter`,
+    `AdapterError` for an adapter that does not classify, or `InvalidRow` for a text the adapter
+    cannot answer."""
     seen, rows = {normalised(t) for t in known}, list[int]()
     for i, text in enumerate(texts):
         if text.strip() and (plain := normalised(text)) not in seen:
@@ -57,10 +62,15 @@ def suggest(
         guesses = dict(zip(rows, _guess(engine, adapter, texts, rows), strict=True))
         by_margin = sorted(rows, key=lambda i: guesses[i].margin or 0.0)
         rows = by_margin[: max(POOL * count, len(rows) // 4)]
+    vectors = engine.vectors([texts[i] for i in rows]) if rows else np.zeros((0, 1), np.float32)
+    if trained_on is not None and rows:
+        trained_on = trained_on / np.linalg.norm(trained_on, axis=1, keepdims=True)
+        is_new = (vectors @ trained_on.T).max(axis=1) < SAME
+        rows = [i for i, new in zip(rows, is_new, strict=True) if new]
+        vectors = vectors[is_new]
     if len(rows) <= count:
         return [guesses[i] for i in rows]
     weights = np.array([max(LEAST, 1 - (guesses[i].margin or 0.0)) for i in rows])
-    vectors = engine.vectors([texts[i] for i in rows])
     clusters = KMeans(count, n_init=3, random_state=seed).fit(vectors, sample_weight=weights)
     distances = clusters.transform(vectors)
     nearest = {rows[int(np.argmin(distances[:, k]))] for k in range(count)}

@@ -49,12 +49,12 @@ class RatingJob:
         ]
 
     @property
-    def answers(self) -> list[str]:
-        return ["a number"]
-
-    @property
     def doubts(self) -> list[str]:
         return []
+
+    @property
+    def answers(self) -> list[str]:
+        return ["a number"]
 
 
 def prepare(

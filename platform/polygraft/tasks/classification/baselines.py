@@ -10,7 +10,7 @@ rows alone, paired over examples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polygraft.adapters.format import LAYOUT, load_manifest
+from polygraft.data.splits import Split
 from polygraft.reporting.intervals import Metric, bootstrap, paired_difference
 from polygraft.tasks.classification import model
 from polygraft.tasks.classification.encoding import encoder_of, likeliest, predict, vectors_of
@@ -108,8 +109,10 @@ def _predict(
     alone = _head_alone(job)
     vectors_of(alone, [*job.splits.train.texts, *job.splits.dev.texts, *split.texts])
     words, heads = list[Tfidf](), list[ClassificationRun]()
+    zero_shot = dict[str, Predictions]()
     predictions: dict[str, Predictions] = {"majority": [majority(job.splits.train, split.texts)]}
-    with phase("baselines", 4 * len(drawn)) as advance:
+    knows_labels = model.knows(job.parent_labels, labels)
+    with phase("baselines", 4 * len(drawn) + 3 * knows_labels) as advance:
         for seed in drawn:
             words.append(Tfidf.read(job.train_rows(seed), split.texts))
             advance(1)
@@ -121,6 +124,9 @@ def _predict(
         for seed in drawn:
             heads.append(fit(alone, seed, work))
             advance(1)
+        for name, answers in _of_parent(job, split) if knows_labels else ():
+            zero_shot[name] = [answers]
+            advance(1)
     predictions["head"] = [likeliest(run.held_out.neural, labels) for run in heads]
     has_lexical = all(run.held_out.lexical is not None for run in runs)
     if has_lexical:
@@ -129,23 +135,29 @@ def _predict(
     is_that_itself = job.recipe.strategy == "head" and has_lexical and not job.transfers
     if job.recipe.strategy != "zero-shot" and not is_that_itself:
         predictions["hybrid_alone"] = [run.predicted for run in heads]
-    if job.parent and model.knows(job.parent_labels, labels):
-        if job.parent_rows:
-            known = job.parent_rows.relabelled({label: label for label in labels})
-            predictions["tfidf_zero_shot"] = [tfidf(known, split.texts)]
-        parents_stack = [
-            find_adapter(named.split("@")[0], job.parent / LAYOUT.recipe, job.library, "stack")
-            for named in load_manifest(job.parent).stack
-        ]
-        predictions["zero_shot"] = [_zero_shot(job, parents_stack)]
-        if job.stack:
-            predictions["zero_shot_stack"] = [_zero_shot(job, job.stack)]
+    predictions |= zero_shot
     if target_only_runs:
         predictions[TARGET_ONLY] = [run.predicted for run in target_only_runs]
     if job.swapped_stack:
         predictions["exchanged"] = [run.predicted_swapped for run in runs]
     predictions["adapter"] = [run.predicted for run in runs]
     return predictions
+
+
+def _of_parent(job: ClassificationJob, split: Split) -> Iterator[tuple[str, list[str]]]:
+    """What the parent answers to the child's held-out rows, as it is and with the child's language
+    adapters under it; and TF-IDF on the parent's rows."""
+    assert job.parent is not None
+    if job.parent_rows:
+        known = job.parent_rows.relabelled({label: label for label in job.splits.labels})
+        yield "tfidf_zero_shot", tfidf(known, split.texts)
+    parents_stack = [
+        find_adapter(named.split("@")[0], job.parent / LAYOUT.recipe, job.library, "stack")
+        for named in load_manifest(job.parent).stack
+    ]
+    yield "zero_shot", _zero_shot(job, parents_stack)
+    if job.stack:
+        yield "zero_shot_stack", _zero_shot(job, job.stack)
 
 
 def _head_alone(job: ClassificationJob) -> ClassificationJob:

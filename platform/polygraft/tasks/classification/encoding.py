@@ -62,11 +62,13 @@ def source_vectors(
     return rows
 
 
-def share_vectors(job: ClassificationJob, rows: Split, folder: Path) -> None:
-    """Write vectors of at most `MAX_ROWS` of the rows, by the bare backbone, into `folder`, unless
-    the recipe forbids it. Those are drawn with every label's share."""
+def share_vectors(job: ClassificationJob, seed: int, folder: Path) -> None:
+    """Write vectors, by the bare backbone, of the rows that the run with `seed` was trained on into
+    `folder`, unless the recipe forbids it: without altered copies, and at most `MAX_ROWS`, drawn
+    with every label's share."""
     if not job.recipe.data.share_vectors:
         return
+    rows = job.splits.train.few(job.recipe.data.shots, seed)
     labels, places = job.splits.labels, list(range(len(rows)))
     if len(rows) > MAX_ROWS:
         drawn = resample(

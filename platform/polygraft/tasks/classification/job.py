@@ -111,12 +111,12 @@ class ClassificationJob:
         return self.splits.leaks
 
     @property
-    def answers(self) -> list[str]:
-        return self.splits.labels
-
-    @property
     def doubts(self) -> list[str]:
         return self.splits.doubts
+
+    @property
+    def answers(self) -> list[str]:
+        return self.splits.labels
 
     @property
     def held_out(self) -> tuple[str, Split]:

@@ -157,7 +157,7 @@ class SourceRows(RecipePart):
     labels: dict[str, str | list[str]] = Field(
         {},
         description="where the other adapter names labels differently: a label of this recipe, and "
-        "the other's name for it, or several, e.g. `{sport: sports}`",
+        "the other's name for it, or several",
         examples=[{"sport": "sports"}],
     )
     weight: Literal["auto"] | Annotated[float, Field(gt=0)] = Field(

@@ -48,7 +48,7 @@ def add_vectors(folder: Path, backbone: Path) -> Manifest:
             for name in LAYOUT.names():
                 if (home / name).is_file():
                     shutil.copyfile(home / name, staged / name)
-        share_vectors(job, job.train_rows(_kept_seed(manifest)), staged)
+        share_vectors(job, _kept_seed(manifest), staged)
         files = {name: sha256(staged / name) for name in LISTED if (staged / name).is_file()}
         manifest = manifest.model_copy(update={"files": files})
         (staged / LAYOUT.manifest).write_text(

@@ -107,7 +107,7 @@ class TrainedClassification(TrainedTask[ClassificationJob, ClassificationRun]):
         model.save(run.classifier, folder, backbone, run.lexical, run.join)
 
     def share(self, job: ClassificationJob, run: ClassificationRun, folder: Path) -> None:
-        share_vectors(job, job.train_rows(run.seed), folder)
+        share_vectors(job, run.seed, folder)
 
 
 TASK = TrainedClassification()

@@ -49,12 +49,12 @@ class LanguageJob:
         return {}
 
     @property
-    def answers(self) -> list[str]:
-        return self.recipe.languages
-
-    @property
     def doubts(self) -> list[str]:
         return []
+
+    @property
+    def answers(self) -> list[str]:
+        return self.recipe.languages
 
     @property
     def key(self) -> str:

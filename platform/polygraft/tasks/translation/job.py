@@ -65,12 +65,12 @@ class TranslationJob:
         return self.pairs.sources
 
     @property
-    def answers(self) -> list[str]:
-        return [" to ".join(direction) for direction in self.recipe.directions]
-
-    @property
     def doubts(self) -> list[str]:
         return []
+
+    @property
+    def answers(self) -> list[str]:
+        return [" to ".join(direction) for direction in self.recipe.directions]
 
     @cached_property
     def tokenizers(self) -> tuple[TextEncoder, TargetTokenizer]:
