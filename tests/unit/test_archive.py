@@ -52,7 +52,8 @@ def refused(content: bytes) -> str:
 
 def test_a_packed_adapter_comes_out_as_it_went_in(good: bytes, root: Path) -> None:
     files = archive.unpack(good)
-    assert files == {n: (root / "adapters" / "spam-en" / n).read_bytes() for n in LAYOUT.names()}
+    folder = root / "adapters" / "spam-en"
+    assert files == {n: (folder / n).read_bytes() for n in LAYOUT.names() if (folder / n).is_file()}
 
 
 @pytest.mark.parametrize(

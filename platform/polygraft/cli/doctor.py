@@ -44,8 +44,12 @@ def doctor(
     else:
         for finding in findings:
             level = f"[{COLOURS[finding.level]}]{finding.level:7}[/]"
-            out.print(f"{level}  {finding.check:15}  {escape(finding.message)}", highlight=False)
+            out.print(
+                f"{level}  {finding.check:15}  {escape(finding.message)}",
+                highlight=False,
+                soft_wrap=True,
+            )
             if finding.remedy:
-                out.print(f"{'':26}{escape(finding.remedy)}", highlight=False)
+                out.print(f"{'':26}{escape(finding.remedy)}", highlight=False, soft_wrap=True)
     if problems:
         raise typer.Exit(1)
