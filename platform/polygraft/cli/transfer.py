@@ -38,7 +38,6 @@ def advise(
     What it prints can be put into the recipe as it stands.
     """
     from polygraft.adapters.library import Library
-    from polygraft.data.leaks import sentence
     from polygraft.errors import RecipeError
     from polygraft.tasks.classification.recipe import ClassificationRecipe
     from polygraft.tasks.recipe import load_recipe
@@ -48,6 +47,7 @@ def advise(
         raise RecipeError(str(recipe), ["advice is given for classifiers only"])
     home = trainable_backbone(backbone)
 
+    from polygraft.data.leaks import sentence
     from polygraft.tasks.classification.job import prepare
     from polygraft.transfer.advice import record
     from polygraft.transfer.advise import advise as ask
