@@ -163,7 +163,7 @@ def test_train_check_tells_recipe_data_and_parent_at_once(tmp_path: Path) -> Non
         "6 problems",
         "languages: 'german' is no language code; German is 'de' (line 2)",
         "epochs: there is no such field; did you mean training.epochs? (line 4)",
-        "parent: no trained adapter 'nobody'",
+        "parent: no adapter named 'nobody'",
         "test: none.jsonl cannot be read",
         "dev: labels ['hma'] are not among ['ham', 'spam']; is 'hma' meant for 'ham'?",
         "1 rows also stand in dev or test",
