@@ -175,7 +175,7 @@ def test_vectors_are_added_to_an_adapter_that_was_trained_without(
 ) -> None:
     file = recipe(tmp_path / "older")
     manifest = train(job_of(file, backbone), file.parent)
-    with_vectors = (file.parent / LAYOUT.vectors).read_bytes()
+    with_vectors = read_vectors(file.parent, manifest)
     files = {name: digest for name, digest in manifest.files.items() if name != LAYOUT.vectors}
     older = manifest.model_copy(update={"files": files})
     (file.parent / LAYOUT.vectors).unlink()
@@ -183,8 +183,14 @@ def test_vectors_are_added_to_an_adapter_that_was_trained_without(
     options = ["--backbone", str(backbone), "--library", str(tmp_path)]
     done = CliRunner().invoke(app, ["adapters", "vectors", "older", *options])
     assert done.exit_code == 0, done.output
-    assert (file.parent / LAYOUT.vectors).read_bytes() == with_vectors
-    assert load_manifest(file.parent) == manifest
+    added = load_manifest(file.parent, ClassificationManifest)
+    again = read_vectors(file.parent, added)
+    assert with_vectors
+    assert again
+    assert again.labels == with_vectors.labels
+    np.testing.assert_allclose(again.vectors, with_vectors.vectors, atol=0.05)
+    assert added.version == manifest.version
+    assert added.model_copy(update={"files": manifest.files}) == manifest
     assert (file.parent / "train.jsonl").is_file()
     unknown = CliRunner().invoke(app, ["adapters", "vectors", "oldr", *options])
     assert unknown.exit_code == 1

@@ -107,7 +107,8 @@ def _predict(
     seeds, labels = job.recipe.training.seeds, job.splits.labels
     drawn = seeds if job.recipe.data.shots else seeds[:1]  # without shots all draw the same rows
     alone = _head_alone(job)
-    vectors_of(alone, [*job.splits.train.texts, *job.splits.dev.texts, *split.texts])
+    texts = [text for seed in drawn for text in job.train_rows(seed).texts]
+    vectors_of(alone, [*texts, *job.splits.dev.texts, *split.texts])  # under a bar of its own
     words, heads = list[Tfidf](), list[ClassificationRun]()
     zero_shot = dict[str, Predictions]()
     predictions: dict[str, Predictions] = {"majority": [majority(job.splits.train, split.texts)]}
