@@ -1,8 +1,7 @@
-"""`polygraft predict`: JSON Lines in, JSON Lines out, with the same engine as the server and no
-HTTP.
+"""`polygraft predict`: rows in, JSON Lines out, with the same engine as the server and no HTTP.
 
-Each row `{"text": ..., ...}` comes back with `label` (or `translation`) and `score` added, and with
-`explanation` where that was asked for, or `error`; all else in it is kept.
+Each row comes back with `label` (or `translation`) and `score` added, and with `explanation` where
+that was asked for, or `error`; all else in it is kept.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import json
 import secrets
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,10 +21,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from polygraft.adapters.format import Manifest, load_manifest
-from polygraft.data.lines import split_lines
-from polygraft.errors import DataError, PolygraftError
+from polygraft.errors import DataError, InvalidOption, PolygraftError
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.rows import Row, WeightedAdapter
+from polygraft.runtime.rows import Answer, Row
 from polygraft.tasks import registry
 
 CHUNK, EXPLAINED_CHUNK = 256, 16
@@ -42,42 +40,29 @@ def load(engine: Engine, folder: Path) -> Manifest:
 
 
 def predict(
-    engine: Engine,
-    adapter: str,
-    source: str,
-    target: str,
-    language: str | None = None,
-    stack: tuple[WeightedAdapter, ...] | None = None,
-    *,
-    threshold: float | None = None,
-    explain: bool = False,
+    engine: Engine, rows: Sequence[dict[str, Any]], common: Row, target: str, column: str = "text"
 ) -> tuple[int, int]:
-    """Answer every line of `source` into `target` ("-" is stdin or stdout). Returns (answered,
-    failed). `language`: the one to write, for a translation adapter with several. `stack`,
-    `threshold` and `explain`: as in a row.
+    """Answer every row's text, in its `column`, into the file `target` ("-" is stdout). Returns
+    (answered, failed). `common` is what holds for all of them: who answers, and how; where that
+    translates, a row's own `source` and `target` go before.
 
-    A file is written beside its place and moved there when complete. Raises `DataError` for a line
-    that is not a JSON object with "text", before anything is written for a file.
+    A file is written beside its place and moved there when complete. Raises `DataError` where it
+    cannot be written.
     """
-    lines = read(source)
     answered = failed = 0
+    manifests = {manifest.name: manifest for manifest in engine.manifests()}
+    writes = registry.served(manifests[common.adapter].task).writes
     with write(target) as out, Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task(adapter, total=len(lines))
+        bar = progress.add_task(common.adapter, total=len(rows))
         # what a row has in the fields that an answer fills came from an earlier answer
         stale = {"error"}.union(*(registry.served(task).answer_fields for task in registry.TASKS))
-        common = Row(
-            adapter,
-            "",
-            target=language,
-            stack=stack,
-            top_k=1,
-            threshold=threshold,
-            explain=explain,
-        )
-        for chunk in _chunks(lines, EXPLAINED_CHUNK if explain else CHUNK):
-            rows = [replace(common, text=row["text"]) for row in chunk]
-            for row, answer in zip(chunk, engine.answer(rows), strict=True):
-                for field in stale & row.keys():
+        for chunk in _chunks(rows, EXPLAINED_CHUNK if common.explain else CHUNK):
+            asked = [
+                _with_languages(replace(common, text=row[column]), row if writes else {})
+                for row in chunk
+            ]
+            for row, answer in zip(chunk, _answers(engine, asked), strict=True):
+                for field in stale & row.keys() - {column}:
                     del row[field]
                 if isinstance(answer, PolygraftError):
                     failed += 1
@@ -90,36 +75,25 @@ def predict(
     return answered, failed
 
 
-def read(source: str) -> list[dict[str, Any]]:
-    """The objects of a JSON Lines file ("-" is stdin). Raises `DataError` for a line that is not an
-    object with "text"."""
-    if source != "-" and not Path(source).is_file():
-        raise DataError(source, ["no such file; give a JSON Lines file, or - for standard input"])
-    try:
-        text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            source, [f"byte {error.start + 1} is not UTF-8; save the file in that encoding"]
-        ) from None
-    rows, problems = [], []
-    for number, line in enumerate(split_lines(text), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            problems.append(f"line {number} is not JSON: {error}")
-            continue
-        if not isinstance(row, dict) or "text" not in row:
-            problems.append(f'line {number} is not an object with "text"')
-            continue
-        rows.append(row)
-    if problems:
-        raise DataError(source, problems[:20])
-    return rows
+def _with_languages(row: Row, given: dict[str, Any]) -> Row | InvalidOption:
+    """The row in the languages that are given with its text, or why it cannot be."""
+    languages = {name: given[name] for name in ("source", "target") if given.get(name)}
+    for name, language in languages.items():
+        if not isinstance(language, str):
+            return InvalidOption(f"{name} is {language!r}; give the code of a language")
+    return replace(
+        row,
+        language=languages.get("source", row.language),
+        target=languages.get("target", row.target),
+    )
 
 
-def _chunks(rows: list[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+def _answers(engine: Engine, asked: Sequence[Row | InvalidOption]) -> list[Answer | PolygraftError]:
+    answers = iter(engine.answer([row for row in asked if isinstance(row, Row)]))
+    return [row if isinstance(row, PolygraftError) else next(answers) for row in asked]
+
+
+def _chunks(rows: Sequence[dict[str, Any]], size: int) -> Iterator[Sequence[dict[str, Any]]]:
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
 

@@ -59,7 +59,7 @@ def training_rows(folder: Path, backbone: Path) -> Split | None:
         return None
     rows = job.train_rows(0)
     for more in (job.source_rows, job.parent_rows):
-        if more:
+        if isinstance(more, Split):
             rows = replace(
                 rows,
                 texts=rows.texts + more.texts,

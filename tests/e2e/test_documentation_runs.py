@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -46,6 +47,7 @@ PRELUDE = f"""
 set -euo pipefail
 polygraft() {{
   if [ "$1" = adapters ]; then set -- "$@" --server "$SERVER"; fi
+  if [ "$1" = doctor ]; then set -- "$@" --port "$FREE_PORT"; fi
   {sys.executable} -m polygraft.cli "$@"
 }}
 """
@@ -80,6 +82,8 @@ def url(serve: Any, checkout: Path) -> str:
 def run(command: list[str], checkout: Path, url: str) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("POLYGRAFT_")}
     environment |= {"SERVER": url, "POLYGRAFT_LIBRARY": str(checkout / "adapters")}
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        environment["FREE_PORT"] = str(probe.getsockname()[1])
     done = subprocess.run(
         command, cwd=checkout, env=environment, capture_output=True, text=True, check=False
     )

@@ -163,7 +163,7 @@ def test_train_check_tells_recipe_data_and_parent_at_once(tmp_path: Path) -> Non
         "6 problems",
         "languages: 'german' is no language code; German is 'de' (line 2)",
         "epochs: there is no such field; did you mean training.epochs? (line 4)",
-        "parent: no trained adapter 'nobody'",
+        "parent: no adapter named 'nobody'",
         "test: none.jsonl cannot be read",
         "dev: labels ['hma'] are not among ['ham', 'spam']; is 'hma' meant for 'ham'?",
         "1 rows also stand in dev or test",
@@ -278,3 +278,20 @@ def test_train_all_with_nothing_to_do() -> None:
     result = runner.invoke(app, ["train", "--all"])
     assert result.exit_code == 0, result.output
     assert "nothing to train" in result.output
+
+
+@pytest.mark.parametrize("lora", ["{sites: [nope]}", "{layers: [99]}"])
+def test_a_problem_of_the_lora_names_the_recipes_file(
+    root: Path, tmp_path: Path, lora: str
+) -> None:
+    """Issue 18: it said `recipe: 1 problem`, whatever the file was called."""
+    sample = root / "adapters" / "questions-en"
+    recipe = tmp_path / "my-own.yaml"
+    lines = [line for line in (sample / "recipe.yaml").read_text().split("\n") if line]
+    kept = [line for line in lines if not line.startswith("lora:")]
+    recipe.write_text("\n".join([*kept, f"lora: {lora}"]) + "\n")
+    for file in sample.glob("*.jsonl"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    result = runner.invoke(app, ["train", str(recipe), "--check"])
+    assert result.exit_code == 1
+    assert f"{recipe}: 1 problem" in result.output

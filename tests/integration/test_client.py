@@ -41,6 +41,9 @@ def test_sync(url: str, library: Path) -> None:
         first, second = client.classify("spam", ["WIN a free prize", " "], top_k=1)
         assert first.label in ("ham", "spam")
         assert second.error is not None
+        (one,) = client.classify("spam", "WIN a free prize", top_k=1)
+        assert one == first
+        assert client.batch({"adapter": "spam", "text": "WIN a free prize"}, top_k=1) == [first]
         (why,) = client.classify("spam", ["WIN cash"], explain=True)
         assert why.explanation is not None
         assert [span.text for span in why.explanation.spans] == ["WIN", "cash"]
@@ -50,8 +53,10 @@ def test_sync(url: str, library: Path) -> None:
         assert [r.adapter for r in rows] == ["topic", "mood"]
         assert client.remove("mood").name == "mood"
         assert client.add(library / "mood").name == "mood"
-        with pytest.raises(ServerError, match=r"404.*did you mean spam"):
+        with pytest.raises(ServerError, match=r"404.*did you mean spam.*request [0-9a-f]{32}"):
             client.classify("spma", ["x"])
+        with pytest.raises(ServerError, match=r"422.*no adapter translates to 'fr'"):
+            client.translate(["x", "y"], "fr", source="en")
 
 
 def test_async(url: str, library: Path) -> None:

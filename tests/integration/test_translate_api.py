@@ -7,7 +7,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -26,6 +26,8 @@ from polygraft.architectures.folder import BackboneFiles
 from polygraft.architectures.loading import load_seq2seq
 from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import load_encoder
+from polygraft.client import TranslationProgress, TranslationResult
+from polygraft.errors import ServerError
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
 from polygraft.serve.app import create_app
@@ -355,6 +357,39 @@ def test_our_own_clients_translate(url: str, api: TestClient) -> None:
             ].translation
 
     assert asyncio.run(ask()) == mine["translation"]
+
+
+def test_our_own_clients_read_streams(url: str, api: TestClient) -> None:
+    texts = ["Hello mum.\n\nSee you soon!", " ", "The train is late."]
+    whole = api.post("/v1/translate", json={"texts": texts, "source": "en", "target": "yo"}).json()
+    wanted = [row.get("translation") for row in whole["results"]]
+
+    async def ask() -> list[TranslationProgress | TranslationResult]:
+        async with AsyncClient(url) as client:
+            stream = client.translate_stream(texts, "yo", source="en")
+            return [event async for event in stream]
+
+    with Client(url) as client:
+        told = list(client.translate_stream(texts, "yo", source="en"))
+        with pytest.raises(ServerError, match=r"422.*no adapter translates to 'tlh'"):
+            list(client.translate_stream("hello", "tlh"))
+    for events in (told, asyncio.run(ask())):
+        results = {e.row: e.result for e in events if isinstance(e, TranslationResult)}
+        assert [results[row].translation for row in range(3)] == wanted
+        assert results[1].error is not None
+        grown = {e.row: e.translation for e in events if isinstance(e, TranslationProgress)}
+        assert grown == {row: text for row, text in enumerate(wanted) if text}
+
+
+def test_a_stream_that_is_cut_off_is_an_error(
+    url: str, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cut(self: EventStream) -> AsyncIterator[str]:
+        yield "event: progress\ndata: {"
+
+    monkeypatch.setattr(EventStream, "_events", cut)
+    with Client(url) as client, pytest.raises(ServerError, match="ended its answer too early"):
+        list(client.translate_stream("hello mum", "yo", source="en"))
 
 
 def test_libretranslate_lists_alternatives_and_auto(api: TestClient) -> None:

@@ -87,7 +87,7 @@ def test_a_wrong_path_is_told_before_anything_slow_is_imported(
 ) -> None:
     """Issue 18, point 12: `train nope.yaml` took 2.4 s of CPU, `advise nope.yaml` 6.2 s."""
     (tmp_path / "empty.jsonl").touch()
-    sample = root / "adapters" / "spam-sample" / "recipe.yaml"
+    sample = root / "adapters" / "questions-es" / "recipe.yaml"
     line = command.format(sample=sample, folder=tmp_path, empty=tmp_path / "empty.jsonl")
     status, told, imported = run(line.split(), tmp_path)
     assert status in (1, 2), told

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from polygraft import Client
-from polygraft.client import _Call
+from polygraft.client import calls
+from polygraft.client.connection import Connection
 from polygraft.errors import KeyFileError, ServerError
 from polygraft.serve import auth
 
@@ -71,10 +72,15 @@ def test_only_admin_verbs_send_it(url: str) -> None:
     assert SEEN == [None]
 
 
+def headers_for(host: str) -> object:
+    connection = Connection(f"http://{host}:3000", None, 1)
+    return connection.request(calls.remove("x", purge=False))["headers"]
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.8.8", "[::1]"])
 def test_the_users_key_goes_to_servers_on_this_machine(url: str, host: str) -> None:
     key = auth.find_or_make()
-    assert _Call(f"http://{host}:3000", None, 1).remove("x", False)["headers"] == auth.header(key)
+    assert headers_for(host) == auth.header(key)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +96,7 @@ def test_the_users_key_goes_to_servers_on_this_machine(url: str, host: str) -> N
 )
 def test_and_to_no_other(url: str, host: str) -> None:
     auth.find_or_make()
-    assert _Call(f"http://{host}:3000", None, 1).remove("x", False)["headers"] == {}
+    assert headers_for(host) == {}
 
 
 def test_a_key_file_that_others_may_read_is_not_sent(url: str) -> None:
@@ -101,19 +107,6 @@ def test_a_key_file_that_others_may_read_is_not_sent(url: str) -> None:
     assert not SEEN
 
 
-def test_a_name_stays_one_part_of_the_path(url: str) -> None:
-    assert (
-        _Call(url, None, 1).remove("a/b?purge=true#", False)["url"]
-        == "/v1/adapters/a%2Fb%3Fpurge%3Dtrue%23"
-    )
-
-
-def test_one_string_is_not_a_list_of_texts() -> None:
-    """Each of its characters was classified."""
-    with Client("http://127.0.0.1:1") as client:
-        for call in (
-            lambda: client.classify("spam-en", "hello"),
-            lambda: client.translate("hello", "fr"),
-        ):
-            with pytest.raises(TypeError, match="give a list"):
-                call()
+def test_a_name_stays_one_part_of_the_path() -> None:
+    call = calls.remove("a/b?purge=true#", purge=False)
+    assert call.url == "/v1/adapters/a%2Fb%3Fpurge%3Dtrue%23"

@@ -111,7 +111,7 @@ def test_the_import_block_itself_blocks() -> None:
 
 
 def test_training_without_its_extra_names_what_to_install(root: Path) -> None:
-    recipe = root / "adapters" / "spam-sample" / "recipe.yaml"
+    recipe = root / "adapters" / "questions-es" / "recipe.yaml"
     code = BLOCK + f"from polygraft.cli import app; app(['train', {str(recipe)!r}])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 1

@@ -29,7 +29,7 @@ def files(folder: Path) -> dict[str, bytes]:
 @pytest.fixture
 def old(tmp_path: Path, root: Path) -> Path:
     folder = Path(shutil.copytree(root / "adapters" / "spam-en", tmp_path / "library" / "mine"))
-    (folder / "train.jsonl").write_text("data")
+    (folder / "written.jsonl").rename(folder / "train.jsonl")
     (folder / ".training").mkdir()
     return folder
 

@@ -282,6 +282,11 @@ def report(
     if not adapters:
         print(results_table(Library(library or default_library())), end="")
         return
+    from polygraft.adapters.format import load_manifest
+
+    for folder in adapters:
+        load_manifest(folder)
+
     import json
 
     from polygraft.reporting import page as report_page

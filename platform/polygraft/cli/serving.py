@@ -7,6 +7,7 @@ import json
 import os
 import time
 from contextlib import closing
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -99,6 +100,24 @@ def show_key() -> None:
     print(auth.find_or_make())
 
 
+class Kind(StrEnum):
+    """How a file of rows is written; the names are those of `data.tables`."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    TSV = "tsv"
+    LINES = "lines"
+
+
+TextColumn = Annotated[str, typer.Option("--text", help="Column or field that holds the text.")]
+InputKind = Annotated[
+    Kind | None,
+    typer.Option(
+        "--format", help="Of the input; default: by the file's name (.csv, .tsv, .txt), else jsonl."
+    ),
+]
+
+
 @app.command()
 @report_errors
 def predict(
@@ -106,11 +125,22 @@ def predict(
         str, typer.Argument(help="Name of an adapter in the library, or its folder.")
     ],
     input: Annotated[
-        str, typer.Option("--input", help='JSON Lines with "text"; - is standard input.')
+        str,
+        typer.Option(
+            "--input",
+            help="JSON Lines, CSV or TSV (with a header), or plain text, a row a line; - is "
+            "standard input.",
+        ),
     ] = "-",
     output: Annotated[
         str, typer.Option("--output", help="JSON Lines; - is standard output.")
     ] = "-",
+    text: TextColumn = "text",
+    kind: InputKind = None,
+    source: Annotated[
+        str | None,
+        typer.Option(help="Language of the texts, for a translation adapter with several."),
+    ] = None,
     target: Annotated[
         str | None, typer.Option(help="Language to write, for a translation adapter with several.")
     ] = None,
@@ -140,14 +170,17 @@ def predict(
     """Classify or translate a file without a server: each row gets `label` or `translation`,
     `score`, and `decision` where one is reached; with --explain also `explanation`; or `error`.
 
-    The exit status is 3 when some rows got an error; the others are answered all the same.
+    A row to translate may have its own `source` and `target`. The exit status is 3 when some rows
+    got an error; the others are answered all the same.
 
-    Example: `polygraft predict spam-en --input messages.jsonl --output labelled.jsonl`
+    Example: `polygraft predict spam-en --input messages.csv --text message --output out.jsonl`
     """
     from polygraft import offline
+    from polygraft.data.tables import read_table
     from polygraft.runtime.engine import Engine
-    from polygraft.runtime.rows import WeightedAdapter
+    from polygraft.runtime.rows import Row, WeightedAdapter
 
+    rows = read_table(input, text, kind)
     folder, others = _folder(adapter), [_folder(name) for name in stack or []]
     with closing(Engine(backbone or default_backbone())) as engine:
         if others:
@@ -155,9 +188,17 @@ def predict(
             name = engine.add(folder).name
         else:
             under, name = None, offline.load(engine, folder).name
-        answered, failed = offline.predict(
-            engine, name, input, output, target, under, threshold=threshold, explain=explain
+        common = Row(
+            name,
+            "",
+            language=source,
+            target=target,
+            stack=under,
+            top_k=1,
+            threshold=threshold,
+            explain=explain,
         )
+        answered, failed = offline.predict(engine, rows, common, output, text)
     err.print(f"{answered} rows answered" + (f", [red]{failed} failed[/]" if failed else ""))
     if failed:
         raise typer.Exit(3)
@@ -167,8 +208,14 @@ def predict(
 @report_errors
 def suggest(
     input: Annotated[
-        str, typer.Option("--input", help='Unlabelled JSON Lines with "text"; - is standard input.')
+        str,
+        typer.Option(
+            "--input",
+            help="Unlabelled rows: JSON Lines, CSV, TSV or plain text; - is standard input.",
+        ),
     ] = "-",
+    text: TextColumn = "text",
+    kind: InputKind = None,
     count: Annotated[int, typer.Option(min=1, help="Rows to suggest.")] = 20,
     adapter: Annotated[
         str | None,
@@ -191,8 +238,10 @@ def suggest(
     to-label.jsonl`
     """
     from polygraft import offline
+    from polygraft.data.tables import read_table
 
-    rows, known = offline.read(input), offline.read(str(labelled)) if labelled else []
+    rows = read_table(input, text, kind)
+    known = read_table(str(labelled), text) if labelled else []
     folder = _folder(adapter) if adapter else None
 
     from polygraft.runtime.engine import Engine
@@ -203,7 +252,7 @@ def suggest(
     shared = shared_rows(folder, home) if folder else None
     with closing(Engine(home)) as engine:
         name = offline.load(engine, folder).name if folder else None
-        texts, seen = ([str(row["text"]) for row in some] for some in (rows, known))
+        texts, seen = ([str(row[text]) for row in some] for some in (rows, known))
         suggestions = suggesting.suggest(
             engine, name, texts, count, known=seen, trained_on=shared.vectors if shared else None
         )

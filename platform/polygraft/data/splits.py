@@ -47,6 +47,11 @@ class Split:
         kept = self.without({i for i, label in enumerate(self.labels) if label not in names})
         return replace(kept, labels=[names[label] for label in kept.labels])
 
+    @property
+    def originals(self) -> Split:
+        """The rows that are no altered copies: they come first."""
+        return self.without(range(len(set(self.origins)), len(self))) if self.origins else self
+
     def few(self, shots: int | None, seed: int) -> Split:
         """`shots` rows of every label, drawn with `seed`, in their order; all of a label that has
         fewer. None: every row."""

@@ -54,6 +54,11 @@ def known_key() -> str | None:
     return os.environ.get(VARIABLE) or _read(key_file())
 
 
+def is_set() -> bool:
+    """Whether the environment gives the key."""
+    return bool(os.environ.get(VARIABLE))
+
+
 def find_or_make() -> str:
     """The key of a server that this user runs, made now when there is none yet. Raises
     `KeyFileError`."""

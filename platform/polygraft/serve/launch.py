@@ -41,7 +41,7 @@ class Server:
             timeout = Settings.from_environment(environment, files=True).timeout
         except SettingsError as error:
             problems += error.problems
-        problems += [*_port_problems(host, port), *_temporary_problems()]
+        problems += [*port_problems(host, port), *_temporary_problems()]
         if problems:
             raise SettingsError("settings", problems)
         self.url = f"http://{_reachable(host)}:{port}"
@@ -108,7 +108,8 @@ def _exit_status(returned: int) -> int:
     return returned if returned >= 0 else 128 - returned
 
 
-def _port_problems(host: str, port: int) -> list[str]:
+def port_problems(host: str, port: int) -> list[str]:
+    """Why a server cannot listen there."""
     try:
         version = ipaddress.ip_address(host).version
     except ValueError:

@@ -62,9 +62,9 @@ def with_lora_of(recipe: RecipeT, file: Path, parent: Path, sites: Sequence[str]
     targets = sorted(config["target_modules"])  # whole names, or endings where they are many
     parents_sites = pick_sites(LoraRecipe(sites=targets), sites)
     if "sites" in given:
-        named = pick_sites(recipe.lora, sites)
+        named = pick_sites(recipe.lora, sites, str(file))
     else:
-        named = in_layers(parents_sites, recipe.lora.layers)
+        named = in_layers(parents_sites, recipe.lora.layers, str(file))
     if named != parents_sites:
         problems.append(
             f"lora.sites: {described(named)} here, but parent {recipe.parent} has "

@@ -30,10 +30,10 @@ def decoder_graph_sites(backbone: Path) -> list[str]:
     return [name for name in linear_sites(load_seq2seq(backbone)) if name.startswith("decoder.")]
 
 
-def pick_sites(lora: LoraRecipe, available: Sequence[str]) -> list[str]:
-    """Those of the sites `available` that a recipe names. Raises `RecipeError` for an ending that
-    matches none."""
-    available = in_layers(available, lora.layers)
+def pick_sites(lora: LoraRecipe, available: Sequence[str], subject: str = "recipe") -> list[str]:
+    """Those of the sites `available` that a recipe names; `subject` is its file. Raises
+    `RecipeError` for an ending that matches none."""
+    available = in_layers(available, lora.layers, subject)
     if lora.sites == "all":
         return available
     endings = [lora.sites] if isinstance(lora.sites, str) else lora.sites
@@ -41,7 +41,7 @@ def pick_sites(lora: LoraRecipe, available: Sequence[str]) -> list[str]:
     if unmatched:
         shown = sorted(_endings(available))
         raise RecipeError(
-            "recipe",
+            subject,
             [f"lora.sites: {e!r} matches no site; sites end in {shown}" for e in unmatched],
         )
     return [site for site in available if any(_ends_in(site, e) for e in endings)]
@@ -63,7 +63,9 @@ def _ends_in(site: str, ending: str) -> bool:
     return site == ending or site.endswith(f".{ending}")
 
 
-def in_layers(sites: Sequence[str], layers: Sequence[int] | None) -> list[str]:
+def in_layers(
+    sites: Sequence[str], layers: Sequence[int] | None, subject: str = "recipe"
+) -> list[str]:
     """Those of `sites` that are in one of the `layers`; None: all. Raises `RecipeError` for a layer
     that has none."""
     if layers is None:
@@ -75,6 +77,6 @@ def in_layers(sites: Sequence[str], layers: Sequence[int] | None) -> list[str]:
     empty = [layer for layer, members in by_layer.items() if not members]
     if empty:
         raise RecipeError(
-            "recipe", [f"lora.layers: the backbone has no layer {', '.join(map(str, empty))}"]
+            subject, [f"lora.layers: the backbone has no layer {', '.join(map(str, empty))}"]
         )
     return [site for site in sites if any(site in members for members in by_layer.values())]

@@ -69,6 +69,8 @@ def mean_over_windows(
     """
     windows = [encoder.windows(text) for text in encoder.encode(texts)]
     rows = [window for text in windows for window in text]
+    counts = np.array([len(text) for text in windows])
+    first = np.cumsum(counts) - counts
     lengths = np.array([len(row) for row in rows])
     order = np.argsort(lengths, kind="stable")
     bf16 = int(lengths.sum()) > MANY_TOKENS and bf16_is_faster(lambda: read(rows[:16]))
@@ -80,7 +82,6 @@ def mean_over_windows(
                 advance(len(texts) * len(parts[-1]) / len(rows))
     values = np.empty_like(read_all := np.concatenate(parts))
     values[order] = read_all
-    counts = np.array([len(text) for text in windows])
-    sums = np.add.reduceat(values, np.cumsum(counts) - counts)
+    sums = np.add.reduceat(values, first)
     means: Vectors = (sums / counts[:, None]).astype(np.float32)
     return means

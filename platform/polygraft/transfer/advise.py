@@ -34,7 +34,7 @@ from polygraft.transfer.as_it_is import AsItIs, try_as_it_is
 from polygraft.transfer.candidates import Candidates, SourceAdapter, find_candidates
 from polygraft.transfer.comparing import HEAD, LEXICAL, Compared, Pool, compare
 from polygraft.transfer.mixing import Beside, row_weights, twins
-from polygraft.transfer.translations import SUSPICIOUS, translated
+from polygraft.transfer.translations import SUSPICIOUS, shares
 
 ENCODED_AT_ONCE = 256
 SOURCE_ROWS = 300  # encoded of a source that shares no vectors
@@ -191,15 +191,11 @@ def _some(rows: Split) -> Split:
 
 
 def _translated(reader: _Reader, job: ClassificationJob, source: SharedVectors) -> str | None:
-    """Why training would refuse the source (see `parallel`): dev or test look translated from its
-    rows."""
-    splits = {"train": job.splits.train, "dev": job.splits.dev, "test": job.splits.test}
-    vectors = {
-        name: reader.vectors(split, TRANSLATED_ROWS) for name, split in splits.items() if split
-    }
-    for name in vectors.keys() - {"train"}:
-        others = [rows for other, rows in vectors.items() if other != name]
-        share = translated(vectors[name], source.vectors, np.concatenate(others))
+    """Why training would refuse the source: dev or test look translated from its rows."""
+    splits = {"dev": job.splits.dev, "test": job.splits.test}
+    held_out = {n: reader.vectors(split, TRANSLATED_ROWS) for n, split in splits.items() if split}
+    own = reader.vectors(job.splits.train, TRANSLATED_ROWS)
+    for name, share in shares(source.vectors, own, held_out).items():
         if share >= SUSPICIOUS:
             return f"{share:.0f}% of the {name} rows look like translations of its rows"
     return None

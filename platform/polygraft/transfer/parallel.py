@@ -14,12 +14,7 @@ from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.shared_vectors import SharedVectors, id_hashes
 from polygraft.tasks.classification.source_rows import ids_of
 from polygraft.training.linear_head import Vectors, unit
-from polygraft.transfer.translations import (
-    HELD_OUT_ROWS,
-    SUSPICIOUS,
-    TRAINING_ROWS,
-    translated,
-)
+from polygraft.transfer.translations import HELD_OUT_ROWS, SUSPICIOUS, TRAINING_ROWS, shares
 
 
 def check(job: ClassificationJob) -> None:
@@ -48,15 +43,11 @@ def check(job: ClassificationJob) -> None:
         for name, split in (("dev", job.splits.dev), ("test", job.splits.test))
         if split
     }
-    shares = {}
-    for name, rows in held_out.items():
-        others = [own, *(other for other_name, other in held_out.items() if other_name != name)]
-        shares[name] = translated(rows, trained, np.concatenate(others))
     problems = [
         f"{name}: {share:.0f}% of its rows look like translations of rows that {source} was "
         "trained on; split by message, a text and its translations on one side, or say why they "
         "may stay with --allow-leak REASON"
-        for name, share in shares.items()
+        for name, share in shares(trained, own, held_out).items()
         if share >= SUSPICIOUS
     ]
     if problems:

@@ -15,6 +15,8 @@ training row.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,6 +39,17 @@ def translated(held_out: Vectors, trained: Vectors, others: Vectors) -> float:
     stands_out = cosines[rows, nearest] / neighbourhood > MARGIN
     is_mutual = nearest_back[nearest] == rows
     return 100 * float(np.mean(stands_out & is_mutual))
+
+
+def shares(trained: Vectors, own: Vectors, held_out: Mapping[str, Vectors]) -> dict[str, float]:
+    """Of each held-out split, the percent that `translated` counts; all unit vectors [rows,
+    hidden]. `own` are training rows of the target."""
+    return {
+        name: translated(
+            rows, trained, np.concatenate([own, *(held_out[n] for n in held_out if n != name)])
+        )
+        for name, rows in held_out.items()
+    }
 
 
 def _mean_of_nearest(cosines: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -148,7 +148,7 @@ def prepare(
         )
         if parent:
             recipe = with_lora_of(recipe, file, parent, sites)
-        pick_sites(recipe.lora, sites)
+        pick_sites(recipe.lora, sites, str(file))
     with gathered.step():
         splits = load_splits(recipe, folder, allow_leak=allow_leak)
         data += splits.sources

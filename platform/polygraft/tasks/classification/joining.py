@@ -62,7 +62,7 @@ def folds_of(rows: Split, seed: int = 0) -> list[Fold]:
     of 20 splits), with twins together 89%.
     """
     origins = rows.origins or range(len(rows))
-    near_equal = near_equal_groups(tuple(rows.texts[: len(set(origins))]))
+    near_equal = near_equal_groups(tuple(rows.originals.texts))
     groups = [(near_equal[i], label) for i, label in zip(origins, rows.labels, strict=True)]
     number = {group: i for i, group in enumerate(dict.fromkeys(groups))}
     labels = [label for _, label in number]

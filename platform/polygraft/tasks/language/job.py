@@ -86,7 +86,7 @@ def prepare(
         )
         if parent:
             recipe = with_lora_of(recipe, file, parent, sites)
-        pick_sites(recipe.lora, sites)
+        pick_sites(recipe.lora, sites, str(file))
     with gathered.step():
         texts, sources = _read(recipe, file.resolve().parent)
     gathered.raise_any()

@@ -127,7 +127,7 @@ def prepare(
         parent = find_parent(recipe, file, backbone, library, other_task="does not translate")
         if parent:
             recipe = with_lora_of(recipe, file, parent, sites)
-        pick_sites(recipe.lora, sites)
+        pick_sites(recipe.lora, sites, str(file))
     with gathered.step():
         pairs = load_pairs(recipe, folder, allow_leak=allow_leak)
     with gathered.step():

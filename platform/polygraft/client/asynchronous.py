@@ -1,0 +1,105 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar, Unpack
+
+import httpx
+
+from polygraft.client import calls
+from polygraft.client.calls import Call, Rows, Texts
+from polygraft.client.connection import DEFAULT_URL, Connection
+from polygraft.client.options import ClassifyOptions, RowsOptions, TranslateOptions
+from polygraft.client.progress import EventReader, TranslationProgress, TranslationResult
+from polygraft.serve.schemas.adapters import AdapterOut, AdaptersResponse
+from polygraft.serve.schemas.row import RowOut
+
+Result = TypeVar("Result")
+
+
+class AsyncClient:
+    """As `Client`, for asyncio."""
+
+    def __init__(
+        self, url: str = DEFAULT_URL, *, key: str | None = None, timeout: float = 60
+    ) -> None:
+        self._connection = Connection(url, key, timeout)
+        self._http = httpx.AsyncClient(**self._connection.options)
+
+    async def classify(
+        self, adapter: str | Iterable[str], texts: Texts, **options: Unpack[ClassifyOptions]
+    ) -> list[RowOut]:
+        """One result a text, in order. `adapter`: a name, or those of a stack, of which the last
+        answers."""
+        return await self._send(calls.classify(adapter, texts, options))
+
+    async def classify_rows(self, rows: Rows, **options: Unpack[RowsOptions]) -> list[RowOut]:
+        """Rows `{"adapter", "text", "language"?, "truncate"?, "threshold"?, ...}`, adapters mixed
+        as you like."""
+        return await self._send(calls.classify_rows(rows, options))
+
+    async def translate(
+        self, texts: Texts, target: str, **options: Unpack[TranslateOptions]
+    ) -> list[RowOut]:
+        """One translation a text, in order (`result.translation`)."""
+        return await self._send(calls.translate(texts, target, options))
+
+    async def translate_stream(
+        self, texts: Texts, target: str, **options: Unpack[TranslateOptions]
+    ) -> AsyncIterator[TranslationProgress | TranslationResult]:
+        """Translations as they grow, each text's result at its end."""
+        texts = calls.listed(texts)
+        call, reader = calls.translate_stream(texts, target, options), EventReader(len(texts))
+        try:
+            async with self._http.stream(**self._connection.request(call)) as response:
+                if response.is_error:
+                    await response.aread()
+                self._connection.check(response)
+                async for piece in response.aiter_text():
+                    for event in reader.read(piece):
+                        yield event
+        except httpx.TransportError as error:
+            raise self._connection.unreachable(error) from error
+        if not reader.is_complete:
+            raise self._connection.cut_off()
+
+    async def batch(self, rows: Rows, **options: Unpack[RowsOptions]) -> list[RowOut]:
+        """Rows of any task, each with its own adapter: `{"adapter", "text", "target"?, "beam"?,
+        ...}`."""
+        return await self._send(calls.batch(rows, options))
+
+    async def adapters(self) -> AdaptersResponse:
+        """What is served, and what was refused."""
+        return await self._send(calls.adapters())
+
+    async def add(self, folder: str | Path) -> AdapterOut:
+        """Upload an adapter folder and serve it."""
+        return await self._send(calls.add(folder))
+
+    async def remove(self, name: str, *, purge: bool = False) -> AdapterOut:
+        """Stop serving an adapter; with `purge` it is deleted from the server's library too."""
+        return await self._send(calls.remove(name, purge=purge))
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def _send(self, call: Call[Result]) -> Result:
+        try:
+            response = await self._http.request(**self._connection.request(call))
+        except httpx.TransportError as error:
+            raise self._connection.unreachable(error) from error
+        return self._connection.result(call, response)

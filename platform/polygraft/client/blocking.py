@@ -1,0 +1,108 @@
+"""The client for programs that wait."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar, Unpack
+
+import httpx
+
+from polygraft.client import calls
+from polygraft.client.calls import Call, Rows, Texts
+from polygraft.client.connection import DEFAULT_URL, Connection
+from polygraft.client.options import ClassifyOptions, RowsOptions, TranslateOptions
+from polygraft.client.progress import EventReader, TranslationProgress, TranslationResult
+from polygraft.serve.schemas.adapters import AdapterOut, AdaptersResponse
+from polygraft.serve.schemas.row import RowOut
+
+Result = TypeVar("Result")
+
+
+class Client:
+    """Blocking client. `key` is the admin key, which only `add` and `remove` need and send; left
+    out, it is POLYGRAFT_ADMIN_KEY or, for a server on this machine, the one kept for the user.
+
+    Every method raises `ServerError` for an error of the whole request.
+    """
+
+    def __init__(
+        self, url: str = DEFAULT_URL, *, key: str | None = None, timeout: float = 60
+    ) -> None:
+        self._connection = Connection(url, key, timeout)
+        self._http = httpx.Client(**self._connection.options)
+
+    def classify(
+        self, adapter: str | Iterable[str], texts: Texts, **options: Unpack[ClassifyOptions]
+    ) -> list[RowOut]:
+        """One result a text, in order. `adapter`: a name, or those of a stack, of which the last
+        answers."""
+        return self._send(calls.classify(adapter, texts, options))
+
+    def classify_rows(self, rows: Rows, **options: Unpack[RowsOptions]) -> list[RowOut]:
+        """Rows `{"adapter", "text", "language"?, "truncate"?, "threshold"?, ...}`, adapters mixed
+        as you like."""
+        return self._send(calls.classify_rows(rows, options))
+
+    def translate(
+        self, texts: Texts, target: str, **options: Unpack[TranslateOptions]
+    ) -> list[RowOut]:
+        """One translation a text, in order (`result.translation`)."""
+        return self._send(calls.translate(texts, target, options))
+
+    def translate_stream(
+        self, texts: Texts, target: str, **options: Unpack[TranslateOptions]
+    ) -> Iterator[TranslationProgress | TranslationResult]:
+        """Translations as they grow, each text's result at its end."""
+        texts = calls.listed(texts)
+        call, reader = calls.translate_stream(texts, target, options), EventReader(len(texts))
+        try:
+            with self._http.stream(**self._connection.request(call)) as response:
+                if response.is_error:
+                    response.read()
+                self._connection.check(response)
+                for piece in response.iter_text():
+                    yield from reader.read(piece)
+        except httpx.TransportError as error:
+            raise self._connection.unreachable(error) from error
+        if not reader.is_complete:
+            raise self._connection.cut_off()
+
+    def batch(self, rows: Rows, **options: Unpack[RowsOptions]) -> list[RowOut]:
+        """Rows of any task, each with its own adapter: `{"adapter", "text", "target"?, "beam"?,
+        ...}`."""
+        return self._send(calls.batch(rows, options))
+
+    def adapters(self) -> AdaptersResponse:
+        """What is served, and what was refused."""
+        return self._send(calls.adapters())
+
+    def add(self, folder: str | Path) -> AdapterOut:
+        """Upload an adapter folder and serve it."""
+        return self._send(calls.add(folder))
+
+    def remove(self, name: str, *, purge: bool = False) -> AdapterOut:
+        """Stop serving an adapter; with `purge` it is deleted from the server's library too."""
+        return self._send(calls.remove(name, purge=purge))
+
+    def close(self) -> None:
+        self._http.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _send(self, call: Call[Result]) -> Result:
+        try:
+            response = self._http.request(**self._connection.request(call))
+        except httpx.TransportError as error:
+            raise self._connection.unreachable(error) from error
+        return self._connection.result(call, response)

@@ -1,0 +1,113 @@
+"""What is sent for each method of a client, and how its answer is read. Does not: send."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+from polygraft.adapters.library import pack
+from polygraft.client.options import ClassifyOptions, RowsOptions, TranslateOptions, given
+from polygraft.serve.schemas.adapters import AdapterOut, AdaptersResponse
+from polygraft.serve.schemas.row import ClassifyResponse, RowOut
+
+Result = TypeVar("Result")
+Texts = str | Iterable[str]
+Rows = Mapping[str, Any] | Iterable[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Call(Generic[Result]):
+    """One request; `read` makes the result of a good answer's body. `admin`: it needs the key."""
+
+    method: str
+    url: str
+    read: Callable[[bytes], Result]
+    content: bytes | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    params: dict[str, bool] = field(default_factory=dict)
+    admin: bool = False
+
+
+def classify(
+    adapter: str | Iterable[str], texts: Texts, options: ClassifyOptions
+) -> Call[list[RowOut]]:
+    body = {"texts": listed(texts), **given(options, ClassifyOptions)}
+    if isinstance(adapter, str):
+        body["adapter"] = adapter
+    else:
+        body["stack"] = list(adapter)
+    return _posted("/v1/classify", body, _results)
+
+
+def classify_rows(rows: Rows, options: RowsOptions) -> Call[list[RowOut]]:
+    body = {"rows": listed_rows(rows), **given(options, RowsOptions)}
+    return _posted("/v1/classify", body, _results)
+
+
+def batch(rows: Rows, options: RowsOptions) -> Call[list[RowOut]]:
+    body = {"rows": listed_rows(rows), **given(options, RowsOptions)}
+    return _posted("/v1/batch", body, _results)
+
+
+def translate(texts: Texts, target: str, options: TranslateOptions) -> Call[list[RowOut]]:
+    body = {"texts": listed(texts), "target": target, **given(options, TranslateOptions)}
+    return _posted("/v1/translate", body, _results)
+
+
+def translate_stream(texts: list[str], target: str, options: TranslateOptions) -> Call[None]:
+    """Its answer is read by an `EventReader`."""
+    body = {"texts": texts, "target": target, **given(options, TranslateOptions), "stream": True}
+    return _posted("/v1/translate", body, lambda _: None)
+
+
+def adapters() -> Call[AdaptersResponse]:
+    return Call("GET", "/v1/adapters", AdaptersResponse.model_validate_json)
+
+
+def add(folder: str | Path) -> Call[AdapterOut]:
+    return Call(
+        "POST",
+        "/v1/adapters",
+        AdapterOut.model_validate_json,
+        content=pack(Path(folder)),
+        headers={"content-type": "application/zip"},
+        admin=True,
+    )
+
+
+def remove(name: str, *, purge: bool) -> Call[AdapterOut]:
+    url = f"/v1/adapters/{quote(name, safe='')}"
+    read = AdapterOut.model_validate_json
+    return Call("DELETE", url, read, params={"purge": purge}, admin=True)
+
+
+def _posted(url: str, body: Mapping[str, Any], read: Callable[[bytes], Result]) -> Call[Result]:
+    """In ASCII: half of a UTF-16 pair in one text would keep httpx from writing the others."""
+    headers = {"content-type": "application/json"}
+    return Call("POST", url, read, content=json.dumps(body).encode(), headers=headers)
+
+
+def _results(content: bytes) -> list[RowOut]:
+    return ClassifyResponse.model_validate_json(content).results
+
+
+def listed(texts: Texts) -> list[str]:
+    """A string is one text. Raises `TypeError` for what is neither one nor several."""
+    if isinstance(texts, str):
+        return [texts]
+    if isinstance(texts, bytes | Mapping) or not isinstance(texts, Iterable):
+        raise TypeError(f"texts is of type {type(texts).__name__}; give a text, or a list of texts")
+    return list(texts)
+
+
+def listed_rows(rows: Rows) -> list[dict[str, Any]]:
+    """An object is one row. Raises `TypeError` for what is neither one nor several."""
+    if isinstance(rows, Mapping):
+        return [dict(rows)]
+    if isinstance(rows, str | bytes) or not isinstance(rows, Iterable):
+        raise TypeError(f"rows is of type {type(rows).__name__}; give a row, or a list of rows")
+    return [dict(row) for row in rows]
