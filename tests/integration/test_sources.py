@@ -117,7 +117,7 @@ def test_vectors_stand_for_the_rows_themselves(backbone: Path, shelf: Path, tmp_
     [
         ({"source": {"adapter": "spma"}}, "did you mean spam?"),
         ({"strategy": "parent", "parent": "spma"}, "did you mean spam?"),
-        ({"strategy": "multi-task", "tasks": ["spma"]}, "tasks: no adapter 'spma' beside"),
+        ({"strategy": "multi-task", "tasks": ["spma"]}, "tasks: no adapter named 'spma'"),
         ({"source": {"adapter": "../nowhere"}}, "no adapter in"),
         ({"source": {"adapter": "spam", "labels": {"spam": "scam"}}}, "not one of its labels"),
         (

@@ -302,7 +302,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(
 
 
 def test_missing_parent_and_wrong_site_are_recipe_errors(backbone: Path, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="no trained adapter 'nobody'"):
+    with pytest.raises(RecipeError, match="no adapter named 'nobody'"):
         ready(recipe(tmp_path / "a", parent="nobody"), backbone)
     with pytest.raises(RecipeError, match="'querry' matches no site"):
         ready(recipe(tmp_path / "b", lora={"sites": ["querry"]}), backbone)

@@ -120,8 +120,7 @@ def _what_is_wrong(
     }
     near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"the library is {library.root}"
-    kind = "trained adapter" if LAYOUT.recipe not in holds else "adapter"
-    return f"no {kind} {name!r} beside this recipe or in the library; {hint}"
+    return f"no adapter named {name!r} beside this recipe or in the library; {hint}"
 
 
 def find_language_adapter(name: str, file: Path, library: Library | None, backbone: Path) -> Path:

@@ -37,7 +37,7 @@ from polygraft.training.phases import Advance
 from polygraft.transfer.mixing import Beside, out_of_fold, out_of_fold_by_weight
 
 LEXICAL, HEAD = "TF-IDF", "head"
-REPEATS = {300: 5, 600: 2}  # by how many rows there are at most; of more, folds are cut once
+REPEATS = {300: 5, 800: 2}  # by how many rows there are at most; of more, folds are cut once
 Answers = NDArray[np.int64]
 
 
