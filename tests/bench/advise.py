@@ -167,8 +167,12 @@ def summary(cases: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def run(study: Study, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Every case, printed as it is done."""
-    cases = []
+    """Every case, kept in `cases.jsonl` of the work folder as it is done; those that are there are
+    not done again."""
+    kept = options.work / "cases.jsonl"
+    lines = kept.read_text(encoding="utf-8").splitlines() if kept.exists() else []
+    cases: list[dict[str, Any]] = [json.loads(line) for line in lines]
+    done = {(case["target"], case["draw"]) for case in cases}
     for family in study.families:
         wanted = [
             side
@@ -182,7 +186,10 @@ def run(study: Study, options: argparse.Namespace) -> list[dict[str, Any]]:
         record = json.loads((PLAN.parent / f"{family.name}.json").read_text(encoding="utf-8"))
         for side in wanted:
             train, dev, test = read_side(family, side, PLAN.parent)
+            target = f"{family.name}/{side.language}"
             for draw in [None, *study.few_seeds[: options.draws]]:
+                if (target, draw) in done:
+                    continue
                 few = train.few(study.shots, draw or 0)
                 few_dev = replace(few, ids=[])  # else their translations would be left out
                 rows = (train, dev, test) if draw is None else (few, few_dev, test)
@@ -190,8 +197,10 @@ def run(study: Study, options: argparse.Namespace) -> list[dict[str, Any]]:
                 started = time.process_time()
                 findings = advise(job, library)
                 seconds = round(time.process_time() - started, 1)
-                case = {"target": f"{family.name}/{side.language}", "draw": draw}
+                case = {"target": target, "draw": draw}
                 case |= judged(findings, record, side.language, draw) | {"cpu_seconds": seconds}
+                with kept.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(case) + "\n")
                 print(case, flush=True)
                 cases.append(case)
     return cases
@@ -206,7 +215,7 @@ def main() -> None:
         "--work",
         type=Path,
         default=Path(tempfile.mkdtemp()),
-        help="source adapters found here are kept",
+        help="source adapters and cases found here are kept",
     )
     options = parser.parse_args()
     study = load_study(PLAN)

@@ -12,7 +12,7 @@ from polygraft.errors import DataError
 from polygraft.tasks.classification.encoding import vectors_of
 from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.shared_vectors import SharedVectors, id_hashes
-from polygraft.tasks.classification.source_rows import ids_of
+from polygraft.tasks.classification.source_rows import ids_of, shared_rows
 from polygraft.training.linear_head import Vectors, unit
 from polygraft.transfer.translations import HELD_OUT_ROWS, SUSPICIOUS, TRAINING_ROWS, shares
 
@@ -22,7 +22,9 @@ def check(job: ClassificationJob) -> None:
     training rows, or those of another source, unless the job allows leaks. Says nothing when
     neither those rows nor vectors of them are on this machine, or when the ids of training rows are
     shared: what the ids say was checked already."""
-    source_rows = job.source_rows or job.parent_rows
+    source_rows = job.source_rows
+    if source_rows is None and job.parent:
+        source_rows = shared_rows(job.parent, job.backbone) or job.parent_rows
     if source_rows is None or job.allow_leak is not None:
         return
     if np.isin(ids_of(source_rows), id_hashes(job.splits.train.ids)).any():
