@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -41,8 +41,11 @@ class EventStream(StreamingResponse):
         self._changed = asyncio.Event()
 
     @classmethod
-    async def begin(cls, host: Host, steps: LastSteps) -> EventStream:
-        """Queue the rows. Raises `Overloaded`."""
+    async def begin(
+        cls, host: Host, steps: LastSteps, check: Callable[[Sequence[Answered]], None]
+    ) -> EventStream:
+        """Queue the rows. `check` is given the answers of those that end at once, which are errors,
+        and raises where one is the whole request's. Raises `Overloaded`."""
         places = [i for i, row in enumerate(steps.rows) if isinstance(row, Row)]
         rows = [row for row in steps.rows if isinstance(row, Row)]
         stream = cls(Submission(host, rows, steps.seconds), steps, places)
@@ -56,7 +59,8 @@ class EventStream(StreamingResponse):
 
         try:
             await stream._submission.submit(heard)
-        except BaseException:  # the client may leave while the text is being tokenised
+            check([future.result() for future in stream._submission.futures if future.done()])
+        except BaseException:  # also of a client that leaves while the text is being tokenised
             stream._submission.abandon()
             raise
         for number, future in enumerate(stream._submission.futures):

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 
 from polygraft.errors import InvalidOption, InvalidRow, PolygraftError, UnknownLanguage
 from polygraft.serve import languages
-from polygraft.serve.answers import raise_if_whole, results
+from polygraft.serve.answers import Answered, raise_if_whole, results
 from polygraft.serve.event_stream import EventStream
 from polygraft.serve.host import Host
 from polygraft.serve.limits import check_count
@@ -48,11 +48,15 @@ def router(host: Callable[[], Host]) -> APIRouter:
         found = await _routes(host(), texts, request)
         if request.texts is None and isinstance(found[0], PolygraftError):
             raise found[0]
+
+        def check(answers: Sequence[Answered]) -> None:
+            if request.adapter or request.texts is None:
+                raise_if_whole(answers, one_text=request.texts is None)
+
         if request.stream:
-            return await EventStream.begin(host(), await first_steps(host(), found))
+            return await EventStream.begin(host(), await first_steps(host(), found), check)
         rows, answers = await translate(host(), found)
-        if request.adapter or request.texts is None:
-            raise_if_whole(answers, one_text=request.texts is None)
+        check(answers)
         return ClassifyResponse(results=results(rows, answers))
 
     return routes
