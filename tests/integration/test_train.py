@@ -77,7 +77,8 @@ def test_the_result_is_learnt_served_and_loaded_by_peft(parent: Path, backbone: 
     adapter = load_adapter(parent)
     ladder = adapter.manifest.metrics["ladder"]
     assert set(ladder) == {
-        *("majority", "tfidf", "tuned_tfidf", "head", "lexical", "neural", "adapter"),
+        *("majority", "tfidf", "tuned_tfidf", "head", "lexical", "neural", "hybrid_alone"),
+        "adapter",
     }
     assert set(ladder["adapter"]) == {"macro_f1", "spam_f1"}
     assert ladder["adapter"]["macro_f1"]["value"] > ladder["majority"]["macro_f1"]["value"] + 20
@@ -141,6 +142,7 @@ def test_a_child_starts_from_its_parent_and_says_so(parent: Path, backbone: Path
         "head",
         "lexical",
         "neural",
+        "hybrid_alone",
         "tfidf_zero_shot",
         "zero_shot",
         "target_only",
@@ -150,7 +152,7 @@ def test_a_child_starts_from_its_parent_and_says_so(parent: Path, backbone: Path
     assert gain["verdict"] in ("helps", "harms", "no evidence")
     alone = {
         baseline: manifest.metrics["ladder"][baseline]["macro_f1"]["value"]
-        for baseline in ("tfidf", "tuned_tfidf", "lexical", "head", "target_only")
+        for baseline in ("tfidf", "tuned_tfidf", "lexical", "head", "hybrid_alone", "target_only")
     }
     assert alone[gain["over"]] == max(alone.values()), (
         "the gain is over the best baseline without transfer"
@@ -300,7 +302,7 @@ def test_a_killed_run_goes_on_from_its_checkpoint(
 
 
 def test_missing_parent_and_wrong_site_are_recipe_errors(backbone: Path, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="no trained adapter 'nobody'"):
+    with pytest.raises(RecipeError, match="no adapter named 'nobody'"):
         ready(recipe(tmp_path / "a", parent="nobody"), backbone)
     with pytest.raises(RecipeError, match="'querry' matches no site"):
         ready(recipe(tmp_path / "b", lora={"sites": ["querry"]}), backbone)

@@ -81,6 +81,8 @@ def _show(findings: Findings) -> None:
 
     from polygraft.transfer.advice import advice_of, cannot_tell
 
+    counts = ", ".join(f"{label} {n}" for label, n in sorted(findings.training_rows.items()))
+    out.print(f"training rows: {counts}", highlight=False)
     table = Table("", f"macro-F1, {findings.rows} rows held out", "behind the first")
     for way in findings.ways:
         table.add_row(way.name, str(way.macro_f1), str(way.behind or ""))

@@ -60,7 +60,7 @@ def record(findings: Findings) -> dict[str, Any]:
     """For programs."""
     return {
         "rows": findings.rows,
-        "rarest_label": findings.rarest,
+        "training_rows": findings.training_rows,
         "cannot_tell": cannot_tell(findings),
         "ways": [
             {

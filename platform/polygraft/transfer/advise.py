@@ -34,10 +34,11 @@ from polygraft.transfer.as_it_is import AsItIs, try_as_it_is
 from polygraft.transfer.candidates import Candidates, SourceAdapter, find_candidates
 from polygraft.transfer.comparing import HEAD, LEXICAL, Compared, Pool, compare
 from polygraft.transfer.mixing import Beside, row_weights, twins
-from polygraft.transfer.translations import HELD_OUT_ROWS, SUSPICIOUS, shares
+from polygraft.transfer.translations import SUSPICIOUS, shares
 
 ENCODED_AT_ONCE = 256
-SOURCE_ROWS = 500  # encoded of a source that shares no vectors
+SOURCE_ROWS = 300  # encoded of a source that shares no vectors
+TRANSLATED_ROWS = 200  # of each split, looked at for translations
 FEW = 50  # rows of the rarest label
 
 
@@ -69,16 +70,21 @@ class Way:
 @dataclass(frozen=True)
 class Findings:
     """What was compared. `ways` are the best first, empty where a label has one row, so that none
-    can be held out; `rows` counts those that were held out, `rarest` the training rows of the
-    rarest label. `left_out` tells of adapters of the same task why they were not compared."""
+    can be held out; `rows` counts those that were held out, `training_rows` those of each label to
+    train on. `left_out` tells of adapters of the same task why they were not compared."""
 
-    rarest: int
+    training_rows: dict[str, int]
     rows: int
     ways: list[Way]
     sources: dict[str, SourceAdapter]
     left_out: dict[str, str]
     as_it_is: list[AsItIs] = field(default_factory=list)
     languages: list[str] = field(default_factory=list)
+
+    @property
+    def rarest(self) -> int:
+        """Training rows of the rarest label."""
+        return min(self.training_rows.values())
 
     @property
     def tied(self) -> list[Way]:
@@ -129,7 +135,7 @@ def advise(job: ClassificationJob, library: Library | None = None) -> Findings:
                 engine, pool, job.splits.labels, list(named.values()), sources, best
             )
     return Findings(
-        rarest=min(Counter(train.labels).values()),
+        training_rows=dict(Counter(train.labels)),
         rows=len(rows),
         ways=ways,
         sources=named,
@@ -156,7 +162,7 @@ class _Reader:
         texts = [*rows.texts]
         if candidates.found:
             for split in (job.splits.train, job.splits.dev, job.splits.test):
-                texts += thinned(split.texts, HELD_OUT_ROWS) if split else []
+                texts += thinned(split.texts, TRANSLATED_ROWS) if split else []
         for candidate in candidates.found:
             texts += _some(candidate.rows).texts if isinstance(candidate.rows, Split) else []
         unique = list(dict.fromkeys(texts))
@@ -187,8 +193,8 @@ def _some(rows: Split) -> Split:
 def _translated(reader: _Reader, job: ClassificationJob, source: SharedVectors) -> str | None:
     """Why training would refuse the source: dev or test look translated from its rows."""
     splits = {"dev": job.splits.dev, "test": job.splits.test}
-    held_out = {n: reader.vectors(split, HELD_OUT_ROWS) for n, split in splits.items() if split}
-    own = reader.vectors(job.splits.train, HELD_OUT_ROWS)
+    held_out = {n: reader.vectors(split, TRANSLATED_ROWS) for n, split in splits.items() if split}
+    own = reader.vectors(job.splits.train, TRANSLATED_ROWS)
     for name, share in shares(source.vectors, own, held_out).items():
         if share >= SUSPICIOUS:
             return f"{share:.0f}% of the {name} rows look like translations of its rows"

@@ -37,7 +37,7 @@ from polygraft.training.phases import Advance
 from polygraft.transfer.mixing import Beside, out_of_fold, out_of_fold_by_weight
 
 LEXICAL, HEAD = "TF-IDF", "head"
-FEW_ROWS, MOST_REPEATS, LEAST_REPEATS = 300, 5, 2
+REPEATS = {300: 5, 800: 2}  # by how many rows there are at most; of more, folds are cut once
 Answers = NDArray[np.int64]
 
 
@@ -56,7 +56,7 @@ class Pool:
     @property
     def repeats(self) -> int:
         """How often folds are cut: many rows need it less, and take longer."""
-        return MOST_REPEATS if len(self.rows) <= FEW_ROWS else LEAST_REPEATS
+        return next((count for most, count in REPEATS.items() if len(self.rows) <= most), 1)
 
     def steps(self, sources: int) -> int:
         """How often `compare` advances, with so many sources."""
