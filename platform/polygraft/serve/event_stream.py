@@ -106,7 +106,7 @@ class EventStream(StreamingResponse):
             unfinished -= len(ended)
 
     def _progress(self, progress: Progress) -> str:
-        told = {
+        data = {
             "row": self._places[progress.row],
             "sentence": progress.part,
             "text": progress.text,
@@ -114,16 +114,16 @@ class EventStream(StreamingResponse):
             "after": progress.after,
             "final": progress.final,
         }
-        return _event("progress", told)
+        return _event("progress", data)
 
     def _last(self, place: int, last: Answered) -> str:
         """What ends a row."""
         answer, row = self._steps.joined(place, last), self._steps.rows[place]
         count([answer])
         result = row_out(answer, row.adapter if isinstance(row, Row) else None)
-        told = {"row": place} | result.model_dump(exclude_none=True)
-        return _event("error" if result.error else "result", told)
+        data = {"row": place} | result.model_dump(exclude_none=True)
+        return _event("error" if result.error else "result", data)
 
 
-def _event(name: str, told: dict[str, Any]) -> str:
-    return f"event: {name}\ndata: {json.dumps(told)}\n\n"
+def _event(name: str, data: dict[str, Any]) -> str:
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n"

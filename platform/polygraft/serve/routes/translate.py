@@ -45,17 +45,17 @@ def router(host: Callable[[], Host]) -> APIRouter:
             raise InvalidOption("HTML is not streamed; leave stream out")
         texts: list[Any] = [request.text] if request.texts is None else request.texts
         check_count(host().settings, len(texts))
-        found = await _routes(host(), texts, request)
-        if request.texts is None and isinstance(found[0], PolygraftError):
-            raise found[0]
+        text_routes = await _routes(host(), texts, request)
+        if request.texts is None and isinstance(text_routes[0], PolygraftError):
+            raise text_routes[0]
 
         def check(answers: Sequence[Answered]) -> None:
             if request.adapter or request.texts is None:
                 raise_if_whole(answers, one_text=request.texts is None)
 
         if request.stream:
-            return await EventStream.begin(host(), await first_steps(host(), found), check)
-        rows, answers = await translate(host(), found)
+            return await EventStream.begin(host(), await first_steps(host(), text_routes), check)
+        rows, answers = await translate(host(), text_routes)
         check(answers)
         return ClassifyResponse(results=results(rows, answers))
 
@@ -78,9 +78,9 @@ async def _routes(
     sources: Sequence[str | PolygraftError | None] = [request.source] * len(texts)
     if not request.adapter:
         sources = await languages.sources(host, texts, request.source, html=wanted.html)
-    found = route(host.engine, texts, sources, wanted)
+    text_routes = route(host.engine, texts, sources, wanted)
     if request.source is not None:
-        for one in found:
+        for one in text_routes:
             if isinstance(one, UnknownLanguage):
                 raise one
-    return found
+    return text_routes
