@@ -351,7 +351,9 @@ def mutated_array(array: np.ndarray, data: st.DataObject) -> np.ndarray:
     kind = data.draw(st.sampled_from(["value", "type", "shape", "scale"]))
     if kind == "value":
         array = array.copy()
-        array[(0,) * array.ndim] = data.draw(st.floats(width=32))
+        whole = array.dtype.kind in "iu"
+        values = st.integers(-(2**31), 2**31 - 1) if whole else st.floats(width=32)
+        array[(0,) * array.ndim] = data.draw(values)
     elif kind == "scale":
         array = array * np.float32(data.draw(st.sampled_from([0, -1, 1e3, 1e20])))
     elif kind == "type":
