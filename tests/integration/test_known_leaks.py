@@ -86,6 +86,7 @@ def test_nusax_split_again_leaks_translations(tmp_path: Path, with_ids: bool) ->
     recipe = load_recipe(tmp_path / "jv" / "recipe.yaml")
     assert isinstance(recipe, ClassificationRecipe)
     with pytest.raises(
-        DataError, match="are translations of rows" if with_ids else "look like translations"
+        DataError,
+        match="are translations of dev or test rows" if with_ids else "look like translations",
     ):
         parallel.check(prepare(recipe, tmp_path / "jv" / "recipe.yaml", default_backbone()))

@@ -83,7 +83,7 @@ def test_a_real_verdict(
     gain = manifest.metrics["gain_from_transfer"]
     assert gain["verdict"] == verdict, gain
     if verdict == "harms":
-        with pytest.raises(NegativeTransfer, match="against TF-IDF"):
+        with pytest.raises(NegativeTransfer, match="is worse than what does without transfer"):
             guard.check(manifest)
     else:
         guard.check(manifest)

@@ -189,7 +189,7 @@ def test_no_file_names_a_place_on_this_machine(
         for name in LAYOUT.names()
         if (folder / name).is_file()
     ]
-    assert len(files) == 5 + 5 + 6
+    assert len(files) == 5 + 5 + 7
     assert {str(file): found for file in files if (found := machine_paths(file.read_bytes()))} == {}
 
 

@@ -17,7 +17,7 @@ from polygraft.architectures.folder import BackboneFiles, encoder_part, fingerpr
 from polygraft.architectures.loading import linear_sites, load_backbone, load_seq2seq
 from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import load_encoder
-from polygraft.errors import BackboneError
+from polygraft.errors import BackboneError, RecipeError
 from polygraft.export.export import export_backbone
 from polygraft.pretrain import checkpoint, first_stage, mixed, teacher
 from polygraft.pretrain.dev import DevSet, load_pairs
@@ -373,7 +373,7 @@ def test_a_decoder_goes_on_beside_an_encoder_that_stays(
     assert log["translate"] < 1.0, "it starts from what was learnt"
     recipe["seq2seq"]["phases"][0]["objectives"]["masked"] = 0.1
     (further / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-    with pytest.raises(ValueError, match=r"schedule\.encoder_lr is 0"):
+    with pytest.raises(RecipeError, match=r"schedule\.encoder_lr is 0"):
         pretrain(further, tmp_path, elsewhere, start=folder)
 
 

@@ -296,8 +296,10 @@ def test_a_client_that_leaves_while_its_text_is_tokenised_ends_it(
     monkeypatch.setattr(host.engine, "submit", slowly)
     row = Row("en-yo", "hello mum. see you soon. " * 300, target="yo")
 
+    steps = LastSteps([row], [None], seconds=60)
+
     async def leave() -> None:
-        stream = asyncio.create_task(EventStream.begin(host, LastSteps([row], [None], 60)))
+        stream = asyncio.create_task(EventStream.begin(host, steps, lambda _: None))
         while not begun.is_set():
             await asyncio.sleep(0.005)
         stream.cancel()

@@ -273,5 +273,23 @@ def test_a_stream_of_several_texts_says_which_each_event_is_of(api: TestClient) 
             assert put_together(told, row, final=True) == results[row]["translation"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "status", "code"),
+    [
+        ({"text": "hello", "adapter": "nope"}, 404, "UnknownAdapter"),
+        ({"texts": ["hello", "mum"], "adapter": "nope"}, 404, "UnknownAdapter"),
+        ({"texts": ["hello", "mum"], "source": "tlh"}, 422, "UnknownLanguage"),
+        ({"text": "word " * 5_000, "source": "en"}, 422, "InvalidRow"),
+    ],
+)
+def test_a_request_that_fails_as_a_whole_is_no_stream(
+    api: TestClient, host: Host, asked: dict[str, Any], status: int, code: str
+) -> None:
+    response = api.post("/v1/translate", json=asked | {"target": "yo", "stream": True})
+    assert response.status_code == status
+    assert response.json()["error"]["code"] == code
+    assert (host.engine.leases, host.engine.admission.under_way) == (0, 0)
+
+
 def test_a_text_without_a_sentence_is_a_result_at_once(api: TestClient) -> None:
     assert [name for name, _ in events(api, text="12 = 12", source="en", target="yo")] == ["result"]

@@ -111,6 +111,7 @@ def test_where_a_part_is_not_found_once_its_tags_go_by_their_share(
         ("never <b>closed at all", "nie zu Ende", "nie <b>zu Ende"),
         ("closed</i> only here", "nur hier zu", "nur</i> hier zu"),
         ("<i class=icon></i> save it", "es sichern", "<i class=icon></i> es sichern"),
+        ("An <b>old</b> car of a very old man", "Un coche", "<b>Un</b> coche"),
         ("where is <b>it</b>?", "où est-ce ?", "où <b>est-ce</b> ?"),
         ("where is <b>it?</b>", "où est-ce?", "où <b>est-ce?</b>"),
         ("where is <b>it</b>.", "où est.", "où <b>est</b>."),
@@ -121,7 +122,7 @@ def test_tags_that_are_no_simple_pairs_go_by_their_share(
     written: str, whole: str, expected: str
 ) -> None:
     sentence = plain(written)
-    known = {sentence: whole} | dict.fromkeys(("b", "c", "b c d", "it"), "?")
+    known = {sentence: whole} | dict.fromkeys(("b", "c", "b c d", "it", "old"), "?")
     assert translated(written, lambda text: known[text]) == expected
 
 

@@ -48,18 +48,18 @@ class EventReader:
     def read(self, piece: str) -> Iterator[TranslationProgress | TranslationResult]:
         *events, self._rest = (self._rest + piece).split("\n\n")
         for event in events:
-            name, _, data = event.removeprefix("event: ").partition("\ndata: ")
-            told = json.loads(data)
+            name, _, written = event.removeprefix("event: ").partition("\ndata: ")
+            data = json.loads(written)
             if name == "progress":
-                yield self._progress(told)
+                yield self._progress(data)
             else:
                 self._unfinished -= 1
-                yield TranslationResult(told.pop("row"), RowOut.model_validate(told))
+                yield TranslationResult(data.pop("row"), RowOut.model_validate(data))
 
-    def _progress(self, told: dict[str, Any]) -> TranslationProgress:
-        sentences = self._sentences[told["row"]]
-        sentences[told["sentence"]] = told["before"] + told["text"] + told["after"]
+    def _progress(self, data: dict[str, Any]) -> TranslationProgress:
+        sentences = self._sentences[data["row"]]
+        sentences[data["sentence"]] = data["before"] + data["text"] + data["after"]
         translation = "".join(sentences[place] for place in sorted(sentences))
         return TranslationProgress(
-            told["row"], told["sentence"], told["text"], told["final"], translation
+            data["row"], data["sentence"], data["text"], data["final"], translation
         )

@@ -12,8 +12,8 @@ def examine(host: str, port: int) -> list[Finding]:
     """What is found of the installation that this process runs in, with its environment's
     settings."""
     findings = [software.python(), *software.packages()]
-    settings, told = serving.settings()
-    findings += told
+    settings, of_settings = serving.read_settings()
+    findings += of_settings
     card = None
     shelf = serving.Shelf()
     if settings is not None:

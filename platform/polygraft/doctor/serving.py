@@ -42,33 +42,33 @@ class Shelf:
         return max((date.fromisoformat(day) for day in days if _is_date(day)), default=None)
 
 
-def settings() -> tuple[Settings | None, list[Finding]]:
+def read_settings() -> tuple[Settings | None, list[Finding]]:
     """None where they cannot be used."""
     try:
-        found = Settings.from_environment(files=True)
+        settings = Settings.from_environment(files=True)
     except SettingsError as error:
         return None, [Finding("settings", "problem", problem) for problem in error.problems]
-    given = sorted(found.model_fields_set - {"admin_key"})
+    given = sorted(settings.model_fields_set - {"admin_key"})
     message = f"set: {', '.join(given)}" if given else "the defaults"
-    return found, [Finding("settings", "ok", message)]
+    return settings, [Finding("settings", "ok", message)]
 
 
-def backbone(found: Settings) -> tuple[GraphCard | None, Finding]:
+def backbone(settings: Settings) -> tuple[GraphCard | None, Finding]:
     """None where its graphs cannot be used."""
     try:
-        card = load_card(found.backbone)
+        card = load_card(settings.backbone)
     except PolygraftError as error:
         return None, Finding("backbone", "problem", str(error))
     decoder = "with a decoder" if card.decoder else "without a decoder"
-    message = f"{found.backbone}, {found.precision}, {decoder}, fingerprint {card.backbone}"
+    message = f"{settings.backbone}, {settings.precision}, {decoder}, fingerprint {card.backbone}"
     return card, Finding("backbone", "ok", message)
 
 
-def library(found: Settings, card: GraphCard) -> Shelf:
+def library(settings: Settings, card: GraphCard) -> Shelf:
     """As a server loads it, but for the goldens, which it replays as it starts."""
-    shelf, home = Shelf(), Library(found.library)
-    bank = Bank(card.sites, found.slots)
-    decoder_bank = Bank(card.decoder.sites, found.slots) if card.decoder else None
+    shelf, home = Shelf(), Library(settings.library)
+    bank = Bank(card.sites, settings.slots)
+    decoder_bank = Bank(card.decoder.sites, settings.slots) if card.decoder else None
     try:
         names = home.names()
     except OSError as error:
@@ -84,7 +84,7 @@ def library(found: Settings, card: GraphCard) -> Shelf:
         shelf.manifests.append(adapter.manifest)
         files = (home.root / name / LAYOUT.weights, home.root / name / LAYOUT.head)
         shelf.bytes += sum(file.stat().st_size for file in files if file.is_file())
-    served, slots = len(shelf.manifests), f"{bank.free} of {found.slots} slots are free"
+    served, slots = len(shelf.manifests), f"{bank.free} of {settings.slots} slots are free"
     message = f"{served} of {len(names)} adapters in {home.root} can be served; {slots}"
     if served:
         shelf.findings.append(Finding("library", "ok", message))
@@ -92,7 +92,7 @@ def library(found: Settings, card: GraphCard) -> Shelf:
         remedy = "train one, or name another folder in POLYGRAFT_LIBRARY"
         shelf.findings.append(Finding("library", "warning", message, remedy))
     shelf.findings += _missing_stacks(shelf.manifests)
-    if problem := detector_problem(shelf.manifests, found.detector):
+    if problem := detector_problem(shelf.manifests, settings.detector):
         shelf.findings.append(Finding("detector", "warning", problem))
     return shelf
 
@@ -126,10 +126,10 @@ def _missing_stacks(manifests: list[Manifest]) -> list[Finding]:
     ]
 
 
-def memory_needed(found: Settings, shelf: Shelf) -> int:
+def memory_needed(settings: Settings, shelf: Shelf) -> int:
     """Bytes, about, of a server's processes under load."""
-    files = BackboneFiles(found.backbone)
-    graphs = [graph(found.precision) for graph in (files.model, files.cross, files.step)]
+    files = BackboneFiles(settings.backbone)
+    graphs = [graph(settings.precision) for graph in (files.model, files.cross, files.step)]
     graph_bytes = sum(file.stat().st_size for file in graphs if file.is_file())
     return int(PROCESSES + WORK + GRAPHS * graph_bytes + ADAPTERS * shelf.bytes)
 

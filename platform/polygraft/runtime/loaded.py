@@ -83,8 +83,10 @@ class Lease:
     def in_served_codes(self, row: Row) -> Row:
         """The row with its languages in the adapters' own codes. Raises `InvalidOption` for a
         language that none of them was made for; a target is the task's to refuse."""
-        languages = sorted({x for one in self.all for x in one.adapter.manifest.languages})
         language, target = row.language, row.target
+        if language is None and target is None:
+            return row
+        languages = sorted({x for one in self.all for x in one.adapter.manifest.languages})
         if language is not None and (language := served_code(language, languages)) is None:
             raise InvalidOption(
                 f"adapter {row.adapter!r} was made for {', '.join(languages)}, not for "

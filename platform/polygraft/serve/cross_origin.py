@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -17,15 +18,15 @@ MAX_AGE = 600  # seconds that a browser keeps what it was told
 
 
 class CrossOrigin:
-    """ASGI middleware. `origins()` is asked once, at the first request: the host is made after the
-    app."""
+    """ASGI middleware. `origins()` is asked once, at the first request of another origin: the host
+    is made after the app."""
 
     def __init__(self, app: ASGIApp, origins: Callable[[], Sequence[str]]) -> None:
         self._inner, self._origins = app, origins
         self._app: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or "origin" not in Headers(scope=scope):
             await self._inner(scope, receive, send)
             return
         if self._app is None:

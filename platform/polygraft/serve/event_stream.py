@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -41,8 +41,11 @@ class EventStream(StreamingResponse):
         self._changed = asyncio.Event()
 
     @classmethod
-    async def begin(cls, host: Host, steps: LastSteps) -> EventStream:
-        """Queue the rows. Raises `Overloaded`."""
+    async def begin(
+        cls, host: Host, steps: LastSteps, check: Callable[[Sequence[Answered]], None]
+    ) -> EventStream:
+        """Queue the rows. `check` is given the answers of those that end at once, which are errors,
+        and raises where one is the whole request's. Raises `Overloaded`."""
         places = [i for i, row in enumerate(steps.rows) if isinstance(row, Row)]
         rows = [row for row in steps.rows if isinstance(row, Row)]
         stream = cls(Submission(host, rows, steps.seconds), steps, places)
@@ -56,7 +59,8 @@ class EventStream(StreamingResponse):
 
         try:
             await stream._submission.submit(heard)
-        except BaseException:  # the client may leave while the text is being tokenised
+            check([future.result() for future in stream._submission.futures if future.done()])
+        except BaseException:  # also of a client that leaves while the text is being tokenised
             stream._submission.abandon()
             raise
         for number, future in enumerate(stream._submission.futures):
@@ -102,7 +106,7 @@ class EventStream(StreamingResponse):
             unfinished -= len(ended)
 
     def _progress(self, progress: Progress) -> str:
-        told = {
+        data = {
             "row": self._places[progress.row],
             "sentence": progress.part,
             "text": progress.text,
@@ -110,16 +114,16 @@ class EventStream(StreamingResponse):
             "after": progress.after,
             "final": progress.final,
         }
-        return _event("progress", told)
+        return _event("progress", data)
 
     def _last(self, place: int, last: Answered) -> str:
         """What ends a row."""
         answer, row = self._steps.joined(place, last), self._steps.rows[place]
         count([answer])
         result = row_out(answer, row.adapter if isinstance(row, Row) else None)
-        told = {"row": place} | result.model_dump(exclude_none=True)
-        return _event("error" if result.error else "result", told)
+        data = {"row": place} | result.model_dump(exclude_none=True)
+        return _event("error" if result.error else "result", data)
 
 
-def _event(name: str, told: dict[str, Any]) -> str:
-    return f"event: {name}\ndata: {json.dumps(told)}\n\n"
+def _event(name: str, data: dict[str, Any]) -> str:
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n"

@@ -94,12 +94,15 @@ def tell_errors(app: FastAPI) -> None:
 def _methods(app: FastAPI, scope: Scope) -> list[str]:
     """What the path of a request takes, where that is other methods than the request's."""
     if scope["path"] in HEALTH:
-        return ["GET", "HEAD"]
-    taken = [
-        method
-        for method in sorted(METHODS)
-        if any(route.matches({**scope, "method": method})[0] is Match.FULL for route in app.routes)
-    ]
+        taken = ["GET", "HEAD"]
+    else:
+        taken = [
+            method
+            for method in sorted(METHODS)
+            if any(
+                route.matches({**scope, "method": method})[0] is Match.FULL for route in app.routes
+            )
+        ]
     return [] if scope["method"] in taken else taken
 
 

@@ -59,14 +59,18 @@ async def first_steps(host: Host, routes: Sequence[Route | PolygraftError]) -> L
     rows: list[Row | PolygraftError] = []
     firsts: list[Translated | None] = []
     for route in routes:
-        first = next(written) if isinstance(route, PivotRoute) else None
-        firsts.append(first if isinstance(first, Translated) else None)
-        if isinstance(first, PolygraftError):
-            rows.append(first)
-        elif isinstance(route, PivotRoute) and isinstance(first, Translated):
-            rows.append(route.second(first.text))
-        elif not isinstance(route, PivotRoute):
+        if not isinstance(route, PivotRoute):
             rows.append(route)
+            firsts.append(None)
+            continue
+        first = next(written)
+        if isinstance(first, Translated):
+            rows.append(route.second(first.text))
+            firsts.append(first)
+        else:
+            assert isinstance(first, PolygraftError)
+            rows.append(first)
+            firsts.append(None)
     return LastSteps(rows, firsts, timeout - (loop.time() - began))
 
 

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
+from polygraft.training.threads import on_one_thread
+
 Vectors = NDArray[np.float32]
 UNSEEN = -10.0  # bias of a label that no row has
 
@@ -18,6 +20,7 @@ def unit(vectors: Vectors) -> Vectors:
     return scaled
 
 
+@on_one_thread
 def regression(
     vectors: Vectors,
     labels: Sequence[str] | NDArray[np.str_],

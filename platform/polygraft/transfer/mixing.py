@@ -22,6 +22,7 @@ from polygraft.tasks.classification.parts import Parts
 from polygraft.tasks.classification.shared_vectors import SharedVectors, id_hashes
 from polygraft.tasks.serving import Floats
 from polygraft.training.linear_head import Vectors, head_logits, regression, unit
+from polygraft.training.threads import on_one_thread
 
 Weights = NDArray[np.float64]
 ROUNDS, MOST = 20, 5.0
@@ -147,6 +148,7 @@ def _head(
     return regression(vectors, both + source.labels, counts, start)
 
 
+@on_one_thread
 def domain(target: Vectors, source: Vectors) -> Weights:
     """The odds that a source row is one of the target's, by a classifier of the two (Jiang & Zhai
     2007, "Instance Weighting for Domain Adaptation in NLP", section 3.2; the ratio of densities by

@@ -36,6 +36,7 @@ from polygraft.tasks.recipe import LoraRecipe
 from polygraft.training.linear_head import Vectors, unit
 from polygraft.training.parents import find_adapter, with_lora_of
 from polygraft.training.phases import phase
+from polygraft.training.threads import on_one_thread
 from polygraft.training.vectors import sentence_vectors
 from polygraft.transfer.candidates import SourceAdapter, find_candidates
 
@@ -94,6 +95,7 @@ def closeness(target: Vectors, source: Vectors) -> float:
     return float((target @ source.T).max(axis=1).mean())
 
 
+@on_one_thread
 def evidence(vectors: Vectors, labels: Sequence[str]) -> float:
     """Log marginal likelihood of "is this label" by Bayesian linear regression on `vectors` [n,
     hidden], precisions chosen to make it largest; mean over labels, nats a row."""

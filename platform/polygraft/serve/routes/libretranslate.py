@@ -39,7 +39,7 @@ from polygraft.tasks.translation.serving import Translated
 
 Body = dict[str, Any]
 FAILURES: dict[int | str, dict[str, Any]] = {
-    status: {"model": Failure} for status in (400, 404, 408, 413, 422, 500, 503, 504)
+    status: {"model": Failure} for status in (400, 404, 405, 408, 413, 422, 500, 503, 504)
 }
 FORMS = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 
 from polygraft.errors import InvalidOption, InvalidRow, PolygraftError, UnknownLanguage
 from polygraft.serve import languages
-from polygraft.serve.answers import raise_if_whole, results
+from polygraft.serve.answers import Answered, raise_if_whole, results
 from polygraft.serve.event_stream import EventStream
 from polygraft.serve.host import Host
 from polygraft.serve.limits import check_count
@@ -45,14 +45,18 @@ def router(host: Callable[[], Host]) -> APIRouter:
             raise InvalidOption("HTML is not streamed; leave stream out")
         texts: list[Any] = [request.text] if request.texts is None else request.texts
         check_count(host().settings, len(texts))
-        found = await _routes(host(), texts, request)
-        if request.texts is None and isinstance(found[0], PolygraftError):
-            raise found[0]
+        text_routes = await _routes(host(), texts, request)
+        if request.texts is None and isinstance(text_routes[0], PolygraftError):
+            raise text_routes[0]
+
+        def check(answers: Sequence[Answered]) -> None:
+            if request.adapter or request.texts is None:
+                raise_if_whole(answers, one_text=request.texts is None)
+
         if request.stream:
-            return await EventStream.begin(host(), await first_steps(host(), found))
-        rows, answers = await translate(host(), found)
-        if request.adapter or request.texts is None:
-            raise_if_whole(answers, one_text=request.texts is None)
+            return await EventStream.begin(host(), await first_steps(host(), text_routes), check)
+        rows, answers = await translate(host(), text_routes)
+        check(answers)
         return ClassifyResponse(results=results(rows, answers))
 
     return routes
@@ -74,9 +78,9 @@ async def _routes(
     sources: Sequence[str | PolygraftError | None] = [request.source] * len(texts)
     if not request.adapter:
         sources = await languages.sources(host, texts, request.source, html=wanted.html)
-    found = route(host.engine, texts, sources, wanted)
+    text_routes = route(host.engine, texts, sources, wanted)
     if request.source is not None:
-        for one in found:
+        for one in text_routes:
             if isinstance(one, UnknownLanguage):
                 raise one
-    return found
+    return text_routes

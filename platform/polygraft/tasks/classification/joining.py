@@ -15,6 +15,7 @@ from sklearn.model_selection import LeaveOneGroupOut, StratifiedKFold
 from polygraft.data.leaks import near_equal_groups
 from polygraft.data.splits import Split
 from polygraft.tasks.classification.parts import Join, Parts
+from polygraft.training.threads import on_one_thread
 
 FOLDS = 5
 LARGEST_WEIGHT = 50.0
@@ -87,6 +88,7 @@ def domains_of(rows: Split) -> list[Fold]:
     return folds if all(set(labels) == set(labels[kept]) for kept, _ in folds) else []
 
 
+@on_one_thread
 def find_join(held: Held) -> Join:
     """The weights, none below 0, with the least log loss; convex, so the least there is.
 

@@ -152,7 +152,7 @@ class SourceRows(RecipePart):
 
     adapter: str = Field(
         description="name of the adapter; rows with a label that this recipe lacks are left out",
-        examples=["support-en"],
+        examples=["questions-en"],
     )
     labels: dict[str, str | list[str]] = Field(
         {},
@@ -263,7 +263,7 @@ class ClassificationRecipe(AdapterRecipe):
     source: SourceRows | None = Field(
         None,
         description="another adapter whose rows are learnt from too; for mixed, and for head",
-        examples=[{"adapter": "support-en"}],
+        examples=[{"adapter": "questions-en"}],
     )
     tasks: list[str] = Field(
         [],

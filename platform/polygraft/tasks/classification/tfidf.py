@@ -19,6 +19,7 @@ from polygraft.data.splits import Split
 from polygraft.tasks.classification.joining import folds_of
 from polygraft.tasks.classification.lexical_training import Matrix
 from polygraft.tasks.classification.metrics import macro_f1
+from polygraft.training.threads import on_one_thread
 
 SPANNED = 2000  # rows; of more, the features themselves are the smaller matrix
 TUNED = 2000
@@ -57,6 +58,7 @@ class Tfidf:
         rows = features.fit_transform(train.texts)
         return cls(train, *_in_their_span(rows, features.transform(list(texts))))
 
+    @on_one_thread
     def answers(self, model: ClassifierMixin | None = None) -> list[str]:
         """A label for each text by the model; by logistic regression, the strong cheap baseline,
         when none is given."""
@@ -64,6 +66,7 @@ class Tfidf:
         model.fit(self.rows, self.train.labels)
         return [str(label) for label in model.predict(self.asked)]
 
+    @on_one_thread
     def tuned_answers(self) -> list[str]:
         """By logistic regression or a linear SVM, whichever of six does best on folds of the
         training rows (macro-F1), of at most `TUNED` of them; untuned where a label has but one

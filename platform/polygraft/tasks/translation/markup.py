@@ -41,7 +41,7 @@ class _Sentence:
     def join(self, translations: Sequence[str]) -> str:
         """In HTML, with the translations of `texts`."""
         whole, *enclosed = translations
-        places = self._found(whole, enclosed) or self._by_share(whole)
+        places = self._by_enclosed(whole, enclosed) or self._by_share(whole)
         written, at = "", 0
         for place, tag in sorted(zip(places, self.tags, strict=True), key=lambda one: one[0]):
             written += _escaped(whole[at:place]) + self._with_space(tag, whole[place:])
@@ -60,16 +60,16 @@ class _Sentence:
             enclosed.append(words)
         return enclosed
 
-    def _found(self, whole: str, enclosed: Sequence[str]) -> list[int] | None:
+    def _by_enclosed(self, whole: str, enclosed: Sequence[str]) -> list[int] | None:
         """The place of each tag in the translation `whole`, around the translations of what they
         enclose; None where one of those is not found in it once, or two overlap."""
         spans = []
         for translation in enclosed:
             words = _words(translation)
-            found = list(re.finditer(rf"(?<!\w){re.escape(words)}(?!\w)", whole, re.IGNORECASE))
-            if not words or len(found) != 1:
+            matches = list(re.finditer(rf"(?<!\w){re.escape(words)}(?!\w)", whole, re.IGNORECASE))
+            if not words or len(matches) != 1:
                 return None
-            spans.append(found[0].span())
+            spans.append(matches[0].span())
         if any(second[0] < first[1] for first, second in pairwise(sorted(spans))):
             return None
         return [place for span in spans for place in span]
@@ -77,7 +77,7 @@ class _Sentence:
     def _by_share(self, whole: str) -> list[int]:
         """The place of each tag in the translation `whole`, between words and in the same order, by
         the share of the sentence before it. What enclosed words encloses one at least."""
-        words = [found.span() for found in re.finditer(r"\S*\w\S*", whole)]
+        words = [match.span() for match in re.finditer(r"\S*\w\S*", whole)]
         if not words:
             return [0] * len(self.tags)
         length, opened, places = _length(self.written), dict[str, tuple[int, int]](), [0]

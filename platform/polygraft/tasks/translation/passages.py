@@ -64,7 +64,7 @@ class _Reader(HTMLParser):
     def __init__(self, source: str) -> None:
         super().__init__(convert_charrefs=False)
         self._source = source
-        self._lines = [0, *(found.end() for found in re.finditer("\n", source))]
+        self._lines = [0, *(match.end() for match in re.finditer("\n", source))]
         self._parts: list[str | Passage] = []
         self._passage = Passage()
         self._end = 0  # of what was taken
