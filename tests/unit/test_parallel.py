@@ -10,6 +10,7 @@ from polygraft.data.splits import Split, Splits
 from polygraft.errors import DataError
 from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.recipe import ClassificationRecipe
+from polygraft.tasks.classification.shared_vectors import SharedVectors
 from polygraft.training.linear_head import unit
 from polygraft.transfer import parallel, translations
 
@@ -80,5 +81,9 @@ def test_a_child_scored_on_translations_of_its_parents_rows_is_refused(
         parallel.check(
             job(replace(splits, train=with_ids[0]), with_ids[1])
         )  # ids are shared, and were checked already
+        shared = SharedVectors(3 * TRAINED, ["x"] * 500, np.zeros(0, np.int64))
+        monkeypatch.setattr(parallel, "shared_rows", lambda *_: shared)
+        with pytest.raises(DataError, match="test: (9|1)"):  # the parent's rows are not at hand
+            parallel.check(replace(job(splits, None), parent=Path("mother")))
     else:
         parallel.check(job(splits, parent))

@@ -22,9 +22,8 @@ def check(job: ClassificationJob) -> None:
     training rows, or those of another source, unless the job allows leaks. Says nothing when
     neither those rows nor vectors of them are on this machine, or when the ids of training rows are
     shared: what the ids say was checked already."""
-    source_rows = job.source_rows
-    if source_rows is None and job.parent:
-        source_rows = shared_rows(job.parent, job.backbone) or job.parent_rows
+    shared = shared_rows(job.parent, job.backbone) if job.parent else None
+    source_rows = job.source_rows or shared or job.parent_rows
     if source_rows is None or job.allow_leak is not None:
         return
     if np.isin(ids_of(source_rows), id_hashes(job.splits.train.ids)).any():
