@@ -33,6 +33,7 @@ TEXTS = [f"{sentence(i)} {i}" for i in range(40)]
     ("rows", "text", "label"),
     [
         (table(message=TEXTS, kind=["spam", "ham"] * 20), "message", "kind"),
+        (table(text=TEXTS, spam=["spam", "ham"] * 20), "text", "spam"),
         (table(id=range(40), a=["yes", "no"] * 20, b=TEXTS), "b", "a"),
         (table(country=["ke", "tz"] * 20, label=["a", "b", "c", "d"] * 10, x=TEXTS), "x", "label"),
         (

@@ -9,7 +9,7 @@ from polygraft.data.leaks import leaked_texts, normalised
 from polygraft.errors import RecipeError
 from polygraft.scaffold.columns import Column, text_column
 from polygraft.scaffold.guess import Guess
-from polygraft.scaffold.language import languages_of
+from polygraft.scaffold.language import UNKNOWN, languages_of
 from polygraft.scaffold.rows import Rows, cell
 from polygraft.scaffold.start import HELD_OUT, Start, codes_of
 from polygraft.scaffold.writing import Line, in_data
@@ -36,11 +36,7 @@ def write_classifier(
     leaks = _leaks(rows, text)
     lines = [
         Line("name", start.name),
-        Line(
-            "languages",
-            codes_of(languages),
-            "recognised; correct it if it is another" if languages == recognised.value else "",
-        ),
+        Line("languages", codes_of(languages), _how_sure(languages, recognised)),
         *in_data(
             [
                 *start.files(rows),
@@ -62,6 +58,15 @@ def write_classifier(
     of_splits = {name: [cell(row[label]) for row in some] for name, some in rows.items()}
     doubts += _contradictions(texts, labels)
     return doubts + suspicious(of_splits.pop("train"), of_splits)
+
+
+def _how_sure(languages: str, recognised: Guess) -> str:
+    """The comment on a recipe's languages; none where the user gave others than were guessed."""
+    if languages != recognised.value:
+        return ""
+    if languages == UNKNOWN:
+        return "not recognised; write the code if there is one"
+    return "recognised; correct it if it is another"
 
 
 def _decide_positive(start: Start, labels: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ Does not: read files, or ask anybody.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from polygraft.errors import DataError
@@ -64,7 +64,7 @@ def columns_of(rows: Sequence[Row], source: str) -> list[Column]:
             f"it has one column, {names[0]!r}: the columns seem to be separated by {mark!r}; save "
             "it with commas (.csv) or tabs (.tsv)"
         )
-    elif any(name in contents[name] for name in names) or max(map(len, names)) > LONGEST_LABEL:
+    elif _looks_like_data(names, contents):
         problem = (
             f"its first line looks like data, not like names of columns ({', '.join(names)[:80]}); "
             "put a line with names first, such as text,label"
@@ -80,6 +80,14 @@ def columns_of(rows: Sequence[Row], source: str) -> list[Column]:
         )
         for name, cells in contents.items()
     ]
+
+
+def _looks_like_data(names: Sequence[str], contents: Mapping[str, Sequence[str]]) -> bool:
+    """Whether the names of columns are rather a first row: long, or also values of their column,
+    and none is what a column of texts is called."""
+    if any(name.strip().lower() in TEXT_NAMES for name in names):
+        return False
+    return max(map(len, names)) > LONGEST_LABEL or any(name in contents[name] for name in names)
 
 
 def text_column(columns: Sequence[Column], label: str | None = None) -> Guess:

@@ -37,10 +37,13 @@ def languages_of(texts: Sequence[str], library: Library, backbone: Path) -> Gues
         for code, count in counts.most_common()
         if count >= SHARE * len(sample) and languages.problem_of(code) is None
     ]
+    if not named:
+        why = f"none of those that the adapter {DETECTOR} knows, {', '.join(known)}"
+        return Guess("languages", UNKNOWN, why)
     share = sum(counts[code] for code in named)
     return Guess(
         "languages",
-        ", ".join(named) or UNKNOWN,
+        ", ".join(named),
         f"{share} of {len(sample)} texts, by the adapter {DETECTOR}, which knows "
         f"{', '.join(known)}: another language may be taken for one of these",
     )
