@@ -16,7 +16,7 @@ from polygraft.adapters import publishing
 from polygraft.adapters.archive import MAX_UPLOAD, pack
 from polygraft.adapters.format import HASHED, LAYOUT, load_manifest
 from polygraft.adapters.layout import NAME
-from polygraft.adapters.manifest import read
+from polygraft.adapters.manifest import Manifest, read
 from polygraft.errors import AdapterError, LibraryError, UnknownAdapter, shortened
 
 __all__ = ["BUNDLED", "MAX_UPLOAD", "Library", "default_library", "find_folder", "pack"]
@@ -36,6 +36,15 @@ def find_folder(adapter: str, library: Library) -> Path:
     if adapter not in library.names():
         raise UnknownAdapter(adapter, library.names())
     return library.folder(adapter)
+
+
+def check_name(folder: Path, manifest: Manifest) -> None:
+    """Raises `AdapterError` where a folder of the library is not called as its adapter is."""
+    if manifest.name != folder.name:
+        raise AdapterError(
+            f"folder {folder.name!r} holds adapter {manifest.name!r}; rename the folder to the "
+            "adapter's name"
+        )
 
 
 class Library:

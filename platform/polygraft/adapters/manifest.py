@@ -112,6 +112,10 @@ class Manifest(BaseModel):
         answering = sorted(self.files.keys() - {LAYOUT.vectors})
         return hashlib.sha256("".join(self.files[n] for n in answering).encode()).hexdigest()[:12]
 
+    def as_file(self) -> bytes:
+        """The content of its `manifest.json`."""
+        return (self.model_dump_json(indent=1) + "\n").encode()
+
     @property
     def goldens(self) -> Sequence[GoldenInput]:
         goldens: Sequence[GoldenInput] = getattr(self, self.golden_field)

@@ -13,11 +13,13 @@ from polygraft.architectures.folder import default_backbone
 from polygraft.cli.app import (
     AsJson,
     Backbone,
+    LibraryFolder,
     adapters_app,
     app,
     err,
     out,
     report_errors,
+    tell_doubts,
     trainable_backbone,
 )
 
@@ -137,8 +139,7 @@ def _train(
         allow_leak=allow_leak,
     )
     job = prepared.job
-    for doubt in prepared.doubts:
-        err.print(f"[yellow]perhaps a mistake[/]: {escape(doubt)}", highlight=False, soft_wrap=True)
+    tell_doubts(prepared.doubts)
     if job.leaks:
         err.print(sentence(job.leaks))
     if check:
@@ -194,9 +195,7 @@ def sources(
         ),
     ] = False,
     epochs: Annotated[float, typer.Option(help="Of each short run.")] = 2,
-    library: Annotated[
-        Path | None, typer.Option(help="Folder of adapters; default: the bundled ones.")
-    ] = None,
+    library: LibraryFolder = None,
     backbone: Backbone = None,
     as_json: AsJson = False,
 ) -> None:
@@ -263,9 +262,7 @@ def report(
     output: Annotated[Path, typer.Option(help="The page; its JSON is written beside it.")] = Path(
         "report.html"
     ),
-    library: Annotated[
-        Path | None, typer.Option(help="Folder of adapters; default: the bundled ones.")
-    ] = None,
+    library: LibraryFolder = None,
     backbone: Backbone = None,
 ) -> None:
     """A page about some adapters, or the results table of a whole library.
@@ -306,9 +303,7 @@ def add_vectors(
     names: Annotated[
         list[str], typer.Argument(help="Names of adapters in the library, or their folders.")
     ],
-    library: Annotated[
-        Path | None, typer.Option(help="Folder of adapters; default: the bundled ones.")
-    ] = None,
+    library: LibraryFolder = None,
     backbone: Backbone = None,
 ) -> None:
     """Add vectors of its training rows to an adapter that was trained without them, from its

@@ -4,7 +4,7 @@ shown."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -48,6 +48,9 @@ Server = Annotated[str, typer.Option("--server", help="Address of the server.")]
 Key = Annotated[
     str | None, typer.Option("--key", envvar="POLYGRAFT_ADMIN_KEY", help="The server's admin key.")
 ]
+LibraryFolder = Annotated[
+    Path | None, typer.Option("--library", help="Folder of adapters; default: the bundled ones.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -68,6 +71,12 @@ def require_folder(folder: Path, what_to_do: str) -> None:
     """Raises `DataError` for a folder that is not there."""
     if not folder.is_dir():
         raise DataError(str(folder), [f"no such folder; {what_to_do}"])
+
+
+def tell_doubts(doubts: Sequence[str]) -> None:
+    """What may be a mistake in somebody's recipe or data, a sentence each."""
+    for doubt in doubts:
+        err.print(f"[yellow]perhaps a mistake[/]: {escape(doubt)}", highlight=False, soft_wrap=True)
 
 
 def report_errors(command: Command) -> Command:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from polygraft.cli.app import AsJson, Backbone, app, out, report_errors
+from polygraft.cli.app import (
+    AsJson,
+    Backbone,
+    LibraryFolder,
+    app,
+    out,
+    report_errors,
+)
 
 COLOURS = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 
@@ -20,9 +26,7 @@ COLOURS = {"ok": "green", "warning": "yellow", "problem": "bold red"}
 def doctor(
     host: Annotated[str, typer.Option(help="As for `polygraft serve`.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65_535, help="As for `polygraft serve`.")] = 3000,
-    library: Annotated[
-        Path | None, typer.Option(help="Folder of adapters; default: the bundled ones.")
-    ] = None,
+    library: LibraryFolder = None,
     backbone: Backbone = None,
     as_json: AsJson = False,
 ) -> None:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from polygraft.architectures.folder import default_backbone
-from polygraft.cli.app import Backbone, app, err, out, report_errors
+from polygraft.cli.app import (
+    Backbone,
+    LibraryFolder,
+    app,
+    err,
+    out,
+    report_errors,
+    tell_doubts,
+)
 
 if TYPE_CHECKING:
     from polygraft.scaffold.guess import Decide, Guess
@@ -65,9 +72,7 @@ def new(
     no_advise: Annotated[
         bool, typer.Option("--no-advise", help="Leave out what `polygraft advise` says.")
     ] = False,
-    library: Annotated[
-        Path | None, typer.Option(help="Folder of adapters; default: the bundled ones.")
-    ] = None,
+    library: LibraryFolder = None,
     backbone: Backbone = None,
 ) -> None:
     """Start an adapter from a table: guess columns, languages and splits, write a short recipe.
@@ -101,8 +106,7 @@ def new(
         backbone=home,
         seed=seed,
     )
-    for doubt in write(start):
-        err.print(f"[yellow]perhaps a mistake[/]: {escape(doubt)}", highlight=False, soft_wrap=True)
+    tell_doubts(write(start))
     err.print(f"wrote {start.recipe}", highlight=False, soft_wrap=True)
     if not no_advise and load_recipe(start.recipe).task == "classification":
         from polygraft.cli.transfer import advise

@@ -20,6 +20,7 @@ from polygraft.cli.app import (
     AsJson,
     Backbone,
     Key,
+    LibraryFolder,
     Server,
     adapters_app,
     app,
@@ -37,9 +38,7 @@ def serve(
         str, typer.Option(help="IP address to listen on; 0.0.0.0 for every interface.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Port to listen on.")] = 3000,
-    library: Annotated[
-        Path | None, typer.Option(help="Folder of adapters; default: the bundled ones.")
-    ] = None,
+    library: LibraryFolder = None,
     backbone: Backbone = None,
 ) -> None:
     """Serve every adapter of the library over HTTP, on BentoML.

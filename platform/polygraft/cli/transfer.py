@@ -11,6 +11,7 @@ from rich.markup import escape
 from polygraft.cli.app import (
     AsJson,
     Backbone,
+    LibraryFolder,
     app,
     err,
     out,
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
 @report_errors
 def advise(
     recipe: Annotated[Path, typer.Argument(help="recipe.yaml of the adapter to be made.")],
-    library: Annotated[
-        Path | None, typer.Option(help="Folder of adapters; default: the bundled ones.")
-    ] = None,
+    library: LibraryFolder = None,
     backbone: Backbone = None,
     as_json: AsJson = False,
 ) -> None:

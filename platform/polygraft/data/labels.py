@@ -7,6 +7,8 @@ import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from polygraft.data.splits import rows_in_words
+
 RARE = 0.1
 """A label with at most this share of the rows of one spelt like it may be that one misspelt."""
 
@@ -16,7 +18,7 @@ def near_label(label: str, labels: Sequence[str]) -> str | None:
     order and case, or nearly alike; None where there is none."""
     others = [other for other in labels if other != label]
     for other in others:
-        if sorted(_letters(other)) == sorted(_letters(label)) != []:
+        if sorted(letters_of(other)) == sorted(letters_of(label)) != []:
             return other
     return next(iter(difflib.get_close_matches(label, others, n=1, cutoff=0.8)), None)
 
@@ -30,8 +32,8 @@ def suspicious(train: Sequence[str], held_out: Mapping[str, Sequence[str]]) -> l
         near = near_label(label, list(counts))
         if near and (count <= RARE * counts[near] or _twins(label, near, counts)):
             doubts.append(
-                f"train: label {label!r} has {_rows(count)} and {near!r} {_rows(counts[near])}; if "
-                "it is a misspelling, correct it"
+                f"train: label {label!r} has {rows_in_words(count)} and {near!r} "
+                f"{rows_in_words(counts[near])}; if it is a misspelling, correct it"
             )
         elif count == 1:
             doubts.append(
@@ -46,14 +48,11 @@ def suspicious(train: Sequence[str], held_out: Mapping[str, Sequence[str]]) -> l
     return doubts
 
 
-def _letters(label: str) -> str:
+def letters_of(label: str) -> str:
+    """A label without case and punctuation."""
     return "".join(c for c in label.casefold() if c.isalnum())
 
 
 def _twins(label: str, near: str, counts: Mapping[str, int]) -> bool:
     """Whether both are the same letters, and `label` the one to be told of: the rarer."""
-    return _letters(label) == _letters(near) and (counts[label], label) < (counts[near], near)
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
+    return letters_of(label) == letters_of(near) and (counts[label], label) < (counts[near], near)

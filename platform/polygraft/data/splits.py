@@ -12,6 +12,10 @@ import numpy as np
 Value = TypeVar("Value")
 
 
+def rows_in_words(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
 @dataclass(frozen=True)
 class Split:
     """Texts and their labels, same length; `ids` is empty when the recipe names no id column.

@@ -11,12 +11,12 @@ import platform
 import tempfile
 from pathlib import Path
 
+from polygraft.adapters.layout import MiB
 from polygraft.doctor.findings import Finding
 from polygraft.errors import KeyFileError
 from polygraft.serve import auth
 
 PROC, CGROUP = Path("/proc"), Path("/sys/fs/cgroup")
-MIB = 2**20
 DOT_PRODUCTS = {
     "avx512_vnni": "AVX512-VNNI",
     "avx_vnni": "AVX-VNNI",
@@ -85,9 +85,9 @@ def memory(needed: int) -> Finding:
     """`needed` bytes (see `serving.memory_needed`)."""
     free = _free_memory()
     if free is None:
-        message = f"about {needed // MIB:,} MiB are needed; this system does not tell what is free"
+        message = f"about {needed // MiB:,} MiB are needed; this system does not tell what is free"
         return Finding("memory", "ok", message)
-    message = f"about {needed // MIB:,} MiB are needed, {free // MIB:,} MiB are free"
+    message = f"about {needed // MiB:,} MiB are needed, {free // MiB:,} MiB are free"
     if free >= needed:
         return Finding("memory", "ok", message)
     remedy = "free memory, or serve fewer adapters, from a folder that POLYGRAFT_LIBRARY names"

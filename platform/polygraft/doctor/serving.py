@@ -7,7 +7,8 @@ from datetime import date
 from pathlib import Path
 
 from polygraft.adapters.format import LAYOUT, Adapter, load_adapter
-from polygraft.adapters.library import Library
+from polygraft.adapters.layout import MiB
+from polygraft.adapters.library import Library, check_name
 from polygraft.adapters.manifest import Manifest
 from polygraft.architectures.folder import BackboneFiles
 from polygraft.doctor.findings import Finding
@@ -19,8 +20,7 @@ from polygraft.serve.detector import detector_problem
 from polygraft.serve.settings import Settings
 from polygraft.transfer import guard
 
-MIB = 2**20
-PROCESSES, WORK = 300 * MIB, 220 * MIB
+PROCESSES, WORK = 300 * MiB, 220 * MiB
 GRAPHS, ADAPTERS = 2.5, 3.0
 """Bytes of memory for each byte of their files. Measured on two cores with the 21 bundled adapters:
 a server's three processes held 499 MiB after the start and 697 MiB after long translations beside
@@ -100,8 +100,7 @@ def library(settings: Settings, card: GraphCard) -> Shelf:
 def _loaded(folder: Path, backbone: str, bank: Bank, decoder_bank: Bank | None) -> Adapter:
     """Raises what keeps it from being served."""
     adapter = load_adapter(folder, backbone=backbone)
-    if adapter.name != folder.name:
-        raise AdapterError(f"folder {folder.name!r} holds adapter {adapter.name!r}; rename it")
+    check_name(folder, adapter.manifest)
     guard.check(adapter.manifest)
     bank.write(adapter.lora, adapter.name)
     if adapter.writes and decoder_bank is None:

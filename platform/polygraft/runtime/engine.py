@@ -144,10 +144,8 @@ class Engine:
         windows = [self.encoder.windows(text) for text in self.encoder.encode(texts)]
         requests = [EncodeRequest(one, [], Output.VECTOR) for text in windows for one in text]
         futures = self._scheduler.submit([(r, len(r.text)) for r in requests])
-        results = iter([future.result() for future in futures])
-        vectors: Floats = np.stack(
-            [np.mean(list(islice(results, len(text))), axis=0) for text in windows]
-        )
+        results = [future.result() for future in futures]
+        vectors: Floats = np.stack(_means(results, [len(text) for text in windows]))
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors
 
@@ -297,8 +295,7 @@ class Engine:
             if isinstance(work.plan.output, Writing):
                 results = [self._written(hypotheses) for hypotheses in results]
             elif len(results) > len(windows):
-                parts = iter(results)
-                results = [np.mean(list(islice(parts, count)), axis=0) for count in windows]
+                results = _means(results, windows)
             work.end(work.plan.answer(results))
         except Exception:
             work.end(_failed(work.row))
@@ -376,6 +373,12 @@ class _Replay:
     ) -> tuple[list[str], list[str]]:
         now, bare = (self._engine.written_now(one, texts, languages) for one in self._both)
         return now, bare
+
+
+def _means(vectors: Sequence[Floats], windows: Sequence[int]) -> list[Floats]:
+    """Of the vectors of so many windows of each text, the mean a text."""
+    of_windows = iter(vectors)
+    return [np.mean(list(islice(of_windows, count)), axis=0) for count in windows]
 
 
 def _encoder_output(plan: RowPlan) -> Output:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from polygraft.adapters.layout import LAYOUT
 from polygraft.adapters.library import Library
+from polygraft.data.splits import rows_in_words
 from polygraft.errors import DataError, RecipeError
 from polygraft.scaffold.guess import Decide, Guess
 from polygraft.scaffold.rows import Rows, cell, from_recipe, write_rows
@@ -73,7 +74,9 @@ class Start:
                 continue
             rows[name] = [row for row in table if all(cell(row[column]) for column in columns)]
             if empty := len(table) - len(rows[name]):
-                doubts.append(f"{name}: {_rows(empty)} without {' or '.join(columns)}, left out")
+                doubts.append(
+                    f"{name}: {rows_in_words(empty)} without {' or '.join(columns)}, left out"
+                )
         if problems:
             raise DataError("data", problems)
         return rows, doubts
@@ -102,7 +105,7 @@ class Start:
             else:
                 file = from_recipe(self.sources[name], self.folder)
             purpose = HELD_OUT.get(name, f"of {self.sources['train']}")
-            lines.append(Line(name, file, f"{_rows(len(rows[name]))}; {purpose}"))
+            lines.append(Line(name, file, f"{rows_in_words(len(rows[name]))}; {purpose}"))
         return lines
 
     def publish(self, rows: Mapping[str, Rows], lines: Sequence[Line]) -> None:
@@ -123,7 +126,3 @@ def codes_of(languages: str) -> list[str]:
     if problems := [problem for code in codes if (problem := problem_of(code))]:
         raise RecipeError("languages", problems)
     return codes
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"

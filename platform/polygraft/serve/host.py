@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from polygraft.adapters.format import Manifest, load_adapter, load_manifest
-from polygraft.adapters.library import Library
+from polygraft.adapters.library import Library, check_name
 from polygraft.adapters.manifest import unreadable
 from polygraft.errors import AdapterError, PolygraftError, UnknownAdapter
 from polygraft.runtime.engine import Engine
@@ -31,7 +31,7 @@ class Host:
         library.recover()
         for name in library.names():
             try:
-                self._load(name, library.folder(name))
+                self._load(library.folder(name))
             except PolygraftError as error:
                 self.refused[name] = error
                 log.warning("adapter %s is refused: %s", name, error)
@@ -59,13 +59,9 @@ class Host:
         )
         return cls(engine, Library(settings.library), settings)
 
-    def _load(self, name: str, folder: Path) -> Manifest:
+    def _load(self, folder: Path) -> Manifest:
         manifest = load_manifest(folder)
-        if manifest.name != name:
-            raise AdapterError(
-                f"folder {name!r} holds adapter {manifest.name!r}; rename the folder to the "
-                "adapter's name"
-            )
+        check_name(folder, manifest)
         guard.check(manifest)
         return self.engine.add(folder)
 
@@ -116,7 +112,7 @@ class Host:
         """Serve the version that the library has, or none, after a newer one could not be
         published."""
         try:
-            self._load(name, self.library.folder(name))
+            self._load(self.library.folder(name))
         except Exception:
             self.engine.remove(name)
 

@@ -62,8 +62,10 @@ def languages_of(labels: Sequence[LabelScore]) -> list[Detected]:
     return found
 
 
-def source_of(detected: Sequence[Detected]) -> str | UnknownLanguage:
-    """The language to translate from, or the error that asks for it."""
+def source_of(detected: Sequence[Detected] | PolygraftError) -> str | PolygraftError:
+    """The language to translate from, or the error that asks for it, or that there was."""
+    if isinstance(detected, PolygraftError):
+        return detected
     if detected[0].language != UNDETERMINED:
         return detected[0].language
     perhaps = ", ".join(
@@ -100,8 +102,5 @@ async def sources(
         elif source is not None:
             languages.append(source)
         else:
-            detected = next(detections)
-            languages.append(
-                detected if isinstance(detected, PolygraftError) else source_of(detected)
-            )
+            languages.append(source_of(next(detections)))
     return languages

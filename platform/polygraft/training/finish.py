@@ -45,9 +45,7 @@ def finish(
         if recipe is not None:
             shutil.copyfile(recipe, staged / LAYOUT.recipe)
         manifest = describe(staged)
-        (staged / LAYOUT.manifest).write_text(
-            manifest.model_dump_json(indent=1) + "\n", encoding="utf-8"
-        )
+        (staged / LAYOUT.manifest).write_bytes(manifest.as_file())
         write_card(manifest, staged / LAYOUT.card)
         load_adapter(staged, backbone=manifest.backbone)
         publish(staged, output)

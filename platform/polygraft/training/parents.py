@@ -44,6 +44,15 @@ def find_parent(
     return parent
 
 
+def settle_lora(recipe: RecipeT, file: Path, parent: Path | None, sites: Sequence[str]) -> RecipeT:
+    """`recipe`, read from `file`, with the LoRA of its parent where it has one. Raises
+    `RecipeError` as `with_lora_of` does, and for sites that are not among `sites`."""
+    if parent:
+        recipe = with_lora_of(recipe, file, parent, sites)
+    pick_sites(recipe.lora, sites, str(file))
+    return recipe
+
+
 def with_lora_of(recipe: RecipeT, file: Path, parent: Path, sites: Sequence[str]) -> RecipeT:
     """`recipe`, read from `file`, with rank, alpha and sites of the adapter in the folder `parent`,
     whose matrices it is trained from. `sites` are all that LoRA may sit on.

@@ -103,7 +103,7 @@ def advise(job: ClassificationJob, library: Library | None = None) -> Findings:
     """Compare what takes seconds on the job's rows. `library` is where adapters are looked for,
     beside the recipe's own folder (None: that which is served)."""
     candidates = find_candidates(job, library)
-    train = job.splits.train.few(job.recipe.data.shots, job.recipe.training.seeds[0])
+    train = job.drawn_rows(job.seeds[0])
     rows = _together(train, job.splits.dev)
     engine = Engine(job.backbone, slots=64, window=job.recipe.training.max_length)
     with closing(engine):

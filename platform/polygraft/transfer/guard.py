@@ -59,5 +59,5 @@ def force(folder: Path, reason: str) -> Manifest:
             "the reason is empty; say why the adapter is to be served, it is kept in its manifest"
         )
     forced = manifest.model_copy(update={"forced": reason.strip()})
-    rewrite(folder, LAYOUT.manifest, (forced.model_dump_json(indent=1) + "\n").encode())
+    rewrite(folder, LAYOUT.manifest, forced.as_file())
     return forced

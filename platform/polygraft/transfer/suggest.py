@@ -22,6 +22,7 @@ from polygraft.runtime.rows import Row
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.serving import Classified
 from polygraft.tasks.serving import Floats
+from polygraft.training.linear_head import unit
 
 POOL, LEAST = 10, 1e-3
 SAME = 0.99  # cosine of a text with itself: 0.998 at least, read in int8 and in float32
@@ -64,8 +65,7 @@ def suggest(
         rows = by_margin[: max(POOL * count, len(rows) // 4)]
     vectors = engine.vectors([texts[i] for i in rows]) if rows else np.zeros((0, 1), np.float32)
     if trained_on is not None and rows:
-        trained_on = trained_on / np.linalg.norm(trained_on, axis=1, keepdims=True)
-        is_new = (vectors @ trained_on.T).max(axis=1) < SAME
+        is_new = (vectors @ unit(trained_on).T).max(axis=1) < SAME
         rows = [i for i, new in zip(rows, is_new, strict=True) if new]
         vectors = vectors[is_new]
     if len(rows) <= count:

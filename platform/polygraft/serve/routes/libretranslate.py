@@ -102,9 +102,7 @@ async def _translate(host: Host, body: Body) -> Body:
     if source == "auto":
         read = [languages.without_markup(text) for text in texts] if html else texts
         detections = await languages.detect(host, read)
-        sources = [
-            d if isinstance(d, PolygraftError) else languages.source_of(d) for d in detections
-        ]
+        sources = [languages.source_of(detected) for detected in detections]
     wanted = Wanted(target, search, detected=bool(detections), pivot=_may_pivot(body), html=html)
     _, answers = await translate(host, route(host.engine, texts, sources, wanted))
     written = [_written(place, answered, is_list) for place, answered in enumerate(answers)]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from polygraft.adapters.format import LAYOUT, load_manifest
 from polygraft.data.splits import Split
-from polygraft.reporting.intervals import Metric, bootstrap, paired_difference
+from polygraft.reporting.intervals import Interval, Metric, bootstrap, paired_difference
 from polygraft.tasks.classification import model
 from polygraft.tasks.classification.encoding import encoder_of, likeliest, predict, vectors_of
 from polygraft.tasks.classification.fit import fit
@@ -70,18 +70,19 @@ def score_baselines(
         metrics[f"{positive}_f1"] = label_f1(labels.index(positive))
     ladder = _ladder(gold, answers, metrics)
 
+    def difference(left: str, right: str) -> Interval:
+        return paired_difference(gold, answers[left], answers[right], metrics["macro_f1"])
+
     def gain(left: str, right: str) -> dict[str, Any]:
-        interval = paired_difference(gold, answers[left], answers[right], metrics["macro_f1"])
+        interval = difference(left, right)
         return interval.record() | {"verdict": interval.verdict}
 
-    over_tfidf = gain("adapter", "tuned_tfidf")
-    del over_tfidf["verdict"]
     figures: dict[str, Any] = {
         "split": name,
         "rows": len(split),
         "ladder": ladder,
         "recall": recall(split.labels, ours),
-        "over_tfidf": over_tfidf,
+        "over_tfidf": difference("adapter", "tuned_tfidf").record(),
     }
     if job.swapped_stack:
         figures["gain_from_exchange"] = gain("exchanged", "adapter")

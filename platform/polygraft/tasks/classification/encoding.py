@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from sklearn.utils import resample
@@ -13,7 +12,7 @@ from transformers import PreTrainedModel
 
 from polygraft.adapters.layout import LAYOUT
 from polygraft.architectures.loading import load_backbone
-from polygraft.architectures.text import Encoded, TextEncoder, load_encoder
+from polygraft.architectures.text import TextEncoder, load_encoder
 from polygraft.data.splits import Split
 from polygraft.tasks.classification import model
 from polygraft.tasks.classification.job import ClassificationJob
@@ -68,7 +67,7 @@ def share_vectors(job: ClassificationJob, seed: int, folder: Path) -> None:
     with every label's share."""
     if not job.recipe.data.share_vectors:
         return
-    rows = job.splits.train.few(job.recipe.data.shots, seed)
+    rows = job.drawn_rows(seed)
     labels, places = job.splits.labels, list(range(len(rows)))
     if len(rows) > MAX_ROWS:
         drawn = resample(
@@ -77,11 +76,6 @@ def share_vectors(job: ClassificationJob, seed: int, folder: Path) -> None:
         rows = rows.without(set(places) - set(drawn))
     shared = SharedVectors(vectors_of(job, rows.texts), rows.labels, id_hashes(rows.ids))
     write_vectors(shared, labels, folder / LAYOUT.vectors)
-
-
-def batches_of(rows: list[Encoded], encoder: TextEncoder) -> list[dict[str, Any]]:
-    """Padded batches in the given order."""
-    return [encoder.pad(rows[i : i + SCORING_BATCH]) for i in range(0, len(rows), SCORING_BATCH)]
 
 
 def neural_logits(

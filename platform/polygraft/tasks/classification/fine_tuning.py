@@ -65,7 +65,7 @@ def fine_tune(job: ClassificationJob, rows: Split, seed: int, work: Path) -> Fin
         seed=seed,
         bf16=bf16_wanted(options.bf16, lambda: classifier(**_dummy_batch(encoder))),
         train=_training_set(job, encoder, rows, source_row_weights),
-        dev=_dataset(encoder, job.splits.dev, labels).map(_first_window),
+        dev=_dataset(encoder, job.splits.dev, labels, windows=1),
         collate=lambda rows: _collate(rows, encoder),
         compute_metrics=lambda p: {"macro_f1": macro_f1(p.label_ids, p.predictions.argmax(-1))},
         callbacks=[EarlyStoppingCallback(options.patience)],
@@ -112,13 +112,16 @@ def _dataset(
     labels: list[str],
     weights: Sequence[float] | None = None,
     task: int = 0,
+    windows: int | None = None,
 ) -> Dataset:
-    rows = [encoder.windows(text) for text in encoder.encode(split.texts)]
+    """The rows with their first `windows` windows (None: all). Dev rows have one, the same each
+    time the checkpoints are compared."""
+    rows = [encoder.windows(text)[:windows] for text in encoder.encode(split.texts)]
     return Dataset.from_dict(
         {
-            "input_ids": [[window.ids for window in windows] for windows in rows],
-            "cases": [[window.cases for window in windows] for windows in rows],
-            "length": [len(windows[0]) for windows in rows],
+            "input_ids": [[window.ids for window in row] for row in rows],
+            "cases": [[window.cases for window in row] for row in rows],
+            "length": [len(row[0]) for row in rows],
             "labels": [labels.index(label) for label in split.labels],
             "weights": [float(w) for w in (weights if weights is not None else [1.0] * len(split))],
             "task": [task] * len(split),
@@ -135,11 +138,6 @@ def _collate(rows: list[dict[str, Any]], encoder: TextEncoder) -> dict[str, torc
     return tensors(padded) | {
         name: torch.tensor([r[name] for r in rows]) for name in ("labels", "weights", "task")
     }
-
-
-def _first_window(row: dict[str, Any]) -> dict[str, Any]:
-    """The dev row by its beginning, the same one each time the checkpoints are compared."""
-    return row | {"input_ids": row["input_ids"][:1], "cases": row["cases"][:1]}
 
 
 def _class_weights(job: ClassificationJob, train: Split, labels: list[str]) -> list[float] | None:

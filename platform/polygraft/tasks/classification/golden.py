@@ -11,7 +11,6 @@ import numpy as np
 
 from polygraft.architectures.text import TextEncoder
 from polygraft.tasks.classification import model
-from polygraft.tasks.classification.encoding import batches_of
 from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.lexical import Lexical
 from polygraft.tasks.classification.manifest import GoldenLogits
@@ -33,7 +32,7 @@ def choose_golden(
         if not row.truncated
     ][:CANDIDATES]
     texts = [text for text, _ in whole]
-    batches = batches_of([row for _, row in whole], encoder)
+    batches = [encoder.pad([row for _, row in whole])]  # of `CANDIDATES` short texts at most
     logits = model.logits_of(classifier, batches)
     bare = model.logits_of(classifier, batches, bare=True)
     if np.allclose(bare, logits, atol=1e-4):

@@ -19,13 +19,8 @@ from polygraft.tasks.classification.shared_vectors import SharedVectors
 from polygraft.tasks.classification.source_rows import read_source_rows
 from polygraft.tasks.recipe import load_recipe
 from polygraft.training.key import run_key
-from polygraft.training.parents import (
-    find_adapter,
-    find_language_adapter,
-    find_parent,
-    with_lora_of,
-)
-from polygraft.training.sites import graph_sites, pick_sites
+from polygraft.training.parents import find_adapter, find_language_adapter, find_parent, settle_lora
+from polygraft.training.sites import graph_sites
 
 
 @dataclass(frozen=True)
@@ -77,10 +72,13 @@ class ClassificationJob:
             swapped_stack=(),
         )
 
+    def drawn_rows(self, seed: int) -> Split:
+        """The target's training rows that the run with `seed` draws: all, or the recipe's shots."""
+        return self.splits.train.few(self.recipe.data.shots, seed)
+
     def train_rows(self, seed: int) -> Split:
         """The target's rows that the run with `seed` is trained on, altered copies included."""
-        data = self.recipe.data
-        return augmented(self.splits.train.few(data.shots, seed), data.augment, seed)
+        return augmented(self.drawn_rows(seed), self.recipe.data.augment, seed)
 
     @property
     def key(self) -> str:
@@ -146,9 +144,7 @@ def prepare(
             library,
             other_task="translates; a classifier starts from a classifier",
         )
-        if parent:
-            recipe = with_lora_of(recipe, file, parent, sites)
-        pick_sites(recipe.lora, sites, str(file))
+        recipe = settle_lora(recipe, file, parent, sites)
     with gathered.step():
         splits = load_splits(recipe, folder, allow_leak=allow_leak)
         data += splits.sources

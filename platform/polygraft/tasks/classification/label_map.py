@@ -6,6 +6,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 
+from polygraft.data.labels import letters_of
+
 LabelMap = Mapping[str, str | list[str]]
 """A label of the recipe, and the other adapter's name for it, or several."""
 ALIKE = 0.8
@@ -42,12 +44,12 @@ def guess(labels: Sequence[str], theirs: Sequence[str]) -> dict[str, str] | None
     for case and punctuation, else nearly equal ones. None where there is no such map, or it would
     use a label twice. Only those that differ are in it."""
     free = [label for label in theirs if label not in labels]
-    plain = {_plain(label): label for label in free}
+    plain = {letters_of(label): label for label in free}
     renamed = dict[str, str]()
     for label in labels:
         if label in theirs:
             continue
-        near = difflib.get_close_matches(_plain(label), plain, n=1, cutoff=ALIKE)
+        near = difflib.get_close_matches(letters_of(label), plain, n=1, cutoff=ALIKE)
         if not near:
             return None
         renamed[label] = plain.pop(near[0])
@@ -57,7 +59,3 @@ def guess(labels: Sequence[str], theirs: Sequence[str]) -> dict[str, str] | None
 def _names(own: str, renamed: LabelMap) -> list[str]:
     theirs = renamed.get(own, own)
     return [theirs] if isinstance(theirs, str) else theirs
-
-
-def _plain(label: str) -> str:
-    return "".join(c for c in label.casefold() if c.isalnum())

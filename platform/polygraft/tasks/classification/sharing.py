@@ -51,9 +51,7 @@ def add_vectors(folder: Path, backbone: Path) -> Manifest:
         share_vectors(job, _kept_seed(manifest), staged)
         files = {name: sha256(staged / name) for name in LISTED if (staged / name).is_file()}
         manifest = manifest.model_copy(update={"files": files})
-        (staged / LAYOUT.manifest).write_text(
-            manifest.model_dump_json(indent=1) + "\n", encoding="utf-8"
-        )
+        (staged / LAYOUT.manifest).write_bytes(manifest.as_file())
         ClassificationCard().write(manifest, recipe, staged / LAYOUT.card)
         publish(staged, folder)
     return manifest

@@ -13,8 +13,8 @@ from polygraft.errors import DataError, Gathered
 from polygraft.tasks.language.denoising import language_tag
 from polygraft.tasks.language.recipe import LanguageRecipe
 from polygraft.training.key import run_key
-from polygraft.training.parents import find_parent, with_lora_of
-from polygraft.training.sites import graph_sites, pick_sites
+from polygraft.training.parents import find_parent, settle_lora
+from polygraft.training.sites import graph_sites
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,7 @@ def prepare(
         parent = find_parent(
             recipe, file, backbone, library, other_task="is not a language adapter"
         )
-        if parent:
-            recipe = with_lora_of(recipe, file, parent, sites)
-        pick_sites(recipe.lora, sites, str(file))
+        recipe = settle_lora(recipe, file, parent, sites)
     with gathered.step():
         texts, sources = _read(recipe, file.resolve().parent)
     gathered.raise_any()

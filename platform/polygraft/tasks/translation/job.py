@@ -17,8 +17,8 @@ from polygraft.errors import Gathered
 from polygraft.tasks.translation.data import Pair, PairSplits, load_pairs, read_monolingual
 from polygraft.tasks.translation.recipe import TranslationRecipe
 from polygraft.training.key import run_key
-from polygraft.training.parents import find_parent, with_lora_of
-from polygraft.training.sites import decoder_graph_sites, graph_sites, pick_sites
+from polygraft.training.parents import find_parent, settle_lora
+from polygraft.training.sites import decoder_graph_sites, graph_sites
 
 
 @dataclass(frozen=True)
@@ -125,9 +125,7 @@ def prepare(
     gathered = Gathered(str(file), _languages_without_a_tag(recipe, known))
     with gathered.step():
         parent = find_parent(recipe, file, backbone, library, other_task="does not translate")
-        if parent:
-            recipe = with_lora_of(recipe, file, parent, sites)
-        pick_sites(recipe.lora, sites, str(file))
+        recipe = settle_lora(recipe, file, parent, sites)
     with gathered.step():
         pairs = load_pairs(recipe, folder, allow_leak=allow_leak)
     with gathered.step():
