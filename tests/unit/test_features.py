@@ -49,9 +49,8 @@ def test_training_and_serving_read_the_same_features() -> None:
     fitted = fit_lexical(Split(texts, labels, []), ["a", "b"], [])
     assert fitted
     part = fitted.part
-    rows = _matrix(part.vocabulary, [features(text) for text in texts]) @ part.weight.astype(
-        np.float32
-    )
+    read = [features(text) for text in texts]
+    rows = _matrix(part.vocabulary, read) @ part.weight.astype(np.float32)
     served = np.stack([part.logits(text) for text in texts])
     known = np.abs(served).max(axis=1) > 0
     assert known.mean() > 0.99

@@ -97,6 +97,31 @@ def test_of_a_text_it_knows_nothing_of_it_says_nothing(text: str) -> None:
     np.testing.assert_array_equal(fitted.part.logits(text), 0)
 
 
+def test_it_says_less_of_a_text_that_it_knows_less_of_than_usual() -> None:
+    """The same known words beside others that it never saw, as in another language."""
+    fitted = fit_lexical(ROWS, LABELS, folds_of(ROWS))
+    assert fitted
+    assert 0.2 < fitted.part.usual < 1
+    known, foreign = "ada win a free prize", "ሰላም ጤና ይስጥልኝ እንደምን አደሩ free ደህና ነኝ አመሰግናለሁ"
+    trusting = replace(fitted.part, usual=0.0)
+    np.testing.assert_array_equal(fitted.part.logits(known), trusting.logits(known))
+    quiet, loud = (np.abs(part.logits(foreign)).max() for part in (fitted.part, trusting))
+    assert quiet < 0.1 * loud
+
+
+def test_what_is_usual_is_found_on_rows_held_out() -> None:
+    """Each row has a word of its own, which would be known if it were not held out."""
+    texts = [f"{text} {chr(0x1200 + 7 * i) * 9}" for i, text in enumerate(ROWS.texts)]
+    rows = replace(ROWS, texts=texts)
+    fitted, plain = (fit_lexical(split, LABELS, folds_of(split)) for split in (rows, ROWS))
+    assert fitted
+    assert plain
+    assert fitted.part.usual < 0.8 * plain.part.usual
+    alone = fit_lexical(ROWS, LABELS, [])
+    assert alone
+    assert alone.part.usual == 0, "with nothing held out every text is trusted"
+
+
 def test_rows_without_features_have_no_lexical_part() -> None:
     assert fit_lexical(Split(["  ", " "], ["ham", "spam"], []), LABELS, []) is None
     assert fit_lexical(Split(["a b", "a c"], ["ham", "ham"], []), LABELS, []) is None
@@ -137,6 +162,7 @@ def test_another_hash_is_refused_by_name() -> None:
         ("lexical.idf", np.zeros(3, np.float32)),
         ("lexical.weight", np.zeros((2, 3), np.float32)),
         ("lexical.bias", np.zeros((2, 1), np.float32)),
+        ("lexical.usual", np.array([1.5], np.float32)),
     ],
 )
 def test_tensors_that_do_not_fit_are_refused(name: str, value: np.ndarray | None) -> None:

@@ -42,13 +42,14 @@ class Placed:
         self._segment_of_read = np.repeat(np.arange(len(self._segments)), read_of_segments)
 
     def pushes(self, lexical: Lexical, label: int) -> Pushes:
-        """[characters] of the text as it was sent; the sum, with the label's bias, is the label's
-        logit."""
+        """[characters] of the text as it was sent; the label's logit is their sum, and its bias as
+        far as the text is known."""
         numbers, place, counts = np.unique(self._numbers, return_inverse=True, return_counts=True)
-        known, values = lexical.vocabulary.values(numbers, counts.astype(np.float32))
+        known = lexical.vocabulary.of(numbers, counts.astype(np.float32))
         pushes = np.zeros(len(numbers))
-        at = np.searchsorted(numbers, lexical.vocabulary.features[known])
-        pushes[at] = values * lexical.weight[known, label].astype(np.float64)
+        at = np.searchsorted(numbers, lexical.vocabulary.features[known.places])
+        weights = lexical.weight[known.places, label].astype(np.float64)
+        pushes[at] = lexical.trust(known.share) * known.values * weights
         each = (pushes / counts)[place]
         words, pairs, grams = np.split(each, [len(self._words), len(each) - len(self._grams)])
         words[:-1] += pairs / 2

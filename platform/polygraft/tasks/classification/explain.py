@@ -122,13 +122,11 @@ class Explainer:
     def _lexical_pushes(
         self, place: int, logits: Floats | None
     ) -> tuple[Pushes | None, float | None]:
-        """By character, as they add up from the first, and of the bias: none where the part knows
-        nothing of the text, and does not speak."""
+        """By character, as they add up from the first, and of the bias."""
         if self._lexical is None or self._placed is None or logits is None:
             return None, None
         pushes = self._join.lexical * self._placed.pushes(self._lexical, place)
-        speaks = bool(logits.any())
-        bias = self._join.lexical * float(self._lexical.bias[place]) if speaks else 0.0
+        bias = self._join.lexical * float(logits[place]) - float(pushes.sum())
         return _added_up(pushes), bias
 
     def _neural_pushes(self, place: int, logits: Pushes) -> tuple[Pushes | None, float]:

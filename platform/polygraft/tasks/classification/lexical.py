@@ -7,16 +7,24 @@ Stands in the head's file, under these names:
     lexical.idf       [features] float16
     lexical.weight    [features, labels] float16
     lexical.bias      [labels] float16
+    lexical.usual     [1] float32: of its features a text knows as many as this, 9 times in 10
     join              [2] float32: the weights of the neural and of the lexical part's logits
 
 `lexical.weight` and `lexical.bias` are centred over the labels, so that a value is what a feature
-pushes towards a label against the others. Does not: fit it (see `lexical_training`).
+pushes towards a label against the others. What they add up to counts less in a text that is less
+known than is usual (`Lexical.trust`). Another language has hardly a feature that was seen in
+training; those few, brought to unit length, and the bias would speak as loudly as a whole text.
+Without it a spam filter with hundreds of rows has 74 macro-F1 in the three languages of the spam
+sets that it was not trained on, with it 86 (its neural part alone too), topics of SIB-200 33 and 41
+(41); in the language itself 96.5 both, and 68.3 both. To trust each text by the share known of it
+and not by what is usual cost langid 5 points. Does not: fit it (see `lexical_training`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,11 +42,24 @@ from polygraft.tasks.classification.parts import NEURAL_ALONE, Join
 from polygraft.tasks.serving import Floats
 
 PREFIX, JOIN = "lexical.", "join"
+FADING = 3
+"""Power of what a text knows of what is usual; 2 left spam at 84."""
 TOLERANCE = 1e-3
 """Of the size of a golden's lexical logits: they are the same sums on every machine, up to their
 order."""
 Places = NDArray[np.int64]
 _Halves = NDArray[np.float16]
+
+
+@dataclass(frozen=True)
+class KnownText:
+    """What is known of a text: the places of its known features among those of a lexical part,
+    their TF-IDF, words and n-grams each of unit length, and their share of the IDF of all its
+    features."""
+
+    places: Places
+    values: Floats
+    share: float
 
 
 @dataclass(frozen=True)
@@ -48,19 +69,27 @@ class KnownFeatures:
     features: Numbers
     idf: _Halves
 
-    def values(self, numbers: Numbers, counts: Counts) -> tuple[Places, Floats]:
-        """Of a text's features, the places of those that are known and their TF-IDF: `1 + ln
-        count` times IDF, words and n-grams each of unit length."""
+    @cached_property
+    def unknown_idf(self) -> float:
+        """Of a feature that is not known: that of the rarest known."""
+        return float(self.idf.max())
+
+    def of(self, numbers: Numbers, counts: Counts) -> KnownText:
+        """What is known of a text with these features: TF-IDF is `1 + ln count` times IDF."""
         places = self.features.searchsorted(numbers)
         np.minimum(places, len(self.features) - 1, out=places)
         known = self.features[places] == numbers
+        unknown = len(numbers) - int(known.sum())
         places, numbers = places[known], numbers[known]
-        values = (1 + np.log(counts[known])) * self.idf[places]
+        idf = self.idf[places].astype(np.float32)
+        values = (1 + np.log(counts[known])) * idf
         first_gram = int(numbers.searchsorted(BUCKETS))
         for group in (values[:first_gram], values[first_gram:]):
             if len(group):
                 group /= np.sqrt(group @ group)
-        return places, values
+        amount = float(idf.sum())
+        share = amount / (amount + unknown * self.unknown_idf) if amount else 0.0
+        return KnownText(places, values, share)
 
 
 @dataclass(frozen=True)
@@ -70,6 +99,11 @@ class Lexical:
     vocabulary: KnownFeatures
     weight: _Halves
     bias: _Halves
+    usual: float = 0.0
+
+    def trust(self, share: float) -> float:
+        """By what the logits of a text are multiplied of which this share is known."""
+        return min(1.0, share / self.usual) ** FADING if self.usual else 1.0
 
     def logits(self, text: str) -> Floats:
         """[labels]; zeros, not the bias, for a text of which it knows nothing."""
@@ -77,11 +111,11 @@ class Lexical:
 
     def logits_of(self, read: TextFeatures) -> Floats:
         """The same for a text whose features were read."""
-        places, values = self.vocabulary.values(*read)
-        if not len(places):
+        text = self.vocabulary.of(*read)
+        if not len(text.places):
             return np.zeros(len(self.bias), np.float32)
-        out: Floats = values @ self.weight[places].astype(np.float32) + self.bias
-        return out
+        logits: Floats = text.values @ self.weight[text.places].astype(np.float32) + self.bias
+        return np.float32(self.trust(text.share)) * logits
 
     def tensors(self) -> dict[str, NDArray[np.generic]]:
         """As a head's file keeps it."""
@@ -90,6 +124,7 @@ class Lexical:
             f"{PREFIX}idf": self.vocabulary.idf,
             f"{PREFIX}weight": self.weight,
             f"{PREFIX}bias": self.bias,
+            f"{PREFIX}usual": np.array([self.usual], np.float32),
         }
 
 
@@ -125,7 +160,20 @@ def read_lexical(
         KnownFeatures(numbers.astype(np.int32), idf.astype(np.float16)),
         weight.astype(np.float16),
         bias.astype(np.float16),
+        _usual(tensors.get(f"{PREFIX}usual"), name),
     )
+
+
+def _usual(tensor: NDArray[np.generic] | None, name: str) -> float:
+    """0, so that every text is trusted, in adapters made before version 0.3."""
+    if tensor is None:
+        return 0.0
+    if tensor.shape != (1,) or not 0 <= float(tensor[0]) <= 1:
+        raise AdapterError(
+            f"adapter {name!r}: {PREFIX}usual in its head is not one share from 0 to 1; train it "
+            "again"
+        )
+    return float(tensor[0])
 
 
 def read_join(tensors: Mapping[str, NDArray[np.generic]], name: str) -> Join:

@@ -8,7 +8,7 @@ is joined.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,12 +19,13 @@ from sklearn.svm import LinearSVC
 from polygraft.data.splits import Split
 from polygraft.tasks.classification.features import BUCKETS, TextFeatures, features
 from polygraft.tasks.classification.joining import Fold
-from polygraft.tasks.classification.lexical import KnownFeatures, Lexical
+from polygraft.tasks.classification.lexical import KnownFeatures, Lexical, Places
 from polygraft.tasks.serving import Floats
 
 C = 0.5
 MIN_ROWS = 2  # that have an n-gram; one is enough for a word or a pair
 BYTES = 1_000_000  # of an adapter's lexical part
+LEAST_KNOWN = 0.1  # the share of rows of which less is known than what counts as usual
 UNSEEN = -3.0  # the margin of a label that no row has
 Matrix = Any
 """scipy's CSR matrix [rows, features]; scipy has no types."""
@@ -69,7 +70,13 @@ def fit_features(
         matrix = _matrix(vocabulary, read)
         weight, bias = _fitted(matrix, gold, labels)
     part = Lexical(vocabulary, weight.astype(np.float16), bias.astype(np.float16))
-    return LexicalFit(part, _out_of_fold(matrix, gold, labels, folds) if folds else None)
+    if not folds:
+        return LexicalFit(part, None)
+    sizes = np.array([len(numbers) for numbers, _ in read])
+    shares = _shares_known(matrix, folds, vocabulary, sizes)
+    part = replace(part, usual=float(np.quantile(shares, LEAST_KNOWN)))
+    trust = np.array([part.trust(share) for share in shares.tolist()], np.float32)
+    return LexicalFit(part, trust[:, None] * _out_of_fold(matrix, gold, labels, folds))
 
 
 def _vocabulary(read: Sequence[TextFeatures]) -> KnownFeatures:
@@ -84,12 +91,12 @@ def _vocabulary(read: Sequence[TextFeatures]) -> KnownFeatures:
 
 def _matrix(vocabulary: KnownFeatures, read: Sequence[TextFeatures]) -> Matrix:
     """The texts' TF-IDF, by the code that serving uses."""
-    rows = [vocabulary.values(*one) for one in read]
-    ends = np.cumsum([0, *(len(places) for places, _ in rows)])
+    rows = [vocabulary.of(*one) for one in read]
+    ends = np.cumsum([0, *(len(row.places) for row in rows)])
     return sparse.csr_matrix(
         (
-            np.concatenate([np.zeros(0, np.float32), *(values for _, values in rows)]),
-            np.concatenate([np.zeros(0, np.int32), *(places for places, _ in rows)]),
+            np.concatenate([np.zeros(0, np.float32), *(row.values for row in rows)]),
+            np.concatenate([np.zeros(0, np.int32), *(row.places for row in rows)]),
             ends,
         ),
         shape=(len(read), len(vocabulary.features)),
@@ -118,3 +125,18 @@ def _out_of_fold(
         weight, bias = _fitted(matrix[kept], gold[kept], labels)
         logits[held_out] = matrix[held_out] @ weight + bias
     return logits
+
+
+def _shares_known(
+    matrix: Matrix, folds: Sequence[Fold], vocabulary: KnownFeatures, sizes: Places
+) -> Floats:
+    """Of each row the share that is known (see `KnownText`) to the rows it is held out from.
+    `sizes` [rows] are the features of each row, known or not."""
+    has = matrix.astype(bool).astype(np.float32)
+    idf, shares = vocabulary.idf.astype(np.float32), np.zeros(len(sizes), np.float32)
+    for kept, held_out in folds:
+        seen = np.asarray(has[kept].sum(axis=0)).ravel() > 0
+        known = has[held_out] @ (idf * seen)
+        unknown = vocabulary.unknown_idf * (sizes[held_out] - has[held_out] @ seen)
+        shares[held_out] = known / np.maximum(known + unknown, 1)
+    return shares
