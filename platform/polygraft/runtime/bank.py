@@ -54,8 +54,12 @@ class Bank:
     def feeds(self, slots: NDArray[np.int64]) -> dict[str, ort.OrtValue]:
         """The graph's inputs for a batch that uses `slots`."""
         return self.values | {
-            "all_sites": ort.OrtValue.ortvalue_from_numpy(np.array(self._beyond_core[slots].any()))
+            "all_sites": ort.OrtValue.ortvalue_from_numpy(np.array(self.beyond_core(slots)))
         }
+
+    def beyond_core(self, slots: NDArray[np.int64] | Sequence[int]) -> bool:
+        """Whether one of the slots uses a site beyond the core."""
+        return bool(self._beyond_core[slots].any())
 
     def side_by_side(self, slots: Sequence[int]) -> dict[str, ort.OrtValue]:
         """The decoder graphs' inputs for `slots`: of every site A [in, members * slots * rank], B

@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -26,12 +26,12 @@ from polygraft.architectures.text import Encoded, load_encoder, too_many_marks
 from polygraft.errors import InvalidOption, InvalidRow, PolygraftError, RowFailed
 from polygraft.runtime.admission import Admission, units
 from polygraft.runtime.bank import Bank
+from polygraft.runtime.encoding import EncodeRequest, EncoderQueue
 from polygraft.runtime.futures import finished, when_all
-from polygraft.runtime.graph import Floats, GraphSession, Stack, by_depth, load_card, mixture
+from polygraft.runtime.graph import Floats, GraphSession, load_card
 from polygraft.runtime.loaded import Lease, LoadedAdapter, LoadedAdapters
 from polygraft.runtime.row_work import RowWork
 from polygraft.runtime.rows import Answer, Progress, Row, text_problem
-from polygraft.runtime.scheduler import Scheduler
 from polygraft.runtime.search import Hypothesis, Search
 from polygraft.runtime.writer import Writer
 from polygraft.tasks import registry
@@ -40,14 +40,6 @@ from polygraft.tasks.serving import Output, RowPlan, Writing, Written
 log = logging.getLogger(__name__)
 FAILED = "the server failed on this row, its log says why; the other rows are answered"
 Listener = Callable[[Progress], None]
-
-
-class EncodeRequest(NamedTuple):
-    """One text for the encoder, the slots it goes through, and what is wanted of it."""
-
-    text: Encoded
-    stack: Stack
-    output: Output
 
 
 class Engine:
@@ -61,7 +53,7 @@ class Engine:
         *,
         precision: str = "int8",
         slots: int = 128,
-        batch_tokens: int = 2048,
+        batch_tokens: int = 512,
         threads: int = 0,
         queue: int | None = None,
         niceness: int = 0,
@@ -71,9 +63,9 @@ class Engine:
         self.card = load_card(backbone)
         files.require(files.model(precision))
         self.encoder = load_encoder(backbone, window=window)
-        self.session = GraphSession(files.model(precision), threads, niceness)
+        session = GraphSession(files.model(precision))
         self.bank = Bank(self.card.sites, slots)
-        self.bank.require(self.session.inputs, files.model(precision))
+        self.bank.require(session.inputs, files.model(precision))
         decoder = self.card.decoder
         workers = threads or os.cpu_count() or 1
         self.writer = (
@@ -82,7 +74,14 @@ class Engine:
         self._adapters = LoadedAdapters(
             self.bank, self.writer.bank if self.writer else None, self._verify
         )
-        self._scheduler = Scheduler(self._run, budget=batch_tokens)
+        self.encoding = EncoderQueue(
+            self.encoder,
+            session,
+            self.bank,
+            workers=workers,
+            budget=batch_tokens,
+            niceness=niceness,
+        )
         self.admission = Admission(queue)
 
     # adapters
@@ -143,8 +142,7 @@ class Engine:
         text of several windows, the mean of theirs."""
         windows = [self.encoder.windows(text) for text in self.encoder.encode(texts)]
         requests = [EncodeRequest(one, [], Output.VECTOR) for text in windows for one in text]
-        futures = self._scheduler.submit([(r, len(r.text)) for r in requests])
-        results = [future.result() for future in futures]
+        results = [future.result() for future in self.encoding.submit(requests)]
         vectors: Floats = np.stack(_means(results, [len(text) for text in windows]))
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors
@@ -156,7 +154,7 @@ class Engine:
 
     def close(self) -> None:
         """Stop; rows that are not answered by now are dropped, and their futures are cancelled."""
-        self._scheduler.close()
+        self.encoding.close()
         if self.writer:
             self.writer.close()
 
@@ -196,7 +194,7 @@ class Engine:
     def _queue(self, works: Sequence[RowWork], listener: Listener | None) -> None:
         """Tokenise the rows' texts together and queue those that can be encoded."""
         encoded_texts = iter(self._encoded([text for work in works for text in work.plan.texts]))
-        queued: list[tuple[EncodeRequest, int]] = []
+        queued: list[EncodeRequest] = []
         accepted: list[tuple[RowWork, list[int]]] = []  # with the windows of each of its texts
         for work in works:
             encoded = [next(encoded_texts) for _ in work.plan.texts]
@@ -210,12 +208,10 @@ class Engine:
                 accepted.append((work, [len(text) for text in windows]))
                 stack, output = work.lease.stack, _encoder_output(work.plan)
                 queued += [
-                    (EncodeRequest(window, stack, output), len(window))
-                    for text in windows
-                    for window in text
+                    EncodeRequest(window, stack, output) for text in windows for window in text
                 ]
         try:
-            futures = iter(self._scheduler.submit(queued))
+            futures = iter(self.encoding.submit(queued))
             for work, counts in accepted:
                 self._go_on(work, counts, list(islice(futures, sum(counts))), listener)
         except Exception:  # the engine is closing
@@ -304,25 +300,6 @@ class Engine:
         assert self.writer
         return [Written(self.writer.text(h), h.score, h.cut) for h in hypotheses]
 
-    def _run(self, requests: Sequence[EncodeRequest]) -> list[Floats]:
-        """The output of each: its vector [hidden], or its token states [seq, hidden]."""
-        results: dict[int, Floats] = {}
-        for places in by_depth([len(request.stack) for request in requests]):
-            together = self._run_together([requests[place] for place in places])
-            results |= zip(places, together, strict=True)
-        return [results[place] for place in range(len(requests))]
-
-    def _run_together(self, requests: Sequence[EncodeRequest]) -> list[Floats]:
-        batch = self.encoder.pad([r.text for r in requests])
-        batch |= mixture([r.stack for r in requests])
-        if all(r.output is Output.VECTOR for r in requests):
-            return list(self.session.run(batch, self.bank))
-        vectors, states = self.session.run_both(batch, self.bank)
-        return [
-            vector if request.output is Output.VECTOR else tokens
-            for request, vector, tokens in zip(requests, vectors, states, strict=True)
-        ]
-
     def _verify(self, loaded: LoadedAdapter) -> None:
         """By itself, without what it was trained on top of: its own arrays are what is to be
         verified."""
@@ -335,7 +312,7 @@ class Engine:
     ) -> list[Floats]:
         """The output of each text through the slots of one adapter, at once and not queued."""
         stack = Lease(loaded).stack
-        return self._run(
+        return self.encoding.run(
             [EncodeRequest(text, stack, output) for text in self.encoder.encode(texts)]
         )
 
