@@ -52,6 +52,7 @@ import torch
 from polygraft.adapters.library import BUNDLED
 from polygraft.architectures.folder import BackboneFiles, default_backbone
 from polygraft.architectures.loading import load_backbone
+from polygraft.architectures.registry import family_of
 from polygraft.architectures.text import Encoded, load_encoder, pad
 from polygraft.data.reading import read_source
 from polygraft.export.calibrate import calibrate_encoder
@@ -193,13 +194,15 @@ def main() -> None:
         options.bare_file = Path(folder.name) / "bare.onnx"
         body = load_backbone(options.backbone)
         spreads = calibrate_encoder(body, options.backbone, ENCODER)
-        to_onnx(body, [], Path(folder.name) / "full.onnx")
+        to_onnx(body, family_of(options.backbone), [], Path(folder.name) / "full.onnx")
         to_int8(Path(folder.name) / "full.onnx", options.bare_file, spreads)
     built = Contenders(options.backbone, options.bare_file, options.threads)
     if options.memory_of:
         before = resident_mib()
         made = getattr(built, options.memory_of)()
-        print(round(resident_mib() - before, 1), file=sys.stdout if made else sys.stderr)
+        print(
+            round(resident_mib() - before, 1), file=sys.stdout if made is not None else sys.stderr
+        )
         return
     shared = ["--backbone", str(options.backbone), "--bare-file", str(options.bare_file)]
     memory = {

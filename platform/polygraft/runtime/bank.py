@@ -52,10 +52,8 @@ class Bank:
         }
 
     def feeds(self, slots: NDArray[np.int64]) -> dict[str, ort.OrtValue]:
-        """The graph's inputs for a batch that uses `slots`."""
-        return self.values | {
-            "all_sites": ort.OrtValue.ortvalue_from_numpy(np.array(self.beyond_core(slots)))
-        }
+        """The graph's further inputs for a batch that uses `slots`."""
+        return {"all_sites": ort.OrtValue.ortvalue_from_numpy(np.array(self.beyond_core(slots)))}
 
     def beyond_core(self, slots: NDArray[np.int64] | Sequence[int]) -> bool:
         """Whether one of the slots uses a site beyond the core."""

@@ -10,6 +10,7 @@ side. When only some sites are core, also `all_sites`, bool: false leaves the ot
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -66,7 +67,11 @@ def mixture(stacks: Sequence[Stack]) -> dict[str, NDArray[Any]]:
 
 
 class Feeds(Protocol):
-    """What gives the graph its bank inputs (see `bank`)."""
+    """What gives the graph its bank inputs (see `bank`): arrays that stay where they are, and what
+    a batch adds."""
+
+    @property
+    def values(self) -> Mapping[str, ort.OrtValue]: ...
 
     def feeds(self, slots: NDArray[np.int64]) -> dict[str, ort.OrtValue]: ...
 
@@ -141,6 +146,7 @@ class GraphSession:
     def __init__(self, model: Path) -> None:
         self._session = open_session(model)
         self.inputs = {i.name for i in self._session.get_inputs()}
+        self._of_thread = threading.local()
 
     def run(self, batch: Batch, bank: Feeds | None = None) -> Floats:
         """Run one batch against the bank that its `slots` point into; returns the pooled vectors
@@ -155,8 +161,27 @@ class GraphSession:
         return pooled, [row[:length] for row, length in zip(states, lengths, strict=True)]
 
     def _run(self, batch: Batch, bank: Feeds | None, outputs: list[str]) -> tuple[Floats, ...]:
+        binding = self._bound(bank)
         feeds = {name: value(array) for name, array in batch.items()}
         if bank:
             feeds |= bank.feeds(batch["slots"])
-        feeds = {name: fed for name, fed in feeds.items() if name in self.inputs}
-        return tuple(o.numpy() for o in self._session.run_with_ort_values(outputs, feeds))
+        for name, fed in feeds.items():
+            if name in self.inputs:
+                binding.bind_ortvalue_input(name, fed)
+        binding.clear_binding_outputs()
+        for output in outputs:
+            binding.bind_output(output)
+        self._session.run_with_iobinding(binding)
+        return tuple(output.numpy() for output in binding.get_outputs())
+
+    def _bound(self, bank: Feeds | None) -> ort.IOBinding:
+        """The calling thread's binding, with the arrays of `bank` bound once: handing them over at
+        each call took 0.07 ms, of 0.6 for eight tokens."""
+        bound, binding = getattr(self._of_thread, "bound", (None, None))
+        if binding is None or bound is not bank:
+            binding = self._session.io_binding()
+            for name, array in bank.values.items() if bank else ():
+                if name in self.inputs:
+                    binding.bind_ortvalue_input(name, array)
+            self._of_thread.bound = bank, binding
+        return binding
