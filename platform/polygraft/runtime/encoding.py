@@ -5,7 +5,7 @@ Does not: know adapters, or what an output means (see `engine`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
@@ -24,6 +24,11 @@ class EncodeRequest(NamedTuple):
     text: Encoded
     stack: Stack
     output: Output
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for two that give the same, while their slots are leased."""
+        return tuple(self.text.ids), tuple(self.text.cases), tuple(self.stack), self.output
 
 
 class EncoderQueue:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import replace
@@ -26,6 +26,7 @@ from polygraft.architectures.text import Encoded, load_encoder, too_many_marks
 from polygraft.errors import InvalidOption, InvalidRow, PolygraftError, RowFailed
 from polygraft.runtime.admission import Admission, units
 from polygraft.runtime.bank import Bank
+from polygraft.runtime.cache import AnswerCache
 from polygraft.runtime.encoding import EncodeRequest, EncoderQueue
 from polygraft.runtime.futures import finished, when_all
 from polygraft.runtime.graph import Floats, GraphSession, load_card
@@ -45,7 +46,8 @@ Listener = Callable[[Progress], None]
 class Engine:
     """One backbone and its loaded adapters. Every method may be called from any thread. `queue`
     bounds the work under way, in the units of `admission`; `niceness` is added to the threads that
-    compute; `window` is how many tokens `vectors` reads at once (None: as many as can be)."""
+    compute; `window` is how many tokens `vectors` reads at once (None: as many as can be);
+    `cached` answers are kept for rows that come again."""
 
     def __init__(
         self,
@@ -58,6 +60,7 @@ class Engine:
         queue: int | None = None,
         niceness: int = 0,
         window: int | None = None,
+        cached: int = 0,
     ) -> None:
         files = BackboneFiles(backbone)
         self.card = load_card(backbone)
@@ -83,6 +86,7 @@ class Engine:
             niceness=niceness,
         )
         self.admission = Admission(queue)
+        self.cache = AnswerCache(cached)
 
     # adapters
 
@@ -119,7 +123,7 @@ class Engine:
         answers: list[Future[Answer | PolygraftError]] = []
         works: list[RowWork] = []
         for place, row in enumerate(rows):
-            work = self._begin(row, place)
+            work = self._begin(row, place, heard=listener is not None)
             if isinstance(work, RowWork):
                 works.append(work)
                 answers.append(work.answer)
@@ -163,22 +167,27 @@ class Engine:
     def _give_back(self, size: int, _: object) -> None:
         self.admission.give_back(size)
 
-    def _begin(self, row: Row, place: int) -> RowWork | PolygraftError:
-        """The row with its adapters and its plan, or its error."""
+    def _begin(self, row: Row, place: int, *, heard: bool) -> RowWork | Answer | PolygraftError:
+        """The row with its adapters and its plan, or its answer if that was given before and nobody
+        hears how it grows, or its error."""
         try:
-            return self._work(row, place)
+            return self._work(row, place, heard=heard)
         except PolygraftError as error:
             return error
         except Exception:
             return _failed(row)
 
-    def _work(self, row: Row, place: int) -> RowWork:
-        """The row's adapters, leased, and its task's plan for it. Raises the row's error."""
+    def _work(self, row: Row, place: int, *, heard: bool) -> RowWork | Answer:
+        """The row's adapters, leased, and its task's plan for it, or its answer. Raises the row's
+        error."""
         with ExitStack() as undo:
             lease = undo.enter_context(self._adapters.acquire(row))
             row = lease.in_served_codes(row)
             if problem := text_problem(row.text) or too_many_marks(row.text):
                 raise InvalidRow(problem)
+            key = self.cache.key(row, lease.numbers)
+            if key is not None and not heard and (answer := self.cache.get(key)):
+                return answer
             adapter = lease.loaded.adapter
             task = registry.served(adapter.manifest.task)
             if row.explain and not task.explains:
@@ -187,15 +196,16 @@ class Engine:
                     "be explained; leave explain out"
                 )
             plan = task.plan(row, adapter, lease.names, self.encoder)
-            work = RowWork(row, place, lease, plan)
+            work = RowWork(row, place, lease, plan, key)
             undo.pop_all()
         return work
 
     def _queue(self, works: Sequence[RowWork], listener: Listener | None) -> None:
-        """Tokenise the rows' texts together and queue those that can be encoded."""
+        """Tokenise the rows' texts together and queue those that can be encoded: once what several
+        rows ask, of one text through the same slots."""
         encoded_texts = iter(self._encoded([text for work in works for text in work.plan.texts]))
-        queued: list[EncodeRequest] = []
-        accepted: list[tuple[RowWork, list[int]]] = []  # with the windows of each of its texts
+        queued: dict[Hashable, EncodeRequest] = {}
+        accepted: list[tuple[RowWork, list[list[Hashable]]]] = []  # windows of each of its texts
         for work in works:
             encoded = [next(encoded_texts) for _ in work.plan.texts]
             texts = [text for text in encoded if text is not None]
@@ -204,16 +214,22 @@ class Engine:
             elif not work.row.truncate and any(t.truncated for t in texts[: work.plan.own]):
                 work.end(self._too_long())
             else:
-                windows = [self.encoder.windows(text, work.plan.window) for text in texts]
-                accepted.append((work, [len(text) for text in windows]))
+                windows = list[list[Hashable]]()
                 stack, output = work.lease.stack, _encoder_output(work.plan)
-                queued += [
-                    EncodeRequest(window, stack, output) for text in windows for window in text
-                ]
+                for text in texts:
+                    requests = [
+                        EncodeRequest(window, stack, output)
+                        for window in self.encoder.windows(text, work.plan.window)
+                    ]
+                    queued |= {request.key: request for request in requests}
+                    windows.append([request.key for request in requests])
+                accepted.append((work, windows))
         try:
-            futures = iter(self.encoding.submit(queued))
-            for work, counts in accepted:
-                self._go_on(work, counts, list(islice(futures, sum(counts))), listener)
+            submitted = self.encoding.submit(list(queued.values()))
+            futures = dict(zip(queued, submitted, strict=True))
+            for work, windows in accepted:
+                parts = [futures[key] for text in windows for key in text]
+                self._go_on(work, [len(text) for text in windows], parts, listener)
         except Exception:  # the engine is closing
             for work, _ in accepted:
                 work.end(_failed(work.row))
@@ -292,7 +308,10 @@ class Engine:
                 results = [self._written(hypotheses) for hypotheses in results]
             elif len(results) > len(windows):
                 results = _means(results, windows)
-            work.end(work.plan.answer(results))
+            answer = work.plan.answer(results)
+            if work.key is not None:
+                self.cache.put(work.key, answer)
+            work.end(answer)
         except Exception:
             work.end(_failed(work.row))
 
