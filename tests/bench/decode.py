@@ -53,8 +53,10 @@ from polygraft.architectures.text import Encoded, load_encoder, pad
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.decode import DecodeRequest, DecoderSession
 from polygraft.runtime.decode_worker import DecodeWorkers
-from polygraft.runtime.graph import GraphSession, load_card, mixture
+from polygraft.runtime.encoding import EncodeRequest, EncoderQueue
+from polygraft.runtime.graph import GraphSession, load_card
 from polygraft.runtime.search import Hypothesis, Search
+from polygraft.tasks.serving import Output
 
 MIXED, RANK, LENGTH, NEVER = 16, 8, 24, 10**9
 CASES = ((1, 1), (8, 1), (32, 1), (1, 4), (8, 4))  # texts, beam
@@ -71,10 +73,9 @@ class Ours:
             np.random.default_rng(0),
         )
         assert self.card.decoder, "the backbone has no decoder"
-        self.session, self.bank = (
-            GraphSession(files.model("int8"), threads),
-            Bank(self.card.sites, MIXED, RANK),
-        )
+        self.bank, encoder = Bank(self.card.sites, MIXED, RANK), load_encoder(backbone)
+        session = GraphSession(files.model("int8"))
+        self.encoding = EncoderQueue(encoder, session, self.bank, workers=threads)
         self.decoder_bank = Bank(self.card.decoder.sites, MIXED, RANK)
         for number in range(MIXED):
             for bank in (self.bank, self.decoder_bank):
@@ -85,17 +86,16 @@ class Ours:
                     },
                     str(number),
                 )
-        session = DecoderSession(files.cross("int8"), files.step("int8"), self.card.decoder)
-        self.lanes = DecodeWorkers(session, self.decoder_bank, NEVER, threads, max_rows=128)
+        decoder = DecoderSession(files.cross("int8"), files.step("int8"), self.card.decoder)
+        self.lanes = DecodeWorkers(decoder, self.decoder_bank, NEVER, threads, max_rows=128)
 
     def __call__(self, rows: Sequence[Encoded], slots: Sequence[int], beam: int) -> None:
-        _, states = self.session.run_both(
-            pad(rows, 0) | mixture([[(slot, 1.0)] for slot in slots]), self.bank
-        )
-        search = Search(beam=beam)
+        stacks, search = [[(slot, 1.0)] for slot in slots], Search(beam=beam)
+        texts = zip(rows, stacks, strict=True)
+        requests = [EncodeRequest(row, stack, Output.STATES) for row, stack in texts]
         waiting: list[Future[list[Hypothesis]]] = [
-            self.lanes.submit(DecodeRequest(s, [(slot, 1.0)], 3, search, LENGTH))
-            for s, slot in zip(states, slots, strict=True)
+            self.lanes.submit(DecodeRequest(states.result(), stack, 3, search, LENGTH))
+            for states, stack in zip(self.encoding.submit(requests), stacks, strict=True)
         ]
         assert all(len(w.result()[0].tokens) == LENGTH for w in waiting)
 

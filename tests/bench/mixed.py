@@ -8,7 +8,8 @@ round counts.
 
 | contender | what runs |
 |---|---|
-| bare | the int8 graph exported without sites: no LoRA at all |
+| bare | the int8 graph exported without sites: no LoRA at all; as all int8 graphs here, by the
+queue that cuts batches in serving |
 | one | int8 graph with the bank, 64 slots resident, every row the same adapter |
 | mixed16 | the same graph and bank, 16 adapters mixed in the batch; LoRA on the core sites, as the
 bundled adapters have it |
@@ -40,6 +41,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -48,17 +50,20 @@ import peft
 import torch
 
 from polygraft.adapters.library import BUNDLED
-from polygraft.architectures.folder import default_backbone
+from polygraft.architectures.folder import BackboneFiles, default_backbone
 from polygraft.architectures.loading import load_backbone
+from polygraft.architectures.registry import family_of
 from polygraft.architectures.text import Encoded, load_encoder, pad
 from polygraft.data.reading import read_source
 from polygraft.export.calibrate import calibrate_encoder
 from polygraft.export.graph import ENCODER, to_onnx
 from polygraft.export.quantise import to_int8
 from polygraft.runtime.bank import Bank
-from polygraft.runtime.graph import GraphSession, Stack, load_card, mixture
+from polygraft.runtime.encoding import EncodeRequest, EncoderQueue
+from polygraft.runtime.graph import GraphSession, Stack, load_card
 from polygraft.tasks.classification.features import features
 from polygraft.tasks.classification.lexical import KnownFeatures, Lexical
+from polygraft.tasks.serving import Output
 
 RESIDENT, MIXED, RANK = 64, 16, 8
 BATCHES = (1, 8, 32)
@@ -82,13 +87,17 @@ class Contenders:
         self.adapters = [random_lora(self.core, rng) for _ in range(RESIDENT)]
         self.on_all = [random_lora(self.card.sites, rng) for _ in range(MIXED)]
 
-    def bare(self) -> GraphSession:
-        return GraphSession(self.bare_file, self.threads)
+    def bare(self) -> EncoderQueue:
+        return self.queue(self.bare_file, Bank([], 1))
 
-    def mixed16(self) -> tuple[Bank, GraphSession]:
+    def queue(self, model: Path, bank: Bank) -> EncoderQueue:
+        encoder = load_encoder(self.backbone)
+        return EncoderQueue(encoder, GraphSession(model), bank, workers=self.threads)
+
+    def mixed16(self) -> EncoderQueue:
         return self._banked(self.adapters)
 
-    def all16(self) -> tuple[Bank, GraphSession]:
+    def all16(self) -> EncoderQueue:
         return self._banked(self.on_all + self.adapters[MIXED:])
 
     def lexical(self, sample: list[str]) -> list[Lexical]:
@@ -105,11 +114,11 @@ class Contenders:
             for _ in range(MIXED)
         ]
 
-    def _banked(self, adapters: list[dict]) -> tuple[Bank, GraphSession]:
+    def _banked(self, adapters: list[dict]) -> EncoderQueue:
         bank = Bank(self.card.sites, RESIDENT, RANK)
         for number, lora in enumerate(adapters):
             bank.write(lora, str(number))
-        return bank, GraphSession(self.backbone / "onnx" / "model.int8.onnx", self.threads)
+        return self.queue(BackboneFiles(self.backbone).model("int8"), bank)
 
     def peft(self) -> torch.nn.Module:
         return peft_model(self.backbone, self.core, self.adapters[:MIXED])
@@ -118,7 +127,7 @@ class Contenders:
         return peft_model(self.backbone, self.card.sites, self.on_all)
 
     def merged(self) -> list[GraphSession]:
-        return [self.bare() for _ in range(MIXED)]
+        return [GraphSession(self.bare_file) for _ in range(MIXED)]
 
 
 def memory_of(name: str, arguments: list[str]) -> float:
@@ -185,13 +194,15 @@ def main() -> None:
         options.bare_file = Path(folder.name) / "bare.onnx"
         body = load_backbone(options.backbone)
         spreads = calibrate_encoder(body, options.backbone, ENCODER)
-        to_onnx(body, [], Path(folder.name) / "full.onnx")
+        to_onnx(body, family_of(options.backbone), [], Path(folder.name) / "full.onnx")
         to_int8(Path(folder.name) / "full.onnx", options.bare_file, spreads)
     built = Contenders(options.backbone, options.bare_file, options.threads)
     if options.memory_of:
         before = resident_mib()
         made = getattr(built, options.memory_of)()
-        print(round(resident_mib() - before, 1), file=sys.stdout if made else sys.stderr)
+        print(
+            round(resident_mib() - before, 1), file=sys.stdout if made is not None else sys.stderr
+        )
         return
     shared = ["--backbone", str(options.backbone), "--bare-file", str(options.bare_file)]
     memory = {
@@ -202,15 +213,22 @@ def main() -> None:
     rows = encoder.encode(sample)
     rng = np.random.default_rng(1)
     bare, merged, model, model_all = built.bare(), built.merged(), built.peft(), built.peft_all()
-    bank, session = built.mixed16()
-    bank_all, _ = built.all16()
+    mixed16, all16 = built.mixed16(), built.all16()
+    cores = ThreadPoolExecutor(options.threads)
     lexical, text_of = built.lexical(sample), dict(zip(map(id, rows), sample, strict=True))
 
     def run_merged(batch: list[Encoded], chosen) -> None:
-        for adapter in np.unique(chosen):
-            merged[adapter - 1].run(
-                pad([r for r, c in zip(batch, chosen, strict=True) if c == adapter], 0)
-            )
+        def of_one(adapter: int) -> None:
+            own = [row for row, slot in zip(batch, chosen, strict=True) if slot == adapter]
+            merged[adapter - 1].run(pad(own, 0))
+
+        list(cores.map(of_one, np.unique(chosen)))
+
+    def run(queue: EncoderQueue, batch: list[Encoded], stacks: list[Stack]) -> None:
+        texts = zip(batch, stacks, strict=True)
+        requests = [EncodeRequest(text, stack, Output.VECTOR) for text, stack in texts]
+        for future in queue.submit(requests):
+            future.result()
 
     @torch.inference_mode()
     def run_peft(model, batch: list[Encoded], chosen) -> None:
@@ -220,7 +238,7 @@ def main() -> None:
     def run_hybrid(batch: list[Encoded], chosen) -> None:
         for row, slot in zip(batch, chosen, strict=True):
             lexical[slot - 1].logits(text_of[id(row)])
-        session.run(pad(batch, 0) | mixture([[(slot, 1.0)] for slot in chosen]), bank)
+        run(mixed16, batch, [[(slot, 1.0)] for slot in chosen])
 
     def under_all(slot: int) -> Stack:
         """A language of four slots beyond those of the mixed adapters, one of twelve, under the
@@ -228,31 +246,22 @@ def main() -> None:
         return [(MIXED + 4 * int(slot % 12) + 1 + i, 1.0) for i in range(4)] + [(slot, 1.0)]
 
     contenders = {
-        "bare": lambda b, c: bare.run(pad(b, 0)),
-        "one": lambda b, c: session.run(pad(b, 0) | mixture([[(1, 1.0)]] * len(b)), bank),
-        "mixed16": lambda b, c: session.run(
-            pad(b, 0) | mixture([[(slot, 1.0)] for slot in c]), bank
-        ),
+        "bare": lambda b, c: run(bare, b, [[]] * len(b)),
+        "one": lambda b, c: run(mixed16, b, [[(1, 1.0)]] * len(b)),
+        "mixed16": lambda b, c: run(mixed16, b, [[(slot, 1.0)] for slot in c]),
         "hybrid16": run_hybrid,
-        "all16": lambda b, c: session.run(
-            pad(b, 0) | mixture([[(slot, 1.0)] for slot in c]), bank_all
-        ),
-        "stack16": lambda b, c: session.run(
-            pad(b, 0) | mixture([under_all(slot) for slot in c]), bank
-        ),
+        "all16": lambda b, c: run(all16, b, [[(slot, 1.0)] for slot in c]),
+        "stack16": lambda b, c: run(mixed16, b, [under_all(slot) for slot in c]),
         "peft": lambda b, c: run_peft(model, b, c),
         "peft_all": lambda b, c: run_peft(model_all, b, c),
         "merged": run_merged,
     }
     if options.against:
-        before = GraphSession(options.against / "onnx" / "model.int8.onnx", options.threads)
+        file = BackboneFiles(options.against).model("int8")
+        before, before_all = built.queue(file, mixed16.bank), built.queue(file, all16.bank)
         contenders |= {
-            "before_mixed16": lambda b, c: before.run(
-                pad(b, 0) | mixture([[(slot, 1.0)] for slot in c]), bank
-            ),
-            "before_all16": lambda b, c: before.run(
-                pad(b, 0) | mixture([[(slot, 1.0)] for slot in c]), bank_all
-            ),
+            "before_mixed16": lambda b, c: run(before, b, [[(slot, 1.0)] for slot in c]),
+            "before_all16": lambda b, c: run(before_all, b, [[(slot, 1.0)] for slot in c]),
         }
     results: dict[str, dict[str, float]] = {}
     for size in BATCHES:

@@ -56,7 +56,7 @@ def through_onnx(
 ) -> list[list[int]]:
     files, card, encoder = BackboneFiles(backbone), load_card(backbone), load_encoder(backbone)
     assert card.decoder
-    session, bank = GraphSession(files.model(precision), threads), Bank(card.sites, 8)
+    session, bank = GraphSession(files.model(precision)), Bank(card.sites, 8)
     writer = Writer(files, card.decoder, precision, 8, threads)
     stack, decoder_stack = (
         [(slot, 1.0) for slot in one.write(lora, adapter.name)]

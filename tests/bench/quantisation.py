@@ -73,7 +73,7 @@ class Served:
     """A backbone's int8 graphs and adapters in banks; `hostile` is the first translator with its B
     times 1000."""
 
-    def __init__(self, backbone: Path, folders: Sequence[Path], threads: int = 1) -> None:
+    def __init__(self, backbone: Path, folders: Sequence[Path]) -> None:
         files, self.card, self.encoder = (
             BackboneFiles(backbone),
             load_card(backbone),
@@ -81,7 +81,7 @@ class Served:
         )
         assert self.card.decoder, "the backbone has no decoder"
         self.session, self.bank = (
-            GraphSession(files.model("int8"), threads),
+            GraphSession(files.model("int8")),
             Bank(self.card.sites, 128),
         )
         self.decoder = DecoderSession(files.cross("int8"), files.step("int8"), self.card.decoder)

@@ -26,7 +26,6 @@ from polygraft.architectures.text import too_many_marks
 from polygraft.errors import AdapterError, InvalidRow, Overloaded, RowFailed, TooLarge
 from polygraft.runtime.admission import units
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.graph import by_depth
 from polygraft.runtime.rows import Row, WeightedAdapter
 from polygraft.runtime.search import Search
 from polygraft.serve import answers as answers_module
@@ -59,7 +58,7 @@ def assert_given_back(engine: Engine) -> None:
     """At once, or as soon as a thread that was tokenising has seen that nobody waits."""
 
     def taken() -> tuple[int, int, int]:
-        return engine.leases, len(engine._scheduler), engine.admission.under_way
+        return engine.leases, len(engine.encoding), engine.admission.under_way
 
     until = time.monotonic() + 5
     while any(taken()) and time.monotonic() < until:
@@ -80,13 +79,13 @@ def client(app: FastAPI) -> TestClient:
 @pytest.fixture
 def gate(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Closed: no batch runs until it is set."""
-    gate, run = threading.Event(), engine._scheduler._run
+    gate, run = threading.Event(), engine.encoding._scheduler._run
 
     def wait_and_run(payloads: list[object]) -> Any:
         gate.wait(30)
         return run(payloads)
 
-    monkeypatch.setattr(engine._scheduler, "_run", wait_and_run)
+    monkeypatch.setattr(engine.encoding._scheduler, "_run", wait_and_run)
     yield gate
     gate.set()
 
@@ -145,14 +144,14 @@ def test_a_row_that_fails_in_the_graph_fails_alone(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """[7] one failing row failed its whole batch."""
-    run = engine._scheduler._run
+    run = engine.encoding._scheduler._run
 
     def failing(payloads: list[Any]) -> Any:
         if any(len(request.text) == 4 for request in payloads):
             raise RuntimeError("the graph fails on four tokens")
         return run(payloads)
 
-    monkeypatch.setattr(engine._scheduler, "_run", failing)
+    monkeypatch.setattr(engine.encoding._scheduler, "_run", failing)
     rows = [
         Row("spam", text) for text in ("hello", "see you", "win cash now", "call mum", "dinner")
     ]
@@ -183,7 +182,7 @@ def test_cancelled_rows_give_everything_back_before_they_are_computed(
     assert engine.leases == 100
     for future in futures:
         future.cancel()
-    assert (engine.leases, len(engine._scheduler), engine.admission.under_way) == (0, 0, 0)
+    assert (engine.leases, len(engine.encoding), engine.admission.under_way) == (0, 0, 0)
 
 
 def test_beyond_the_bound_work_is_refused_whole(engine: Engine, gate: threading.Event) -> None:
@@ -331,7 +330,7 @@ def test_what_is_not_answered_in_time_is_dropped_and_told(
         "results"
     ]
     assert [row["error"]["code"] for row in rows] == ["DeadlineExceeded", "UnknownAdapter"]
-    assert (engine.leases, len(engine._scheduler)) == (0, 0)
+    assert (engine.leases, len(engine.encoding)) == (0, 0)
 
 
 def test_waiting_requests_hold_no_thread(
@@ -512,19 +511,14 @@ def test_deep_stacks_run_apart_from_shallow_ones(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """8 rows of 28 slots made the other 248 of their request take nine times as long."""
-    depths = [1] * 60 + [28] * 4 + [0, 5, 16, 17]
-    batches = by_depth(depths)
-    assert sorted(place for batch in batches for place in batch) == list(range(len(depths)))
-    assert all(max(depths[i] for i in batch) * len(batch) <= 320 for batch in batches)
-    assert not [batch for batch in batches if {depths[i] for i in batch} >= {1, 28}]
     shapes: list[tuple[int, ...]] = []
-    run = engine.session.run
+    run = engine.encoding.session.run
 
     def seen(batch: Any, bank: Any) -> Any:
         shapes.append(batch["slots"].shape)
         return run(batch, bank)
 
-    monkeypatch.setattr(engine.session, "run", seen)
+    monkeypatch.setattr(engine.encoding.session, "run", seen)
     deep = Row("spam", "hello", stack=tuple(WeightedAdapter("mood") for _ in range(7)))
     rows = [Row("spam", "hello"), deep, Row("topic", "hello"), deep]
     answers = engine.answer(rows)

@@ -47,6 +47,12 @@ def test_sync(url: str, library: Path) -> None:
         (why,) = client.classify("spam", ["WIN cash"], explain=True)
         assert why.explanation is not None
         assert [span.text for span in why.explanation.spans] == ["WIN", "cash"]
+        many = [{"adapter": "spam", "text": f"win {i}"} for i in range(700)]
+        streamed = list(client.stream(iter([*many, {"adapter": "nope", "text": "x"}]), top_k=1))
+        halves = [client.batch(half, top_k=1) for half in (many[:400], many[400:])]
+        assert streamed[:-1] == halves[0] + halves[1]
+        assert streamed[-1].error is not None
+        assert list(client.stream([])) == []
         rows = client.classify_rows(
             [{"adapter": "topic", "text": "x"}, {"adapter": "mood", "text": "y"}]
         )
@@ -79,6 +85,8 @@ def test_async(url: str, library: Path) -> None:
             assert (await client.remove("topic")).name == "topic"
             assert (await client.add(library / "topic")).name == "topic"
             assert len((await client.adapters()).adapters) == 3
+            rows = [{"adapter": "spam", "text": f"text {i}"} for i in range(20)]
+            assert [row async for row in client.stream(rows)] == [a[0] for a in answers]
 
     asyncio.run(go())
 

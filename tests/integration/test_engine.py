@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from polygraft.adapters.format import LAYOUT
+from polygraft.adapters.format import LAYOUT, load_adapter
 from polygraft.errors import (
     BackboneError,
     BankFull,
@@ -20,6 +20,7 @@ from polygraft.errors import (
     UnknownAdapter,
     WrongBackbone,
 )
+from polygraft.runtime.bank import Bank
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
 from polygraft.tasks.classification.serving import Classified
@@ -213,3 +214,61 @@ def test_adapters_come_and_go_while_rows_are_answered(backbone: Path, library: P
         engine.close()
     assert not failures
     assert engine.bank.free == 9
+
+
+def test_a_row_that_comes_again_is_not_computed_again(
+    backbone: Path, library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = Engine(backbone, precision="fp32", slots=4, cached=8)
+    try:
+        engine.add(library / "spam")
+        row, runs = Row("spam", "WIN a free prize"), list[int]()
+        first = engine.answer([row])
+        run = engine.encoding._scheduler._run
+        monkeypatch.setattr(
+            engine.encoding._scheduler, "_run", lambda r: (runs.append(len(r)), run(r))[1]
+        )
+        assert engine.answer([row, row]) == first * 2
+        assert engine.leases == 0
+        assert runs == []
+        assert engine.cache.hits == 2
+        engine.add(library / "spam")  # the same again is another adapter all the same
+        assert engine.answer([row]) == first
+        assert runs == [1]
+        heard = list[object]()
+        engine.answer([row], listener=heard.append)
+        assert runs == [1, 1], "whoever listens hears it grow"
+    finally:
+        engine.close()
+
+
+def test_a_head_on_the_frozen_backbone_takes_no_slot(engine: Engine, library: Path) -> None:
+    """Its row is the bare backbone's, whose sites need not be computed beyond the core."""
+    lora = load_adapter(library / "mood").lora
+    still = {site: (a, np.zeros_like(b)) for site, (a, b) in lora.items()}
+    bank = Bank(engine.card.sites, 1)
+    assert bank.write(still, "head") == ()
+    assert bank.free == 1
+    assert not bank.beyond_core([])
+    assert len(bank.write(lora, "mood")) == 1
+
+
+def test_rows_that_ask_the_same_of_the_encoder_share_one_pass(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One text for two heads of an adapter, and for the same adapter under two thresholds; not for
+    another adapter, nor for another text."""
+    seen, run = list[int](), engine.encoding._scheduler._run
+    monkeypatch.setattr(
+        engine.encoding._scheduler, "_run", lambda r: (seen.append(len(r)), run(r))[1]
+    )
+    rows = [
+        Row("spam", "dinner"),
+        Row("spam", "dinner", threshold=0.9),
+        Row("mood", "dinner"),
+        Row("spam", "call mum"),
+    ]
+    together = engine.answer(rows)
+    assert sum(seen) == 3
+    assert together == [engine.answer([row])[0] for row in rows]
+    assert engine.leases == 0

@@ -45,7 +45,7 @@ schema = schemathesis.openapi.from_asgi("/openapi.json", app)
 schema.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 
 
-@schemathesis.serializer("application/zip")
+@schemathesis.serializer("application/zip", "application/x-ndjson")
 def _as_it_is(context: schemathesis.SerializationContext, value: object) -> object:
     return value if isinstance(value, bytes) else str(value).encode()
 

@@ -146,5 +146,7 @@ def test_the_bare_backbone_is_the_models_own_mean(window: Path) -> None:
     mask = batch["attention_mask"].numpy()[..., None]
     wanted = (states * mask).sum(1) / mask.sum(1)
     with closing(Engine(window, precision="fp32", slots=2)) as engine:
-        got = engine.session.run(encoder.pad(rows) | mixture([[]] * len(rows)), engine.bank)
+        got = engine.encoding.session.run(
+            encoder.pad(rows) | mixture([[]] * len(rows)), engine.bank
+        )
     np.testing.assert_allclose(got, wanted, atol=1e-5)

@@ -103,7 +103,7 @@ def test_a_stack_is_the_weighted_sum_of_its_updates(
     model.add_weighted_adapter(["spam", "topic"], [0.5, 1.5], "both", combination_type="cat")
     model.set_adapter("both")
     both = [(slot, 0.5) for slot, _ in stacks[1]] + [(slot, 1.5) for slot, _ in stacks[3]]
-    session = GraphSession(BackboneFiles(backbone).model("fp32"), threads=1)
+    session = GraphSession(BackboneFiles(backbone).model("fp32"))
     got = session.run(batch | mixture([both if i % 2 else [] for i in range(len(TEXTS))]), bank)
     stacked, bare = pooled(model.eval(), batch), pooled(load_backbone(backbone), batch)
     assert np.abs(stacked - bare).max() > 1e-2, "the stack changes nothing"
@@ -170,7 +170,7 @@ def test_a_core_adapter_answers_alike_alone_and_beside_one_on_every_site(
         bank.write(lean.lora, "lean"),
         bank.write(load_adapter(library / "mood").lora, "mood"),
     )
-    session = GraphSession(BackboneFiles(backbone).model("fp32"), threads=1)
+    session = GraphSession(BackboneFiles(backbone).model("fp32"))
     rows = mixture([[(first, 1.0)]] * len(TEXTS))
     assert not bank.feeds(rows["slots"])["all_sites"].numpy()
     alone = session.run(batch | rows, bank)

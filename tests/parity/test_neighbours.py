@@ -61,7 +61,7 @@ class Company:
         assert card.decoder
         self.encoder, self.session = (
             load_encoder(backbone),
-            GraphSession(files.model("int8"), threads=1),
+            GraphSession(files.model("int8")),
         )
         self.decoder = DecoderSession(files.cross("int8"), files.step("int8"), card.decoder)
         self.bank, self.decoder_bank = Bank(card.sites, 16), Bank(card.decoder.sites, 16)

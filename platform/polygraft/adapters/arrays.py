@@ -157,5 +157,10 @@ def lora_arrays(tensors: dict[str, Floats], alpha: float, name: str) -> Lora:
     return lora
 
 
+def moves(lora: Lora) -> bool:
+    """Whether it changes anything; the LoRA of a head on the frozen backbone is zero."""
+    return any(a.any() and b.any() for a, b in lora.values())
+
+
 def _shape(array: Floats | None) -> str:
     return "missing" if array is None else str(list(array.shape))

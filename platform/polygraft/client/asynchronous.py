@@ -12,7 +12,7 @@ import httpx
 from polygraft.client import calls
 from polygraft.client.calls import Call, Rows, Texts
 from polygraft.client.connection import DEFAULT_URL, Connection
-from polygraft.client.options import ClassifyOptions, RowsOptions, TranslateOptions
+from polygraft.client.options import ClassifyOptions, RowsOptions, StreamOptions, TranslateOptions
 from polygraft.client.progress import EventReader, TranslationProgress, TranslationResult
 from polygraft.serve.schemas.adapters import AdapterOut, AdaptersResponse
 from polygraft.serve.schemas.row import RowOut
@@ -70,6 +70,22 @@ class AsyncClient:
         """Rows of any task, each with its own adapter: `{"adapter", "text", "target"?, "beam"?,
         ...}`."""
         return await self._send(calls.batch(rows, options))
+
+    async def stream(self, rows: Rows, **options: Unpack[StreamOptions]) -> AsyncIterator[RowOut]:
+        """As `batch`, for as many rows as you like: they are read as they are needed, and each
+        result, in order, comes as soon as it is there."""
+        for call, reader in calls.stream(rows, options):
+            try:
+                async with self._http.stream(**self._connection.request(call)) as response:
+                    if response.is_error:
+                        await response.aread()
+                    self._connection.check(response)
+                    async for line in response.aiter_lines():
+                        yield reader.read(line)
+            except httpx.TransportError as error:
+                raise self._connection.unreachable(error) from error
+            if reader.missing:
+                raise self._connection.cut_off()
 
     async def adapters(self) -> AdaptersResponse:
         """What is served, and what was refused."""

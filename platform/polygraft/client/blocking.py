@@ -12,7 +12,7 @@ import httpx
 from polygraft.client import calls
 from polygraft.client.calls import Call, Rows, Texts
 from polygraft.client.connection import DEFAULT_URL, Connection
-from polygraft.client.options import ClassifyOptions, RowsOptions, TranslateOptions
+from polygraft.client.options import ClassifyOptions, RowsOptions, StreamOptions, TranslateOptions
 from polygraft.client.progress import EventReader, TranslationProgress, TranslationResult
 from polygraft.serve.schemas.adapters import AdapterOut, AdaptersResponse
 from polygraft.serve.schemas.row import RowOut
@@ -73,6 +73,21 @@ class Client:
         """Rows of any task, each with its own adapter: `{"adapter", "text", "target"?, "beam"?,
         ...}`."""
         return self._send(calls.batch(rows, options))
+
+    def stream(self, rows: Rows, **options: Unpack[StreamOptions]) -> Iterator[RowOut]:
+        """As `batch`, for as many rows as you like: they are read as they are needed, and each
+        result, in order, comes as soon as it is there."""
+        for call, reader in calls.stream(rows, options):
+            try:
+                with self._http.stream(**self._connection.request(call)) as response:
+                    if response.is_error:
+                        response.read()
+                    self._connection.check(response)
+                    yield from map(reader.read, response.iter_lines())
+            except httpx.TransportError as error:
+                raise self._connection.unreachable(error) from error
+            if reader.missing:
+                raise self._connection.cut_off()
 
     def adapters(self) -> AdaptersResponse:
         """What is served, and what was refused."""

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 from polygraft.adapters.library import pack
-from polygraft.client.options import ClassifyOptions, RowsOptions, TranslateOptions, given
+from polygraft.client.options import (
+    ClassifyOptions,
+    RowsOptions,
+    StreamOptions,
+    TranslateOptions,
+    given,
+)
+from polygraft.errors import ServerError
 from polygraft.serve.schemas.adapters import AdapterOut, AdaptersResponse
 from polygraft.serve.schemas.row import ClassifyResponse, RowOut
 
+STREAMED = 5_000  # rows of one request: they are sent before the first answer is read
 Result = TypeVar("Result")
 Texts = str | Iterable[str]
 Rows = Mapping[str, Any] | Iterable[Mapping[str, Any]]
@@ -28,7 +37,7 @@ class Call(Generic[Result]):
     read: Callable[[bytes], Result]
     content: bytes | None = None
     headers: dict[str, str] = field(default_factory=dict)
-    params: dict[str, bool] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
     admin: bool = False
 
 
@@ -62,6 +71,32 @@ def translate_stream(texts: list[str], target: str, options: TranslateOptions) -
     """Its answer is read by an `EventReader`."""
     body = {"texts": texts, "target": target, **given(options, TranslateOptions), "stream": True}
     return _posted("/v1/translate", body, lambda _: None)
+
+
+def stream(rows: Rows, options: StreamOptions) -> Iterator[tuple[Call[None], LineReader]]:
+    """A call for every `STREAMED` rows, with a line for each, and what reads its answer."""
+    listed = iter([rows] if isinstance(rows, Mapping) else rows)
+    while block := [dict(row) for row in islice(listed, STREAMED)]:
+        content = b"".join(json.dumps(row).encode() + b"\n" for row in block)
+        params, headers = given(options, StreamOptions), {"content-type": "application/x-ndjson"}
+        call = Call("POST", "/v1/stream", lambda _: None, content, headers, params)
+        yield call, LineReader(len(block))
+
+
+class LineReader:
+    """Reads a stream's answer, a line a row. `missing` counts those that are still to come."""
+
+    def __init__(self, rows: int) -> None:
+        self.missing = rows
+
+    def read(self, line: str) -> RowOut:
+        """Raises `ServerError` for the line that ends a stream too early."""
+        content = json.loads(line)
+        if "row" not in content:
+            raise ServerError(f"{content['error']['message']} ({content['error']['code']})")
+        del content["row"]
+        self.missing -= 1
+        return RowOut.model_validate(content)
 
 
 def adapters() -> Call[AdaptersResponse]:

@@ -37,6 +37,12 @@ class TranslateOptions(TypedDict, total=False):
     seed: int | None
 
 
+class StreamOptions(TypedDict, total=False):
+    """Of `stream`. `top_k`: labels a row at most."""
+
+    top_k: int | None
+
+
 class RowsOptions(TypedDict, total=False):
     """Of `classify_rows` and `batch`. `top_k`: labels a row at most."""
 

@@ -21,7 +21,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from polygraft.adapters.arrays import Floats, Lora
+from polygraft.adapters.arrays import Floats, Lora, moves
 from polygraft.errors import AdapterError, BackboneError, BankFull
 from polygraft.runtime.graph import Site, groups, value
 
@@ -52,10 +52,12 @@ class Bank:
         }
 
     def feeds(self, slots: NDArray[np.int64]) -> dict[str, ort.OrtValue]:
-        """The graph's inputs for a batch that uses `slots`."""
-        return self.values | {
-            "all_sites": ort.OrtValue.ortvalue_from_numpy(np.array(self._beyond_core[slots].any()))
-        }
+        """The graph's further inputs for a batch that uses `slots`."""
+        return {"all_sites": ort.OrtValue.ortvalue_from_numpy(np.array(self.beyond_core(slots)))}
+
+    def beyond_core(self, slots: NDArray[np.int64] | Sequence[int]) -> bool:
+        """Whether one of the slots uses a site beyond the core."""
+        return bool(self._beyond_core[slots].any())
 
     def side_by_side(self, slots: Sequence[int]) -> dict[str, ort.OrtValue]:
         """The decoder graphs' inputs for `slots`: of every site A [in, members * slots * rank], B
@@ -87,7 +89,8 @@ class Bank:
         return sum(array.nbytes for array in self._arrays.values())
 
     def write(self, lora: Lora, name: str) -> tuple[int, ...]:
-        """Put an adapter's arrays into free slots and return them.
+        """Put an adapter's arrays into free slots and return them: none for arrays that move
+        nothing, those of a head on the frozen backbone.
 
         Raises `BankFull`, or `AdapterError` for a site the graph does not carry or a shape that
         does not fit it.
@@ -104,6 +107,8 @@ class Bank:
                     f"adapter {name!r}: {site} maps {a.shape[0]} to {b.shape[1]}, the graph's "
                     f"{known.inputs} to {known.outputs}"
                 )
+        if not moves(lora):
+            return ()
         with self._lock:
             rank = max((a.shape[1] for a, _ in lora.values()), default=1)
             needed = -(-rank // self.rank)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -26,12 +26,13 @@ from polygraft.architectures.text import Encoded, load_encoder, too_many_marks
 from polygraft.errors import InvalidOption, InvalidRow, PolygraftError, RowFailed
 from polygraft.runtime.admission import Admission, units
 from polygraft.runtime.bank import Bank
+from polygraft.runtime.cache import AnswerCache
+from polygraft.runtime.encoding import EncodeRequest, EncoderQueue
 from polygraft.runtime.futures import finished, when_all
-from polygraft.runtime.graph import Floats, GraphSession, Stack, by_depth, load_card, mixture
+from polygraft.runtime.graph import Floats, GraphSession, load_card
 from polygraft.runtime.loaded import Lease, LoadedAdapter, LoadedAdapters
 from polygraft.runtime.row_work import RowWork
 from polygraft.runtime.rows import Answer, Progress, Row, text_problem
-from polygraft.runtime.scheduler import Scheduler
 from polygraft.runtime.search import Hypothesis, Search
 from polygraft.runtime.writer import Writer
 from polygraft.tasks import registry
@@ -42,18 +43,11 @@ FAILED = "the server failed on this row, its log says why; the other rows are an
 Listener = Callable[[Progress], None]
 
 
-class EncodeRequest(NamedTuple):
-    """One text for the encoder, the slots it goes through, and what is wanted of it."""
-
-    text: Encoded
-    stack: Stack
-    output: Output
-
-
 class Engine:
     """One backbone and its loaded adapters. Every method may be called from any thread. `queue`
     bounds the work under way, in the units of `admission`; `niceness` is added to the threads that
-    compute; `window` is how many tokens `vectors` reads at once (None: as many as can be)."""
+    compute; `window` is how many tokens `vectors` reads at once (None: as many as can be);
+    `cached` answers are kept for rows that come again."""
 
     def __init__(
         self,
@@ -61,19 +55,20 @@ class Engine:
         *,
         precision: str = "int8",
         slots: int = 128,
-        batch_tokens: int = 2048,
+        batch_tokens: int = 512,
         threads: int = 0,
         queue: int | None = None,
         niceness: int = 0,
         window: int | None = None,
+        cached: int = 0,
     ) -> None:
         files = BackboneFiles(backbone)
         self.card = load_card(backbone)
         files.require(files.model(precision))
         self.encoder = load_encoder(backbone, window=window)
-        self.session = GraphSession(files.model(precision), threads, niceness)
+        session = GraphSession(files.model(precision))
         self.bank = Bank(self.card.sites, slots)
-        self.bank.require(self.session.inputs, files.model(precision))
+        self.bank.require(session.inputs, files.model(precision))
         decoder = self.card.decoder
         workers = threads or os.cpu_count() or 1
         self.writer = (
@@ -82,8 +77,16 @@ class Engine:
         self._adapters = LoadedAdapters(
             self.bank, self.writer.bank if self.writer else None, self._verify
         )
-        self._scheduler = Scheduler(self._run, budget=batch_tokens)
+        self.encoding = EncoderQueue(
+            self.encoder,
+            session,
+            self.bank,
+            workers=workers,
+            budget=batch_tokens,
+            niceness=niceness,
+        )
         self.admission = Admission(queue)
+        self.cache = AnswerCache(cached)
 
     # adapters
 
@@ -120,7 +123,7 @@ class Engine:
         answers: list[Future[Answer | PolygraftError]] = []
         works: list[RowWork] = []
         for place, row in enumerate(rows):
-            work = self._begin(row, place)
+            work = self._begin(row, place, heard=listener is not None)
             if isinstance(work, RowWork):
                 works.append(work)
                 answers.append(work.answer)
@@ -143,8 +146,7 @@ class Engine:
         text of several windows, the mean of theirs."""
         windows = [self.encoder.windows(text) for text in self.encoder.encode(texts)]
         requests = [EncodeRequest(one, [], Output.VECTOR) for text in windows for one in text]
-        futures = self._scheduler.submit([(r, len(r.text)) for r in requests])
-        results = [future.result() for future in futures]
+        results = [future.result() for future in self.encoding.submit(requests)]
         vectors: Floats = np.stack(_means(results, [len(text) for text in windows]))
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors
@@ -156,7 +158,7 @@ class Engine:
 
     def close(self) -> None:
         """Stop; rows that are not answered by now are dropped, and their futures are cancelled."""
-        self._scheduler.close()
+        self.encoding.close()
         if self.writer:
             self.writer.close()
 
@@ -165,22 +167,27 @@ class Engine:
     def _give_back(self, size: int, _: object) -> None:
         self.admission.give_back(size)
 
-    def _begin(self, row: Row, place: int) -> RowWork | PolygraftError:
-        """The row with its adapters and its plan, or its error."""
+    def _begin(self, row: Row, place: int, *, heard: bool) -> RowWork | Answer | PolygraftError:
+        """The row with its adapters and its plan, or its answer if that was given before and nobody
+        hears how it grows, or its error."""
         try:
-            return self._work(row, place)
+            return self._work(row, place, heard=heard)
         except PolygraftError as error:
             return error
         except Exception:
             return _failed(row)
 
-    def _work(self, row: Row, place: int) -> RowWork:
-        """The row's adapters, leased, and its task's plan for it. Raises the row's error."""
+    def _work(self, row: Row, place: int, *, heard: bool) -> RowWork | Answer:
+        """The row's adapters, leased, and its task's plan for it, or its answer. Raises the row's
+        error."""
         with ExitStack() as undo:
             lease = undo.enter_context(self._adapters.acquire(row))
             row = lease.in_served_codes(row)
             if problem := text_problem(row.text) or too_many_marks(row.text):
                 raise InvalidRow(problem)
+            key = self.cache.key(row, lease.numbers)
+            if key is not None and not heard and (answer := self.cache.get(key)):
+                return answer
             adapter = lease.loaded.adapter
             task = registry.served(adapter.manifest.task)
             if row.explain and not task.explains:
@@ -189,15 +196,16 @@ class Engine:
                     "be explained; leave explain out"
                 )
             plan = task.plan(row, adapter, lease.names, self.encoder)
-            work = RowWork(row, place, lease, plan)
+            work = RowWork(row, place, lease, plan, key)
             undo.pop_all()
         return work
 
     def _queue(self, works: Sequence[RowWork], listener: Listener | None) -> None:
-        """Tokenise the rows' texts together and queue those that can be encoded."""
+        """Tokenise the rows' texts together and queue those that can be encoded: once what several
+        rows ask, of one text through the same slots."""
         encoded_texts = iter(self._encoded([text for work in works for text in work.plan.texts]))
-        queued: list[tuple[EncodeRequest, int]] = []
-        accepted: list[tuple[RowWork, list[int]]] = []  # with the windows of each of its texts
+        queued: dict[Hashable, EncodeRequest] = {}
+        accepted: list[tuple[RowWork, list[list[Hashable]]]] = []  # windows of each of its texts
         for work in works:
             encoded = [next(encoded_texts) for _ in work.plan.texts]
             texts = [text for text in encoded if text is not None]
@@ -206,18 +214,22 @@ class Engine:
             elif not work.row.truncate and any(t.truncated for t in texts[: work.plan.own]):
                 work.end(self._too_long())
             else:
-                windows = [self.encoder.windows(text, work.plan.window) for text in texts]
-                accepted.append((work, [len(text) for text in windows]))
+                windows = list[list[Hashable]]()
                 stack, output = work.lease.stack, _encoder_output(work.plan)
-                queued += [
-                    (EncodeRequest(window, stack, output), len(window))
-                    for text in windows
-                    for window in text
-                ]
+                for text in texts:
+                    requests = [
+                        EncodeRequest(window, stack, output)
+                        for window in self.encoder.windows(text, work.plan.window)
+                    ]
+                    queued |= {request.key: request for request in requests}
+                    windows.append([request.key for request in requests])
+                accepted.append((work, windows))
         try:
-            futures = iter(self._scheduler.submit(queued))
-            for work, counts in accepted:
-                self._go_on(work, counts, list(islice(futures, sum(counts))), listener)
+            submitted = self.encoding.submit(list(queued.values()))
+            futures = dict(zip(queued, submitted, strict=True))
+            for work, windows in accepted:
+                parts = [futures[key] for text in windows for key in text]
+                self._go_on(work, [len(text) for text in windows], parts, listener)
         except Exception:  # the engine is closing
             for work, _ in accepted:
                 work.end(_failed(work.row))
@@ -296,32 +308,16 @@ class Engine:
                 results = [self._written(hypotheses) for hypotheses in results]
             elif len(results) > len(windows):
                 results = _means(results, windows)
-            work.end(work.plan.answer(results))
+            answer = work.plan.answer(results)
+            if work.key is not None:
+                self.cache.put(work.key, answer)
+            work.end(answer)
         except Exception:
             work.end(_failed(work.row))
 
     def _written(self, hypotheses: Sequence[Hypothesis]) -> list[Written]:
         assert self.writer
         return [Written(self.writer.text(h), h.score, h.cut) for h in hypotheses]
-
-    def _run(self, requests: Sequence[EncodeRequest]) -> list[Floats]:
-        """The output of each: its vector [hidden], or its token states [seq, hidden]."""
-        results: dict[int, Floats] = {}
-        for places in by_depth([len(request.stack) for request in requests]):
-            together = self._run_together([requests[place] for place in places])
-            results |= zip(places, together, strict=True)
-        return [results[place] for place in range(len(requests))]
-
-    def _run_together(self, requests: Sequence[EncodeRequest]) -> list[Floats]:
-        batch = self.encoder.pad([r.text for r in requests])
-        batch |= mixture([r.stack for r in requests])
-        if all(r.output is Output.VECTOR for r in requests):
-            return list(self.session.run(batch, self.bank))
-        vectors, states = self.session.run_both(batch, self.bank)
-        return [
-            vector if request.output is Output.VECTOR else tokens
-            for request, vector, tokens in zip(requests, vectors, states, strict=True)
-        ]
 
     def _verify(self, loaded: LoadedAdapter) -> None:
         """By itself, without what it was trained on top of: its own arrays are what is to be
@@ -335,7 +331,7 @@ class Engine:
     ) -> list[Floats]:
         """The output of each text through the slots of one adapter, at once and not queued."""
         stack = Lease(loaded).stack
-        return self._run(
+        return self.encoding.run(
             [EncodeRequest(text, stack, output) for text in self.encoder.encode(texts)]
         )
 

@@ -8,6 +8,7 @@ one never changes an answer under way.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from collections.abc import Callable
@@ -26,7 +27,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class LoadedAdapter:
-    """An adapter in its slots: of the encoder's bank and, when it writes text, of the decoder's.
+    """An adapter in its slots: of the encoder's bank, none where it moves nothing in it (a head on
+    the frozen backbone), and, when it writes text, of the decoder's.
     `leases` counts the rows in flight; a retired one is cleared when the last is answered."""
 
     adapter: Adapter
@@ -34,6 +36,8 @@ class LoadedAdapter:
     decoder_slots: tuple[int, ...] = ()
     leases: int = 0
     retired: bool = False
+    number: int = field(default_factory=itertools.count().__next__)
+    """No other has the same, not even one of the same name and version."""
 
 
 @dataclass(eq=False)
@@ -95,6 +99,11 @@ class Lease:
         if target is not None:
             target = served_code(target, languages) or target
         return replace(row, language=language, target=target)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """What tells these adapters from any others (their weights are the row's)."""
+        return tuple(one.number for one in self.all)
 
     @property
     def names(self) -> list[str]:

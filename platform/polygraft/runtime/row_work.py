@@ -7,7 +7,7 @@ gone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,12 +23,13 @@ from polygraft.tasks.serving import RowPlan
 class RowWork:
     """A row, the `place`-th of its call, with all that is held for it until it ends. Cancelling
     `answer` drops the row: what of it waits is not computed, and the result of what runs is thrown
-    away."""
+    away. Under `key` its answer is kept for rows that are the same; None: it is not."""
 
     row: Row
     place: int
     lease: Lease
     plan: RowPlan
+    key: Hashable | None = None
     answer: Future[Answer | PolygraftError] = field(default_factory=Promise)
     _parts: list[Future[Any]] = field(default_factory=list)
 

@@ -97,6 +97,11 @@ class Answer(ABC):
     version: str
     stack: list[str] = field(default_factory=list, kw_only=True)
 
+    @property
+    def size(self) -> int:
+        """How many values it holds, about."""
+        return 1
+
     @abstractmethod
     def fields(self) -> dict[str, Any]:
         """What it answers, whole, as JSON can write it."""

@@ -8,6 +8,7 @@ endpoints need GET and DELETE, errors in their row's place, and stable error bod
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 from fastapi import FastAPI
@@ -29,6 +30,7 @@ from polygraft.serve.routes import (
     libretranslate,
     operations,
     pages,
+    stream,
     translate,
 )
 from polygraft.serve.schemas.errors import ErrorResponse
@@ -52,6 +54,7 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
     )
     app.include_router(classify.router(host))
     app.include_router(batch.router(host))
+    app.include_router(stream.router(host))
     app.include_router(pages.router())
     app.include_router(operations.router())
     app.include_router(translate.router(host))
@@ -60,11 +63,13 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
     tell_errors(app)
     # From the inside out: what a request passes last stands first.
     app.add_middleware(LastResort)
-    app.add_middleware(Door, admission=lambda: host().engine.admission, spared=adapters.PATH)
+    app.add_middleware(
+        Door, admission=lambda: host().engine.admission, spared={adapters.PATH, stream.PATH}
+    )
     app.add_middleware(
         BodyLimit,
         largest=lambda: host().settings.max_body_mib * 2**20,
-        by_path={adapters.PATH: MAX_UPLOAD},
+        by_path={adapters.PATH: MAX_UPLOAD, stream.PATH: sys.maxsize},
     )
     app.add_middleware(CancelOnDisconnect)
     app.add_middleware(CrossOrigin, origins=lambda: host().settings.cors_origins)

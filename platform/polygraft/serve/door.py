@@ -11,7 +11,7 @@ the load that the machine can take, with every request parsed as it came, /livez
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextvars import ContextVar
 
 from starlette.datastructures import Headers
@@ -39,13 +39,15 @@ class Door:
     """ASGI middleware. `admission()` is asked about every POST but those to `spared`, by the length
     of its body."""
 
-    def __init__(self, app: ASGIApp, admission: Callable[[], Admission], spared: str) -> None:
+    def __init__(
+        self, app: ASGIApp, admission: Callable[[], Admission], spared: Collection[str]
+    ) -> None:
         self.app, self.admission, self.spared = app, admission, spared
         self._places = asyncio.Semaphore(PARSED_AT_ONCE)
         self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] == self.spared:
+        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] in self.spared:
             await self.app(scope, receive, send)
             return
         body = bytearray()

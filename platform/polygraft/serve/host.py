@@ -56,6 +56,7 @@ class Host:
             threads=settings.threads,
             queue=settings.queue,
             niceness=NICENESS,
+            cached=settings.cache,
         )
         return cls(engine, Library(settings.library), settings)
 

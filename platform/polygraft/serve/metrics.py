@@ -30,6 +30,8 @@ SECONDS = Histogram(
 RESIDENT = Gauge("polygraft_resident_adapters", "Adapters in the bank")
 IN_PROGRESS = Gauge("polygraft_requests_in_progress", "Requests being answered")
 WAITING = Gauge("polygraft_queue_units", "Units of work under way: waiting or being computed")
+CACHED = Gauge("polygraft_cached_answers", "Answers kept for texts that come again")
+REPEATED = Gauge("polygraft_repeated_rows", "Rows that got an answer kept before, since the start")
 CAPACITY = Gauge(
     "polygraft_queue_capacity", "Units of work that may be under way before requests are refused"
 )

@@ -32,7 +32,7 @@ os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
 
 from polygraft.serve.app import create_app
 from polygraft.serve.host import Host
-from polygraft.serve.metrics import CAPACITY, RESIDENT, WAITING
+from polygraft.serve.metrics import CACHED, CAPACITY, REPEATED, RESIDENT, WAITING
 
 # uvicorn would take httptools where some package has installed it: that reads pipelined requests
 # and headers without bound, and takes the body of a request with an Upgrade header for the next
@@ -133,6 +133,8 @@ class Polygraft:
         _hosts[:] = [self.host]
         RESIDENT.set_function(lambda: len(self.host.engine.manifests()))
         WAITING.set_function(lambda: self.host.engine.admission.under_way)
+        CACHED.set_function(lambda: len(self.host.engine.cache))
+        REPEATED.set_function(lambda: self.host.engine.cache.hits)
         CAPACITY.set(self.host.settings.queue)
         for name, refused in self.host.refused.items():
             log.error("adapter %s is not served: %s", name, refused)

@@ -53,6 +53,12 @@ class Settings(BaseModel):
         le=1_000_000,
         description="units of work that may wait before requests are refused",
     )
+    cache: int = Field(
+        4_096,
+        ge=0,
+        le=1_000_000,
+        description="answers kept in memory for texts that come again; 0: none",
+    )
     timeout: float = Field(
         60, ge=1, le=MAX_TIMEOUT, description="seconds a request may wait before it is given up"
     )

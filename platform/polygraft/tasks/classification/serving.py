@@ -74,6 +74,10 @@ class Classified(Answer):
     explanation: Explanation | None = None
 
     @property
+    def size(self) -> int:
+        return len(self.labels)
+
+    @property
     def label(self) -> str:
         return self.labels[0].label
 
@@ -136,11 +140,11 @@ class Classification(ServedTask):
         head, labels = _chosen(adapter, row.head)
         decisions = adapter.manifest.decide if head is adapter.head.own else {}
         text = beginning(row)
-        lexical = head.lexical.logits(text) if head.lexical else None
         explainer = Explainer(text, head.lexical, head.join, encoder) if row.explain else None
         variants = explainer.variants if explainer else []
 
         def answer(vectors: Sequence[Floats]) -> Classified:
+            lexical = head.lexical.logits(text) if head.lexical else None
             logits = head.join.joined(head.logits(vectors[0][None])[0], lexical)
             scores = softmax(logits)
             ordered = ranked(scores, labels, row.top_k)
@@ -186,8 +190,9 @@ TASK = Classification()
 
 def ranked(scores: Floats, labels: Sequence[str], top_k: int | None) -> list[LabelScore]:
     """Labels of one row, likeliest first, at most `top_k`. `scores` is [labels]."""
-    order = np.argsort(-scores, kind="stable")[:top_k]
-    return [LabelScore(labels[i], float(scores[i])) for i in order]
+    values: list[float] = scores.tolist()
+    order = sorted(range(len(values)), key=lambda i: -values[i])[:top_k]
+    return [LabelScore(labels[i], values[i]) for i in order]
 
 
 def decided(

@@ -1,0 +1,97 @@
+"""The lines of a request's body, as they arrive."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
+
+from polygraft.errors import InvalidRow, SlowBody
+
+MAX_LINE = 2**20
+MAX_HELD = 16 * 2**20
+"""Bytes of lines that wait. A client that sends more has to read its answers meanwhile."""
+MAX_TAKEN = 2**18
+"""Bytes, about, of lines that are taken at once: parsing more would keep the event loop."""
+Line = bytes | InvalidRow
+
+
+class Lines:
+    """Read by `read`, in a task of its own, and handed out by `take`. Lines of white space alone
+    are left out; one of more than `MAX_LINE` bytes is an error in its place."""
+
+    def __init__(self, seconds: float) -> None:
+        """`seconds`: the longest that the next part of the body may take."""
+        self._seconds = seconds
+        self._lines: deque[Line] = deque()
+        self._held = 0
+        self._ended = False
+        self._failure: Exception | None = None
+        self._changed, self._room = asyncio.Event(), asyncio.Event()
+
+    async def read(self, receive: Receive) -> None:
+        """Until the body ends, its client is gone or keeps it waiting for too long; `take` raises
+        what went wrong."""
+        try:
+            await self._read(receive)
+        except (ClientDisconnect, SlowBody) as error:
+            self._failure = error
+        finally:
+            self._ended = True
+            self._changed.set()
+
+    async def take(self, most: int, *, wait: bool) -> list[Line]:
+        """The next lines, those that are there, `most` at most. None: all were taken; or, without
+        `wait`, none is there yet. Raises `ClientDisconnect` or `SlowBody` once those that came
+        before are taken."""
+        while wait and not self._lines and not self._ended:
+            self._changed.clear()
+            await self._changed.wait()
+        taken, size = list[Line](), 0
+        while self._lines and len(taken) < most and size < MAX_TAKEN:
+            taken.append(self._lines.popleft())
+            size += _size(taken[-1])
+        self._held -= size
+        self._room.set()
+        if wait and not taken and self._failure:
+            raise self._failure
+        return taken
+
+    async def _read(self, receive: Receive) -> None:
+        rest, too_long, more = bytearray(), False, True
+        while more:
+            while self._held > MAX_HELD:
+                self._room.clear()
+                await self._room.wait()
+            try:
+                message = await asyncio.wait_for(receive(), self._seconds)
+            except TimeoutError:
+                raise SlowBody(
+                    f"nothing came for {self._seconds:g} s; the rows before are answered, send the "
+                    "others again"
+                ) from None
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            more = message.get("more_body", False)
+            *whole, last = message.get("body", b"").split(b"\n")
+            for end in whole:
+                self._add(bytes(rest + end), too_long=too_long)
+                rest, too_long = bytearray(), False
+            rest += last
+            if len(rest) > MAX_LINE:
+                rest, too_long = bytearray(), True
+        self._add(bytes(rest), too_long=too_long)
+
+    def _add(self, line: bytes, *, too_long: bool) -> None:
+        if too_long or len(line) > MAX_LINE:
+            self._lines.append(InvalidRow(f"the line is longer than {MAX_LINE / 2**20:g} MiB"))
+        elif line.strip():
+            self._lines.append(line)
+            self._held += _size(line)
+        self._changed.set()
+
+
+def _size(line: Line) -> int:
+    return len(line) if isinstance(line, bytes) else 0

@@ -1,0 +1,181 @@
+"""`POST /v1/stream`: rows by the line, answered by the line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+
+from polygraft.adapters.library import Library
+from polygraft.runtime.engine import Engine
+from polygraft.serve import lines as lines_module
+from polygraft.serve.app import create_app
+from polygraft.serve.host import Host
+from polygraft.serve.settings import Settings
+
+ROWS = [
+    {"adapter": ("spam", "mood", "topic")[i % 3], "text": f"win {i % 7} free prizes"}
+    for i in range(300)
+]
+
+
+@pytest.fixture(scope="module")
+def host(backbone: Path, library: Path) -> Iterator[Host]:
+    engine = Engine(backbone, precision="fp32", slots=8, queue=100)
+    host = Host(engine, Library(library), Settings(timeout=5))
+    yield host
+    host.engine.close()
+
+
+@pytest.fixture
+def client(host: Host) -> Iterator[TestClient]:
+    yield TestClient(create_app(lambda: host), client=("127.0.0.1", 1))
+    assert (host.engine.leases, host.engine.admission.under_way) == (0, 0)
+
+
+def lined(rows: list[Any]) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def asked(client: TestClient, body: bytes, query: str = "") -> list[dict[str, Any]]:
+    response = client.post(f"/v1/stream{query}", content=body)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "application/x-ndjson"
+    return [json.loads(line) for line in response.text.splitlines()]
+
+
+def test_each_line_is_answered_in_order_as_in_a_batch(client: TestClient) -> None:
+    """300 rows, where no request may hold more work than 100: the stream waits for its turn."""
+    answers = asked(client, lined(ROWS), "?top_k=1")
+    assert [answer.pop("row") for answer in answers] == list(range(300))
+    several = [ROWS[i : i + 50] for i in range(0, 300, 50)]
+    alone = [
+        result
+        for rows in several
+        for result in client.post("/v1/batch", json={"rows": rows, "top_k": 1}).json()["results"]
+    ]
+    assert [a["label"] for a in answers] == [b["label"] for b in alone]
+    assert all(len(answer["labels"]) == 1 for answer in answers)
+
+
+def test_a_bad_line_is_its_own_error(client: TestClient) -> None:
+    body = b"\n".join(
+        [
+            lined(ROWS[:1]).strip(),
+            b"",
+            b"{not json",
+            b'["a"]',
+            lined([{"adapter": "nope", "text": "x"}]).strip(),
+            lined([{"adapter": "spam", "text": "x", "colour": 1}]).strip(),
+            b"\xff\xfe",
+            b"[" * 100_000,
+            lined(ROWS[1:2]).strip(),
+        ]
+    )
+    answers = asked(client, body)
+    assert [answer["row"] for answer in answers] == list(range(8))
+    codes = [answer.get("error", {}).get("code") for answer in answers]
+    assert codes == [None, *["InvalidRow"] * 2, "UnknownAdapter", *["InvalidRow"] * 3, None]
+    assert "not JSON" in answers[1]["error"]["message"]
+
+
+def test_a_line_too_long_is_passed_over(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lines_module, "MAX_LINE", 1_000)
+    long = {"adapter": "spam", "text": "x" * 5_000}
+    answers = asked(client, lined([ROWS[0], long, ROWS[1]]))
+    assert ["error" in answer for answer in answers] == [False, True, False]
+    assert "longer than" in answers[1]["error"]["message"]
+
+
+def test_nothing_is_answered_with_nothing(client: TestClient) -> None:
+    assert asked(client, b"") == []
+    assert asked(client, b"\n \n") == []
+    assert client.post("/v1/stream?top_k=0", content=b"").status_code == 422
+
+
+def test_answers_come_while_rows_are_still_sent(host: Host) -> None:
+    """The second half is sent only when the first was answered; and what is held is bounded."""
+
+    async def run() -> list[int]:
+        app, got, answered = create_app(lambda: host), list[int](), asyncio.Event()
+        sent = asyncio.Queue[dict[str, Any]]()
+        for rows in (ROWS[:10], ROWS[10:20]):
+            await sent.put(
+                {"type": "http.request", "body": lined(rows), "more_body": rows is not ROWS[10:20]}
+            )
+
+        async def receive() -> dict[str, Any]:
+            if got or (not answered.is_set() and sent.qsize() == 2):
+                return await sent.get()
+            await answered.wait()
+            return await sent.get()
+
+        async def send(message: Any) -> None:
+            for line in message.get("body", b"").splitlines():
+                got.append(json.loads(line)["row"])
+            if len(got) == 10:
+                answered.set()
+                await sent.put({"type": "http.request", "body": b"", "more_body": False})
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/v1/stream",
+            "headers": [],
+            "query_string": b"",
+            "client": ("127.0.0.1", 1),
+        }
+        await asyncio.wait_for(app(scope, receive, send), 20)
+        return got
+
+    assert asyncio.run(run()) == list(range(20))
+
+
+def test_a_client_that_stops_sending_is_told(host: Host) -> None:
+    async def slow() -> AsyncIterator[bytes]:
+        yield lined(ROWS[:2])
+        await asyncio.sleep(30)
+
+    async def run() -> list[dict[str, Any]]:
+        transport = httpx.ASGITransport(create_app(lambda: host), client=("127.0.0.1", 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+            response = await http.post("/v1/stream", content=slow(), timeout=20)
+            return [json.loads(line) for line in response.text.splitlines()]
+
+    answers = asyncio.run(run())
+    assert [answer.get("row") for answer in answers] == [0, 1, None]
+    assert answers[2]["error"]["code"] == "SlowBody"
+
+
+def test_a_client_that_leaves_frees_its_rows(host: Host) -> None:
+    async def run() -> None:
+        app, parts = create_app(lambda: host), [lined(ROWS)]
+
+        async def receive() -> dict[str, Any]:
+            if parts:
+                return {"type": "http.request", "body": parts.pop(), "more_body": True}
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            pass
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/v1/stream",
+            "headers": [],
+            "query_string": b"",
+            "client": ("127.0.0.1", 1),
+        }
+        await asyncio.wait_for(app(scope, receive, send), 20)
+
+    asyncio.run(run())
+    assert (host.engine.leases, host.engine.admission.under_way) == (0, 0)
