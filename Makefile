@@ -26,7 +26,7 @@ lint: $(VENV)/.all
 	$(BIN)/mypy
 
 bench: $(VENV)/.all
-	$(BIN)/python tests/bench/mixed.py
+	$(BIN)/python tests/bench/all.py
 
 bento: $(VENV)/.serving
 	$(BIN)/bentoml build

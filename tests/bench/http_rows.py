@@ -5,8 +5,10 @@ run.
 
 A round measures the server (its own process, `clients` connections, `size` rows a request) and the
 engine (this process, as many threads), one after the other; the median of the rounds' ratios
-counts. Then one row a request by 1 and by 32 clients, with the times a request took. Rows: spam-en,
-spam-sw, topic and spam-es in turn on short messages. JSON line last.
+counts. Then one row a request by 1 and by 32 clients, with the times a request took; and at half of
+the rate of the 32, sent at random moments whatever was answered (an open loop). Last the same
+32-row requests by a server that keeps answers: every text comes again. Rows: spam-en, spam-sw,
+topic and spam-es in turn on short messages. JSON line last.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import random
 import statistics
 import sys
 import threading
@@ -100,6 +103,44 @@ def over_http(url: str, requests: list[list[Row]], clients: int) -> tuple[float,
     return rows_done / seconds, times
 
 
+def at_random(url: str, requests: list[list[Row]], rate: float) -> list[float]:
+    """The milliseconds that each request took, of `rate` a second on average."""
+    bodies = [
+        json.dumps({"adapter": row.adapter, "text": row.text, "top_k": 1}).encode()
+        for (row,) in requests
+    ]
+    draw, times = random.Random(0), list[float]()
+
+    async def ask(http: aiohttp.ClientSession, turn: int) -> None:
+        begun = time.perf_counter()
+        async with http.post(
+            f"{url}/v1/classify", data=bodies[turn % len(bodies)], headers=JSON
+        ) as response:
+            await response.read()
+        times.append(1000 * (time.perf_counter() - begun))
+
+    async def everyone() -> None:
+        started, moment = time.perf_counter(), 0.0
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+            asked = list[asyncio.Task[None]]()
+            while moment < 2 * SECONDS:
+                moment += draw.expovariate(rate)
+                await asyncio.sleep(max(0, started + moment - time.perf_counter()))
+                asked.append(asyncio.create_task(ask(http, len(asked))))
+            await asyncio.gather(*asked)
+
+    asyncio.run(everyone())
+    return times
+
+
+def spread(times: list[float]) -> dict[str, float]:
+    ordered = sorted(times)
+    return {
+        "p50_ms": round(ordered[len(ordered) // 2], 1),
+        "p99_ms": round(ordered[int(len(ordered) * 0.99)], 1),
+    }
+
+
 JSON = {"content-type": "application/json"}
 
 
@@ -127,12 +168,10 @@ def main() -> None:
         ][1:]
         for clients in (1, 32):
             rate, times = over_http(url, singles, clients)
-            times.sort()
-            result[f"one_row_{clients}_clients"] = {
-                "rows_a_second": round(rate),
-                "p50_ms": round(times[len(times) // 2], 1),
-                "p99_ms": round(times[int(len(times) * 0.99)], 1),
-            }
+            result[f"one_row_{clients}_clients"] = {"rows_a_second": round(rate), **spread(times)}
+        result["one_row_half_load"] = spread(at_random(url, singles, rate / 2))
+    with running(POLYGRAFT_CACHE="4096") as (url, _):
+        result["again_rows_a_second"] = round(over_http(url, requests, options.clients)[0])
     result["http_rows_a_second"], result["engine_rows_a_second"] = (
         round(statistics.median(side)) for side in zip(*pairs, strict=True)
     )

@@ -20,14 +20,15 @@ from polygraft.adapters.library import BUNDLED
 
 @contextlib.contextmanager
 def running(**environment: str) -> Iterator[tuple[str, int]]:
-    """`polygraft serve` on a free port, with these settings; gives its address and the process
-    id."""
+    """`polygraft serve` on a free port, with these settings, and no answers kept for texts that
+    come again unless they say so; gives its address and the process id."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "polygraft.cli", "serve", "--port", str(port)]
+    environment = os.environ | {"POLYGRAFT_CACHE": "0"} | environment
     server = subprocess.Popen(
-        command, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     url = f"http://127.0.0.1:{port}"
     try:
