@@ -25,7 +25,10 @@ from polygraft.tasks.serving import Floats
 C = 0.5
 MIN_ROWS = 2  # that have an n-gram; one is enough for a word or a pair
 BYTES = 1_000_000  # of an adapter's lexical part
-LEAST_KNOWN = 0.1  # the share of rows of which less is known than what counts as usual
+LEAST_KNOWN, BELOW = 0.02, 0.8
+"""What is usual: a bit less than what is known of nearly every row that is held out. With what is
+known of nine in ten, spam in Hindi, whose machine translation makes words that nobody has seen,
+lost 1.5 points of macro-F1."""
 UNSEEN = -3.0  # the margin of a label that no row has
 Matrix = Any
 """scipy's CSR matrix [rows, features]; scipy has no types."""
@@ -74,7 +77,7 @@ def fit_features(
         return LexicalFit(part, None)
     sizes = np.array([len(numbers) for numbers, _ in read])
     shares = _shares_known(matrix, folds, vocabulary, sizes)
-    part = replace(part, usual=float(np.quantile(shares, LEAST_KNOWN)))
+    part = replace(part, usual=BELOW * float(np.quantile(shares, LEAST_KNOWN)))
     trust = np.array([part.trust(share) for share in shares.tolist()], np.float32)
     return LexicalFit(part, trust[:, None] * _out_of_fold(matrix, gold, labels, folds))
 
