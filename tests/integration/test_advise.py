@@ -171,3 +171,22 @@ def test_advice_and_check_need_no_torch(
             [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=root
         )
         assert done.returncode == 0, done.stderr
+
+
+def test_rows_that_a_source_was_trained_on_are_told_by_check_as_training_would(
+    backbone: Path, shelf: Path, tmp_path: Path
+) -> None:
+    """Issue 18: `--check` found recipe and data fine, and `train` refused them."""
+    parts = {"train": slice(1, 20, 4), "dev": slice(0, 32, 2)}  # dev: what the adapter has learnt
+    file = recipe(tmp_path / "new", parts)
+    with file.open("a", encoding="utf-8") as content:
+        content.write("source: {adapter: spam}\n")
+    options = ["--library", str(shelf), "--backbone", str(backbone)]
+    for check in (["--check"], []):
+        refused = CliRunner().invoke(app, ["train", str(file), *options, *check])
+        told = " ".join(refused.output.split())
+        assert refused.exit_code == 1, told
+        assert "100% of its rows, 32 of 32, are the same texts as rows" in told
+        assert "source spam was trained on" in told
+        assert "e.g. 'win free" in told or "e.g. 'hello" in told or "e.g. 'claim" in told
+    assert not (tmp_path / "new" / ".training").exists()
