@@ -5,8 +5,8 @@ has a label for, of those it read as "other", and of those it never saw.
 
 Texts are lines of SIB-200 that the recipe of `langid` does not read, 20 a language and kind; a word
 is one, a phrase two to four in a row. "Right" of a language without a label is that no language is
-named; "unknown" is the share for which none is named, "wrong" that which gets a wrong name, "confidently
-wrong" with a score over 0.9. JSON line last.
+named; "unknown" is the share for which none is named, "wrong" that which gets a wrong name,
+"confidently wrong" with a score over 0.9. JSON line last.
 """
 
 from __future__ import annotations

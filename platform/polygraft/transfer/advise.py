@@ -26,6 +26,7 @@ from polygraft.reporting.intervals import Interval
 from polygraft.runtime.engine import Engine
 from polygraft.tasks.classification.features import features
 from polygraft.tasks.classification.job import ClassificationJob
+from polygraft.tasks.classification.recipe import SourceRows
 from polygraft.tasks.classification.shared_vectors import SharedVectors
 from polygraft.tasks.classification.source_rows import ids_of
 from polygraft.tasks.language.manifest import LanguageManifest
@@ -73,13 +74,15 @@ class Way:
 class Findings:
     """What was compared. `ways` are the best first, empty where a label has one row, so that none
     can be held out; `rows` counts those that were held out, `training_rows` those of each label to
-    train on. `left_out` tells of adapters of the same task why they were not compared."""
+    train on. `left_out` tells of adapters of the same task why they were not compared; `others` are
+    the labels of all classifiers there are, by name, where none is of the same task."""
 
     training_rows: dict[str, int]
     rows: int
     ways: list[Way]
     sources: dict[str, SourceAdapter]
     left_out: dict[str, str]
+    others: dict[str, list[str]] = field(default_factory=dict)
     as_it_is: list[AsItIs] = field(default_factory=list)
     languages: list[str] = field(default_factory=list)
 
@@ -101,10 +104,13 @@ class Findings:
         return tied
 
 
-def advise(job: ClassificationJob, library: Library | None = None) -> Findings:
+def advise(
+    job: ClassificationJob, library: Library | None = None, source: SourceRows | None = None
+) -> Findings:
     """Compare what takes seconds on the job's rows. `library` is where adapters are looked for,
-    beside the recipe's own folder (None: that which is served)."""
-    candidates = find_candidates(job, library)
+    beside the recipe's own folder (None: that which is served); `source` is the recipe's, for its
+    label map."""
+    candidates = find_candidates(job, library, source)
     train = job.drawn_rows(job.seeds[0])
     rows = _together(train, job.splits.dev)
     engine = Engine(job.backbone, slots=64, window=job.recipe.training.max_length)
@@ -142,6 +148,7 @@ def advise(job: ClassificationJob, library: Library | None = None) -> Findings:
         ways=ways,
         sources=named,
         left_out=candidates.left_out,
+        others=candidates.others if not named and not candidates.left_out else {},
         as_it_is=as_it_is,
         languages=_language_adapters(job, library),
     )

@@ -91,7 +91,9 @@ def partners_of_splits(
     found = dict[str, Partners]()
     for name, rows in held_out.items():
         others = [own, *(held_out[other] for other in held_out if other != name)]
-        found[name] = find_partners(rows, trained, np.concatenate(others), one_language=one_language)
+        found[name] = find_partners(
+            rows, trained, np.concatenate(others), one_language=one_language
+        )
     return found
 
 
