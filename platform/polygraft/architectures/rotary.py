@@ -1,4 +1,5 @@
-"""Encoders with rotary positions (Su et al. 2021, "RoFormer"): ModernBERT, EuroBERT, Nomic, Jina."""
+"""Encoders with rotary positions (Su et al. 2021, "RoFormer"): ModernBERT, EuroBERT, Nomic, and
+Jina."""
 
 from __future__ import annotations
 
