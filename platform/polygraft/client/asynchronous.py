@@ -80,8 +80,9 @@ class AsyncClient:
                     if response.is_error:
                         await response.aread()
                     self._connection.check(response)
-                    async for line in response.aiter_lines():
-                        yield reader.read(line)
+                    async for piece in response.aiter_text():
+                        for row in reader.read(piece):
+                            yield row
             except httpx.TransportError as error:
                 raise self._connection.unreachable(error) from error
             if reader.missing:

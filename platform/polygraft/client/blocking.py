@@ -83,7 +83,8 @@ class Client:
                     if response.is_error:
                         response.read()
                     self._connection.check(response)
-                    yield from map(reader.read, response.iter_lines())
+                    for piece in response.iter_text():
+                        yield from reader.read(piece)
             except httpx.TransportError as error:
                 raise self._connection.unreachable(error) from error
             if reader.missing:

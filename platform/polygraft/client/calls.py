@@ -88,15 +88,19 @@ class LineReader:
 
     def __init__(self, rows: int) -> None:
         self.missing = rows
+        self._rest = ""
 
-    def read(self, line: str) -> RowOut:
-        """Raises `ServerError` for the line that ends a stream too early."""
-        content = json.loads(line)
-        if "row" not in content:
-            raise ServerError(f"{content['error']['message']} ({content['error']['code']})")
-        del content["row"]
-        self.missing -= 1
-        return RowOut.model_validate(content)
+    def read(self, piece: str) -> Iterator[RowOut]:
+        """The rows whose lines end in the next piece of the answer. Raises `ServerError` for the
+        line that ends a stream too early."""
+        *lines, self._rest = (self._rest + piece).split("\n")
+        for line in lines:
+            content = json.loads(line)
+            if "row" not in content:
+                raise ServerError(f"{content['error']['message']} ({content['error']['code']})")
+            del content["row"]
+            self.missing -= 1
+            yield RowOut.model_validate(content)
 
 
 def adapters() -> Call[AdaptersResponse]:
