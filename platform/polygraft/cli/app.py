@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 adapters_app = typer.Typer(no_args_is_help=True, help="The adapters of a running server.")
 app.add_typer(adapters_app, name="adapters")
+backbone_app = typer.Typer(no_args_is_help=True, help="Backbones from published models.")
+app.add_typer(backbone_app, name="backbone")
 UNBROKEN = 100_000
 
 
