@@ -273,6 +273,7 @@ def test_openapi_names_every_endpoint_and_its_errors(client: TestClient) -> None
         ("/v1/batch", "post"),
         ("/translate", "post"),
         ("/detect", "post"),
+        ("/v1/stream", "post"),
         ("/languages", "get"),
     }
     assert json.dumps(paths).count("ErrorResponse") >= 4

@@ -66,6 +66,7 @@ def test_within_one_language_only_the_same_text_counts() -> None:
     same = translations.find_partners(TRAINED[:50], TRAINED, NONE, one_language=True)
     assert sorted(same.pairs) == [(i, i) for i in range(50)]
     assert parallel.speak_alike(["en-GB"], ["fr", "en"])
+    assert parallel.speak_alike(["und"], ["en"]), "it may be English"
     assert not parallel.speak_alike(["en"], ["yo"])
 
 

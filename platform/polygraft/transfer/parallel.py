@@ -35,6 +35,7 @@ from polygraft.transfer.vectors import read_vectors
 if TYPE_CHECKING:
     from polygraft.tasks.classification.job import ClassificationJob
 
+UNKNOWN = "und"  # a language that is not known (BCP 47)
 EXAMPLES, SHOWN = 2, 60  # pairs in a message; characters of a text
 
 
@@ -89,8 +90,10 @@ def held_out_texts(job: ClassificationJob, most: int) -> dict[str, list[str]]:
 
 
 def speak_alike(some: Sequence[str], others: Sequence[str]) -> bool:
-    """Whether a language is among both, whatever its region or script."""
-    return bool({tag.split("-")[0] for tag in some} & {tag.split("-")[0] for tag in others})
+    """Whether a language is among both, whatever its region or script, or may be: one is not
+    known."""
+    ours, theirs = ({tag.split("-")[0] for tag in tags} for tags in (some, others))
+    return bool(ours & theirs) or UNKNOWN in ours | theirs
 
 
 def verdict(
