@@ -15,6 +15,7 @@ from polygraft.client.connection import DEFAULT_URL, Connection
 from polygraft.client.options import ClassifyOptions, RowsOptions, StreamOptions, TranslateOptions
 from polygraft.client.progress import EventReader, TranslationProgress, TranslationResult
 from polygraft.serve.schemas.adapters import AdapterOut, AdaptersResponse
+from polygraft.serve.schemas.libretranslate import DetectedOut
 from polygraft.serve.schemas.row import RowOut
 
 Result = TypeVar("Result")
@@ -73,6 +74,11 @@ class Client:
         """Rows of any task, each with its own adapter: `{"adapter", "text", "target"?, "beam"?,
         ...}`."""
         return self._send(calls.batch(rows, options))
+
+    def detect(self, text: str) -> list[DetectedOut]:
+        """The languages that a text may be in, likeliest first, each with its confidence, 0 to 100;
+        `und` first where none is certain."""
+        return self._send(calls.detect(text))
 
     def stream(self, rows: Rows, **options: Unpack[StreamOptions]) -> Iterator[RowOut]:
         """As `batch`, for as many rows as you like: they are read as they are needed, and each

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
+from pydantic import TypeAdapter
+
 from polygraft.adapters.library import pack
 from polygraft.client.options import (
     ClassifyOptions,
@@ -20,6 +22,7 @@ from polygraft.client.options import (
 )
 from polygraft.errors import ServerError
 from polygraft.serve.schemas.adapters import AdapterOut, AdaptersResponse
+from polygraft.serve.schemas.libretranslate import DetectedOut
 from polygraft.serve.schemas.row import ClassifyResponse, RowOut
 
 STREAMED = 5_000  # rows of one request: they are sent before the first answer is read
@@ -71,6 +74,10 @@ def translate_stream(texts: list[str], target: str, options: TranslateOptions) -
     """Its answer is read by an `EventReader`."""
     body = {"texts": texts, "target": target, **given(options, TranslateOptions), "stream": True}
     return _posted("/v1/translate", body, lambda _: None)
+
+
+def detect(text: str) -> Call[list[DetectedOut]]:
+    return _posted("/detect", {"q": text}, TypeAdapter(list[DetectedOut]).validate_json)
 
 
 def stream(rows: Rows, options: StreamOptions) -> Iterator[tuple[Call[None], LineReader]]:
