@@ -74,8 +74,10 @@ def import_backbone(named: str, target: Path, wanted: Wanted, say: Console) -> G
 def _write_weights(source: Source, target: Path, say: Console) -> None:
     """One safetensors file, in the types that the source has, and its config."""
     import torch
-    from transformers import AutoModel, AutoModelForSeq2SeqLM
+    from transformers import AutoModel, AutoModelForSeq2SeqLM, logging
 
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     pickled = source.weights[0].suffix == ".bin"
     if pickled:
         say.print("its weights are a pickle: read as tensors alone (weights_only), nothing is run")
@@ -91,6 +93,7 @@ def _write_weights(source: Source, target: Path, say: Console) -> None:
         )
     with torch.no_grad():
         model.save_pretrained(target, max_shard_size="1000GB")
+    BackboneFiles(target).weights.chmod(0o644)  # whoever serves it may be another user
 
 
 def _write_record(source: Source, target: Path, card: GraphCard, licence: str) -> None:
