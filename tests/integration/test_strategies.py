@@ -247,7 +247,7 @@ def test_a_run_that_keeps_leaked_rows_has_another_key_than_one_that_drops_them(
         ({"strategy": "mixed"}, "needs source"),
         ({"strategy": "multi-task"}, "needs tasks"),
         ({"strategy": "parent"}, "needs parent"),
-        ({"strategy": "head", "parent": "x"}, "leave parent out"),
+        ({"strategy": "head", "parent": "x"}, "write strategy: parent, or leave out"),
         (
             {"source": {"adapter": "x"}},
             "only strategy head or mixed uses it, and none is given; write",
