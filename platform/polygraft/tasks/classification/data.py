@@ -14,6 +14,7 @@ from polygraft.data.leaks import Leak, leaked_texts, settle
 from polygraft.data.parsed import cell
 from polygraft.data.reading import read_source, read_texts, unreadable
 from polygraft.data.shortcuts import given_away
+from polygraft.data.small_tests import small_test
 from polygraft.data.splits import Split, Splits
 from polygraft.errors import DataError, RecipeError, listed
 from polygraft.tasks.classification.recipe import (
@@ -86,6 +87,8 @@ def load_splits(
         {"given_away": hints, "done": f"allowed: {allow_leak}"} if hints else {}
     )
     doubts = suspicious(train.labels, {name: split.labels for name, split in held_out.items()})
+    if "test" in splits:
+        doubts += small_test(len(splits["test"]))
     return Splits(
         train.without(settled.drop),
         splits["dev"],
