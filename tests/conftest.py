@@ -194,6 +194,7 @@ def make_adapter(backbone: Path) -> MakeAdapter:
         rank: int = 4,
         labels: tuple[str, ...] = ("ham", "spam"),
         scale: float = 0.1,
+        certainty: float = 1.0,
         languages: tuple[str, ...] = ("en",),
         sites: list[str] | None = None,
         home: Path = backbone,
@@ -207,7 +208,7 @@ def make_adapter(backbone: Path) -> MakeAdapter:
             if "lora_" in name:
                 torch.nn.init.normal_(parameter, std=scale)
         model.save_pretrained(folder)
-        weight = torch.randn(len(labels), 32).numpy()
+        weight = certainty * torch.randn(len(labels), 32).numpy()
         save_file(
             {"weight": weight, "bias": np.zeros(len(labels), np.float32)}, folder / LAYOUT.head
         )
@@ -315,7 +316,12 @@ def translators(
         make_adapter(root / "topic", seed=3, labels=tuple("abcdefg"), home=writing_backbone)
         languages = ("en", "haw", "yo")
         make_adapter(
-            root / "langid", seed=5, labels=languages, languages=languages, home=writing_backbone
+            root / "langid",
+            seed=5,
+            labels=languages,
+            certainty=4,  # of so short texts: else none is told
+            languages=languages,
+            home=writing_backbone,
         )
         make_translator(root / "en-yo", [("en", "yo"), ("yo", "en")], seed=7)
         make_translator(root / "haw-en", [("haw", "en")], seed=8)

@@ -5,8 +5,8 @@ has a label for, of those it read as "other", and of those it never saw.
 
 Texts are lines of SIB-200 that the recipe of `langid` does not read, 20 a language and kind; a word
 is one, a phrase two to four in a row. "Right" of a language without a label is that no language is
-named; "unknown" is the share for which none is named, "confidently wrong" the share that gets a
-wrong name with a score over 0.9. JSON line last.
+named; "unknown" is the share for which none is named, "wrong" that which gets a wrong name,
+"confidently wrong" with a score over 0.9. JSON line last.
 """
 
 from __future__ import annotations
@@ -71,23 +71,25 @@ def main() -> None:
     for group, files in groups().items():
         for kind in KINDS:
             rows = [(label, text) for label, file in files for text in texts_of(file, kind, rng)]
-            right = unknown = wrong = 0
-            for (label, _), answer in zip(
+            right = unknown = wrong = confident = 0
+            for (label, text), answer in zip(
                 rows, engine.answer([Row("langid", text, top_k=3) for _, text in rows]), strict=True
             ):
                 assert isinstance(answer, Classified)
-                best = languages_of(answer.labels)[0]
+                best = languages_of(answer.labels, text)[0]
                 wanted = UNDETERMINED if label == OTHER else label
                 right += best.language == wanted
                 unknown += best.language == UNDETERMINED
                 named_wrongly = best.language not in (wanted, UNDETERMINED)
-                wrong += named_wrongly and best.confidence > 0.9
+                wrong += named_wrongly
+                confident += named_wrongly and best.confidence > 0.9
             shares = {
                 name: round(100 * count / len(rows), 1)
                 for name, count in (
                     ("right", right),
                     ("unknown", unknown),
-                    ("confidently wrong", wrong),
+                    ("wrong", wrong),
+                    ("confidently wrong", confident),
                 )
             }
             results[f"{group}, {kind}"] = shares | {"rows": len(rows)}

@@ -295,3 +295,48 @@ def test_a_problem_of_the_lora_names_the_recipes_file(
     result = runner.invoke(app, ["train", str(recipe), "--check"])
     assert result.exit_code == 1
     assert f"{recipe}: 1 problem" in result.output
+
+
+def test_paths_that_cannot_be_written_are_told_before_any_work(root: Path, tmp_path: Path) -> None:
+    """Issue 18: `report` said so after three seconds, and `train` once it had begun."""
+    missing = tmp_path / "no" / "page.html"
+    told = runner.invoke(
+        app, ["report", str(root / "adapters" / "spam-en"), "--output", str(missing)]
+    )
+    assert told.exit_code == 1
+    assert "no such folder; make it first, or give another --output" in told.stderr
+    file = tmp_path / "file"
+    file.write_text("")
+    for output in (file, file / "adapter"):
+        told = runner.invoke(
+            app,
+            ["train", str(root / "adapters/questions-es/recipe.yaml"), "--output", str(output)],
+        )
+        assert told.exit_code == 1
+        assert f"{file} is a file; give a folder" in told.stderr
+    assert file.read_text() == ""
+
+
+def test_another_server_is_named_by_an_option_or_a_variable(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 18: nobody was told that a server on another port can be named."""
+    adapter = str(root / "adapters" / "spam-en")
+    for environment, options, address in (
+        ({}, ["--server", "http://127.0.0.1:9"], "http://127.0.0.1:9"),
+        ({"POLYGRAFT_SERVER": "http://127.0.0.1:19"}, [], "http://127.0.0.1:19"),
+    ):
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        told = runner.invoke(app, ["adapters", "add", adapter, *options])
+        assert told.exit_code == 1
+        assert f"{address} does not answer" in told.stderr
+        assert "--server or POLYGRAFT_SERVER" in told.stderr
+
+
+def test_a_field_explains_the_fields_in_it_whole() -> None:
+    """Issue 18: explanations ended in "..."."""
+    for field in ("data", "source"):
+        told = runner.invoke(app, ["recipe", field]).stdout
+        assert " ..." not in told
+    assert "none at all if that is 0" in " ".join(told.split())

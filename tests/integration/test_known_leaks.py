@@ -18,7 +18,6 @@ from polygraft.tasks.classification.recipe import ClassificationRecipe
 from polygraft.tasks.recipe import load_recipe
 from polygraft.tasks.translation.data import load_pairs
 from polygraft.tasks.translation.recipe import TranslationRecipe
-from polygraft.transfer import parallel
 
 DATA = Path(os.environ.get("POLYGRAFT_DATA", "nowhere"))
 pytestmark = [
@@ -89,4 +88,4 @@ def test_nusax_split_again_leaks_translations(tmp_path: Path, with_ids: bool) ->
         DataError,
         match="are translations of dev or test rows" if with_ids else "look like translations",
     ):
-        parallel.check(prepare(recipe, tmp_path / "jv" / "recipe.yaml", default_backbone()))
+        prepare(recipe, tmp_path / "jv" / "recipe.yaml", default_backbone())

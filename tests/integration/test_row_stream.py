@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from polygraft.adapters.library import Library
 from polygraft.runtime.engine import Engine
 from polygraft.serve import lines as lines_module
+from polygraft.serve import row_stream
 from polygraft.serve.app import create_app
 from polygraft.serve.host import Host
 from polygraft.serve.settings import Settings
@@ -93,6 +94,18 @@ def test_a_line_too_long_is_passed_over(
     answers = asked(client, lined([ROWS[0], long, ROWS[1]]))
     assert ["error" in answer for answer in answers] == [False, True, False]
     assert "longer than" in answers[1]["error"]["message"]
+
+
+def test_too_many_streams_are_refused_as_too_many_requests_are(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_stream, "MOST", 0)
+    response = client.post("/v1/stream", content=lined(ROWS[:1]))
+    assert response.status_code == 503
+    assert response.json()["error"]["code"] == "Overloaded"
+    assert int(response.headers["retry-after"]) >= 1
+    monkeypatch.undo()
+    assert len(asked(client, lined(ROWS[:1]))) == 1
 
 
 def test_nothing_is_answered_with_nothing(client: TestClient) -> None:

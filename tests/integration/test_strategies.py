@@ -248,7 +248,10 @@ def test_a_run_that_keeps_leaked_rows_has_another_key_than_one_that_drops_them(
         ({"strategy": "multi-task"}, "needs tasks"),
         ({"strategy": "parent"}, "needs parent"),
         ({"strategy": "head", "parent": "x"}, "leave parent out"),
-        ({"source": {"adapter": "x"}}, "only strategy mixed or head uses it"),
+        (
+            {"source": {"adapter": "x"}},
+            "only strategy head or mixed uses it, and none is given; write",
+        ),
         (
             {"strategy": "zero-shot", "data": {"train": "train.jsonl", "dev": "dev.jsonl"}},
             "needs data.test",

@@ -81,6 +81,9 @@ def test_the_result_is_learnt_served_and_loaded_by_peft(parent: Path, backbone: 
         "adapter",
     }
     assert set(ladder["adapter"]) == {"macro_f1", "spam_f1"}
+    lead = ladder["adapter"]["macro_f1"]["value"] - ladder["neural"]["macro_f1"]["value"]
+    over_neural = adapter.manifest.metrics["over_neural"]["value"]
+    assert over_neural == pytest.approx(lead, abs=0.02)
     assert ladder["adapter"]["macro_f1"]["value"] > ladder["majority"]["macro_f1"]["value"] + 20
     assert {f.name for f in parent.iterdir()} >= set(LAYOUT.names())
     assert not list(parent.glob(".*"))

@@ -33,6 +33,7 @@ from polygraft.runtime.rows import Row
 from polygraft.serve.app import create_app
 from polygraft.serve.event_stream import EventStream
 from polygraft.serve.host import Host
+from polygraft.serve.schemas.libretranslate import DetectedOut
 from polygraft.serve.translating import LastSteps
 from polygraft.tasks.translation.greedy import translate
 from polygraft.tasks.translation.serving import Translated
@@ -359,6 +360,21 @@ def test_our_own_clients_translate(url: str, api: TestClient) -> None:
             ].translation
 
     assert asyncio.run(ask()) == mine["translation"]
+
+
+def test_our_own_clients_detect(url: str, api: TestClient) -> None:
+    """Issue 18: they had no way to ask it."""
+    wanted = api.post("/detect", json={"q": "Aloha ʻoe"}).json()
+
+    async def ask() -> list[DetectedOut]:
+        async with AsyncClient(url) as client:
+            return await client.detect("Aloha ʻoe")
+
+    with Client(url) as client:
+        assert [one.model_dump() for one in client.detect("Aloha ʻoe")] == wanted
+        with pytest.raises(ServerError, match="answered 400: the text is empty"):
+            client.detect(" ")
+    assert [one.model_dump() for one in asyncio.run(ask())] == wanted
 
 
 def test_our_own_clients_read_streams(url: str, api: TestClient) -> None:

@@ -124,3 +124,18 @@ def test_a_stream_is_read_in_pieces_of_any_size() -> None:
         assert ends[0].result.translation == "- Un Deux é\n"
         assert ends[1].result.error is not None
         assert ends[1].result.error.code == "RowFailed"
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_lines_are_read_from_pieces_of_any_size(size: int) -> None:
+    """Cut at line feeds alone: httpx's own lines end at other separators too."""
+    texts = ["one\u2028two\x85", "three"]
+    answer = "".join(
+        json.dumps({"row": i, "adapter": "en-fr", "translation": text}, ensure_ascii=False) + "\n"
+        for i, text in enumerate(texts)
+    )
+    reader = calls.LineReader(len(texts))
+    pieces = [answer[i : i + size] for i in range(0, len(answer), size)]
+    read = [row for piece in pieces for row in reader.read(piece)]
+    assert [row.translation for row in read] == texts
+    assert reader.missing == 0

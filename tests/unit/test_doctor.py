@@ -7,10 +7,13 @@ import json
 import os
 import shutil
 import socket
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 from packaging.requirements import Requirement
@@ -257,3 +260,38 @@ def test_the_newest_adapter_tells_the_least_that_a_clock_may_say(root: Path) -> 
     shelf = serving.Shelf(manifests)
     assert shelf.newest == max(datetime.date.fromisoformat(one.created) for one in manifests)
     assert serving.Shelf([manifests[0].model_copy(update={"created": "soon"})]).newest is None
+
+
+class Server(BaseHTTPRequestHandler):
+    """Answers every GET with the same JSON, as `answer` is set."""
+
+    answer: ClassVar[bytes] = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.answer)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("answer", "level", "told"),
+    [
+        (b'{"adapters": [], "free_slots": 8, "backbone": "mini"}', "ok", "polygraft"),
+        (b'{"hello": "mum"}', "problem", "Address already in use"),
+        (b"<html>", "problem", "Address already in use"),
+    ],
+)
+def test_a_server_of_ours_on_the_port_is_no_problem(
+    answer: bytes, level: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Issue 18: beside one's own running server it said to stop it, and ended with status 1."""
+    monkeypatch.setattr(Server, "answer", answer)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        found = serving.port("127.0.0.1", server.server_port)
+        server.shutdown()
+    assert found.level == level
+    assert told in found.message

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
-from polygraft.tasks.classification.label_map import guess, map_problems, own_names
+from polygraft.tasks.classification.label_map import as_line, guess, map_problems, own_names, partly
 
 NEWS = ["business", "health", "politics", "sports", "technology"]
 
@@ -15,6 +16,15 @@ NEWS = ["business", "health", "politics", "sports", "technology"]
         (["health", "sports"], NEWS, {}),
         (["Health", "sport"], NEWS, {"Health": "health", "sport": "sports"}),
         (["Sports", "sports"], NEWS, None),
+        (
+            ["Business", "Sport", "tech"],
+            NEWS,
+            {
+                "Business": "business",
+                "Sport": "sports",
+                "tech": "technology",
+            },
+        ),
         (["health", "weather"], NEWS, None),
         (["ham", "spam"], ["ham", "spam"], {}),
         (["ham", "scam"], ["ham", "spam"], None),
@@ -48,3 +58,11 @@ def test_what_is_wrong_with_a_map_is_told(
     problems = map_problems(["ham", "bad"], ["ham", "spam"], renamed)
     assert len(problems) == (problem is not None)
     assert all(str(problem) in one for one in problems)
+
+
+def test_what_is_missing_and_the_line_that_would_say_it() -> None:
+    """Issue 18: SPAM and OK were matched with nothing, without a word."""
+    assert partly(["OK", "SPAM"], ["ham", "spam"]) == ({"SPAM": "spam"}, ["OK"])
+    line = as_line("spam-en", {"yes": "spam", "no": "ham"})
+    assert line == "source: {adapter: spam-en, labels: {'yes': spam, 'no': ham}}"
+    assert yaml.safe_load(line)["source"]["labels"] == {"yes": "spam", "no": "ham"}

@@ -2,8 +2,19 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
-from polygraft.architectures.text import LOWER, TITLE, UPPER, Encoded, case_of, load_encoder, pad
+from polygraft.architectures.text import (
+    LOWER,
+    TITLE,
+    UPPER,
+    Encoded,
+    TextEncoder,
+    case_of,
+    load_encoder,
+    pad,
+)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +75,23 @@ def test_windows_read_every_token_once_and_are_of_about_one_length(backbone: Pat
     assert [c for window in windows for c in window.cases[1:-1]] == long.cases[1:-1]
     assert encoder.windows(long, 22) == [long]
     assert load_encoder(backbone).windows(long) == [long]
+
+
+def test_windows_without_an_opening_token(backbone: Path, tmp_path: Path) -> None:
+    """T5 closes a text, and opens it with nothing."""
+    tokenizer = Tokenizer.from_file(str(backbone / "tokenizer.json"))
+    end = tokenizer.token_to_id("[SEP]")
+    tokenizer.post_processor = TemplateProcessing(
+        single="$A [SEP]", special_tokens=[("[SEP]", end)]
+    )
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    encoder = TextEncoder(tmp_path / "tokenizer.json", case_feature=False, max_length=64)
+    (long,) = encoder.encode(["win a free prize call mum now " * 3])
+    windows = encoder.windows(long, 6)
+    assert {window.ids[-1] for window in windows} == {end}
+    assert [i for window in windows for i in window.ids[:-1]] == long.ids[:-1]
+    assert max(map(len, windows)) == 6
+    assert encoder.encode(["win " * 100])[0].ids[-1] == end
 
 
 def test_pad_masks_what_it_adds() -> None:

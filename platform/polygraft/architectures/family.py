@@ -28,6 +28,10 @@ class Family:
         """How many tokens, special ones included, the encoder of this config can read at once."""
         return int(config.get("max_position_embeddings", 512))
 
+    def graph_inputs(self, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """What the encoder is called with in its graph, given its `inputs` by name."""
+        return inputs
+
     def load_encoder(self, folder: Path) -> PreTrainedModel:
         """The encoder in float32, eval mode, frozen: takes `inputs` by name and gives
         `last_hidden_state` [rows, seq, hidden]. Of an encoder-decoder its first half."""

@@ -11,11 +11,23 @@ from polygraft.architectures.family import Family
 from polygraft.architectures.folder import BackboneFiles
 
 FAMILIES = {
+    "bart": "polygraft.architectures.table",
     "bert": "polygraft.architectures.bert",
+    "blenderbot": "polygraft.architectures.table",
     "camembert": "polygraft.architectures.roberta",
+    "eurobert": "polygraft.architectures.rotary",
+    "jina_embeddings_v3": "polygraft.architectures.rotary",
+    "m2m_100": "polygraft.architectures.table",
+    "marian": "polygraft.architectures.table",
+    "mbart": "polygraft.architectures.table",
+    "modernbert": "polygraft.architectures.rotary",
     "mpnet": "polygraft.architectures.roberta",
+    "nomic_bert": "polygraft.architectures.rotary",
+    "pegasus": "polygraft.architectures.table",
+    "plbart": "polygraft.architectures.table",
     "roberta": "polygraft.architectures.roberta",
     "xlm-roberta": "polygraft.architectures.roberta",
+    "xmod": "polygraft.architectures.roberta",
 }
 
 

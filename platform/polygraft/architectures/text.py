@@ -101,7 +101,10 @@ class TextEncoder:
         self.window = min(window or max_length, max_length)
         self.pad_id = pad_id
         self.inputs = inputs
-        self._closing = self.tokenizer.num_special_tokens_to_add(False) - 1
+        special = self.tokenizer.encode("a").special_tokens_mask
+        # T5 opens with none
+        self._opening = special.index(0) if 0 in special else len(special)
+        self._closing = special[::-1].index(0) if 0 in special else 0
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """Encode texts; those over `max_length` tokens keep their beginning and the closing special
@@ -120,15 +123,16 @@ class TextEncoder:
         if len(text) <= tokens:
             return [text]
         end = len(text) - self._closing
-        count = -(-(end - 1) // (tokens - 1 - self._closing))
-        edges = [1 + (end - 1) * i // count for i in range(count + 1)]
+        start, room = self._opening, tokens - self._opening - self._closing
+        count = -(-(end - start) // room)
+        edges = [start + (end - start) * i // count for i in range(count + 1)]
 
-        def cut(values: list[int], start: int, stop: int) -> list[int]:
-            return values[:1] + values[start:stop] + values[end:]
+        def cut(values: list[int], first: int, last: int) -> list[int]:
+            return values[:start] + values[first:last] + values[end:]
 
         return [
-            Encoded(cut(text.ids, start, stop), cut(text.cases, start, stop), text.truncated)
-            for start, stop in pairwise(edges)
+            Encoded(cut(text.ids, first, last), cut(text.cases, first, last), text.truncated)
+            for first, last in pairwise(edges)
         ]
 
     def characters_read(self, text: str) -> int:

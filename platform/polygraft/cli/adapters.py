@@ -19,6 +19,8 @@ from polygraft.cli.app import (
     err,
     out,
     report_errors,
+    require_folder,
+    require_no_file,
     tell_doubts,
     trainable_backbone,
 )
@@ -123,6 +125,7 @@ def _train(
     from polygraft.errors import RecipeError
     from polygraft.tasks.recipe import read_recipe
 
+    require_no_file(target)
     content, problems = read_recipe(recipe)
     if content is None:
         raise RecipeError(str(recipe), problems)
@@ -168,7 +171,12 @@ def _train(
         print_markdown(card.figures(manifest.metrics) + "\n" + card.promises(manifest))
         if verdict := card.verdict(manifest.metrics):
             out.print(f"\n[bold]verdict[/] {escape(verdict)}", highlight=False)
-        out.print(f"\n{manifest.named} is in {target}", highlight=False)
+        out.print(
+            f"\n{manifest.named} is in {target}\nPut it live: polygraft adapters add {target} "
+            "(with --server, or POLYGRAFT_SERVER, where the server is not on port 3000)",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def print_markdown(text: str) -> None:
@@ -281,6 +289,7 @@ def report(
         return
     from polygraft.adapters.format import load_manifest
 
+    require_folder(output.absolute().parent, "make it first, or give another --output")
     for folder in adapters:
         load_manifest(folder)
 

@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 adapters_app = typer.Typer(no_args_is_help=True, help="The adapters of a running server.")
 app.add_typer(adapters_app, name="adapters")
+backbone_app = typer.Typer(no_args_is_help=True, help="Backbones from published models.")
+app.add_typer(backbone_app, name="backbone")
 UNBROKEN = 100_000
 
 
@@ -44,7 +46,9 @@ Backbone = Annotated[
         "--backbone", help="Backbone folder; default: POLYGRAFT_BACKBONE, else the bundled one."
     ),
 ]
-Server = Annotated[str, typer.Option("--server", help="Address of the server.")]
+Server = Annotated[
+    str, typer.Option("--server", envvar="POLYGRAFT_SERVER", help="Address of the server.")
+]
 Key = Annotated[
     str | None, typer.Option("--key", envvar="POLYGRAFT_ADMIN_KEY", help="The server's admin key.")
 ]
@@ -71,6 +75,13 @@ def require_folder(folder: Path, what_to_do: str) -> None:
     """Raises `DataError` for a folder that is not there."""
     if not folder.is_dir():
         raise DataError(str(folder), [f"no such folder; {what_to_do}"])
+
+
+def require_no_file(folder: Path) -> None:
+    """Raises `DataError` for what is to be a folder, or to lie in one, and is a file."""
+    existing = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not existing.is_dir():
+        raise DataError(str(folder), [f"{existing} is a file; give a folder"])
 
 
 def tell_doubts(doubts: Sequence[str]) -> None:

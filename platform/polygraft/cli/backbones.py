@@ -14,6 +14,8 @@ from polygraft.cli.app import (
     AsJson,
     Backbone,
     app,
+    backbone_app,
+    err,
     out,
     report_errors,
     require_folder,
@@ -85,6 +87,49 @@ def export(
     out.print(
         f"wrote {home / 'onnx'}: {len(card.sites)} sites, {sum(s.core for s in card.sites)} of "
         f"them core, drift {card.drift}"
+    )
+
+
+@backbone_app.command("import")
+@report_errors
+def import_backbone(
+    source: Annotated[
+        str, typer.Argument(help="Folder that save_pretrained wrote, or a name on the Hub.")
+    ],
+    target: Annotated[Path, typer.Argument(help="Folder to write; must not be there.")],
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit on the Hub; default: the newest.")
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="The model's licence; default: what its card says.")
+    ] = None,
+    precision: Annotated[
+        list[str] | None, typer.Option(help="int8 (default) or fp32; may be given twice.")
+    ] = None,
+    sites: Annotated[
+        list[str] | None, typer.Option(help="Name endings of the sites to carry; default: all.")
+    ] = None,
+    core: Annotated[
+        list[str] | None,
+        typer.Option(help="Name endings of the sites that every batch computes; default: all."),
+    ] = None,
+) -> None:
+    """Make a published encoder a backbone: XLM-R, AfroXLMR, mmBERT, mDeBERTa, LaBSE, e5 and their
+    like; of NLLB or mT5 the encoder.
+
+    Then serve and train on it with POLYGRAFT_BACKBONE=TARGET. Adapters of another backbone do not
+    fit it; `polygraft train RECIPE --backbone TARGET` makes them anew.
+    """
+    if wrong := set(precision or []) - set(PRECISIONS):
+        raise typer.BadParameter(f"{wrong.pop()}: precision is one of {', '.join(PRECISIONS)}")
+    from polygraft.importing.backbone import Wanted
+    from polygraft.importing.backbone import import_backbone as make
+
+    wanted = Wanted(revision, licence, precision or ["int8"], sites or "all", core or "all")
+    card = make(source, target, wanted, err)
+    out.print(
+        f"wrote {target}: {len(card.sites)} sites, hidden {card.hidden}, drift {card.drift}; serve "
+        f"it with POLYGRAFT_BACKBONE={target} polygraft serve"
     )
 
 

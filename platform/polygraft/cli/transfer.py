@@ -34,7 +34,8 @@ def advise(
     """Which strategy suits a recipe's data, with the figures that say so, and whether they can
     tell; trains no LoRA.
 
-    What it prints can be put into the recipe as it stands.
+    Lines that it prints can be put at the end of the recipe as they stand: of a field that is there
+    twice the last one counts.
     """
     from polygraft.adapters.library import Library
     from polygraft.errors import RecipeError
@@ -67,7 +68,7 @@ def advise(
         err.print(sentence(job.leaks), highlight=False)
     if job.leaks and content.data.on_leak == "error":
         err.print("Training refuses these rows; put `on_leak: drop` under `data` to drop them.")
-    findings = ask(job, shelf)
+    findings = ask(job, shelf, content.source)
     if as_json:
         out.print_json(data={"leaks": job.leaks} | record(findings))
     else:
@@ -78,7 +79,7 @@ def _show(findings: Findings) -> None:
     import yaml
     from rich.table import Table
 
-    from polygraft.transfer.advice import advice_of, cannot_tell
+    from polygraft.transfer.advice import advice_of, cannot_tell, no_such_task
 
     counts = ", ".join(f"{label} {n}" for label, n in sorted(findings.training_rows.items()))
     out.print(f"training rows: {counts}", highlight=False)
@@ -92,10 +93,14 @@ def _show(findings: Findings) -> None:
         out.print(table)
     for name, why in findings.left_out.items():
         out.print(f"{name} is left out: {escape(why)}", highlight=False)
+    if findings.others:
+        out.print(escape(no_such_task(findings)), highlight=False)
     if unknown := cannot_tell(findings):
         out.print(f"[bold]Cannot tell[/]: {escape(unknown)}.", highlight=False)
     for number, advice in enumerate(advice_of(findings), 1):
-        out.print(f"{number}. [bold]{advice.strategy}[/]: {escape(advice.why)}", highlight=False)
+        out.print(
+            f"{number}. [bold]{escape(advice.title)}[/]: {escape(advice.why)}", highlight=False
+        )
         if advice.recipe:
             for line in yaml.safe_dump(advice.recipe, sort_keys=False).strip().split("\n"):
                 print(f"     {line}")

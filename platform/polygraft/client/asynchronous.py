@@ -15,6 +15,7 @@ from polygraft.client.connection import DEFAULT_URL, Connection
 from polygraft.client.options import ClassifyOptions, RowsOptions, StreamOptions, TranslateOptions
 from polygraft.client.progress import EventReader, TranslationProgress, TranslationResult
 from polygraft.serve.schemas.adapters import AdapterOut, AdaptersResponse
+from polygraft.serve.schemas.libretranslate import DetectedOut
 from polygraft.serve.schemas.row import RowOut
 
 Result = TypeVar("Result")
@@ -71,6 +72,11 @@ class AsyncClient:
         ...}`."""
         return await self._send(calls.batch(rows, options))
 
+    async def detect(self, text: str) -> list[DetectedOut]:
+        """The languages that a text may be in, likeliest first, each with its confidence, 0 to 100;
+        `und` first where none is certain."""
+        return await self._send(calls.detect(text))
+
     async def stream(self, rows: Rows, **options: Unpack[StreamOptions]) -> AsyncIterator[RowOut]:
         """As `batch`, for as many rows as you like: they are read as they are needed, and each
         result, in order, comes as soon as it is there."""
@@ -80,8 +86,9 @@ class AsyncClient:
                     if response.is_error:
                         await response.aread()
                     self._connection.check(response)
-                    async for line in response.aiter_lines():
-                        yield reader.read(line)
+                    async for piece in response.aiter_text():
+                        for row in reader.read(piece):
+                            yield row
             except httpx.TransportError as error:
                 raise self._connection.unreachable(error) from error
             if reader.missing:

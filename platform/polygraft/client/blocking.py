@@ -15,6 +15,7 @@ from polygraft.client.connection import DEFAULT_URL, Connection
 from polygraft.client.options import ClassifyOptions, RowsOptions, StreamOptions, TranslateOptions
 from polygraft.client.progress import EventReader, TranslationProgress, TranslationResult
 from polygraft.serve.schemas.adapters import AdapterOut, AdaptersResponse
+from polygraft.serve.schemas.libretranslate import DetectedOut
 from polygraft.serve.schemas.row import RowOut
 
 Result = TypeVar("Result")
@@ -74,6 +75,11 @@ class Client:
         ...}`."""
         return self._send(calls.batch(rows, options))
 
+    def detect(self, text: str) -> list[DetectedOut]:
+        """The languages that a text may be in, likeliest first, each with its confidence, 0 to 100;
+        `und` first where none is certain."""
+        return self._send(calls.detect(text))
+
     def stream(self, rows: Rows, **options: Unpack[StreamOptions]) -> Iterator[RowOut]:
         """As `batch`, for as many rows as you like: they are read as they are needed, and each
         result, in order, comes as soon as it is there."""
@@ -83,7 +89,8 @@ class Client:
                     if response.is_error:
                         response.read()
                     self._connection.check(response)
-                    yield from map(reader.read, response.iter_lines())
+                    for piece in response.iter_text():
+                        yield from reader.read(piece)
             except httpx.TransportError as error:
                 raise self._connection.unreachable(error) from error
             if reader.missing:

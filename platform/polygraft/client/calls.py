@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
+from pydantic import TypeAdapter
+
 from polygraft.adapters.library import pack
 from polygraft.client.options import (
     ClassifyOptions,
@@ -20,6 +22,7 @@ from polygraft.client.options import (
 )
 from polygraft.errors import ServerError
 from polygraft.serve.schemas.adapters import AdapterOut, AdaptersResponse
+from polygraft.serve.schemas.libretranslate import DetectedOut
 from polygraft.serve.schemas.row import ClassifyResponse, RowOut
 
 STREAMED = 5_000  # rows of one request: they are sent before the first answer is read
@@ -73,6 +76,10 @@ def translate_stream(texts: list[str], target: str, options: TranslateOptions) -
     return _posted("/v1/translate", body, lambda _: None)
 
 
+def detect(text: str) -> Call[list[DetectedOut]]:
+    return _posted("/detect", {"q": text}, TypeAdapter(list[DetectedOut]).validate_json)
+
+
 def stream(rows: Rows, options: StreamOptions) -> Iterator[tuple[Call[None], LineReader]]:
     """A call for every `STREAMED` rows, with a line for each, and what reads its answer."""
     listed = iter([rows] if isinstance(rows, Mapping) else rows)
@@ -88,15 +95,19 @@ class LineReader:
 
     def __init__(self, rows: int) -> None:
         self.missing = rows
+        self._rest = ""
 
-    def read(self, line: str) -> RowOut:
-        """Raises `ServerError` for the line that ends a stream too early."""
-        content = json.loads(line)
-        if "row" not in content:
-            raise ServerError(f"{content['error']['message']} ({content['error']['code']})")
-        del content["row"]
-        self.missing -= 1
-        return RowOut.model_validate(content)
+    def read(self, piece: str) -> Iterator[RowOut]:
+        """The rows whose lines end in the next piece of the answer. Raises `ServerError` for the
+        line that ends a stream too early."""
+        *lines, self._rest = (self._rest + piece).split("\n")
+        for line in lines:
+            content = json.loads(line)
+            if "row" not in content:
+                raise ServerError(f"{content['error']['message']} ({content['error']['code']})")
+            del content["row"]
+            self.missing -= 1
+            yield RowOut.model_validate(content)
 
 
 def adapters() -> Call[AdaptersResponse]:

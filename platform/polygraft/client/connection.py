@@ -49,7 +49,10 @@ class Connection:
         if response.is_success:
             return
         try:
-            error = response.json()["error"]
+            answer = response.json()
+            error = answer["error"]
+            if isinstance(error, str):  # as LibreTranslate tells it
+                error = {"message": error, "code": "refused", "request_id": answer["request_id"]}
             message = f"{error['message']} ({error['code']}, request {error['request_id']})"
         except (ValueError, KeyError, TypeError):
             message = response.text[:300]
@@ -57,7 +60,8 @@ class Connection:
 
     def unreachable(self, error: httpx.TransportError) -> ServerError:
         return ServerError(
-            f"{self.url} does not answer ({error or type(error).__name__}); is the server running?"
+            f"{self.url} does not answer ({error or type(error).__name__}); is the server running, "
+            "and at this address? Commands take another with --server or POLYGRAFT_SERVER"
         )
 
     def cut_off(self) -> ServerError:

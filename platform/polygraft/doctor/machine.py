@@ -83,7 +83,7 @@ def _cpu_flags() -> set[str]:
 
 def memory(needed: int) -> Finding:
     """`needed` bytes (see `serving.memory_needed`)."""
-    free = _free_memory()
+    free = free_memory()
     if free is None:
         message = f"about {needed // MiB:,} MiB are needed; this system does not tell what is free"
         return Finding("memory", "ok", message)
@@ -94,7 +94,7 @@ def memory(needed: int) -> Finding:
     return Finding("memory", "problem", message, remedy)
 
 
-def _free_memory() -> int | None:
+def free_memory() -> int | None:
     """Bytes that this process may still take, of the machine's and of its container's; None where
     neither is told."""
     room = []

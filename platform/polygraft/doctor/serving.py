@@ -11,8 +11,15 @@ from polygraft.adapters.layout import MiB
 from polygraft.adapters.library import Library, check_name
 from polygraft.adapters.manifest import Manifest
 from polygraft.architectures.folder import BackboneFiles
+from polygraft.client import Client
 from polygraft.doctor.findings import Finding
-from polygraft.errors import AdapterError, KeyFileError, PolygraftError, SettingsError
+from polygraft.errors import (
+    AdapterError,
+    KeyFileError,
+    PolygraftError,
+    ServerError,
+    SettingsError,
+)
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.graph import GraphCard, load_card
 from polygraft.serve import auth, launch
@@ -20,6 +27,7 @@ from polygraft.serve.detector import detector_problem
 from polygraft.serve.settings import Settings
 from polygraft.transfer import guard
 
+PATIENCE = 3  # seconds for an answer
 PROCESSES, WORK = 300 * MiB, 220 * MiB
 GRAPHS, ADAPTERS = 2.5, 3.0
 """Bytes of memory for each byte of their files. Measured on two cores with the 21 bundled adapters:
@@ -136,9 +144,24 @@ def memory_needed(settings: Settings, shelf: Shelf) -> int:
 def port(host: str, number: int) -> Finding:
     """Whether it can be listened on."""
     problems = launch.port_problems(host, number)
+    if problems and (served := _served_at(host, number)) is not None:
+        message = f"a polygraft server with {served} adapters listens on {number}"
+        return Finding("port", "ok", f"{message}; another one needs another port")
     if problems:
         return Finding("port", "problem", problems[0])
     return Finding("port", "ok", f"{number} on {host} is free")
+
+
+def _served_at(host: str, number: int) -> int | None:
+    """How many adapters the polygraft server answers with that listens there; None where none
+    does."""
+    asked = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    shown = f"[{asked}]" if ":" in asked else asked
+    try:
+        with Client(f"http://{shown}:{number}", timeout=PATIENCE) as client:
+            return len(client.adapters().adapters)
+    except (ServerError, ValueError):  # nobody speaks HTTP there, or it is another program
+        return None
 
 
 def key() -> Finding:

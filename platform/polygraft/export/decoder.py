@@ -53,10 +53,12 @@ class Decoder:
         self.name = names[id(self.model.get_decoder())]
         self.hidden = int(self.model.get_encoder().config.hidden_size)
         cache, states = _empty(), torch.randn(2, 3, self.hidden)
-        first = products(self.model, lambda: self.cross(states, cache))
+        first = products(self.model, lambda: self.cross(states, cache), rows=len(states))
         token = torch.full((2, 1), TOKEN)
         self.of_step = products(
-            self.model, lambda: self.family.next_token(self.model, token, states, cache)
+            self.model,
+            lambda: self.family.next_token(self.model, token, states, cache),
+            rows=len(token),
         )
         again = {product.name for product in self.of_step}
         self.of_cross = [product for product in first if product.name not in again]

@@ -31,7 +31,7 @@ from polygraft.runtime.graph import Site, groups
 from polygraft.training.vectors import pool
 
 OPSET = 23
-EXAMPLE_RANK = 4
+EXAMPLE_RANK, EXAMPLE_ROWS = 4, 3
 Banks = Mapping[str, torch.Tensor]
 ENCODER = "model."  # before the names of the encoder's weights in the graph
 
@@ -45,18 +45,18 @@ class Encoder(nn.Module):
     def __init__(
         self,
         model: PreTrainedModel,
-        inputs: Sequence[str],
+        family: Family,
         sites: Sequence[Site],
         names: Sequence[str],
     ) -> None:
         super().__init__()
-        self.model, self.inputs, self.sites, self.names = model, inputs, sites, names
+        self.model, self.family, self.sites, self.names = model, family, sites, names
 
     def forward(self, *given: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        count = len(self.inputs)
-        inputs = dict(zip(self.inputs, given[:count], strict=True))
+        count = len(self.family.inputs)
+        inputs = dict(zip(self.family.inputs, given[:count], strict=True))
         with self._lora(*given[count:]) if self.sites else contextlib.nullcontext():
-            states = self.model(**inputs).last_hidden_state
+            states = self.model(**self.family.graph_inputs(inputs)).last_hidden_state
         return pool(states, inputs["attention_mask"]), states
 
     def _lora(
@@ -89,14 +89,14 @@ def encoder_sites(
     """The sites as the graph's card has them: those that `pick` takes of all names, and of them
     `core`."""
     example = dict(zip(family.inputs, _example(family), strict=True))
-    found = products(model, lambda: model(**example))
+    found = products(model, lambda: model(**example), rows=EXAMPLE_ROWS)
     names = pick([product.name for product in found])
     carried = [product for product in found if product.name in names]
     return describe(model, carried, core([product.name for product in carried]))
 
 
 def _example(family: Family) -> list[torch.Tensor]:
-    ids = torch.arange(21).view(3, 7)
+    ids = torch.arange(7 * EXAMPLE_ROWS).view(EXAMPLE_ROWS, 7)
     examples = {
         "input_ids": ids,
         "attention_mask": torch.ones_like(ids),
@@ -122,7 +122,7 @@ def to_onnx(model: PreTrainedModel, family: Family, sites: Sequence[Site], file:
         example += [torch.tensor([[0, 1], [1, 2], [2, 0]]), torch.ones(3, 2), *banks.values()]
         shapes += [{0: rows, 1: deep}] * 2 + list(bank_shapes.values())
         names += ["slots", "weights", *banks]
-    graph = Encoder(model, family.inputs, sites, list(banks))
+    graph = Encoder(model, family, sites, list(banks))
     export_program(graph, example, (tuple(shapes),), names, ["pooled", "states"], file)
 
 

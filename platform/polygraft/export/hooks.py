@@ -24,9 +24,10 @@ class Product:
     reads: str
 
 
-def products(model: nn.Module, run: Callable[[], object]) -> list[Product]:
-    """The linear layers that `run` passes through, in order, and what they read: those that can
-    be sites, which is all whose every input is [rows, seq, inputs]."""
+def products(model: nn.Module, run: Callable[[], object], rows: int) -> list[Product]:
+    """The linear layers that `run` passes `rows` rows through, in order, and what they read: those
+    that can be sites, which is all whose every input is [rows, seq, inputs]. (DeBERTa's query and
+    key read a table of positions too, which no row has for itself.)"""
     inputs: dict[str, list[torch.Tensor]] = {}
     hooks = [
         module.register_forward_pre_hook(
@@ -44,7 +45,7 @@ def products(model: nn.Module, run: Callable[[], object]) -> list[Product]:
     return [
         Product(name, first.setdefault(id(read[0]), name))
         for name, read in inputs.items()
-        if all(tensor.dim() == 3 for tensor in read)
+        if all(tensor.dim() == 3 and len(tensor) == rows for tensor in read)
     ]
 
 

@@ -123,11 +123,21 @@ class _Quantiser:
         for node in self.graph.node:
             for name in node.input:
                 self.readers.setdefault(name, []).append(node)
+        # what depends on the graph's inputs; the rest (DeBERTa's table of positions times query and
+        # key) is computed once, when a session is made
+        self.fed = {i.name for i in self.graph.input}
+        for node in self.graph.node:
+            if self.fed.intersection(node.input):
+                self.fed.update(node.output)
         skipped: list[str] = []  # outputs of additions that went into a product
         for node in list(self.graph.node):
             if node.output[0] in skipped:
                 continue
-            if node.op_type == "MatMul" and node.input[1] in self.weights:
+            if (
+                node.op_type == "MatMul"
+                and node.input[1] in self.weights
+                and node.input[0] in self.fed
+            ):
                 skipped.append(self._product(node))
             else:
                 self.nodes.append(node)

@@ -3,7 +3,7 @@ writing.
 
     event: progress   {"row", "sentence", "text", "before", "after", "final"}
     event: result     {"row", ...} as in the answer that is not streamed
-    event: error      {"row", "adapter", "error"}
+    event: error      {"row", "error"}, and "adapter" where one was found for the text
 
 Sentences of a row are written side by side, each known by its index. The `before + text + after` of
 a row's sentences, in order, are the row's translation, as far as it is written. Of a client that

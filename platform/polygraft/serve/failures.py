@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Collection
 from http import HTTPStatus
 from typing import Any
 
@@ -74,7 +75,8 @@ def tell_errors(app: FastAPI) -> None:
         if "json" not in request.headers.get("content-type", ""):
             message = "send one JSON object, with the header content-type: application/json"
             return failure("InvalidRequest", message, 422, path)
-        return failure("InvalidRequest", in_one_line(errors, "body", skip=1), 422, path)
+        message = in_one_line(errors, "body", skip=1, known=_fields(request))
+        return failure("InvalidRequest", message, 422, path)
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> JSONResponse:
@@ -89,6 +91,13 @@ def tell_errors(app: FastAPI) -> None:
             message = str(error.detail)
         code = CODES.get(status, HTTPStatus(status).phrase.replace(" ", ""))
         return failure(code, message, status, path, headers)
+
+
+def _fields(request: Request) -> Collection[str]:
+    """Names of the fields that the body of a request may have, as far as its route says."""
+    body = getattr(request.scope.get("route"), "body_field", None)
+    kind = body.field_info.annotation if body else None
+    return getattr(kind, "model_fields", ())
 
 
 def _methods(app: FastAPI, scope: Scope) -> list[str]:

@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -23,6 +23,7 @@ from polygraft.serve.lines import Line, Lines
 from polygraft.serve.rows import read_row
 
 BLOCK, AHEAD = 64, 4  # rows that are answered together; blocks under way
+MOST = 32  # streams at once: each may hold 16 MiB of lines (see `lines`)
 TURN = 0.05  # seconds after which a block that found no room tries again
 MEDIA_TYPE = "application/x-ndjson"
 
@@ -31,6 +32,8 @@ class RowStream(Response):
     """Answers the body that it is called with."""
 
     media_type = MEDIA_TYPE
+    open: ClassVar[int] = 0
+    """Streams that are being answered."""
 
     def __init__(self, host: Host, top_k: int | None) -> None:
         super().__init__()
@@ -40,7 +43,10 @@ class RowStream(Response):
         self._under_way: deque[asyncio.Task[bytes]] = deque()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if RowStream.open >= MOST:
+            raise Overloaded(self._host.engine.admission.under_way, 1)
         lines = Lines(self._seconds)
+        RowStream.open += 1
         reading = asyncio.create_task(lines.read(receive))
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         try:
@@ -50,6 +56,7 @@ class RowStream(Response):
                 await asyncio.wait_for(send(message), self._seconds)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
+            RowStream.open -= 1
             reading.cancel()
             for task in self._under_way:
                 task.cancel()

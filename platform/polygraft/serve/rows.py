@@ -87,7 +87,7 @@ def read_row(raw: Any) -> Row | PolygraftError:
         return _row(RowIn.model_validate(raw))
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False, include_context=False)
-        return InvalidRow(in_one_line(errors, "row"))
+        return InvalidRow(in_one_line(errors, "row", known=RowIn.model_fields))
     except InvalidRow as error:
         return error
 

@@ -57,5 +57,7 @@ def _text(field: RecipeField) -> str:
         lines.append(f"  default:  {field.default_shown}")
     lines.append(f"  example:  {field.example}")
     for part in field.parts:
-        lines.append(f"  {part.path}: {textwrap.shorten(part.purpose, 70, placeholder=' ...')}")
+        lines += textwrap.wrap(
+            f"{part.path}: {part.purpose}", WIDTH, initial_indent="  ", subsequent_indent="      "
+        )
     return "\n".join(lines) + "\n"

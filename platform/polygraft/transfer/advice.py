@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from polygraft.tasks.classification.label_map import as_line
 from polygraft.transfer.advise import FEW, Findings, Way
 from polygraft.transfer.comparing import LEXICAL
 
@@ -16,11 +17,18 @@ STUDY = (
 
 @dataclass(frozen=True)
 class Advice:
-    """A strategy, the fields of the recipe that ask for it as they stand, and why."""
+    """A strategy, why, and the fields that ask for it wherever they stand last in the recipe;
+    `adapter` is the one that it takes something from."""
 
     strategy: str
     why: str
     recipe: dict[str, Any] = field(default_factory=dict)
+    adapter: str | None = None
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{self.strategy} with {self.adapter}" if self.adapter else self.strategy
 
 
 def advice_of(findings: Findings) -> list[Advice]:
@@ -33,16 +41,28 @@ def advice_of(findings: Findings) -> list[Advice]:
                 f"{one.rows} of them, and the best above is not shown to beat it: use it, or start "
                 "from it and see the verdict"
             )
-            advice.append(Advice("parent", why, {"parent": one.name}))
-    if findings.rarest >= FEW:
-        best = f"; it has to beat {findings.ways[0].macro_f1.value:.1f}" if findings.ways else ""
-        why = f"takes minutes and tells by its verdict; {STUDY}{best}"
-        advice.append(Advice("lora", why, {"strategy": "lora"}))
+            recipe = {"strategy": "parent", "parent": one.name}
+            advice.append(Advice("parent", why, recipe, one.name))
+    if max(findings.training_rows.values()) >= FEW:
+        advice.append(_of_lora(findings))
     if findings.languages:
-        names = ", ".join(findings.languages)
-        why = f"{names} reads this language; whether it helps, the verdict of training tells"
-        advice.append(Advice("stack", why, {"stack": findings.languages[:1]}))
+        first, *others = findings.languages
+        why = f"{first} reads a language of these texts"
+        if others:
+            why += f" ({', '.join(others)} too: name it in its place)"
+        why += "; whether it helps, the verdict of training tells"
+        advice.append(Advice("stack", why, {"stack": [first]}, first))
     return advice
+
+
+def _of_lora(findings: Findings) -> Advice:
+    why = f"takes minutes and tells by its verdict; {STUDY}"
+    if findings.rarest < FEW:
+        label = min(findings.training_rows, key=lambda name: findings.training_rows[name])
+        why += f"; it may pay from {FEW} rows a label on, and {label} has {findings.rarest}"
+    if findings.ways:
+        why += f"; it has to beat {findings.ways[0].macro_f1.value:.1f}"
+    return Advice("lora", why, {"strategy": "lora"})
 
 
 def cannot_tell(findings: Findings) -> str | None:
@@ -54,6 +74,20 @@ def cannot_tell(findings: Findings) -> str | None:
         return None
     others = ", ".join(f"{way.name} by {way.behind}" for way in tied[1:])
     return f"{findings.rows} rows do not show that {tied[0].name} is the best; it leads {others}"
+
+
+def no_such_task(findings: Findings) -> str:
+    """That no adapter has the recipe's labels, which labels there are, and how to say that those of
+    one mean the same."""
+    by_labels = dict[str, list[str]]()
+    for name, labels in findings.others.items():
+        by_labels.setdefault(", ".join(labels), []).append(name)
+    there = "; ".join(f"{', '.join(names)} ({labels})" for labels, names in by_labels.items())
+    line = as_line("NAME", dict.fromkeys(sorted(findings.training_rows), "ITS-LABEL"))
+    return (
+        f"No adapter has your labels. There are: {there}. If the labels of one mean yours, say so "
+        f"with `{line}`."
+    )
 
 
 def record(findings: Findings) -> dict[str, Any]:
@@ -74,6 +108,7 @@ def record(findings: Findings) -> dict[str, Any]:
         ],
         "as_it_is": [asdict(one) for one in findings.as_it_is],
         "left_out": findings.left_out,
+        "others": findings.others,
         "advice": [asdict(one) for one in advice_of(findings)],
     }
 
@@ -91,7 +126,7 @@ def _of_way(findings: Findings, way: Way) -> Advice:
         why += "; first because with so few rows a source helped most in the study"
     if way.key == LEXICAL:
         return Advice(LEXICAL, f"{why}; a linear model on words is enough, and needs no adapter")
-    return Advice("head", why, _recipe(findings, way))
+    return Advice("head", why, _recipe(findings, way), way.source)
 
 
 def _without_figures(findings: Findings) -> list[Advice]:
@@ -99,7 +134,7 @@ def _without_figures(findings: Findings) -> list[Advice]:
     why = "label more rows (`polygraft suggest` says which); until then "
     for name in findings.sources:
         recipe = _recipe_of(findings, name)
-        return [Advice("head", f"{why}the rows of {name} help most with so few", recipe)]
+        return [Advice("head", f"{why}the rows of {name} help most with so few", recipe, name)]
     return [Advice("head", f"{why}a head takes seconds", {"strategy": "head"})]
 
 

@@ -11,6 +11,7 @@ at test rows, but for leaks.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -25,18 +26,20 @@ from polygraft.reporting.intervals import Interval
 from polygraft.runtime.engine import Engine
 from polygraft.tasks.classification.features import features
 from polygraft.tasks.classification.job import ClassificationJob
+from polygraft.tasks.classification.recipe import SourceRows
 from polygraft.tasks.classification.shared_vectors import SharedVectors
 from polygraft.tasks.classification.source_rows import ids_of
 from polygraft.tasks.language.manifest import LanguageManifest
 from polygraft.training.linear_head import Vectors
 from polygraft.training.phases import phase
+from polygraft.transfer import parallel
 from polygraft.transfer.as_it_is import AsItIs, try_as_it_is
 from polygraft.transfer.candidates import Candidates, SourceAdapter, find_candidates
 from polygraft.transfer.comparing import HEAD, LEXICAL, Compared, Pool, compare
 from polygraft.transfer.mixing import Beside, row_weights, twins
-from polygraft.transfer.translations import SUSPICIOUS, shares
+from polygraft.transfer.translations import partners_of_splits
+from polygraft.transfer.vectors import read_vectors
 
-ENCODED_AT_ONCE = 256
 SOURCE_ROWS = 300  # encoded of a source that shares no vectors
 TRANSLATED_ROWS = 200  # of each split, looked at for translations
 FEW = 50  # rows of the rarest label
@@ -71,13 +74,15 @@ class Way:
 class Findings:
     """What was compared. `ways` are the best first, empty where a label has one row, so that none
     can be held out; `rows` counts those that were held out, `training_rows` those of each label to
-    train on. `left_out` tells of adapters of the same task why they were not compared."""
+    train on. `left_out` tells of adapters of the same task why they were not compared; `others` are
+    the labels of all classifiers there are, by name, where none is of the same task."""
 
     training_rows: dict[str, int]
     rows: int
     ways: list[Way]
     sources: dict[str, SourceAdapter]
     left_out: dict[str, str]
+    others: dict[str, list[str]] = field(default_factory=dict)
     as_it_is: list[AsItIs] = field(default_factory=list)
     languages: list[str] = field(default_factory=list)
 
@@ -99,16 +104,19 @@ class Findings:
         return tied
 
 
-def advise(job: ClassificationJob, library: Library | None = None) -> Findings:
+def advise(
+    job: ClassificationJob, library: Library | None = None, source: SourceRows | None = None
+) -> Findings:
     """Compare what takes seconds on the job's rows. `library` is where adapters are looked for,
-    beside the recipe's own folder (None: that which is served)."""
-    candidates = find_candidates(job, library)
+    beside the recipe's own folder (None: that which is served); `source` is the recipe's, for its
+    label map."""
+    candidates = find_candidates(job, library, source)
     train = job.drawn_rows(job.seeds[0])
     rows = _together(train, job.splits.dev)
     engine = Engine(job.backbone, slots=64, window=job.recipe.training.max_length)
     with closing(engine):
         reader = _Reader(engine, job, rows, candidates)
-        vectors = reader.vectors(rows)
+        vectors = reader.vectors(rows.texts)
         pool = Pool(
             rows,
             vectors,
@@ -119,8 +127,8 @@ def advise(job: ClassificationJob, library: Library | None = None) -> Findings:
         sources = dict[str, Beside]()
         for candidate in candidates.found:
             shared = reader.shared(candidate)
-            if not candidate.shares_ids and (share := _translated(reader, job, shared)):
-                candidates.left_out[candidate.name] = share
+            if not candidate.shares_ids and (why := _translated(reader, job, candidate, shared)):
+                candidates.left_out[candidate.name] = why
                 continue
             weights = row_weights("domain", vectors[: len(train)], train.labels, shared)
             sources[candidate.name] = Beside(shared, weights, twins(rows.ids, vectors, shared))
@@ -140,6 +148,7 @@ def advise(job: ClassificationJob, library: Library | None = None) -> Findings:
         ways=ways,
         sources=named,
         left_out=candidates.left_out,
+        others=candidates.others if not named and not candidates.left_out else {},
         as_it_is=as_it_is,
         languages=_language_adapters(job, library),
     )
@@ -165,16 +174,10 @@ class _Reader:
                 texts += thinned(split.texts, TRANSLATED_ROWS) if split else []
         for candidate in candidates.found:
             texts += _some(candidate.rows).texts if isinstance(candidate.rows, Split) else []
-        unique = list(dict.fromkeys(texts))
-        self.known = dict[str, Vectors]()
-        with phase("reading texts", len(unique)) as advance:
-            for start in range(0, len(unique), ENCODED_AT_ONCE):
-                some = unique[start : start + ENCODED_AT_ONCE]
-                self.known.update(zip(some, engine.vectors(some), strict=True))
-                advance(len(some))
+        self.known = read_vectors(engine, texts)
 
-    def vectors(self, rows: Split, most: int | None = None) -> Vectors:
-        return np.array([self.known[text] for text in thinned(rows.texts, most)])
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        return np.array([self.known[text] for text in texts])
 
     def shared(self, candidate: SourceAdapter) -> SharedVectors:
         """What the candidate shares of its rows, or would."""
@@ -182,7 +185,7 @@ class _Reader:
         if isinstance(rows, SharedVectors):
             return rows.scaled(None)
         some = _some(rows)
-        return SharedVectors(self.vectors(some), some.labels, ids_of(some))
+        return SharedVectors(self.vectors(some.texts), some.labels, ids_of(some))
 
 
 def _some(rows: Split) -> Split:
@@ -190,14 +193,23 @@ def _some(rows: Split) -> Split:
     return rows.without(set(range(len(rows))) - set(thinned(range(len(rows)), SOURCE_ROWS)))
 
 
-def _translated(reader: _Reader, job: ClassificationJob, source: SharedVectors) -> str | None:
+def _translated(
+    reader: _Reader, job: ClassificationJob, candidate: SourceAdapter, shared: SharedVectors
+) -> str | None:
     """Why training would refuse the source: dev or test look translated from its rows."""
-    splits = {"dev": job.splits.dev, "test": job.splits.test}
-    held_out = {n: reader.vectors(split, TRANSLATED_ROWS) for n, split in splits.items() if split}
-    own = reader.vectors(job.splits.train, TRANSLATED_ROWS)
-    for name, share in shares(source.vectors, own, held_out).items():
-        if share >= SUSPICIOUS:
-            return f"{share:.0f}% of the {name} rows look like translations of its rows"
+    held_out = parallel.held_out_texts(job, TRANSLATED_ROWS)
+    theirs = _some(candidate.rows).texts if isinstance(candidate.rows, Split) else None
+    one_language = parallel.speak_alike(candidate.manifest.languages, job.recipe.languages)
+    found = partners_of_splits(
+        shared.vectors,
+        reader.vectors(thinned(job.splits.train.texts, TRANSLATED_ROWS)),
+        {name: reader.vectors(texts) for name, texts in held_out.items()},
+        one_language=one_language,
+    )
+    for name, partners in found.items():
+        if partners.are_translations:
+            what = parallel.verdict(partners, held_out[name], theirs, one_language=one_language)
+            return f"{name}: {what} that it was trained on"
     return None
 
 

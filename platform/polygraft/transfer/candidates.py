@@ -2,12 +2,14 @@
 be had.
 
 The same task: every label of the recipe is among the adapter's, by name or by a label map that is
-guessed. Rows can be had where the adapter shares vectors of them, or where its recipe's data is on
-this machine. Without torch.
+guessed, or that the recipe gives in `source`. Of the others, one that has some of the labels is
+named, with the map that would be needed. Rows can be had where the adapter shares vectors of them,
+or where its recipe's data is on this machine. Without torch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,17 +19,28 @@ from polygraft.adapters.format import LAYOUT, load_manifest
 from polygraft.adapters.library import Library, default_library
 from polygraft.architectures.folder import fingerprint, fits
 from polygraft.data.splits import Split
-from polygraft.errors import AdapterError, DataError
+from polygraft.errors import AdapterError, DataError, listed
 from polygraft.tasks.classification.data import read_split
 from polygraft.tasks.classification.job import ClassificationJob
-from polygraft.tasks.classification.label_map import guess, own_names
+from polygraft.tasks.classification.label_map import (
+    LabelMap,
+    as_line,
+    guess,
+    map_problems,
+    own_names,
+    partly,
+)
 from polygraft.tasks.classification.manifest import ClassificationManifest
+from polygraft.tasks.classification.recipe import SourceRows
 from polygraft.tasks.classification.shared_vectors import SharedVectors, id_hashes
 from polygraft.tasks.classification.source_rows import (
+    LEAST_LABELS,
     ids_of,
     shared_rows,
     without_translations,
 )
+
+SHOWN = 5  # labels of an adapter, in a message
 
 
 @dataclass(frozen=True)
@@ -39,7 +52,7 @@ class SourceAdapter:
 
     folder: Path
     manifest: ClassificationManifest
-    renamed: dict[str, str]
+    renamed: LabelMap
     rows: Split | SharedVectors
     shares_ids: bool
 
@@ -50,15 +63,19 @@ class SourceAdapter:
 
 @dataclass(frozen=True)
 class Candidates:
-    """Those found, and why others of the same task are left out, by name."""
+    """Those found, and why others of the same task are left out, by name. `others` are the labels
+    of classifiers that have none of the recipe's, by name."""
 
     found: list[SourceAdapter] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    others: dict[str, list[str]] = field(default_factory=dict)
 
 
-def find_candidates(job: ClassificationJob, library: Library | None = None) -> Candidates:
+def find_candidates(
+    job: ClassificationJob, library: Library | None = None, source: SourceRows | None = None
+) -> Candidates:
     """Adapters beside the recipe's own folder and in the library, as `parents.find_adapter` finds
-    them."""
+    them. `source` is what the recipe says of one: its label map is taken as it is."""
     shelves = [Library(job.file.resolve().parent.parent), library or Library(default_library())]
     candidates, seen = Candidates(), {job.recipe.name}
     for shelf in shelves:
@@ -66,12 +83,16 @@ def find_candidates(job: ClassificationJob, library: Library | None = None) -> C
             if name in seen:
                 continue
             seen.add(name)
-            _consider(job, shelf.root / name, candidates)
+            given = source.labels if source and Path(source.adapter).name == name else {}
+            _consider(job, shelf.root / name, given, candidates)
     return candidates
 
 
-def _consider(job: ClassificationJob, folder: Path, candidates: Candidates) -> None:
-    """Add the adapter in `folder` to the candidates, or why it is none of them."""
+def _consider(
+    job: ClassificationJob, folder: Path, given: LabelMap, candidates: Candidates
+) -> None:
+    """Add the adapter in `folder` to the candidates, or why it is none of them. `given` is the
+    label map that the recipe has for it; empty where it has none."""
     try:
         manifest = load_manifest(folder)
     except AdapterError:
@@ -79,8 +100,15 @@ def _consider(job: ClassificationJob, folder: Path, candidates: Candidates) -> N
     if not isinstance(manifest, ClassificationManifest):
         return
     labels = job.splits.labels
-    renamed = guess(labels, manifest.labels)
+    renamed: LabelMap | None = given or guess(labels, manifest.labels)
+    if given and (problems := map_problems(labels, manifest.labels, given)):
+        candidates.left_out[folder.name] = f"source.labels: {'; '.join(problems)}"
+        return
     if renamed is None:
+        if why := _partly(labels, manifest.labels, folder.name):
+            candidates.left_out[folder.name] = why
+        else:
+            candidates.others[folder.name] = manifest.labels
         return
     if not fits(manifest.backbone, fingerprint(job.backbone)):
         candidates.left_out[folder.name] = "made for another backbone"
@@ -96,4 +124,24 @@ def _consider(job: ClassificationJob, folder: Path, candidates: Candidates) -> N
     except (AdapterError, DataError) as error:
         candidates.left_out[folder.name] = str(error)
         return
+    if len(set(rows.labels)) < LEAST_LABELS:
+        candidates.left_out[folder.name] = (
+            f"source.labels: its rows have fewer than {LEAST_LABELS} labels of this recipe"
+        )
+        return
     candidates.found.append(SourceAdapter(folder, manifest, renamed, rows, shares_ids))
+
+
+def _partly(labels: Sequence[str], theirs: Sequence[str], name: str) -> str | None:
+    """What an adapter lacks that has at least half of `labels`, and the line that would say what
+    the others are called; None where it has fewer."""
+    renamed, missing = partly(labels, theirs)
+    if 2 * len(missing) > len(labels):
+        return None
+    used = {renamed.get(label, label) for label in labels if label not in missing}
+    free = [label for label in theirs if label not in used]
+    lacks = f"it has no label called {listed(missing)}"
+    if not free:
+        return lacks
+    needed = renamed | dict.fromkeys(missing, " or ".join(free[:SHOWN]))
+    return f"{lacks}; if one of its own means the same, say so with `{as_line(name, needed)}`"

@@ -23,9 +23,9 @@ from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.classification.serving import Classified
 from polygraft.tasks.serving import Floats
 from polygraft.training.linear_head import unit
+from polygraft.transfer.translations import SAME
 
 POOL, LEAST = 10, 1e-3
-SAME = 0.99  # cosine of a text with itself: 0.998 at least, read in int8 and in float32
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,9 @@ async def _detect(host: Host, body: Body) -> list[Body]:
 
 
 def _detected_out(detected: languages.Detected) -> Body:
-    return {"language": detected.language, "confidence": round(100 * detected.confidence, 1)}
+    """Cut, not rounded, so that no sum is over 100."""
+    tenths = int(round(1000 * detected.confidence, 3))
+    return {"language": detected.language, "confidence": tenths / 10}
 
 
 def _as_asked(values: list[Any], is_list: bool) -> Any:

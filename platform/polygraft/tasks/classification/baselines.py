@@ -84,6 +84,8 @@ def score_baselines(
         "recall": recall(split.labels, ours),
         "over_tfidf": difference("adapter", "tuned_tfidf").record(),
     }
+    if "neural" in answers:
+        figures["over_neural"] = difference("adapter", "neural").record()
     if job.swapped_stack:
         figures["gain_from_exchange"] = gain("exchanged", "adapter")
     if job.recipe.strategy != "zero-shot":

@@ -29,6 +29,10 @@ NAMES = {
     "exchanged": "this adapter on top of the target's language adapter",
     "adapter": "**this adapter**",
 }
+HARDLY_FOUND = 20.0
+"""Percent of a label's rows: whoever looks for it should know."""
+WORSE_CALIBRATED = 2.0
+"""Points of calibration error."""
 
 
 class ClassificationCard(Card):
@@ -102,10 +106,17 @@ def _ladder(metrics: dict[str, Any]) -> list[str]:
 
 def _details(metrics: dict[str, Any]) -> list[str]:
     """What is told of the adapter beside the ladder."""
-    lines = [f"\nAgainst TF-IDF (paired, macro-F1): {show(metrics['over_tfidf'])}."]
+    lines = [f"\nAgainst tuned TF-IDF (paired, macro-F1): {show(metrics['over_tfidf'])}."]
+    lines += _against_neural(metrics.get("over_neural"))
     if recall := metrics.get("recall"):
         shares = ", ".join(f"{label} {share}" for label, share in recall.items())
         lines.append(f"\nRight answers for rows of each label, percent: {shares}.")
+        hardly = [label for label, share in recall.items() if share <= HARDLY_FOUND]
+        if hardly:
+            lines.append(
+                f"\n**Hardly ever found: {', '.join(hardly)}.** More training rows of such a label "
+                "help most (`polygraft suggest` picks them)."
+            )
     for task, figure in metrics.get("heads", {}).items():
         lines.append(
             f"\nHead `{task}` (macro-F1): {show(figure['macro_f1'])} on {figure['rows']} "
@@ -125,14 +136,35 @@ def _details(metrics: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _against_neural(over: dict[str, float] | None) -> list[str]:
+    """Where the adapter's neural part alone has the better figure."""
+    if over is None or over["value"] >= 0:
+        return []
+    remedy = "`lexical: none` in the recipe leaves the lexical part out"
+    if over["high"] < 0:
+        return [
+            f"\n**Worse than its neural part alone** (paired, macro-F1): {show(over)}; {remedy}."
+        ]
+    return [
+        "\nLower than its neural part alone, which may be chance (paired, macro-F1): "
+        f"{show(over)}; {remedy}."
+    ]
+
+
 def _calibration(calibration: dict[str, Any] | None) -> list[str]:
     if not calibration:
         return []
     before, after = (100 * calibration[name]["error"] for name in ("before", "after"))
-    return [
+    lines = [
         f"\nExpected calibration error of the scores: {after:.1f}%; of its neural part before the "
         f"parts were joined {before:.1f}%."
     ]
+    if after - before >= WORSE_CALIBRATED:
+        lines.append(
+            "\n**Joining the parts made the scores worse**: take thresholds from `decide`, which "
+            "finds them on rows held out, or leave the lexical part out with `lexical: none`."
+        )
+    return lines
 
 
 def _precision_recall(metrics: dict[str, Any]) -> list[str]:

@@ -69,6 +69,8 @@ def load_splits(
     )
     if settled.problem:
         problems.append(settled.problem)
+    kept = train.without(settled.drop)
+    problems += _dropped_labels(train, kept)
     hints = _shortcuts(train)
     if hints and allow_leak is None:
         shortcuts = ", ".join(
@@ -90,7 +92,7 @@ def load_splits(
     if "test" in splits:
         doubts += small_test(len(splits["test"]))
     return Splits(
-        train.without(settled.drop),
+        kept,
         splits["dev"],
         splits.get("test"),
         labels,
@@ -232,6 +234,18 @@ def _label_problems(labels: list[str], splits: dict[str, Split]) -> list[str]:
                 f"{name}: labels {unknown} are not among {labels}{f'; {hint}' if hint else ''}"
             )
     return problems
+
+
+def _dropped_labels(train: Split, kept: Split) -> list[str]:
+    """What is wrong where rows that leak are all there is, of a label or of the split."""
+    dropped = sorted(set(train.labels) - set(kept.labels))
+    if not dropped:
+        return []
+    whose = f"of {', '.join(map(repr, dropped))}" if len(kept) else f"({len(train)})"
+    return [
+        f"train: all rows {whose} stand in dev or test too and are dropped, so that none is left "
+        "to learn from; give dev and test rows of their own"
+    ]
 
 
 def _shortcuts(train: Split) -> dict[str, float]:

@@ -21,6 +21,7 @@ from polygraft.tasks.recipe import load_recipe
 from polygraft.training.key import run_key
 from polygraft.training.parents import find_adapter, find_language_adapter, find_parent, settle_lora
 from polygraft.training.sites import graph_sites
+from polygraft.transfer import parallel
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def prepare(
             data += task.sources
     gathered.raise_any()
     assert splits is not None
-    return ClassificationJob(
+    job = ClassificationJob(
         recipe=recipe,
         file=file,
         backbone=backbone,
@@ -184,6 +185,8 @@ def prepare(
         tasks=tasks,
         data=data,
     )
+    parallel.check(job)
+    return job
 
 
 def _task(name: str, file: Path, library: Library | None, allow_leak: str | None) -> Splits:

@@ -6,12 +6,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 
+import yaml
+
 from polygraft.data.labels import letters_of
 
 LabelMap = Mapping[str, str | list[str]]
 """A label of the recipe, and the other adapter's name for it, or several."""
 ALIKE = 0.8
 """Of difflib's ratio; `sport` and `sports` have 0.91, `ham` and `spam` 0.57."""
+SHORT_FORM = 4
+"""Letters of a short form, at least: `tech` is `technology`."""
 
 
 def own_names(labels: Sequence[str], renamed: LabelMap) -> dict[str, str]:
@@ -40,20 +44,47 @@ def map_problems(labels: Sequence[str], theirs: Sequence[str], renamed: LabelMap
 
 
 def guess(labels: Sequence[str], theirs: Sequence[str]) -> dict[str, str] | None:
-    """A label map by which the other adapter has every one of `labels`: equal names, else equal but
-    for case and punctuation, else nearly equal ones. None where there is no such map, or it would
-    use a label twice. Only those that differ are in it."""
-    free = [label for label in theirs if label not in labels]
-    plain = {letters_of(label): label for label in free}
-    renamed = dict[str, str]()
+    """A label map by which the other adapter has every one of `labels`, as `partly` finds them.
+    None where there is no such map, or it would use a label twice. Only those that differ are in
+    it."""
+    renamed, missing = partly(labels, theirs)
+    return None if missing else renamed
+
+
+def partly(labels: Sequence[str], theirs: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """A label map to those of `labels` that the other adapter has, and the others: equal names,
+    else equal but for case and punctuation, else nearly equal ones or short forms."""
+    plain = {letters_of(label): label for label in theirs if label not in labels}
+    renamed, missing = dict[str, str](), list[str]()
     for label in labels:
         if label in theirs:
             continue
-        near = difflib.get_close_matches(letters_of(label), plain, n=1, cutoff=ALIKE)
-        if not near:
-            return None
-        renamed[label] = plain.pop(near[0])
-    return renamed
+        near = _nearest(letters_of(label), list(plain))
+        if near is None:
+            missing.append(label)
+        else:
+            renamed[label] = plain.pop(near)
+    return renamed, missing
+
+
+def _nearest(letters: str, known: Sequence[str]) -> str | None:
+    near = difflib.get_close_matches(letters, known, n=1, cutoff=ALIKE)
+    longer = [
+        other
+        for other in known
+        if min(len(letters), len(other)) >= SHORT_FORM
+        and (other.startswith(letters) or letters.startswith(other))
+    ]
+    return next(iter(near or longer), None)
+
+
+def as_line(adapter: str, renamed: LabelMap) -> str:
+    """The line of a recipe that gives the label map of an adapter; `yes` and `no` in quotes."""
+    source = {"adapter": adapter, "labels": dict(renamed)}
+    flow = yaml.safe_dump(
+        source, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000
+    )
+    return f"source: {flow.strip()}"
 
 
 def _names(own: str, renamed: LabelMap) -> list[str]:

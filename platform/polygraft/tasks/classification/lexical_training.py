@@ -49,7 +49,8 @@ class LexicalFit:
 def fit_lexical(rows: Split, labels: Sequence[str], folds: Sequence[Fold]) -> LexicalFit | None:
     """Fitted on `rows`, for `labels`. None where the rows have no feature twice, or but one
     label."""
-    return fit_features([features(text) for text in rows.texts], rows.labels, labels, folds)
+    read = [features(text) for text in rows.texts]
+    return fit_features(read, rows.labels, labels, folds, originals=len(rows.originals))
 
 
 def fit_features(
@@ -57,8 +58,10 @@ def fit_features(
     row_labels: Sequence[str],
     labels: Sequence[str],
     folds: Sequence[Fold],
+    originals: int | None = None,
 ) -> LexicalFit | None:
-    """The same for rows whose features were read."""
+    """The same for rows whose features were read. So many of them, the first, are no altered copies
+    (None: all): by these is found what is usual."""
     vocabulary = _vocabulary(read)
     if not len(vocabulary.features) or len(set(row_labels)) < 2:
         return None
@@ -75,9 +78,10 @@ def fit_features(
     part = Lexical(vocabulary, weight.astype(np.float16), bias.astype(np.float16))
     if not folds:
         return LexicalFit(part, None)
-    sizes = np.array([len(numbers) for numbers, _ in read])
-    shares = _shares_known(matrix, folds, vocabulary, sizes)
-    part = replace(part, usual=BELOW * float(np.quantile(shares, LEAST_KNOWN)))
+    words = np.array([numbers.searchsorted(BUCKETS) for numbers, _ in read])
+    shares = _shares_known(matrix, folds, vocabulary, words)
+    least = np.quantile(shares[:originals], LEAST_KNOWN)
+    part = replace(part, usual=BELOW * float(least))
     trust = np.array([part.trust(share) for share in shares.tolist()], np.float32)
     return LexicalFit(part, trust[:, None] * _out_of_fold(matrix, gold, labels, folds))
 
@@ -131,15 +135,17 @@ def _out_of_fold(
 
 
 def _shares_known(
-    matrix: Matrix, folds: Sequence[Fold], vocabulary: KnownFeatures, sizes: Places
+    matrix: Matrix, folds: Sequence[Fold], vocabulary: KnownFeatures, words: Places
 ) -> Floats:
     """Of each row the share that is known (see `KnownText`) to the rows it is held out from.
-    `sizes` [rows] are the features of each row, known or not."""
-    has = matrix.astype(bool).astype(np.float32)
-    idf, shares = vocabulary.idf.astype(np.float32), np.zeros(len(sizes), np.float32)
+    `words` [rows] counts the words and pairs of each row, known or not."""
+    has = matrix[:, : vocabulary.features.searchsorted(BUCKETS)].astype(bool).astype(np.float32)
+    idf = vocabulary.idf[: has.shape[1]].astype(np.float32)
+    shares = np.ones(len(words), np.float32)
     for kept, held_out in folds:
         seen = np.asarray(has[kept].sum(axis=0)).ravel() > 0
         known = has[held_out] @ (idf * seen)
-        unknown = vocabulary.unknown_idf * (sizes[held_out] - has[held_out] @ seen)
-        shares[held_out] = known / np.maximum(known + unknown, 1)
+        unknown = vocabulary.unknown_idf * (words[held_out] - has[held_out] @ seen)
+        some = words[held_out] > 0
+        shares[held_out[some]] = (known / np.maximum(known + unknown, 1))[some]
     return shares

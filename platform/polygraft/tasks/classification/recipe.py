@@ -332,17 +332,22 @@ class ClassificationRecipe(AdapterRecipe):
             raise ValueError(f"strategy: {self.strategy} needs {field}")
         if self.strategy in ("head", "lora") and self.parent:
             raise ValueError(
-                f"strategy: {self.strategy} starts from the bare backbone; leave parent out"
+                f"strategy: {self.strategy} starts from the bare backbone, not from parent: "
+                f"{self.parent}; write strategy: parent, or leave out the line that is not meant"
             )
         if self.exchange and not self.stack:
             raise ValueError("exchange: there is no stack to exchange")
         for field, users in (
-            ("source", ("mixed", "head")),
+            ("source", ("head", "mixed")),
             ("tasks", ("multi-task",)),
             ("exchange", ("zero-shot",)),
         ):
             if getattr(self, field) and self.strategy not in users:
-                raise ValueError(f"{field}: only strategy {' or '.join(users)} uses it")
+                given = f"it is {self.strategy}" if self.strategy else "none is given"
+                raise ValueError(
+                    f"{field}: only strategy {' or '.join(users)} uses it, and {given}; write "
+                    f"strategy: {users[0]}, or leave {field} out"
+                )
         return self
 
 

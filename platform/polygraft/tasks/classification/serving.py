@@ -133,9 +133,10 @@ class Classification(ServedTask):
 
     def plan(self, row: Row, adapter: Adapter, stack: list[str], encoder: TextEncoder) -> RowPlan:
         if row.target is not None or row.html:
+            asked = "the target" if row.target is not None else "format: html"
             raise InvalidOption(
-                f"adapter {row.adapter!r} does not translate, it has labels; classify with it, or "
-                "leave the target out, and send text without markup"
+                f"adapter {row.adapter!r} does not translate, it has labels; leave {asked} out, "
+                "and classify with it"
             )
         head, labels = _chosen(adapter, row.head)
         decisions = adapter.manifest.decide if head is adapter.head.own else {}

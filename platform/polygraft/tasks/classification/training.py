@@ -33,7 +33,7 @@ from polygraft.tasks.classification.run import ClassificationRun
 from polygraft.tasks.classification.tfidf import tuned_tfidf
 from polygraft.tasks.training import TrainedTask
 from polygraft.training.lora import set_stack
-from polygraft.transfer import forgetting, parallel
+from polygraft.transfer import forgetting
 
 SHOTS = (10, 50, 100)  # rows a label at which the learning curve has points
 
@@ -42,10 +42,6 @@ class TrainedClassification(TrainedTask[ClassificationJob, ClassificationRun]):
     """See `tasks.training.TrainedTask`."""
 
     card = ClassificationCard()
-
-    def complete(self, job: ClassificationJob, work: Path, say: Console) -> ClassificationJob:
-        parallel.check(job)
-        return job
 
     def fit(self, job: ClassificationJob, seed: int, work: Path, say: Console) -> ClassificationRun:
         return fit(job, seed, work)

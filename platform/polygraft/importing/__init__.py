@@ -1,0 +1,1 @@
+"""A published model made a backbone: `polygraft backbone import`."""
