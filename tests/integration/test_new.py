@@ -258,7 +258,7 @@ def test_the_commands_that_are_next_can_be_run(
     told = ran("new", "x", "--from", messages(tmp_path / "m.csv"), "--yes")
     recipe = shelf / "x" / "recipe.yaml"
     assert f"  some/.venv/bin/polygraft train {recipe} --check\n" in told
-    assert "to follow an advice above, put its lines into the recipe before" in told
+    assert "to follow an advice above, put its lines at the end of the recipe before" in told
 
 
 def test_without_a_language_identifier_the_language_is_not_known(

@@ -133,10 +133,7 @@ def _next(recipe: Path, *, advised: bool) -> str:
     file, folder = shlex.quote(str(recipe)), shlex.quote(str(recipe.parent))
     first = "Next, with the recipe as it stands"
     if advised:
-        first += (
-            " (to follow an advice above, put its lines into the recipe before, in place of those "
-            "with the same names)"
-        )
+        first += " (to follow an advice above, put its lines at the end of the recipe before)"
     return (
         f"{first}:\n  {program} train {file} --check\n  {program} train {file}\n"
         f"  {program} adapters add {folder}\n"
