@@ -50,12 +50,12 @@ def peer(kind: str, bare: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = os.environ | {"PEER": kind, "PEER_BARE": str(bare)}
-    here = Path(__file__).parent
-    command = [sys.executable, "-m", "uvicorn", "peers:app", "--port", str(port), "--no-access-log"]
-    if kind == "bentoml":
-        command = [sys.executable, "-m", "bentoml", "serve", "peers:Batched", "--port", str(port)]
     server = subprocess.Popen(
-        command, cwd=here, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "peers.py", str(port)],
+        cwd=Path(__file__).parent,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     url = f"http://127.0.0.1:{port}"
     try:

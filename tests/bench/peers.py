@@ -1,10 +1,12 @@
-"""The other servers of `http_peers`: the app that the variable PEER names."""
+"""The other servers of `http_peers`. `python peers.py PORT` starts the one that the variable PEER
+names, with the int8 graph without sites in the file PEER_BARE."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import bentoml
 import numpy as np
+import uvicorn
 from fastapi import FastAPI, Request
 from safetensors.numpy import load_file
 
@@ -126,15 +129,27 @@ def _app(answer: Any) -> FastAPI:
 _KIND = os.environ.get("PEER")
 if _KIND in ("merged", "peft"):
     app = _app(Merged() if _KIND == "merged" else Peft())
+elif _KIND == "bentoml":
+
+    @bentoml.service(workers=1)
+    class Batched:
+        """Rows of all requests in BentoML's batches."""
+
+        def __init__(self) -> None:
+            self.merged = Merged()
+
+        @bentoml.api(batchable=True, max_batch_size=64, max_latency_ms=60_000, route="/rows")
+        def rows(self, rows: list[dict[str, str]]) -> list[str]:
+            return self.merged(rows)
 
 
-@bentoml.service(workers=1)
-class Batched:
-    """Rows of all requests in BentoML's batches."""
+def main() -> None:
+    port = sys.argv[1]
+    if _KIND == "bentoml":
+        command = [sys.executable, "-m", "bentoml", "serve", "peers:Batched", "--port", port]
+        os.execv(sys.executable, command)
+    uvicorn.run(app, port=int(port), access_log=False)
 
-    def __init__(self) -> None:
-        self.merged = Merged()
 
-    @bentoml.api(batchable=True, max_batch_size=64, max_latency_ms=60_000, route="/rows")
-    def rows(self, rows: list[dict[str, str]]) -> list[str]:
-        return self.merged(rows)
+if __name__ == "__main__":
+    main()
