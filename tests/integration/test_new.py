@@ -62,14 +62,14 @@ def test_a_table_becomes_splits_and_a_recipe_that_is_fine(tmp_path: Path, shelf:
     for part in ("data.label: kind (2 different", "data.text: Message (60", "languages: en"):
         assert part in told, part
     assert "positive: spam (" in told
-    assert f"polygraft adapters add {shelf / 'spam-mine'}" in told
+    assert f" adapters add {shelf / 'spam-mine'}" in told
     file = shelf / "spam-mine" / "recipe.yaml"
     assert len(file.read_text()) < 1_200
     recipe = load_recipe(file)
     assert (recipe.name, recipe.languages) == ("spam-mine", ["en"])
     found = checked(file)
     assert found["rows"] == {"train": 36, "dev": 12, "test": 12}
-    assert found["doubts"] == []
+    assert [doubt[:17] for doubt in found["doubts"]] == ["test has 12 rows,"]
 
 
 def test_options_are_taken_before_guesses(tmp_path: Path, shelf: Path) -> None:
@@ -89,8 +89,30 @@ def test_on_a_terminal_it_asks(
 ) -> None:
     monkeypatch.setattr(recipes, "_on_terminal", lambda: True)
     source = messages(tmp_path / "m.csv")
-    told = ran("new", "x", "--from", source, "--no-advise", input="\n\nsw\nham\nCC-BY-4.0\n")
-    assert "data.label [kind]:" in told
+    answers = [
+        "klass",
+        "Message",
+        "",
+        "kind",
+        "nowhere",
+        "",
+        "german",
+        "sw",
+        "Ham",
+        "ham",
+        "CC-BY-4.0",
+    ]
+    told = ran("new", "x", "--from", source, "--no-advise", input="\n".join(answers) + "\n")
+    assert told.count("data.label [kind]:") == 3
+    for part in (
+        "there is no column 'klass', but n, Message, kind",
+        "column 'Message' has a new value in every row",
+        "'kind' is the column of the labels",
+        "there is no column 'nowhere'",
+        "German is 'de'",
+        "no row has the label 'Ham'; they have ham, spam",
+    ):
+        assert part in told, part
     recipe = yaml.safe_load((shelf / "x" / "recipe.yaml").read_text())
     assert (recipe["languages"], recipe["positive"]) == (["sw"], "ham")
     assert recipe["data"]["licence"] == "CC-BY-4.0"
@@ -125,7 +147,8 @@ def test_what_looks_wrong_is_told(tmp_path: Path, shelf: Path) -> None:
     told = ran("new", "x", "--from", source, "--no-advise", "--yes")
     for part in (
         "train: 1 row without Message or kind, left out",
-        "a text has two labels",
+        "1 text stands there with more than one label, such as 'see you mum at six' with ham and",
+        "too few to tell how good the adapter is",
         "label 'sapm' has 1 row",
     ):
         assert part in told, part
@@ -154,11 +177,17 @@ def test_advice_follows(tmp_path: Path, shelf: Path) -> None:
     ("arguments", "says"),
     [
         (["no name", "--from", "m.csv"], "is not an adapter name"),
-        (["x", "--from", "none.csv"], "none.csv cannot be read"),
-        (["x", "--from", "m.csv", "--label", "klass"], "lacks column klass; it has n, Message"),
+        (["x", "--from", "none.csv"], "none.csv cannot be read: no such file"),
+        (
+            ["x", "--from", "m.csv", "--label", "klass"],
+            "there is no column 'klass', but n, Message, kind",
+        ),
         (["x", "--from", "m.csv", "--language", "german"], "German is 'de'"),
         (["x", "--from", "m.csv", "--positive", "Spam"], "no row has the label 'Spam'"),
-        (["taken", "--from", "m.csv"], "recipe.yaml is there already; take another name"),
+        (["x", "--from", "m.csv", "--text", "kind"], "'kind' is the column of the labels"),
+        (["x", "--from", "m.csv", "--text", "Message", "--label", "Message"], "labels repeat"),
+        (["taken", "--from", "m.csv"], "recipe.yaml is there already; take another name, or --ov"),
+        (["taken", "--from", "library/taken/train.jsonl", "--overwrite"], "is read from"),
     ],
 )
 def test_what_cannot_be_done_is_told(
@@ -172,6 +201,64 @@ def test_what_cannot_be_done_is_told(
     assert result.exit_code == 1
     assert says in result.output
     assert not (shelf / "x").exists()
+
+
+def test_no_column_is_copied_that_the_recipe_does_not_name(tmp_path: Path, shelf: Path) -> None:
+    source = tmp_path / "m.csv"
+    with source.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out)
+        writer.writerow(["telephone", "text", "label", "from"])
+        writer.writerows([f"07{i:08}", t, "01", "archive"] for i, t in enumerate(SPAM))
+        writer.writerows([f"07{i:08}", t, "NA", "friends"] for i, t in enumerate(HAM, 50))
+        writer.writerow(["0766422127", "a single one", " 01 ", "archive"])
+    told = ran("new", "x", "--from", source, "--no-advise", "--yes")
+    assert "column from tells the label of 100.0% of the rows" in told
+    rows = [
+        json.loads(line)
+        for name in ("train", "dev", "test")
+        for line in (shelf / "x" / f"{name}.jsonl").read_text().splitlines()
+    ]
+    assert len(rows) == 61
+    assert {tuple(row) for row in rows} == {("text", "label")}
+    assert {row["label"] for row in rows} == {"01", "NA"}
+    assert checked(shelf / "x" / "recipe.yaml")["labels"] == ["01", "NA"]
+
+
+def test_overwrite_writes_anew(tmp_path: Path, shelf: Path) -> None:
+    source = messages(tmp_path / "m.csv")
+    ran("new", "x", "--from", source, "--no-advise", "--yes", "--language", "sw")
+    ran("new", "x", "--from", source, "--no-advise", "--yes", "--language", "ha", "--overwrite")
+    assert load_recipe(shelf / "x" / "recipe.yaml").languages == ["ha"]
+
+
+def test_labels_with_one_row_leave_a_recipe_that_is_fine(tmp_path: Path, shelf: Path) -> None:
+    source = messages(tmp_path / "m.csv")
+    with source.open("a") as out:
+        out.write("90,best wishes to all of you,Pongezi\n91,bring it back,BILI\n")
+    told = ran("new", "x", "--from", source, "--no-advise", "--yes")
+    assert "label 'Pongezi' has one row" in told
+    assert set(checked(shelf / "x" / "recipe.yaml")["labels"]) == {"BILI", "Pongezi", "ham", "spam"}
+
+
+def test_a_test_that_cannot_tell_is_told_of_by_check(tmp_path: Path, shelf: Path) -> None:
+    source = messages(tmp_path / "m.csv", SPAM[::3], HAM[::3])
+    told = ran("new", "x", "--from", source, "--no-advise", "--yes")
+    says = "test has 4 rows, too few to tell how good the adapter is: even with all of them right"
+    assert says in told
+    assert checked(shelf / "x" / "recipe.yaml")["doubts"] == [
+        f"{says}, the true share could be as low as 40%; give 30 rows at least, better 200"
+    ]
+
+
+def test_the_commands_that_are_next_can_be_run(
+    tmp_path: Path, shelf: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["some/.venv/bin/polygraft", "new"])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    told = ran("new", "x", "--from", messages(tmp_path / "m.csv"), "--yes")
+    recipe = shelf / "x" / "recipe.yaml"
+    assert f"  some/.venv/bin/polygraft train {recipe} --check\n" in told
+    assert "to follow an advice above, put its lines at the end of the recipe before" in told
 
 
 def test_without_a_language_identifier_the_language_is_not_known(

@@ -56,6 +56,7 @@ WRONG = (
     "shrink-checkpoint nope",
     "probe --data nope",
     "measure --data nope --output out",
+    "new NoName --from nope.csv",
     "adapters add nope",
     "adapters list --server http://127.0.0.1:9",
     "serve --host nowhere",

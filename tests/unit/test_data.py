@@ -131,6 +131,48 @@ def test_a_text_may_hold_what_str_splitlines_cuts_at(tmp_path: Path, suffix: str
     assert read_source(str(file)) == rows
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".csv.gz"])
+def test_cells_stay_text_and_only_empty_ones_are_missing(tmp_path: Path, suffix: str) -> None:
+    """Labels 01 and NA became 1.0 and nothing, true became True, a telephone lost its zero."""
+    labels = ["01", "NA", "true", "1.50", "null", "2024-01-02", "0766422127", ""]
+    mark = "\t" if "tsv" in suffix else ","
+    content = "".join(
+        f"{text}{mark}{label}\n" for text, label in zip("ABCDEFGH", labels, strict=True)
+    )
+    content = f"text{mark}label\n{content}"
+    file = tmp_path / f"train{suffix}"
+    file.write_bytes(gzip.compress(content.encode()) if "gz" in suffix else content.encode())
+    assert [row["label"] for row in read_source(str(file))] == labels
+    with pytest.raises(DataError) as caught:
+        load_splits(recipe(train=str(file)), tmp_path)
+    assert f"train: {file}: row 8 has no label" in caught.value.problems
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.csv", b"", "a.csv: it is empty"),
+        ("a.csv", b"text,label\n", "a.csv: it has the header text, label and no rows"),
+        ("a.csv", b"text,label\na,b,c\n", "a.csv: line 2 has 3 fields"),
+        ("a.csv", "text,label\ncaf\xe9,b\n".encode("cp1252"), "a.csv: line 2 is not UTF-8"),
+        ("a.jsonl", b'{"text": "x"}\n{"text": \n', "a.jsonl: line 2 is not JSON"),
+        ("a.jsonl.gz", b"no gzip", "a.jsonl.gz cannot be read: Not a gzipped file"),
+    ],
+)
+def test_an_unreadable_table_is_told_with_line_and_cause(
+    folder: Path, name: str, content: bytes, says: str
+) -> None:
+    (folder / name).write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        load_splits(recipe(train=name), folder)
+    assert caught.value.problems[0].startswith(f"train: {says}")
+
+
+def test_white_space_around_a_label_makes_no_label_of_its_own(folder: Path) -> None:
+    write(folder, "dev.jsonl", [("claim now", "spam "), ("hi", " ham")])
+    assert load_splits(recipe(), folder).dev.labels == ["spam", "ham"]
+
+
 @pytest.mark.parametrize(
     ("text", "lines"), [("", []), ("a", ["a"]), ("a\n", ["a"]), ("\na\n\n", ["", "a", ""])]
 )

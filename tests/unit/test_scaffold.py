@@ -11,6 +11,7 @@ import yaml
 from polygraft.data.leaks import near_equal_groups
 from polygraft.errors import DataError
 from polygraft.scaffold import columns as guessing
+from polygraft.scaffold.language import settle_mistaken
 from polygraft.scaffold.splitting import groups_of, split
 from polygraft.scaffold.writing import Line, in_data, recipe_text
 
@@ -49,22 +50,22 @@ TEXTS = [f"{sentence(i)} {i}" for i in range(40)]
 def test_columns_are_guessed(rows: list[dict[str, Any]], text: str, label: str) -> None:
     columns = guessing.columns_of(rows, "t.csv")
     labels = guessing.label_column(columns)
-    assert labels is not None
     assert labels.value == label
+    assert labels.problem(label) is None
     assert guessing.text_column(columns, labels.value).value == text
 
 
 def test_a_guess_says_what_else_it_could_be() -> None:
     rows = table(country=["ke", "tz"] * 20, label=["a", "b", "c", "d"] * 10, x=TEXTS)
     guess = guessing.label_column(guessing.columns_of(rows, "t.csv"))
-    assert guess is not None
     assert guess.why == ("4 different values, of 1 characters on average; it could also be country")
 
 
 def test_a_table_of_translations_has_no_labels_and_two_sides() -> None:
     rows = table(n=range(40), english=TEXTS, french=[f"le {t} la" for t in TEXTS])
     columns = guessing.columns_of(rows, "t.csv")
-    assert guessing.label_column(columns) is None
+    labels = guessing.label_column(columns)
+    assert (labels.value, labels.problem("")) == ("", None)
     assert guessing.sides(columns) == ("english", "french")
     assert guessing.sides(columns[:2]) is None
 
@@ -85,8 +86,37 @@ def test_a_table_that_is_none_is_refused(rows: list[dict[str, Any]], says: str) 
 
 def test_a_table_without_texts_says_what_it_has() -> None:
     columns = guessing.columns_of(table(a=[1, 2] * 20, b=["x", "y"] * 20), "t.csv")
-    with pytest.raises(DataError, match="b: 2 different values"):
-        guessing.text_column(columns)
+    guess = guessing.text_column(columns, "a")
+    assert guess.value == ""
+    assert "b: 2 different values" in str(guess.problem(""))
+
+
+@pytest.mark.parametrize(
+    ("columns", "label", "says"),
+    [
+        ({"text": TEXTS, "label": ["ham"] * 40}, "label", "one value in all rows, 'ham'; a class"),
+        ({"text": TEXTS, "label": ["a", "b"] * 20}, "text", "new value in every row; labels rep"),
+        ({"text": TEXTS, "label": ["a", "b"] * 20}, "klass", "no column 'klass', but text, label"),
+        ({"text": TEXTS, "number": range(40)}, "", "no column looks like labels"),
+    ],
+)
+def test_what_is_no_column_of_labels_is_told(
+    columns: dict[str, Any], label: str, says: str
+) -> None:
+    guess = guessing.label_column(guessing.columns_of(table(**columns), "t.csv"))
+    assert says in str(guess.problem(label))
+
+
+def test_the_only_label_is_guessed_to_be_told_that_two_are_needed() -> None:
+    columns = guessing.columns_of(table(text=TEXTS, label=["ham"] * 40), "t.csv")
+    assert guessing.label_column(columns).value == "label"
+
+
+def test_the_texts_are_not_in_the_column_of_the_labels() -> None:
+    columns = guessing.columns_of(table(text=TEXTS, label=["a", "b"] * 20), "t.csv")
+    guess = guessing.text_column(columns, "label")
+    assert guess.problem("text") is None
+    assert "'label' is the column of the labels" in str(guess.problem("label"))
 
 
 def test_splits_keep_labels_in_proportion_and_near_equal_texts_together() -> None:
@@ -132,14 +162,29 @@ def test_pairs_are_one_group_where_either_side_is_alike() -> None:
 
 
 def test_too_few_rows_are_refused() -> None:
-    with pytest.raises(DataError, match="6 are too few to cut dev and test"):
+    with pytest.raises(DataError, match=r"6 are too few to cut dev and test .* 10 are the least"):
         split([[t] for t in TEXTS[:6]], ["a", "b"] * 3, ["dev", "test"], [], seed=0)
+    labels = [str(i // 2) for i in range(40)]
+    with pytest.raises(DataError, match="the commonest label has 2; 5 are the least"):
+        split([[t] for t in TEXTS], labels, ["dev", "test"], [], seed=0)
 
 
-def test_a_label_with_one_row_stays_in_train() -> None:
-    rows = [[f"{sentence(i)} number {i}"] for i in range(41)]
-    splits = split(rows, [*(["a", "b"] * 20), "c"], ["dev", "test"], [], seed=0)
-    assert sorted(i for some in splits.values() for i in some) == list(range(41))
+def test_rows_that_are_all_held_out_already_are_refused_with_the_reason() -> None:
+    rows = [[f"{sentence(i)} number {i}"] for i in range(40)]
+    with pytest.raises(DataError, match="all 40 stand in the given dev or test too"):
+        split(rows, ["a", "b"] * 20, ["dev"], rows, seed=0)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_label_has_a_row_in_train(seed: int) -> None:
+    """A label with one row was drawn into dev, and the recipe refused for it."""
+    rows = [[f"{sentence(i)} number {i}"] for i in range(47)]
+    labels = [*(["a", "b"] * 20), "c", "d", "e", "e", "f", "f", "g"]
+    splits = split(rows, labels, ["dev", "test"], [], seed)
+    assert sorted(i for some in splits.values() for i in some) == list(range(47))
+    assert {labels[i] for i in splits["train"]} == set(labels)
+    assert len(splits["dev"]) >= 6
+    assert len(splits["test"]) >= 6
 
 
 def test_a_written_recipe_is_read_as_it_was_meant() -> None:
@@ -157,3 +202,20 @@ def test_a_written_recipe_is_read_as_it_was_meant() -> None:
         "data": {"train": "a: b#c.csv", "label": "yes"},
         "positive": "1",
     }
+
+
+@pytest.mark.parametrize(
+    ("counts", "named", "doubt"),
+    [
+        ({"en": 46, "pcm": 48}, {"en": 94}, "; 48 of them look like pcm too"),
+        ({"en": 12, "pcm": 82}, {"en": 12, "pcm": 82}, ""),
+        ({"pcm": 9}, {"pcm": 9}, ""),
+        ({"en": 98}, {"en": 98}, ""),
+    ],
+)
+def test_english_headlines_are_no_pidgin(
+    counts: dict[str, int], named: dict[str, int], doubt: str
+) -> None:
+    found = Counter(counts)
+    assert settle_mistaken(found).startswith(doubt)
+    assert {code: count for code, count in found.items() if count} == named

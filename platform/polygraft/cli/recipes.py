@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +21,7 @@ from polygraft.cli.app import (
     report_errors,
     tell_doubts,
 )
+from polygraft.errors import RecipeError
 
 if TYPE_CHECKING:
     from polygraft.scaffold.guess import Decide, Guess
@@ -69,6 +73,9 @@ def new(
     licence: Annotated[str | None, typer.Option(help="Of the data.")] = None,
     seed: Annotated[int, typer.Option(help="Of the splits.")] = 0,
     yes: Annotated[bool, typer.Option("--yes", help="Take the guesses, ask nothing.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write anew what an earlier `new` has written.")
+    ] = False,
     no_advise: Annotated[
         bool, typer.Option("--no-advise", help="Leave out what `polygraft advise` says.")
     ] = False,
@@ -84,11 +91,14 @@ def new(
     Example: `polygraft new spam-mine --from messages.csv`
     """
     from polygraft.adapters.library import Library, default_library
+
+    shelf, home = Library(library or default_library()), backbone or default_backbone()
+    folder = shelf.folder(name)
+
     from polygraft.scaffold.new import write
     from polygraft.scaffold.start import Start
     from polygraft.tasks.recipe import load_recipe
 
-    shelf, home = Library(library or default_library()), backbone or default_backbone()
     options = {
         "data.text": text,
         "data.label": label,
@@ -99,25 +109,43 @@ def new(
     sources = {"train": train, "dev": dev, "test": test}
     start = Start(
         name=name,
-        folder=shelf.folder(name),
+        folder=folder,
         sources={split: source for split, source in sources.items() if source},
         decide=_deciding(options, ask=not yes and _on_terminal()),
         library=shelf,
         backbone=home,
         seed=seed,
+        overwrite=overwrite,
     )
     tell_doubts(write(start))
     err.print(f"wrote {start.recipe}", highlight=False, soft_wrap=True)
-    if not no_advise and load_recipe(start.recipe).task == "classification":
+    advised = not no_advise and load_recipe(start.recipe).task == "classification"
+    if advised:
         from polygraft.cli.transfer import advise
 
         advise(start.recipe, library=library, backbone=backbone)
-    out.print(
-        f"Next:\n  polygraft train {start.recipe} --check\n  polygraft train {start.recipe}\n"
-        f"  polygraft adapters add {start.folder}",
-        highlight=False,
-        soft_wrap=True,
+    print(_next(start.recipe, advised=advised), end="")
+
+
+def _next(recipe: Path, *, advised: bool) -> str:
+    """What to do with a new recipe: commands that can be pasted into a shell as they stand."""
+    program = "polygraft" if shutil.which("polygraft") else _as_called()
+    file, folder = shlex.quote(str(recipe)), shlex.quote(str(recipe.parent))
+    first = "Next, with the recipe as it stands"
+    if advised:
+        first += " (to follow an advice above, put its lines at the end of the recipe before)"
+    return (
+        f"{first}:\n  {program} train {file} --check\n  {program} train {file}\n"
+        f"  {program} adapters add {folder}\n"
     )
+
+
+def _as_called() -> str:
+    """The program as whoever runs it has called it."""
+    called = Path(sys.argv[0])
+    if called.name == "polygraft":
+        return shlex.quote(str(called))
+    return f"{shlex.quote(sys.executable)} -m polygraft.cli"
 
 
 def _on_terminal() -> bool:
@@ -130,15 +158,25 @@ def _deciding(options: dict[str, str | None], *, ask: bool) -> Decide:
 
     def decide(guess: Guess) -> str:
         given = options.get(guess.field)
-        if given is not None:
-            return given
-        field, why = escape(guess.field), escape(guess.why)
-        if not ask:
-            value = escape(guess.value) or "none"
-            err.print(f"{field}: [bold]{value}[/] ({why})", highlight=False, soft_wrap=True)
-            return guess.value
-        err.print(why, highlight=False)
-        answer: str = typer.prompt(guess.field, default=guess.value, err=True)
-        return answer.strip()
+        value = guess.value if given is None else given.strip()
+        if given is None and ask:
+            return _ask(guess)
+        if problem := guess.problem(value):
+            raise RecipeError(guess.field, [problem])
+        if given is None:
+            told, why = escape(value) or "none", escape(guess.why)
+            err.print(f"{guess.field}: [bold]{told}[/] ({why})", highlight=False, soft_wrap=True)
+        return value
 
     return decide
+
+
+def _ask(guess: Guess) -> str:
+    """What the user says, asked until there is no problem with it."""
+    err.print(escape(guess.why), highlight=False)
+    while True:
+        answer: str = typer.prompt(guess.field, default=guess.value, err=True).strip()
+        problem = guess.problem(answer)
+        if problem is None:
+            return answer
+        err.print(f"[yellow]{escape(problem)}[/]", highlight=False, soft_wrap=True)

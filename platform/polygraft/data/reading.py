@@ -7,53 +7,79 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+from fsspec.utils import infer_compression
 
+from polygraft.data.encoding import decoded
 from polygraft.data.lines import split_lines
+from polygraft.data.tables import parse
+from polygraft.errors import DataError, listed
 from polygraft.tasks.recipe import TextFile, expand
 
-READERS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
+KINDS = {".csv": "csv", ".tsv": "tsv", ".json": "jsonl", ".jsonl": "jsonl"}
+PARQUET = ".parquet"
 COMPRESSED = {".gz", ".bz2", ".xz", ".zst"}
 
 
 def read_source(source: str) -> list[dict[str, Any]]:
-    """All rows of one file, URL or `hub:` id as dicts. Raises whatever `datasets` raises."""
+    """All rows of one file, URL or `hub:` id as dicts with the same columns; cells of CSV and TSV
+    are text as it stands there.
+
+    Raises `DataError` with the line of each problem, `ValueError` for an unknown kind of file, and
+    whatever opening or `datasets` (of `hub:` and Parquet) raises.
+    """
+    if source.startswith("hub:"):
+        name, config, split = [*source.removeprefix("hub:").split(":"), "", ""][:3]
+        return _from_datasets(name, config or None, split=split or "train")
+    suffixes = [s.lower() for s in Path(source.split("?")[0]).suffixes]
+    suffix = next((s for s in reversed(suffixes) if s not in COMPRESSED), "")
+    if suffix == PARQUET:
+        return _from_datasets("parquet", data_files=source, split="train")
+    if suffix not in KINDS:
+        raise ValueError(
+            f"unknown kind of file; one of {', '.join([*KINDS, PARQUET])} (compressed or not) is "
+            "read"
+        )
+    table = parse(decoded(_content(source), source), KINDS[suffix])
+    problems = table.problems
+    if not table.rows and not problems:
+        header = f"has the header {', '.join(table.header)} and no rows" if table.header else ""
+        problems = [f"it {header or 'is empty'}; write a row a line"]
+    if problems:
+        raise DataError(source, problems)
+    columns = table.header or list(dict.fromkeys(name for row in table.rows for name in row))
+    return [{name: row.get(name) for name in columns} for row in table.rows]
+
+
+def _from_datasets(*arguments: Any, **options: Any) -> list[dict[str, Any]]:
     import datasets
 
     datasets.disable_progress_bars()
-    if source.startswith("hub:"):
-        name, config, split = [*source.removeprefix("hub:").split(":"), "", ""][:3]
-        return [
-            dict(r) for r in datasets.load_dataset(name, config or None, split=split or "train")
-        ]
-    suffixes = [s for s in Path(source.split("?")[0]).suffixes if s not in COMPRESSED]
-    reader = READERS.get(suffixes[-1] if suffixes else "")
-    if reader is None:
-        raise ValueError(
-            f"unknown kind of file; one of {', '.join(READERS)} (compressed or not) is read"
-        )
-    options = {"sep": "\t"} if suffixes[-1] == ".tsv" else {}
-    rows = datasets.load_dataset(reader, data_files=source, split="train", **options)
-    return [dict(r) for r in rows]
+    return [dict(row) for row in datasets.load_dataset(*arguments, **options)]
+
+
+def _content(source: str) -> bytes:
+    """What is in a file or behind a URL, not compressed."""
+    compression = infer_compression(source.split("?")[0])
+    with fsspec.open(source, "rb", compression=compression) as file:
+        content: bytes = file.read()
+    return content
 
 
 def read_lines(source: str, folder: Path) -> list[str]:
-    """Lines of a text file or URL, compressed or not. Raises `OSError`, `UnicodeDecodeError`, or
-    `KeyError` for an unset variable."""
-    with fsspec.open(expand(source, folder), "rb", compression="infer") as file:
-        text: bytes = file.read()
-    return split_lines(text.decode("utf-8"))
+    """Lines of a text file or URL, compressed or not. Raises `OSError`, `DataError` for another
+    encoding, or `KeyError` for an unset variable."""
+    return split_lines(decoded(_content(expand(source, folder)), source))
 
 
 def unreadable(source: str, error: Exception) -> str:
     """What to tell when reading `source` raised `error`: a `KeyError` is an unset variable in its
     path."""
+    if isinstance(error, DataError):
+        return f"{source}: {listed(error.problems)}"
     if isinstance(error, KeyError):
         return f"{source} needs the environment variable {error}; set it to the data's folder"
-    cause: BaseException | None = error
-    while cause is not None:  # a library may say only that something went wrong
-        if isinstance(cause, UnicodeDecodeError):
-            return f"{source} is not UTF-8; save it as UTF-8 (in Excel: CSV UTF-8)"
-        cause = cause.__cause__
+    if isinstance(error, OSError) and error.strerror:
+        return f"{source} cannot be read: {error.strerror[:1].lower()}{error.strerror[1:]}"
     first_line = str(error).strip().split("\n")[0]
     return f"{source} cannot be read: {first_line or type(error).__name__}"
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from polygraft.data.labels import suspicious
 from polygraft.data.leaks import leaked_texts, normalised
-from polygraft.errors import RecipeError
+from polygraft.data.parsed import cell
+from polygraft.data.shortcuts import given_away
+from polygraft.data.small_tests import small_test
 from polygraft.scaffold.columns import Column, text_column
 from polygraft.scaffold.guess import Guess
-from polygraft.scaffold.language import UNKNOWN, languages_of
-from polygraft.scaffold.rows import Rows, cell
-from polygraft.scaffold.start import HELD_OUT, Start, codes_of
+from polygraft.scaffold.language import UNKNOWN, codes_of, languages_of, languages_problem
+from polygraft.scaffold.rows import Rows
+from polygraft.scaffold.start import HELD_OUT, Start
 from polygraft.scaffold.writing import Line, in_data
 
 POSITIVE = {
@@ -27,9 +30,10 @@ def write_classifier(
     data is returned, a sentence each. Raises `DataError` or `RecipeError`."""
     text = start.decide(text_column(columns, label))
     rows, doubts = start.whole(tables, [text, label])
+    doubts += _shortcuts(rows["train"], text, label)
     texts, labels = ([cell(row[column]) for row in rows["train"]] for column in (text, label))
     recognised = languages_of(texts, start.library, start.backbone)
-    languages = start.decide(recognised)
+    languages = start.decide(replace(recognised, problem=languages_problem))
     positive = _decide_positive(start, labels)
     licence = start.decide_licence()
     rows = start.cut(rows, [text], labels)
@@ -54,10 +58,11 @@ def write_classifier(
         Line("strategy", "head", "seconds; `polygraft advise` says what else may suit"),
         Line("lora", {"sites": ["value"], "r": 16, "alpha": 32}, "the quickest to serve"),
     ]
-    start.publish(rows, lines)
+    start.publish(rows, [text, label], lines)
     of_splits = {name: [cell(row[label]) for row in some] for name, some in rows.items()}
     doubts += _contradictions(texts, labels)
-    return doubts + suspicious(of_splits.pop("train"), of_splits)
+    doubts += suspicious(of_splits.pop("train"), of_splits)
+    return doubts + small_test(len(rows["test"]))
 
 
 def _how_sure(languages: str, recognised: Guess) -> str:
@@ -70,21 +75,20 @@ def _how_sure(languages: str, recognised: Guess) -> str:
 
 
 def _decide_positive(start: Start, labels: Sequence[str]) -> str:
-    """The label that is looked for; none is empty. Raises `RecipeError` for one that no row has."""
+    """The label that is looked for; none is empty."""
     names = sorted(set(labels))
     known = [label for label in names if label.lower() in POSITIVE]
+
+    def problem(label: str) -> str | None:
+        if not label or label in names:
+            return None
+        return f"no row has the label {label!r}; they have {', '.join(names)}"
+
     if len(names) == 2 and len(known) == 1:
-        guess = Guess("positive", known[0], "of the two labels the one that is looked for")
-    else:
-        guess = Guess(
-            "positive", "", "of the labels none is known to be the one that is looked for"
-        )
-    positive = start.decide(guess)
-    if positive and positive not in names:
-        raise RecipeError(
-            "positive", [f"no row has the label {positive!r}; they have {', '.join(names)}"]
-        )
-    return positive
+        why = "of the two labels the one that is looked for"
+        return start.decide(Guess("positive", known[0], why, problem))
+    why = "of the labels none is known to be the one that is looked for"
+    return start.decide(Guess("positive", "", why, problem))
 
 
 def _leaks(rows: Mapping[str, Rows], text: str) -> str:
@@ -96,13 +100,34 @@ def _leaks(rows: Mapping[str, Rows], text: str) -> str:
 
 def _contradictions(texts: Sequence[str], labels: Sequence[str]) -> list[str]:
     """What to say of texts that stand there with two labels."""
-    first = dict[str, str]()
-    both = [
-        text
-        for text, label in zip(texts, labels, strict=True)
-        if first.setdefault(normalised(text), label) != label
-    ]
+    labels_of = dict[str, set[str]]()
+    for text, label in zip(texts, labels, strict=True):
+        labels_of.setdefault(normalised(text), set()).add(label)
+    both = {text: found for text, found in labels_of.items() if len(found) > 1}
     if not both:
         return []
-    count = "a text has" if len(both) == 1 else f"{len(both):,} texts have"
-    return [f"train: {count} two labels, such as {both[0][:60]!r}"]
+    text, found = next(iter(both.items()))
+    count = "1 text stands" if len(both) == 1 else f"{len(both):,} texts stand"
+    return [
+        f"the table: {count} there with more than one label, such as {text[:60]!r} with "
+        f"{' and '.join(sorted(found))}; all of these rows are kept, and no model can be right "
+        "about all: correct them, or leave them out"
+    ]
+
+
+def _shortcuts(rows: Rows, text: str, label: str) -> list[str]:
+    """What to say of columns that give the label away, and which the recipe does not name."""
+    fields = {
+        name: [cell(row[name]) for row in rows]
+        for name in (rows[0] if rows else {})
+        if name not in (text, label)
+    }
+    texts, labels = ([cell(row[name]) for row in rows] for name in (text, label))
+    scores = given_away(texts, labels, fields)
+    return [
+        f"the table: column {name} tells the label of {score}% of the rows, every label counted "
+        "alike; if the rows of a label were collected elsewhere than the others, a model may "
+        "learn the place and not the task"
+        for name, score in scores.items()
+        if name in fields
+    ]

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from polygraft.data.parsed import cell
 from polygraft.errors import DataError
 from polygraft.scaffold.guess import Guess
-from polygraft.scaffold.rows import Row, cell
+from polygraft.scaffold.rows import Row
 
 TEXT_NAMES = {
     *("text", "texts", "message", "messages", "sms", "body", "content", "sentence", "review"),
@@ -28,12 +29,14 @@ MOST_LABELS, LONGEST_LABEL, SHORTEST_TEXT = 200, 60, 8
 
 @dataclass(frozen=True)
 class Column:
-    """What one column holds: different values, and characters of a value on average."""
+    """What one column holds: different values, the first of them, and characters of a value on
+    average."""
 
     name: str
     rows: int
     values: int
     length: float
+    first: str = ""
 
     @property
     def may_be_labels(self) -> bool:
@@ -48,7 +51,8 @@ class Column:
 
     @property
     def described(self) -> str:
-        return f"{self.values:,} different values, of {self.length:.0f} characters on average"
+        values = "1 value" if self.values == 1 else f"{self.values:,} different values"
+        return f"{values}, of {self.length:.0f} characters on average"
 
 
 def columns_of(rows: Sequence[Row], source: str) -> list[Column]:
@@ -59,7 +63,7 @@ def columns_of(rows: Sequence[Row], source: str) -> list[Column]:
     problem = None
     if not rows:
         problem = "it has no rows"
-    elif len(names) == 1 and (mark := next((m for m in ";\t|" if m in names[0]), None)):
+    elif len(names) == 1 and (mark := next((m for m in ";,|" if m in names[0]), None)):
         problem = (
             f"it has one column, {names[0]!r}: the columns seem to be separated by {mark!r}; save "
             "it with commas (.csv) or tabs (.tsv)"
@@ -77,6 +81,7 @@ def columns_of(rows: Sequence[Row], source: str) -> list[Column]:
             rows=len(rows),
             values=len(set(cells) - {""}),
             length=sum(map(len, cells)) / len(cells),
+            first=cells[0],
         )
         for name, cells in contents.items()
     ]
@@ -90,26 +95,71 @@ def _looks_like_data(names: Sequence[str], contents: Mapping[str, Sequence[str]]
     return max(map(len, names)) > LONGEST_LABEL or any(name in contents[name] for name in names)
 
 
-def text_column(columns: Sequence[Column], label: str | None = None) -> Guess:
-    """The column of the texts: one that is called so, else the longest. Raises `DataError`."""
+def text_column(columns: Sequence[Column], label: str) -> Guess:
+    """The column of the texts, which is not `label`: one that is called so, else the longest."""
     texts = [column for column in columns if column.may_be_texts and column.name != label]
     longest = max(texts, key=lambda column: column.length, default=None)
+
+    def problem(name: str) -> str | None:
+        if not name:
+            return (
+                f"no column but {label!r}, the column of the labels, looks like texts "
+                f"({_listed(columns)}); name it with --text"
+            )
+        if name == label:
+            return f"{name!r} is the column of the labels; name the one of the texts"
+        return _unknown(name, columns)
+
     if longest is None:
-        raise DataError(_listed(columns), ["no column looks like texts; name it with --text"])
+        return Guess("data.text", "", "no column looks like texts", problem)
     named = [c for c in texts if _called(c, TEXT_NAMES) and c.length >= longest.length / 2]
     chosen = named[0] if named else longest
-    return Guess("data.text", chosen.name, f"{chosen.described}{_others(texts, chosen)}")
+    why = f"{chosen.described}{_others(texts, chosen)}"
+    return Guess("data.text", chosen.name, why, problem)
 
 
-def label_column(columns: Sequence[Column]) -> Guess | None:
-    """The column of the labels: one that is called so, else the one with the fewest values; None
-    where no column repeats its values."""
+def label_column(columns: Sequence[Column]) -> Guess:
+    """The column of the labels: one that is called so, else the one with the fewest values. Empty
+    where no column repeats its values, as in a table of translations."""
     candidates = [column for column in columns if column.may_be_labels]
-    if not candidates:
+    translations = sides(columns) is not None
+
+    def problem(name: str) -> str | None:
+        if not name:
+            return None if translations else _no_labels(columns)
+        chosen = next((column for column in columns if column.name == name), None)
+        if chosen is None:
+            return _unknown(name, columns)
+        if chosen.values == 1:
+            return (
+                f"column {name!r} has one value in all rows, {chosen.first[:60]!r}; a classifier "
+                "needs two labels at least: add rows with another"
+            )
+        if chosen.values == chosen.rows:
+            return f"column {name!r} has a new value in every row; labels repeat: name another"
         return None
+
+    if not candidates and not translations:
+        candidates = [c for c in columns if c.values == 1 and _called(c, LABEL_NAMES)]
+    if not candidates:
+        why = "no column repeats its values, as labels do"
+        return Guess("data.label", "", why, problem)
     named = [column for column in candidates if _called(column, LABEL_NAMES)]
     chosen = min(named or candidates, key=lambda column: column.values)
-    return Guess("data.label", chosen.name, f"{chosen.described}{_others(candidates, chosen)}")
+    why = f"{chosen.described}{_others(candidates, chosen)}"
+    return Guess("data.label", chosen.name, why, problem)
+
+
+def _no_labels(columns: Sequence[Column]) -> str:
+    return (
+        f"no column looks like labels ({_listed(columns)}); name it with --label, or give a table "
+        "with two columns of texts for translation"
+    )
+
+
+def _unknown(name: str, columns: Sequence[Column]) -> str | None:
+    names = [column.name for column in columns]
+    return None if name in names else f"there is no column {name!r}, but {', '.join(names)}"
 
 
 def sides(columns: Sequence[Column]) -> tuple[str, str] | None:
@@ -132,4 +182,4 @@ def _others(candidates: Sequence[Column], chosen: Column) -> str:
 
 
 def _listed(columns: Sequence[Column]) -> str:
-    return f"columns {'; '.join(map(str, columns))}"
+    return "; ".join(map(str, columns))

@@ -5,10 +5,8 @@ Does not: train, or give advice (`polygraft advise` does).
 
 from __future__ import annotations
 
-from polygraft.errors import DataError
 from polygraft.scaffold.classifier import write_classifier
 from polygraft.scaffold.columns import columns_of, label_column, sides
-from polygraft.scaffold.guess import Guess
 from polygraft.scaffold.rows import read_tables
 from polygraft.scaffold.start import Start
 from polygraft.scaffold.translator import write_translator
@@ -24,17 +22,9 @@ def write(start: Start) -> list[str]:
     start.check_is_new()
     tables = read_tables(start.sources)
     columns = columns_of(tables["train"], start.sources["train"])
-    none = Guess("data.label", "", "no column repeats its values, as labels do")
-    label = start.decide(label_column(columns) or none)
+    label = start.decide(label_column(columns))
     if label:
         return write_classifier(start, tables, columns, label)
     languages = sides(columns)
-    if languages is None:
-        raise DataError(
-            start.sources["train"],
-            [
-                f"no column looks like labels ({'; '.join(map(str, columns))}); name it with "
-                "--label, or give a table with two columns of texts for translation"
-            ],
-        )
+    assert languages is not None, "no label, and nothing to translate: that has a problem"
     return write_translator(start, tables, languages)

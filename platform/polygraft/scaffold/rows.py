@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from polygraft.data.parsed import cell
 from polygraft.data.reading import read_source, unreadable
 from polygraft.errors import DataError
 from polygraft.tasks.recipe import expand
@@ -36,12 +37,9 @@ def from_recipe(source: str, folder: Path) -> str:
     return os.path.relpath(whole, folder.resolve()) if Path(whole).is_absolute() else whole
 
 
-def cell(value: Any) -> str:
-    """What stands in a cell of a table; nothing for an empty one."""
-    return "" if value is None else str(value).strip()
-
-
-def write_rows(file: Path, rows: Iterable[Row]) -> None:
-    with file.open("w", encoding="utf-8") as out:
+def write_rows(file: Path, rows: Iterable[Row], columns: Sequence[str]) -> None:
+    """The `columns` of the rows and no others: what no recipe names may be a telephone number."""
+    with file.open("w", encoding="utf-8", errors="backslashreplace") as out:
         for row in rows:
-            out.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+            named = {column: cell(row[column]) for column in columns}
+            out.write(json.dumps(named, ensure_ascii=False) + "\n")

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from polygraft.adapters.layout import LAYOUT
 from polygraft.adapters.library import Library
+from polygraft.data.parsed import cell
 from polygraft.data.splits import rows_in_words
 from polygraft.errors import DataError, RecipeError
 from polygraft.scaffold.guess import Decide, Guess
-from polygraft.scaffold.rows import Rows, cell, from_recipe, write_rows
+from polygraft.scaffold.rows import Rows, from_recipe, write_rows
 from polygraft.scaffold.splitting import split
 from polygraft.scaffold.writing import Line, recipe_text
-from polygraft.tasks.languages import problem_of
+from polygraft.tasks.recipe import expand
 
 HELD_OUT = {"dev": "they choose what is kept", "test": "they are scored once, at the end"}
 HEADING = "Written by `polygraft new`. A field is explained by `polygraft recipe FIELD`."
@@ -34,6 +35,7 @@ class Start:
     library: Library
     backbone: Path
     seed: int = 0
+    overwrite: bool = False
 
     @property
     def recipe(self) -> Path:
@@ -50,11 +52,24 @@ class Start:
         return ["train", *self.missing] if self.missing else []
 
     def check_is_new(self) -> None:
-        """Raises `RecipeError` where a file would be overwritten."""
+        """Raises `RecipeError` where a file would be overwritten that must not be."""
         files = [self.recipe, *(self.folder / f"{name}.jsonl" for name in self.written)]
-        if taken := [file.name for file in files if file.exists()]:
+        read = {str(file.resolve()) for file in files} & {
+            expand(source, Path.cwd()) for source in self.sources.values()
+        }
+        if read:
             raise RecipeError(
-                str(self.recipe), [f"{', '.join(taken)} is there already; take another name"]
+                str(self.recipe), [f"{', '.join(read)} is read from; take another name"]
+            )
+        taken = [file.name for file in files if file.exists()]
+        if taken and not self.overwrite:
+            are = "is" if len(taken) == 1 else "are"
+            raise RecipeError(
+                str(self.recipe),
+                [
+                    f"{', '.join(taken)} {are} there already; take another name, or --overwrite "
+                    "what is there"
+                ],
             )
 
     def whole(
@@ -108,21 +123,15 @@ class Start:
             lines.append(Line(name, file, f"{rows_in_words(len(rows[name]))}; {purpose}"))
         return lines
 
-    def publish(self, rows: Mapping[str, Rows], lines: Sequence[Line]) -> None:
-        """Write what was cut and the recipe."""
+    def publish(
+        self, rows: Mapping[str, Rows], columns: Sequence[str], lines: Sequence[Line]
+    ) -> None:
+        """Write what was cut, of the `columns` that the recipe names, and the recipe."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in self.written:
-            write_rows(self.folder / f"{name}.jsonl", rows[name])
+            write_rows(self.folder / f"{name}.jsonl", rows[name], columns)
         self.recipe.write_text(recipe_text(lines, HEADING), encoding="utf-8")
 
     def decide_licence(self) -> str:
         why = "who may use the data for what; it stands on the card"
         return self.decide(Guess("data.licence", "unknown", why))
-
-
-def codes_of(languages: str) -> list[str]:
-    """The codes in a list with commas. Raises `RecipeError` for what is no code of a language."""
-    codes = [code.strip() for code in languages.split(",")]
-    if problems := [problem for code in codes if (problem := problem_of(code))]:
-        raise RecipeError("languages", problems)
-    return codes

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from polygraft.adapters.layout import LAYOUT
+from polygraft.data.small_tests import small_test
 from polygraft.reporting.figures import bounded, percent, show
 from polygraft.reporting.results import markdown_table
 from polygraft.tasks.classification.manifest import ClassificationManifest
@@ -99,7 +100,8 @@ def _ladder(metrics: dict[str, Any]) -> list[str]:
     for baseline, figures in ladder.items():
         values = " | ".join(show(figures[column]) for column in columns)
         lines.append(f"| {NAMES[baseline]} | {values} |")
-    return lines
+    warnings = small_test(metrics["rows"], f"The {metrics['split']} split")
+    return lines + [f"\n**{warning}.**" for warning in warnings]
 
 
 def _details(metrics: dict[str, Any]) -> list[str]:
@@ -166,7 +168,10 @@ def _calibration(calibration: dict[str, Any] | None) -> list[str]:
 
 
 def _precision_recall(metrics: dict[str, Any]) -> list[str]:
-    """A table a label: what each threshold on its score gives."""
+    """A table a label: what each threshold on its score gives; none of a split that is too small
+    to tell."""
+    if small_test(metrics["rows"]):
+        return []
     lines = []
     for label, table in metrics.get("precision_recall", {}).items():
         head = ["score of at least", "precision", "recall", "rows decided"]

@@ -11,8 +11,10 @@ from typing import Any
 
 from polygraft.data.labels import near_label, suspicious
 from polygraft.data.leaks import Leak, leaked_texts, settle
+from polygraft.data.parsed import cell
 from polygraft.data.reading import read_source, read_texts, unreadable
 from polygraft.data.shortcuts import given_away
+from polygraft.data.small_tests import small_test
 from polygraft.data.splits import Split, Splits
 from polygraft.errors import DataError, RecipeError, listed
 from polygraft.tasks.classification.recipe import (
@@ -87,6 +89,8 @@ def load_splits(
         {"given_away": hints, "done": f"allowed: {allow_leak}"} if hints else {}
     )
     doubts = suspicious(train.labels, {name: split.labels for name, split in held_out.items()})
+    if "test" in splits:
+        doubts += small_test(len(splits["test"]))
     return Splits(
         kept,
         splits["dev"],
@@ -122,7 +126,7 @@ def check_parent(
     """Refuse a parent of which a training row (`rows`, where known) is a translation of one this
     adapter is scored on: it has the same id. Raises `DataError`."""
     for name, split in (("dev", splits.dev), ("test", splits.test)):
-        shared = set(rows.ids if rows else []) & set(split.ids if split else [])
+        shared = set(rows.ids if rows else []) & set(split.ids if split else []) - {""}
         if shared:
             raise DataError(
                 f"data of {recipe.name}",
@@ -175,15 +179,16 @@ def _read_split(
         empty = list[str]()
         for number, row in enumerate(rows, 1):
             text = "\n".join(str(row[c]) for c in columns if row[c] is not None).strip()
-            if not text or row[data.label] is None:
+            label = cell(row[data.label])
+            if not text or not label:
                 empty.append(f"row {number} has no {'text' if not text else 'label'}")
                 continue
             split.texts.append(text)
-            split.labels.append(str(row[data.label]))
+            split.labels.append(label)
             if data.id:
-                split.ids.append(str(row[data.id]))
+                split.ids.append(cell(row[data.id]))
             split.others.append(_others(one, row, used))
-            digest.update(f"{text}\0{row[data.label]}\n".encode())
+            digest.update(f"{text}\0{label}\n".encode())
         if empty:
             problems.append(f"{name}: {file}: {listed(empty)}")
         sources.append(
@@ -256,6 +261,6 @@ def _shortcuts(train: Split) -> dict[str, float]:
 
 def _leaks(train: Split, held_out: list[Split]) -> dict[int, Leak]:
     """Training rows that stand in a held-out split too, by id or by text."""
-    ids = {i for split in held_out for i in split.ids}
+    ids = {i for split in held_out for i in split.ids} - {""}
     by_id = {i: Leak("same id", value) for i, value in enumerate(train.ids) if value in ids}
     return by_id | leaked_texts(train.texts, [t for split in held_out for t in split.texts])
