@@ -15,9 +15,9 @@ from fastapi.testclient import TestClient
 from polygraft.adapters.library import Library
 from polygraft.runtime.engine import Engine
 from polygraft.serve import lines as lines_module
-from polygraft.serve import row_stream
 from polygraft.serve.app import create_app
 from polygraft.serve.host import Host
+from polygraft.serve.lines import MAX_HELD, OVERHEAD, Lines
 from polygraft.serve.settings import Settings
 
 ROWS = [
@@ -96,16 +96,29 @@ def test_a_line_too_long_is_passed_over(
     assert "longer than" in answers[1]["error"]["message"]
 
 
-def test_too_many_streams_are_refused_as_too_many_requests_are(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(row_stream, "MOST", 0)
-    response = client.post("/v1/stream", content=lined(ROWS[:1]))
-    assert response.status_code == 503
-    assert response.json()["error"]["code"] == "Overloaded"
-    assert int(response.headers["retry-after"]) >= 1
-    monkeypatch.undo()
-    assert len(asked(client, lined(ROWS[:1]))) == 1
+def test_what_is_held_is_bounded_lines_and_what_they_take() -> None:
+    """26 MB of lines of two bytes had taken 460 MiB."""
+
+    async def run() -> int:
+        lines, sent = Lines(5), 0
+
+        async def receive() -> dict[str, Any]:
+            nonlocal sent
+            sent += 1
+            await asyncio.sleep(0)
+            return {"type": "http.request", "body": b"12\n" * 10_000, "more_body": True}
+
+        reading = asyncio.create_task(lines.read(receive))
+        while (before := sent) < 500:
+            await asyncio.sleep(0.05)
+            if sent == before:
+                break
+        reading.cancel()
+        lines.drop()
+        return sent
+
+    assert asyncio.run(run()) * 10_000 * OVERHEAD < MAX_HELD + 2 * 10_000 * OVERHEAD
+    assert Lines._held_by_all == 0
 
 
 def test_nothing_is_answered_with_nothing(client: TestClient) -> None:

@@ -20,8 +20,14 @@ from polygraft.tasks.classification.joining import (
     log_loss,
     places,
 )
-from polygraft.tasks.classification.lexical import compare_lexical, read_join, read_lexical
+from polygraft.tasks.classification.lexical import (
+    compare_joined,
+    compare_lexical,
+    read_join,
+    read_lexical,
+)
 from polygraft.tasks.classification.lexical_training import fit_lexical
+from polygraft.tasks.classification.manifest import GoldenLogits
 from polygraft.tasks.classification.parts import Join, Parts, softmax
 from polygraft.tasks.classification.tfidf import tfidf, tuned_tfidf
 
@@ -222,3 +228,15 @@ def test_the_tuned_floor_is_never_far_below_the_untuned() -> None:
 
 def test_softmax_sums_to_one() -> None:
     np.testing.assert_allclose(softmax(np.array([[1e4, 0.0], [0.0, 0.0]])), [[1, 0], [0.5, 0.5]])
+
+
+def test_a_golden_covers_how_the_parts_are_joined() -> None:
+    """A head whose weights were doubled, or taken away, was served with thresholds of before."""
+    golden = GoldenLogits(
+        text="a", logits=[1.0, -1.0], bare=[0.0, 0.0], lexical=[0.5, -0.5], joined=[2.0, -2.0]
+    )
+    compare_joined("mine", Join(0.5, 3.0), golden)
+    for join in (Join(1.0, 6.0), Join(0.0, 0.0), Join(0.5, 0.0), Join()):
+        with pytest.raises(GoldenMismatch, match="not joined as they were"):
+            compare_joined("mine", join, golden)
+    compare_joined("mine", Join(), golden.model_copy(update={"joined": []}))

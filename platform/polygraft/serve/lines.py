@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
+from typing import ClassVar
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
@@ -11,8 +13,10 @@ from starlette.types import Receive
 from polygraft.errors import InvalidRow, SlowBody
 
 MAX_LINE = 2**20
-MAX_HELD = 16 * 2**20
-"""Bytes of lines that wait. A client that sends more has to read its answers meanwhile."""
+MAX_HELD, MAX_HELD_BY_ALL = 16 * 2**20, 64 * 2**20
+"""Bytes of lines that wait, of one body and of all. Who sends more has to read answers
+meanwhile."""
+OVERHEAD = 128  # bytes that a line takes beside its own
 MAX_TAKEN = 2**18
 """Bytes, about, of lines that are taken at once: parsing more would keep the event loop."""
 Line = bytes | InvalidRow
@@ -21,6 +25,8 @@ Line = bytes | InvalidRow
 class Lines:
     """Read by `read`, in a task of its own, and handed out by `take`. Lines of white space alone
     are left out; one of more than `MAX_LINE` bytes is an error in its place."""
+
+    _held_by_all: ClassVar[int] = 0
 
     def __init__(self, seconds: float) -> None:
         """`seconds`: the longest that the next part of the body may take."""
@@ -53,7 +59,7 @@ class Lines:
         while self._lines and len(taken) < most and size < MAX_TAKEN:
             taken.append(self._lines.popleft())
             size += _size(taken[-1])
-        self._held -= size
+        self._hold(-size)
         self._room.set()
         if wait and not taken and self._failure:
             raise self._failure
@@ -62,9 +68,10 @@ class Lines:
     async def _read(self, receive: Receive) -> None:
         rest, too_long, more = bytearray(), False, True
         while more:
-            while self._held > MAX_HELD:
+            while self._held > MAX_HELD or (self._held and Lines._held_by_all > MAX_HELD_BY_ALL):
                 self._room.clear()
-                await self._room.wait()
+                with suppress(TimeoutError):  # others may have made room
+                    await asyncio.wait_for(self._room.wait(), 1)
             try:
                 message = await asyncio.wait_for(receive(), self._seconds)
             except TimeoutError:
@@ -85,13 +92,24 @@ class Lines:
         self._add(bytes(rest), too_long=too_long)
 
     def _add(self, line: bytes, *, too_long: bool) -> None:
+        kept: Line = line
         if too_long or len(line) > MAX_LINE:
-            self._lines.append(InvalidRow(f"the line is longer than {MAX_LINE / 2**20:g} MiB"))
-        elif line.strip():
-            self._lines.append(line)
-            self._held += _size(line)
+            kept = InvalidRow(f"the line is longer than {MAX_LINE / 2**20:g} MiB")
+        elif not line.strip():
+            return
+        self._lines.append(kept)
+        self._hold(_size(kept))
         self._changed.set()
+
+    def _hold(self, size: int) -> None:
+        self._held += size
+        Lines._held_by_all += size
+
+    def drop(self) -> None:
+        """Let go of what nobody will take."""
+        self._lines.clear()
+        self._hold(-self._held)
 
 
 def _size(line: Line) -> int:
-    return len(line) if isinstance(line, bytes) else 0
+    return OVERHEAD + (len(line) if isinstance(line, bytes) else 0)

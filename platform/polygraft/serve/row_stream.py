@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -22,8 +23,8 @@ from polygraft.serve.host import Host
 from polygraft.serve.lines import Line, Lines
 from polygraft.serve.rows import read_row
 
+log = logging.getLogger(__name__)
 BLOCK, AHEAD = 64, 4  # rows that are answered together; blocks under way
-MOST = 32  # streams at once: each may hold 16 MiB of lines (see `lines`)
 TURN = 0.05  # seconds after which a block that found no room tries again
 MEDIA_TYPE = "application/x-ndjson"
 
@@ -32,8 +33,6 @@ class RowStream(Response):
     """Answers the body that it is called with."""
 
     media_type = MEDIA_TYPE
-    open: ClassVar[int] = 0
-    """Streams that are being answered."""
 
     def __init__(self, host: Host, top_k: int | None) -> None:
         super().__init__()
@@ -43,10 +42,7 @@ class RowStream(Response):
         self._under_way: deque[asyncio.Task[bytes]] = deque()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if RowStream.open >= MOST:
-            raise Overloaded(self._host.engine.admission.under_way, 1)
         lines = Lines(self._seconds)
-        RowStream.open += 1
         reading = asyncio.create_task(lines.read(receive))
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         try:
@@ -55,9 +51,11 @@ class RowStream(Response):
                 message = {"type": "http.response.body", "body": part, "more_body": True}
                 await asyncio.wait_for(send(message), self._seconds)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except TimeoutError:
+            log.info("a client has not read its answer for %g s; it is cut off", self._seconds)
         finally:
-            RowStream.open -= 1
             reading.cancel()
+            lines.drop()
             for task in self._under_way:
                 task.cancel()
 

@@ -156,8 +156,8 @@ def _calibration(calibration: dict[str, Any] | None) -> list[str]:
         return []
     before, after = (100 * calibration[name]["error"] for name in ("before", "after"))
     lines = [
-        f"\nExpected calibration error of the scores: {after:.1f}%; of its neural part before the "
-        f"parts were joined {before:.1f}%."
+        f"\nExpected calibration error of the scores: {after:.1f}%; of its neural part as it "
+        f"was trained {before:.1f}%."
     ]
     if after - before >= WORSE_CALIBRATED:
         lines.append(

@@ -56,6 +56,7 @@ def fit(job: ClassificationJob, seed: int, work: Path) -> ClassificationRun:
         head = fit_head(job, rows, folds, beside)
         classifier, epochs, source_weight = head.classifier, 0.0, head.source_weight
         by_fold = Held(places(rows.labels, labels), Parts(head.out_of_fold, beside), rows.texts)
+        by_fold = by_fold.first(len(rows.originals))  # altered copies are no news
         tuning = [by_fold] if folds else []
     else:
         tuned = fine_tune(job, rows, seed, work)

@@ -14,12 +14,14 @@ from polygraft.tasks.classification import model
 from polygraft.tasks.classification.job import ClassificationJob
 from polygraft.tasks.classification.lexical import Lexical
 from polygraft.tasks.classification.manifest import GoldenLogits
+from polygraft.tasks.classification.parts import Join
 from polygraft.training.goldens import CANDIDATES, COUNT, beginnings, rounded
 
 
 def choose_golden(
     classifier: model.Classifier,
     lexical: Lexical | None,
+    join: Join,
     job: ClassificationJob,
     encoder: TextEncoder,
 ) -> list[GoldenLogits]:
@@ -47,12 +49,16 @@ def choose_golden(
     chosen: list[int] = []
     while len(chosen) < min(COUNT, len(texts)):
         chosen += [queue.pop(0) for queue in ranked if queue]
-    return [
-        GoldenLogits(
-            text=texts[i],
-            logits=rounded(logits[i]),
-            bare=rounded(bare[i]),
-            lexical=rounded(lexical.logits(texts[i])) if lexical else [],
+    goldens = list[GoldenLogits]()
+    for i in chosen[:COUNT]:
+        by_words = lexical.logits(texts[i]) if lexical else None
+        goldens.append(
+            GoldenLogits(
+                text=texts[i],
+                logits=rounded(logits[i]),
+                bare=rounded(bare[i]),
+                lexical=[] if by_words is None else rounded(by_words),
+                joined=rounded(join.joined(logits[i], by_words)),
+            )
         )
-        for i in chosen[:COUNT]
-    ]
+    return goldens

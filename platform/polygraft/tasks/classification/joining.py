@@ -36,6 +36,12 @@ class Held:
     parts: Parts
     texts: Sequence[str] = ()
 
+    def first(self, count: int) -> Held:
+        """The first `count` of them."""
+        neural, lexical = self.parts.neural, self.parts.lexical
+        parts = Parts(neural[:count], None if lexical is None else lexical[:count])
+        return Held(self.gold[:count], parts, self.texts[:count])
+
     def chances(self, join: Join) -> NDArray[np.float64]:
         """[rows, labels]"""
         chances: NDArray[np.float64] = softmax(self.parts.joined(join).astype(np.float64), axis=1)

@@ -41,6 +41,7 @@ from polygraft.tasks.classification.features import (
     TextFeatures,
     features,
 )
+from polygraft.tasks.classification.manifest import GoldenLogits
 from polygraft.tasks.classification.parts import NEURAL_ALONE, Join
 from polygraft.tasks.serving import Floats
 
@@ -206,4 +207,20 @@ def compare_lexical(name: str, now: Floats, then: Floats) -> None:
             f"adapter {name!r}: its lexical part does not give what it gave when it was trained "
             f"({apart:.4f} apart, allowed {allowed:.4f}); its files changed, or this version reads "
             "text in another way: train it again"
+        )
+
+
+def compare_joined(name: str, join: Join, golden: GoldenLogits) -> None:
+    """Raises `GoldenMismatch` where what both parts gave in training is not joined as it was; says
+    nothing of goldens made before version 0.3."""
+    if not golden.joined:
+        return
+    neural, then = np.array(golden.logits, np.float32), np.array(golden.joined, np.float32)
+    by_words = np.array(golden.lexical, np.float32) if golden.lexical else None
+    apart = float(np.abs(join.joined(neural, by_words) - then).max())
+    allowed = TOLERANCE * max(1.0, float(np.abs(then).max()))
+    if not apart <= allowed:
+        raise GoldenMismatch(
+            f"adapter {name!r}: its parts are not joined as they were when it was trained "
+            f"({apart:.4f} apart, allowed {allowed:.4f}); its head was changed: train it again"
         )

@@ -21,6 +21,7 @@ class GoldenLogits(GoldenInput):
     logits: Values
     bare: Values
     lexical: Values = Field([], description="logits of the lexical part, if there is one")
+    joined: Values = Field([], description="logits of both; missing before version 0.3")
 
 
 Share = Annotated[FiniteFloat, Field(ge=0, le=1)]

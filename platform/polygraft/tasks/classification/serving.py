@@ -18,7 +18,13 @@ from polygraft.architectures.text import TextEncoder
 from polygraft.errors import AdapterError, InvalidOption, shortened
 from polygraft.runtime.rows import Answer, Row
 from polygraft.tasks.classification.explain import Explainer, Explanation
-from polygraft.tasks.classification.lexical import Lexical, compare_lexical, read_join, read_lexical
+from polygraft.tasks.classification.lexical import (
+    Lexical,
+    compare_joined,
+    compare_lexical,
+    read_join,
+    read_lexical,
+)
 from polygraft.tasks.classification.manifest import (
     SCORE_DIGITS,
     ClassificationManifest,
@@ -184,6 +190,8 @@ class Classification(ServedTask):
                 np.stack([lexical.logits(golden.text) for golden in goldens]),
                 np.array([golden.lexical for golden in goldens]),
             )
+        for golden in goldens:
+            compare_joined(adapter.name, heads.own.join, golden)
 
 
 TASK = Classification()

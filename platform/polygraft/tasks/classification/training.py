@@ -96,7 +96,7 @@ class TrainedClassification(TrainedTask[ClassificationJob, ClassificationRun]):
             "lexical": HASH if run.lexical else None,
             "window": job.recipe.training.max_length,
             "decide": find_decisions(job.recipe, job.splits.labels, run),
-            "golden": choose_golden(run.classifier, run.lexical, job, encoder_of(job)),
+            "golden": choose_golden(run.classifier, run.lexical, run.join, job, encoder_of(job)),
         }
 
     def save(self, run: ClassificationRun, folder: Path, backbone: Path) -> None:
