@@ -30,10 +30,11 @@ from polygraft.adapters.format import load_manifest
 ADDRESS = "http://127.0.0.1:3000"
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_RUN = re.compile(
-    r"^(make |bentoml |\.venv/bin/python -m pip "
-    r"|(\.venv/bin/)?polygraft (serve|pretrain|measure|study) )"
+    r"^(make |bentoml |\.venv/bin/python -m pip |POLYGRAFT_BACKBONE="
+    r"|(\.venv/bin/)?polygraft (serve|pretrain|measure|study|backbone import) )"
 )
-"""Install, serve and take hours: what the first blocks of README.md do is done by the fixture."""
+"""Install, serve, take hours or a model from the Hub: what the first blocks of README.md do is done
+by the fixture."""
 PAGES = (
     "README.md",
     "docs/first-hour.md",
