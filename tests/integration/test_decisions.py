@@ -40,10 +40,12 @@ DECIDE = {
 def write(folder: Path, **changes: object) -> Path:
     folder.mkdir()
     for split, start in (("train", 0), ("dev", 1), ("test", 2)):
+        ends = ("", " please", " as ever") if split == "test" else ("",)  # 42 rows can tell
         rows = [
-            {"text": text, "label": label}
+            {"text": text + end, "label": label}
             for label, texts in (("spam", SPAM), ("ham", HAM))
             for i, text in enumerate(texts)
+            for end in ends
             if (max(0, i % 5 - 2)) == start
         ]
         (folder / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -100,7 +102,7 @@ def test_training_says_what_was_found(trained: tuple[Path, str]) -> None:
     assert why in card
     assert "takes 299 different rows" in card
     assert "Expected calibration error" in card
-    assert "`spam` by its score" not in card, "of a test of 14 rows"
+    assert "`spam` by its score, test split" in card
     assert "takes 299 different rows" in " ".join(printed.split())
 
 
