@@ -26,6 +26,16 @@ ROWS = [
 ]
 
 
+SCOPE = {
+    "type": "http",
+    "method": "POST",
+    "path": "/v1/stream",
+    "headers": [],
+    "query_string": b"",
+    "client": ("127.0.0.1", 1),
+}
+
+
 @pytest.fixture(scope="module")
 def host(backbone: Path, library: Path) -> Iterator[Host]:
     engine = Engine(backbone, precision="fp32", slots=8, queue=100)
@@ -151,15 +161,7 @@ def test_answers_come_while_rows_are_still_sent(host: Host) -> None:
                 answered.set()
                 await sent.put({"type": "http.request", "body": b"", "more_body": False})
 
-        scope = {
-            "type": "http",
-            "method": "POST",
-            "path": "/v1/stream",
-            "headers": [],
-            "query_string": b"",
-            "client": ("127.0.0.1", 1),
-        }
-        await asyncio.wait_for(app(scope, receive, send), 20)
+        await asyncio.wait_for(app(dict(SCOPE), receive, send), 20)
         return got
 
     assert asyncio.run(run()) == list(range(20))
@@ -193,15 +195,7 @@ def test_a_client_that_leaves_frees_its_rows(host: Host) -> None:
         async def send(message: Any) -> None:
             pass
 
-        scope = {
-            "type": "http",
-            "method": "POST",
-            "path": "/v1/stream",
-            "headers": [],
-            "query_string": b"",
-            "client": ("127.0.0.1", 1),
-        }
-        await asyncio.wait_for(app(scope, receive, send), 20)
+        await asyncio.wait_for(app(dict(SCOPE), receive, send), 20)
 
     asyncio.run(run())
     assert (host.engine.leases, host.engine.admission.under_way) == (0, 0)

@@ -24,6 +24,12 @@ from polygraft.cli.app import (
 
 DATA = "give the root of the data, as --data or POLYGRAFT_DATA"
 WORK = "give the WORK folder of a `polygraft pretrain` run"
+Precision = Annotated[
+    list[str] | None, typer.Option(help="int8 (default) or fp32; may be given twice.")
+]
+Sites = Annotated[
+    list[str] | None, typer.Option(help="Name endings of the sites to carry; default: all.")
+]
 
 
 @app.command()
@@ -34,12 +40,8 @@ def export(
         bool, typer.Option("--merged", help="One plain ONNX model of the adapter, head included.")
     ] = False,
     output: Annotated[Path | None, typer.Option(help="With --merged: the file to write.")] = None,
-    precision: Annotated[
-        list[str] | None, typer.Option(help="int8 (default) or fp32; may be given twice.")
-    ] = None,
-    sites: Annotated[
-        list[str] | None, typer.Option(help="Name endings of the sites to carry; default: all.")
-    ] = None,
+    precision: Precision = None,
+    sites: Sites = None,
     core: Annotated[
         list[str] | None,
         typer.Option(
@@ -103,12 +105,8 @@ def import_backbone(
     licence: Annotated[
         str | None, typer.Option(help="The model's licence; default: what its card says.")
     ] = None,
-    precision: Annotated[
-        list[str] | None, typer.Option(help="int8 (default) or fp32; may be given twice.")
-    ] = None,
-    sites: Annotated[
-        list[str] | None, typer.Option(help="Name endings of the sites to carry; default: all.")
-    ] = None,
+    precision: Precision = None,
+    sites: Sites = None,
     core: Annotated[
         list[str] | None,
         typer.Option(help="Name endings of the sites that every batch computes; default: all."),

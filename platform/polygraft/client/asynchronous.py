@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar, Unpack
@@ -54,16 +55,10 @@ class AsyncClient:
         """Translations as they grow, each text's result at its end."""
         texts = calls.listed(texts)
         call, reader = calls.translate_stream(texts, target, options), EventReader(len(texts))
-        try:
-            async with self._http.stream(**self._connection.request(call)) as response:
-                if response.is_error:
-                    await response.aread()
-                self._connection.check(response)
-                async for piece in response.aiter_text():
-                    for event in reader.read(piece):
-                        yield event
-        except httpx.TransportError as error:
-            raise self._connection.unreachable(error) from error
+        async with aclosing(self._pieces(call)) as pieces:
+            async for piece in pieces:
+                for event in reader.read(piece):
+                    yield event
         if not reader.is_complete:
             raise self._connection.cut_off()
 
@@ -81,16 +76,10 @@ class AsyncClient:
         """As `batch`, for as many rows as you like: they are read as they are needed, and each
         result, in order, comes as soon as it is there."""
         for call, reader in calls.stream(rows, options):
-            try:
-                async with self._http.stream(**self._connection.request(call)) as response:
-                    if response.is_error:
-                        await response.aread()
-                    self._connection.check(response)
-                    async for piece in response.aiter_text():
-                        for row in reader.read(piece):
-                            yield row
-            except httpx.TransportError as error:
-                raise self._connection.unreachable(error) from error
+            async with aclosing(self._pieces(call)) as pieces:
+                async for piece in pieces:
+                    for row in reader.read(piece):
+                        yield row
             if reader.missing:
                 raise self._connection.cut_off()
 
@@ -119,6 +108,18 @@ class AsyncClient:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+    async def _pieces(self, call: Call[None]) -> AsyncIterator[str]:
+        """An answer as it comes."""
+        try:
+            async with self._http.stream(**self._connection.request(call)) as response:
+                if response.is_error:
+                    await response.aread()
+                self._connection.check(response)
+                async for piece in response.aiter_text():
+                    yield piece
+        except httpx.TransportError as error:
+            raise self._connection.unreachable(error) from error
 
     async def _send(self, call: Call[Result]) -> Result:
         try:

@@ -58,15 +58,8 @@ class Client:
         """Translations as they grow, each text's result at its end."""
         texts = calls.listed(texts)
         call, reader = calls.translate_stream(texts, target, options), EventReader(len(texts))
-        try:
-            with self._http.stream(**self._connection.request(call)) as response:
-                if response.is_error:
-                    response.read()
-                self._connection.check(response)
-                for piece in response.iter_text():
-                    yield from reader.read(piece)
-        except httpx.TransportError as error:
-            raise self._connection.unreachable(error) from error
+        for piece in self._pieces(call):
+            yield from reader.read(piece)
         if not reader.is_complete:
             raise self._connection.cut_off()
 
@@ -84,15 +77,8 @@ class Client:
         """As `batch`, for as many rows as you like: they are read as they are needed, and each
         result, in order, comes as soon as it is there."""
         for call, reader in calls.stream(rows, options):
-            try:
-                with self._http.stream(**self._connection.request(call)) as response:
-                    if response.is_error:
-                        response.read()
-                    self._connection.check(response)
-                    for piece in response.iter_text():
-                        yield from reader.read(piece)
-            except httpx.TransportError as error:
-                raise self._connection.unreachable(error) from error
+            for piece in self._pieces(call):
+                yield from reader.read(piece)
             if reader.missing:
                 raise self._connection.cut_off()
 
@@ -121,6 +107,17 @@ class Client:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _pieces(self, call: Call[None]) -> Iterator[str]:
+        """An answer as it comes."""
+        try:
+            with self._http.stream(**self._connection.request(call)) as response:
+                if response.is_error:
+                    response.read()
+                self._connection.check(response)
+                yield from response.iter_text()
+        except httpx.TransportError as error:
+            raise self._connection.unreachable(error) from error
 
     def _send(self, call: Call[Result]) -> Result:
         try:

@@ -217,12 +217,12 @@ class Engine:
                 windows = list[list[Hashable]]()
                 stack, output = work.lease.stack, _encoder_output(work.plan)
                 for text in texts:
-                    requests = [
-                        EncodeRequest(window, stack, output)
-                        for window in self.encoder.windows(text, work.plan.window)
-                    ]
-                    queued |= {request.key: request for request in requests}
-                    windows.append([request.key for request in requests])
+                    windows.append([])
+                    for window in self.encoder.windows(text, work.plan.window):
+                        request = EncodeRequest(window, stack, output)
+                        key = request.key
+                        queued[key] = request
+                        windows[-1].append(key)
                 accepted.append((work, windows))
         try:
             submitted = self.encoding.submit(list(queued.values()))
