@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
@@ -109,7 +109,7 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def _pieces(self, call: Call[None]) -> AsyncIterator[str]:
+    async def _pieces(self, call: Call[None]) -> AsyncGenerator[str, None]:
         """An answer as it comes."""
         try:
             async with self._http.stream(**self._connection.request(call)) as response:
