@@ -13,8 +13,8 @@ from polygraft.errors import AdapterError, GoldenMismatch
 from polygraft.tasks import registry
 from polygraft.tasks.classification.manifest import GoldenLogits
 from polygraft.tasks.classification.serving import Head, Heads
-from polygraft.tasks.language.manifest import GoldenVector
 from polygraft.tasks.translation.manifest import GoldenText
+from polygraft.tasks.vectors import GoldenVector
 
 GOLDEN = [
     GoldenText(

@@ -13,9 +13,17 @@ import httpx
 from polygraft.client import calls
 from polygraft.client.calls import Call, Rows, Texts
 from polygraft.client.connection import DEFAULT_URL, Connection
-from polygraft.client.options import ClassifyOptions, RowsOptions, StreamOptions, TranslateOptions
+from polygraft.client.options import (
+    ClassifyOptions,
+    EmbedOptions,
+    RowsOptions,
+    SimilarityOptions,
+    StreamOptions,
+    TranslateOptions,
+)
 from polygraft.client.progress import EventReader, TranslationProgress, TranslationResult
 from polygraft.serve.schemas.adapters import AdapterOut, AdaptersResponse
+from polygraft.serve.schemas.embed import SimilarityResponse
 from polygraft.serve.schemas.libretranslate import DetectedOut
 from polygraft.serve.schemas.row import RowOut
 
@@ -66,6 +74,17 @@ class AsyncClient:
         """Rows of any task, each with its own adapter: `{"adapter", "text", "target"?, "beam"?,
         ...}`."""
         return await self._send(calls.batch(rows, options))
+
+    async def embed(self, texts: Texts, **options: Unpack[EmbedOptions]) -> list[RowOut]:
+        """One vector a text, in order (`result.embedding`)."""
+        return await self._send(calls.embed(texts, options))
+
+    async def similarity(
+        self, texts: Texts, against: Texts | None = None, **options: Unpack[SimilarityOptions]
+    ) -> SimilarityResponse:
+        """Cosines of each text with each of `against`, or with each other
+        (`answer.similarity[i][j]`)."""
+        return await self._send(calls.similarity(texts, against, options))
 
     async def detect(self, text: str) -> list[DetectedOut]:
         """The languages that a text may be in, likeliest first, each with its confidence, 0 to 100;

@@ -12,9 +12,17 @@ import httpx
 from polygraft.client import calls
 from polygraft.client.calls import Call, Rows, Texts
 from polygraft.client.connection import DEFAULT_URL, Connection
-from polygraft.client.options import ClassifyOptions, RowsOptions, StreamOptions, TranslateOptions
+from polygraft.client.options import (
+    ClassifyOptions,
+    EmbedOptions,
+    RowsOptions,
+    SimilarityOptions,
+    StreamOptions,
+    TranslateOptions,
+)
 from polygraft.client.progress import EventReader, TranslationProgress, TranslationResult
 from polygraft.serve.schemas.adapters import AdapterOut, AdaptersResponse
+from polygraft.serve.schemas.embed import SimilarityResponse
 from polygraft.serve.schemas.libretranslate import DetectedOut
 from polygraft.serve.schemas.row import RowOut
 
@@ -67,6 +75,17 @@ class Client:
         """Rows of any task, each with its own adapter: `{"adapter", "text", "target"?, "beam"?,
         ...}`."""
         return self._send(calls.batch(rows, options))
+
+    def embed(self, texts: Texts, **options: Unpack[EmbedOptions]) -> list[RowOut]:
+        """One vector a text, in order (`result.embedding`)."""
+        return self._send(calls.embed(texts, options))
+
+    def similarity(
+        self, texts: Texts, against: Texts | None = None, **options: Unpack[SimilarityOptions]
+    ) -> SimilarityResponse:
+        """Cosines of each text with each of `against`, or with each other
+        (`answer.similarity[i][j]`)."""
+        return self._send(calls.similarity(texts, against, options))
 
     def detect(self, text: str) -> list[DetectedOut]:
         """The languages that a text may be in, likeliest first, each with its confidence, 0 to 100;

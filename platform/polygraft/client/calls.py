@@ -15,13 +15,16 @@ from pydantic import TypeAdapter
 from polygraft.adapters.library import pack
 from polygraft.client.options import (
     ClassifyOptions,
+    EmbedOptions,
     RowsOptions,
+    SimilarityOptions,
     StreamOptions,
     TranslateOptions,
     given,
 )
 from polygraft.errors import ServerError
 from polygraft.serve.schemas.adapters import AdapterOut, AdaptersResponse
+from polygraft.serve.schemas.embed import SimilarityResponse
 from polygraft.serve.schemas.libretranslate import DetectedOut
 from polygraft.serve.schemas.row import ClassifyResponse, RowOut
 
@@ -74,6 +77,20 @@ def translate_stream(texts: list[str], target: str, options: TranslateOptions) -
     """Its answer is read by an `EventReader`."""
     body = {"texts": texts, "target": target, **given(options, TranslateOptions), "stream": True}
     return _posted("/v1/translate", body, lambda _: None)
+
+
+def embed(texts: Texts, options: EmbedOptions) -> Call[list[RowOut]]:
+    body = {"texts": listed(texts), **given(options, EmbedOptions)}
+    return _posted("/v1/embed", body, _results)
+
+
+def similarity(
+    texts: Texts, against: Texts | None, options: SimilarityOptions
+) -> Call[SimilarityResponse]:
+    body = {"texts": listed(texts), **given(options, SimilarityOptions)}
+    if against is not None:
+        body["against"] = listed(against)
+    return _posted("/v1/similarity", body, SimilarityResponse.model_validate_json)
 
 
 def detect(text: str) -> Call[list[DetectedOut]]:

@@ -37,6 +37,25 @@ class TranslateOptions(TypedDict, total=False):
     seed: int | None
 
 
+class EmbedOptions(TypedDict, total=False):
+    """Of `embed`. `adapter`: left out, the server's own. `dimensions`: values of each vector, one
+    of the lengths the adapter gives. `encoding`: float, base64, int8 or binary. `truncate`: read
+    the beginning of a text that is too long."""
+
+    adapter: str | None
+    dimensions: int | None
+    encoding: Literal["float", "base64", "int8", "binary"] | None
+    truncate: bool | None
+
+
+class SimilarityOptions(TypedDict, total=False):
+    """Of `similarity`: as of `embed`."""
+
+    adapter: str | None
+    dimensions: int | None
+    truncate: bool | None
+
+
 class StreamOptions(TypedDict, total=False):
     """Of `stream`. `top_k`: labels a row at most."""
 

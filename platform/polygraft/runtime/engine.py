@@ -195,6 +195,11 @@ class Engine:
                     f"adapter {row.adapter!r} is for {adapter.manifest.task}, whose answers cannot "
                     "be explained; leave explain out"
                 )
+            if (row.dimensions is not None or row.encoding != "float") and not task.embeds:
+                raise InvalidOption(
+                    f"adapter {row.adapter!r} is for {adapter.manifest.task} and gives no vectors; "
+                    "leave dimensions and encoding out"
+                )
             plan = task.plan(row, adapter, lease.names, self.encoder)
             work = RowWork(row, place, lease, plan, key)
             undo.pop_all()

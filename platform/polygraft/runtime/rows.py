@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from polygraft.architectures.text import not_unicode
 from polygraft.errors import InvalidOption
 from polygraft.runtime.search import Search
 
+Encoding = Literal["float", "base64", "int8", "binary"]
+"""Of a vector in an answer; `tasks.embedding.serving` says what each is."""
 MAX_WEIGHT = 4
 MAX_VARIANTS = 32
 """Of a text, each computed as a text of its own, to explain its answer."""
@@ -49,7 +51,8 @@ class Row:
     and how to look for it. `top_k`: labels at most, for an adapter that has labels. `threshold`:
     the score from which the likeliest label is the decision, in place of the adapter's own.
     `explain`: the answer also says what each span of the text did to it, for an adapter that can.
-    `html`: the text to translate is HTML, whose markup is kept.
+    `html`: the text to translate is HTML, whose markup is kept. `dimensions` and `encoding`: how
+    many values a vector is to have (None: all), and how it is written.
     """
 
     adapter: str
@@ -65,6 +68,8 @@ class Row:
     threshold: float | None = None
     explain: bool = False
     html: bool = False
+    dimensions: int | None = None
+    encoding: Encoding = "float"
 
     def __post_init__(self) -> None:
         if self.threshold is not None and not 0 <= self.threshold <= 1:

@@ -27,6 +27,7 @@ from polygraft.serve.routes import (
     adapters,
     batch,
     classify,
+    embed,
     libretranslate,
     operations,
     pages,
@@ -54,6 +55,7 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
     )
     app.include_router(classify.router(host))
     app.include_router(batch.router(host))
+    app.include_router(embed.router(host))
     app.include_router(stream.router(host))
     app.include_router(pages.router())
     app.include_router(operations.router())

@@ -124,6 +124,8 @@ def _row(row: RowIn) -> Row:
         weight=answering.weight,
         threshold=row.threshold,
         explain=row.explain,
+        dimensions=row.dimensions,
+        encoding=row.encoding,
     )
 
 

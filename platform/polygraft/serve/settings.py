@@ -63,6 +63,7 @@ class Settings(BaseModel):
         60, ge=1, le=MAX_TIMEOUT, description="seconds a request may wait before it is given up"
     )
     detector: str = Field("langid", description="adapter that tells languages apart")
+    embedder: str = Field("embed", description="adapter of /v1/embed, where a request names none")
     cors_origins: tuple[str, ...] = Field(
         (), description="origins whose pages may ask, separated by commas; * for every one"
     )
@@ -70,7 +71,7 @@ class Settings(BaseModel):
         None, description="key for adding and removing adapters; not set: one kept for the user"
     )
 
-    @field_validator("detector")
+    @field_validator("detector", "embedder")
     @classmethod
     def _is_a_name(cls, value: str) -> str:
         if not NAME.fullmatch(value):

@@ -24,6 +24,7 @@ TASKS = {
     "classification": "polygraft.tasks.classification",
     "translation": "polygraft.tasks.translation",
     "language": "polygraft.tasks.language",
+    "embedding": "polygraft.tasks.embedding",
 }
 DEFAULT = "classification"
 """The task of a recipe or a manifest that names none."""

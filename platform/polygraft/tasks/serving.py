@@ -98,6 +98,8 @@ class ServedTask(ABC):
     """What its answers' `summary` may hold: in a file that is answered again these are replaced."""
     explains: ClassVar[bool] = False
     """Whether its answers to rows with `explain` say why."""
+    embeds: ClassVar[bool] = False
+    """Whether it answers with a vector, so that a row may say its `dimensions` and `encoding`."""
 
     def read_head(self, manifest: Any, tensors: Mapping[str, NDArray[Any]]) -> Any:
         """The head in the tensors of its file (empty when there is none); None for a task without

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 from pydantic.config import JsonDict
 
@@ -24,6 +26,14 @@ THRESHOLD = (
 EXPLAIN = (
     "say what each span of the text pushed towards the label, for an adapter that has labels; "
     f"{MAX_EXPLAINED} rows a request at most"
+)
+
+
+EncodingName = Literal["float", "base64", "int8", "binary"]
+DIMENSIONS = "values of the vector: one of the lengths its adapter gives; left out: all"
+ENCODING = (
+    "of the vector. base64: little-endian float32; int8: whole numbers, times `scale`; binary: a "
+    "bit a value, eight a byte"
 )
 
 
@@ -88,6 +98,8 @@ class RowIn(SearchIn):
     )
     explain: bool = Field(False, description=EXPLAIN)
     threshold: float | None = Field(None, description=THRESHOLD, json_schema_extra=_within(0, 1))
+    dimensions: int | None = Field(None, ge=1, description=DIMENSIONS)
+    encoding: EncodingName = Field("float", description=ENCODING)
 
 
 UncheckedRow = SkipValidation[RowIn]
@@ -118,6 +130,9 @@ class RowOut(BaseModel):
         "that reached the row's own threshold; left out where none is",
     )
     explanation: ExplanationOut | None = Field(None, description="of the label, where asked for")
+    embedding: list[float] | list[int] | str | None = None
+    scale: float | None = Field(None, description="what the numbers of an int8 vector are times")
+    dimensions: int | None = None
     translation: str | None = None
     alternatives: list[str] | None = Field(
         None, description="the other translations asked for, best first"

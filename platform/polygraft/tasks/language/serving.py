@@ -3,15 +3,13 @@ themselves. numpy only."""
 
 from __future__ import annotations
 
-import numpy as np
-
 from polygraft.adapters.format import Adapter
 from polygraft.architectures.text import TextEncoder
 from polygraft.errors import InvalidOption
 from polygraft.runtime.rows import Row
-from polygraft.tasks.goldens import compare_numbers, same_width
 from polygraft.tasks.language.manifest import LanguageManifest
-from polygraft.tasks.serving import Floats, Replay, RowPlan, ServedTask
+from polygraft.tasks.serving import Replay, RowPlan, ServedTask
+from polygraft.tasks.vectors import verify_vectors
 
 
 class Language(ServedTask):
@@ -26,21 +24,7 @@ class Language(ServedTask):
         )
 
     def verify_goldens(self, adapter: Adapter, replay: Replay) -> None:
-        goldens = adapter.manifest.golden_vectors
-        pooled, bare = replay.vectors([golden.text for golden in goldens])
-        same_width(adapter.name, "golden vectors have", len(goldens[0].vector), pooled.shape[1])
-        compare_numbers(
-            adapter.name,
-            _unit(pooled),
-            _unit(bare),
-            [g.vector for g in goldens],
-            [g.bare for g in goldens],
-        )
+        verify_vectors(adapter, replay)
 
 
 TASK = Language()
-
-
-def _unit(vectors: Floats) -> Floats:
-    unit: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    return unit

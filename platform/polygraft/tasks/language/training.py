@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import transformers
 from rich.console import Console
 
@@ -24,15 +23,11 @@ from polygraft.tasks.language.batches import NoisyBatches, rows_of, scoring_grou
 from polygraft.tasks.language.card import LanguageCard
 from polygraft.tasks.language.denoising import denoising
 from polygraft.tasks.language.job import LanguageJob
-from polygraft.tasks.language.manifest import GoldenVector
 from polygraft.tasks.training import TrainedTask
-from polygraft.training.goldens import CANDIDATES, beginnings, rounded
+from polygraft.training.golden_vectors import moved_most
 from polygraft.training.loop import by_steps, run_loop, take_whole_batch
 from polygraft.training.lora import save_lora
 from polygraft.training.speed import bf16_wanted
-from polygraft.training.vectors import sentence_vectors
-
-GOLDENS = 4
 
 
 @dataclass(frozen=True)
@@ -67,7 +62,8 @@ class TrainedLanguage(TrainedTask[LanguageJob, LanguageRun]):
         return self.best(runs).metrics
 
     def manifest_fields(self, job: LanguageJob, run: LanguageRun) -> dict[str, Any]:
-        return {"golden_vectors": _goldens(job, run.reader)}
+        encoder = load_encoder(job.backbone)
+        return {"golden_vectors": moved_most(run.reader.adapted, encoder, job.dev, job.train)}
 
     def save(self, run: LanguageRun, folder: Path, backbone: Path) -> None:
         save_lora(run.reader.adapted, folder, backbone)
@@ -120,18 +116,3 @@ def _fit(job: LanguageJob, seed: int, work: Path) -> LanguageRun:
         batches = NoisyBatches(dev_rows, dev_groups, encoder, writes=True, seed=seed)
         metrics["denoising"] = denoising(reader, batches)
     return LanguageRun(reader, metrics)
-
-
-def _goldens(job: LanguageJob, reader: model.Reader) -> list[GoldenVector]:
-    """Beginnings of dev texts (of training texts too, where those are few) whose vectors the
-    adapter moves most."""
-    encoder = load_encoder(job.backbone)
-    texts = beginnings(job.dev, job.train)[:CANDIDATES]
-    ours = sentence_vectors(reader.adapted, encoder, texts)
-    with reader.adapted.disable_adapter():
-        bare = sentence_vectors(reader.adapted, encoder, texts)
-    furthest = np.argsort((ours * bare).sum(axis=1))[:GOLDENS]
-    return [
-        GoldenVector(text=texts[i], vector=rounded(ours[i]), bare=rounded(bare[i]))
-        for i in furthest
-    ]

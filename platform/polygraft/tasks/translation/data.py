@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from polygraft.data.leaks import Leak, leaked_texts, settle
 from polygraft.data.reading import read_lines, read_source, thinned, unreadable
@@ -48,9 +49,33 @@ class PairSplits:
     leaks: dict[str, Any]
 
 
-def load_pairs(
-    recipe: TranslationRecipe, folder: Path, *, allow_leak: str | None = None
-) -> PairSplits:
+class PairData(Protocol):
+    """Where pairs come from."""
+
+    @property
+    def train(self) -> Sequence[PairFiles]: ...
+
+    @property
+    def dev(self) -> Sequence[PairFiles]: ...
+
+    @property
+    def test(self) -> Sequence[PairFiles]: ...
+
+    @property
+    def on_leak(self) -> Literal["error", "drop"]: ...
+
+
+class PairRecipe(Protocol):
+    """A recipe that learns from pairs."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def data(self) -> PairData: ...
+
+
+def load_pairs(recipe: PairRecipe, folder: Path, *, allow_leak: str | None = None) -> PairSplits:
     """Read and check every file of `recipe`, whose file lies in `folder`. `allow_leak` is the
     reason for which leaks may stay.
 
@@ -76,7 +101,7 @@ def load_pairs(
     if settled.problem:
         raise DataError(f"data of {recipe.name}", [settled.problem])
     kept = [pair for i, pair in enumerate(train) if i not in settled.drop]
-    if not kept:
+    if not kept and recipe.data.train:
         raise DataError(f"data of {recipe.name}", ["train: no pair is left"])
     return PairSplits(kept, dev, test, sources, settled.record)
 

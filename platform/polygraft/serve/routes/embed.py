@@ -1,0 +1,98 @@
+"""`POST /v1/embed` and `POST /v1/similarity`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastapi import APIRouter
+
+from polygraft.errors import InvalidOption, InvalidRow, PolygraftError
+from polygraft.runtime.rows import Row
+from polygraft.serve.answers import answer, raise_if_whole, results
+from polygraft.serve.host import Host
+from polygraft.serve.limits import check_count
+from polygraft.serve.rows import read_each
+from polygraft.serve.schemas.embed import EmbedRequest, SimilarityRequest, SimilarityResponse
+from polygraft.serve.schemas.row import ClassifyResponse
+from polygraft.tasks.embedding.manifest import EmbeddingManifest
+from polygraft.tasks.embedding.serving import Embedded, cosines, together
+
+DIGITS = 6
+
+
+def router(host: Callable[[], Host]) -> APIRouter:
+    routes = APIRouter(tags=["inference"])
+
+    @routes.post("/v1/embed", response_model_exclude_none=True)
+    async def embed(request: EmbedRequest) -> ClassifyResponse:
+        """Vectors of texts. `results[i].embedding` is the i-th text's."""
+        inputs = [name for name in ("text", "texts") if name in request.model_fields_set]
+        if len(inputs) != 1:
+            raise InvalidRow(
+                f"send exactly one of text or texts (got {', '.join(inputs) or 'none'})"
+            )
+        texts: list[Any] = [request.text] if request.texts is None else request.texts
+        check_count(host().settings, len(texts))
+        who = {"stack": request.stack} if request.stack else {"adapter": _named(host(), request)}
+        common = who | {
+            "dimensions": request.dimensions,
+            "encoding": request.encoding,
+            "truncate": request.truncate,
+        }
+        rows = _with_vectors(host(), read_each([common | {"text": text} for text in texts]))
+        answers = await answer(host(), rows)
+        raise_if_whole(answers, one_text=request.texts is None)
+        return ClassifyResponse(results=results(rows, answers))
+
+    @routes.post("/v1/similarity")
+    async def similarity(request: SimilarityRequest) -> SimilarityResponse:
+        """How near each of `texts` is to each of `against`, or to each other: cosines."""
+        sides = {"texts": request.texts, "against": request.against or []}
+        texts = [(side, place, text) for side in sides for place, text in enumerate(sides[side])]
+        check_count(host().settings, len(texts))
+        common = {
+            "adapter": _named(host(), request),
+            "dimensions": request.dimensions,
+            "truncate": request.truncate,
+        }
+        rows = read_each([common | {"text": text} for _, _, text in texts])
+        answers = await answer(host(), _with_vectors(host(), rows))
+        raise_if_whole(answers, one_text=False)
+        embedded = list[Embedded]()
+        for (side, place, _), one in zip(texts, answers, strict=True):
+            if isinstance(one, InvalidRow):
+                raise InvalidRow(f"{side}.{place}: {one}")
+            if isinstance(one, PolygraftError):
+                raise one
+            assert isinstance(one, Embedded)
+            embedded.append(one)
+        vectors = together(embedded)
+        ours, theirs = vectors[: len(request.texts)], vectors[len(request.texts) :]
+        return SimilarityResponse(
+            adapter=embedded[0].adapter,
+            version=embedded[0].version,
+            similarity=cosines(ours, theirs if request.against else ours).round(DIGITS).tolist(),
+        )
+
+    return routes
+
+
+def _named(host: Host, request: EmbedRequest | SimilarityRequest) -> str:
+    return request.adapter or host.settings.embedder
+
+
+def _with_vectors(host: Host, rows: Sequence[Row | PolygraftError]) -> list[Row | PolygraftError]:
+    """The rows, or the error of each that is for an adapter that gives no vectors."""
+    others = {
+        m.name: m.task for m in host.engine.manifests() if not isinstance(m, EmbeddingManifest)
+    }
+    return [
+        InvalidOption(
+            f"adapter {row.adapter!r} is for {others[row.adapter]} and gives no vectors; GET "
+            "/v1/adapters lists those whose task is embedding"
+        )
+        if isinstance(row, Row) and row.adapter in others
+        else row
+        for row in rows
+    ]
