@@ -259,10 +259,10 @@ def test_a_row_for_labels_has_no_dimensions(url: str) -> None:
     assert "gives no vectors; leave dimensions and encoding out" in row.error.message
 
 
-def test_reports_show_it(shelf: Path, backbone: Path) -> None:
+def test_reports_show_it(shelf: Path, host: Host) -> None:
     table = results_table(Library(shelf))
     assert "| [pairs](pairs/README.md) | en-yo | test (60) |" in table
-    with_vectors = page(gather(Library(shelf), backbone, ["pairs", "embed"]))
+    with_vectors = page(gather(host.engine, [shelf / "pairs", shelf / "embed"]))
     assert "Translations found on test" in with_vectors
 
 

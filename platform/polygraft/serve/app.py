@@ -28,7 +28,10 @@ from polygraft.serve.routes import (
     batch,
     classify,
     embed,
+    huggingface,
+    inference_protocol,
     libretranslate,
+    openai,
     operations,
     pages,
     stream,
@@ -61,6 +64,9 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
     app.include_router(operations.router())
     app.include_router(translate.router(host))
     app.include_router(libretranslate.router(host))
+    app.include_router(openai.router(host))
+    app.include_router(huggingface.router(host))
+    app.include_router(inference_protocol.router(host))
     app.include_router(adapters.router(host))
     tell_errors(app)
     # From the inside out: what a request passes last stands first.

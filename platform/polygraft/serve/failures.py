@@ -1,5 +1,6 @@
 """How errors are told over HTTP: `{"error": {"code", "message", "request_id"}}` with the error's
-status, whatever went wrong; to LibreTranslate's clients `{"error": message, "request_id"}`."""
+status, whatever went wrong. Clients of other APIs get what they know: `{"error": message,
+"request_id"}`, Hugging Face's `error_type` too."""
 
 from __future__ import annotations
 
@@ -25,6 +26,7 @@ from polygraft.serve.tracked_send import TrackedSend
 
 log = logging.getLogger(__name__)
 LIBRETRANSLATE = ("/translate", "/detect", "/languages")
+OPEN_INFERENCE, HUGGING_FACE = "/v2/", "/hf/"
 CODES = {400: "MalformedJSON", 404: "NotFound", 405: "MethodNotAllowed"}
 HEALTH = ("/livez", "/readyz", "/healthz")
 """BentoML answers a GET of these; another method comes here."""
@@ -52,8 +54,11 @@ def failure(
 ) -> JSONResponse:
     """The answer that tells an error of a request to `path`."""
     named = {"request_id": request_id.current()}
-    if path in LIBRETRANSLATE:
+    if path in LIBRETRANSLATE or path.startswith(OPEN_INFERENCE):
         return SafeJSONResponse({"error": message} | named, status, headers)
+    if path.startswith(HUGGING_FACE):
+        body = {"error": message, "error_type": code}
+        return SafeJSONResponse(body | named, status, headers)
     error = {"code": code, "message": message} | named
     return SafeJSONResponse({"error": error}, status, headers)
 

@@ -26,6 +26,9 @@ class AdapterOut(BaseModel):
     directions: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field(
         [], description="translation: from, to"
     )
+    dimensions: list[int] = Field(
+        [], description="embedding: lengths that a vector may have, the whole one first"
+    )
     parent: str | None
     stack: list[str] = Field(
         [],
