@@ -23,9 +23,9 @@ from tokenizers import Tokenizer
 from transformers import BertConfig, BertModel
 
 from polygraft.adapters.format import HASHED, LAYOUT, sha256
-from polygraft.architectures.folder import BackboneFiles, encoder_part, fingerprint
+from polygraft.architectures.folder import encoder_part, fingerprint
 from polygraft.architectures.loading import load_backbone, load_seq2seq
-from polygraft.architectures.target_tokenizer import TargetTokenizer
+from polygraft.architectures.target_tokenizer import load_target_tokenizer
 from polygraft.architectures.text import load_encoder, pad
 from polygraft.export.export import export_backbone
 from polygraft.pretrain import seq2seq, vocabulary
@@ -276,11 +276,11 @@ def make_translator(writing_backbone: Path) -> MakeAdapter:
                 torch.nn.init.normal_(parameter, std=0.15)
         model.save_pretrained(folder)
         encoder = load_encoder(writing_backbone)
-        pieces = TargetTokenizer(BackboneFiles(writing_backbone).decoder_tokenizer)
-        texts, target = ["hello mum", "see you soon", "the train is late"], directions[0][1]
-        both = [translate(m, encoder, pieces, texts, target) for m in (model, bare)]
+        pieces = load_target_tokenizer(writing_backbone)
+        texts, direction = ["hello mum", "see you soon", "the train is late"], directions[0]
+        both = [translate(m, encoder, pieces, texts, direction) for m in (model, bare)]
         golden = [
-            GoldenText(text=t, target=target, written=w, bare=b)
+            GoldenText(text=t, source=direction[0], target=direction[1], written=w, bare=b)
             for t, w, b in zip(texts, *both, strict=True)
         ]
         manifest = TranslationManifest(

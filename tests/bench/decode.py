@@ -51,7 +51,7 @@ from polygraft.architectures.folder import BackboneFiles, default_backbone
 from polygraft.architectures.loading import load_seq2seq
 from polygraft.architectures.text import Encoded, load_encoder, pad
 from polygraft.runtime.bank import Bank
-from polygraft.runtime.decode import DecodeRequest, DecoderSession
+from polygraft.runtime.decode import DecoderBatch, DecodeRequest, DecoderSession
 from polygraft.runtime.decode_worker import DecodeWorkers
 from polygraft.runtime.encoding import EncodeRequest, EncoderQueue
 from polygraft.runtime.graph import GraphSession, load_card
@@ -87,14 +87,16 @@ class Ours:
                     str(number),
                 )
         decoder = DecoderSession(files.cross("int8"), files.step("int8"), self.card.decoder)
-        self.lanes = DecodeWorkers(decoder, self.decoder_bank, NEVER, threads, max_rows=128)
+        self.lanes = DecodeWorkers(
+            lambda: DecoderBatch(decoder, self.decoder_bank, NEVER), threads, max_rows=128
+        )
 
     def __call__(self, rows: Sequence[Encoded], slots: Sequence[int], beam: int) -> None:
         stacks, search = [[(slot, 1.0)] for slot in slots], Search(beam=beam)
         texts = zip(rows, stacks, strict=True)
         requests = [EncodeRequest(row, stack, Output.STATES) for row, stack in texts]
         waiting: list[Future[list[Hypothesis]]] = [
-            self.lanes.submit(DecodeRequest(states.result(), stack, 3, search, LENGTH))
+            self.lanes.submit(DecodeRequest(states.result(), stack, [3], search, LENGTH))
             for states, stack in zip(self.encoding.submit(requests), stacks, strict=True)
         ]
         assert all(len(w.result()[0].tokens) == LENGTH for w in waiting)

@@ -104,7 +104,8 @@ def starts(backbone: Path, folder: Path) -> tuple[Path, Path]:
     for one in (encoder, whole):
         one.mkdir()
         BackboneFiles(backbone).copy_tokenizers(one)
-    BackboneFiles(encoder).decoder_tokenizer.unlink()
+    for file in (BackboneFiles(encoder).decoder_tokenizer, BackboneFiles(encoder).record):
+        file.unlink()
     write_backbone(load_backbone(backbone), encoder)
     torch.manual_seed(0)
     write_backbone(untrained_seq2seq(backbone), whole)

@@ -27,7 +27,7 @@ import torch
 from polygraft.adapters.format import LAYOUT, Adapter, load_adapter
 from polygraft.architectures.folder import BackboneFiles, default_backbone, fingerprint
 from polygraft.architectures.loading import load_seq2seq
-from polygraft.architectures.target_tokenizer import TargetTokenizer
+from polygraft.architectures.target_tokenizer import TargetTokenizer, load_target_tokenizer
 from polygraft.architectures.text import TextEncoder, load_encoder
 from polygraft.data.reading import thinned
 from polygraft.export.export import export_backbone
@@ -105,7 +105,7 @@ def compare(
     job, encoder = prepare(recipe, folder / LAYOUT.recipe, backbone), load_encoder(backbone)
     adapter, pieces = (
         load_adapter(folder, backbone=fingerprint(backbone)),
-        TargetTokenizer(BackboneFiles(backbone).decoder_tokenizer),
+        load_target_tokenizer(backbone),
     )
     model = peft.PeftModel.from_pretrained(load_seq2seq(backbone), folder).eval()
     found: dict[str, dict[str, object]] = {}
@@ -114,7 +114,7 @@ def compare(
         passages, sources, references = cut_until(
             every, direction[0], encoder, most // len(recipe.directions)
         )
-        torch_ids = write(model, encoder, sources, pieces.start(direction[1]))
+        torch_ids = write(model, encoder, pieces, sources, direction)
         fp32, int8 = (
             through_onnx(place, precision, adapter, sources, direction[1], threads)
             for place, precision in ((exact, "fp32"), (backbone, "int8"))

@@ -31,7 +31,7 @@ import onnxruntime
 from polygraft.adapters.format import LAYOUT, Adapter, load_adapter
 from polygraft.adapters.library import BUNDLED
 from polygraft.architectures.folder import BackboneFiles, default_backbone
-from polygraft.architectures.target_tokenizer import END_ID, TargetTokenizer, bound
+from polygraft.architectures.target_tokenizer import load_target_tokenizer
 from polygraft.architectures.text import Encoded, load_encoder
 from polygraft.data.reading import thinned
 from polygraft.runtime.bank import Bank
@@ -87,7 +87,7 @@ class Served:
         self.decoder = DecoderSession(files.cross("int8"), files.step("int8"), self.card.decoder)
         self.decoder_bank, self.pieces = (
             Bank(self.card.decoder.sites, 128),
-            TargetTokenizer(files.decoder_tokenizer),
+            load_target_tokenizer(backbone),
         )
         self.adapters: dict[str, Adapter] = {}
         self.stacks: dict[str, Stack] = {}
@@ -122,7 +122,7 @@ class Served:
                 self.decoder_stacks[a.adapter],
                 self.pieces.start(a.target),
                 Search(),
-                min(bound(len(a.row)), MOST_TOKENS),
+                min(self.pieces.most(len(a.row)), MOST_TOKENS),
             )
             for i, a in enumerate(asked)
             if a.target
@@ -144,7 +144,7 @@ class Served:
 
     def _write(self, texts: list[DecodeRequest]) -> dict[int, list[int]]:
         batch, written = (
-            DecoderBatch(self.decoder, self.decoder_bank, END_ID),
+            DecoderBatch(self.decoder, self.decoder_bank, self.pieces.end),
             dict[int, list[int]](),
         )
         batch.add(texts)

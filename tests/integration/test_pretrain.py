@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from polygraft.architectures.folder import BackboneFiles, encoder_part, fingerprint
 from polygraft.architectures.loading import linear_sites, load_backbone, load_seq2seq
-from polygraft.architectures.target_tokenizer import TargetTokenizer
+from polygraft.architectures.target_tokenizer import load_target_tokenizer
 from polygraft.architectures.text import load_encoder
 from polygraft.errors import BackboneError, RecipeError
 from polygraft.export.export import export_backbone
@@ -232,11 +232,11 @@ def test_the_log_of_a_training_tells_directions_dev_loss_and_scores(
         assert set(log[-1][name]) == {"en-yo", "yo-en"}
     assert set(log[-1]["chrf++_directions"]) == {"en-yo", "yo-en"}
     assert log[-1]["tokens"] > log[-1]["written"] > log[0]["written"] > 0
-    model, files = load_seq2seq(folder), BackboneFiles(folder)
+    model = load_seq2seq(folder)
     dev = DevSet(
         load_pairs(work / "dev.jsonl"),
         load_encoder(folder),
-        TargetTokenizer(files.decoder_tokenizer),
+        load_target_tokenizer(folder),
         "cpu",
         bf16=False,
     )

@@ -22,9 +22,8 @@ from libretranslatepy import LibreTranslateAPI
 
 from polygraft import AsyncClient, Client
 from polygraft.adapters.library import Library
-from polygraft.architectures.folder import BackboneFiles
 from polygraft.architectures.loading import load_seq2seq
-from polygraft.architectures.target_tokenizer import TargetTokenizer
+from polygraft.architectures.target_tokenizer import load_target_tokenizer
 from polygraft.architectures.text import load_encoder
 from polygraft.client import TranslationProgress, TranslationResult
 from polygraft.errors import ServerError
@@ -446,7 +445,7 @@ def test_a_slot_used_again_answers_with_its_new_adapter(
     texts, written = ["hello mum", "see you soon", "the train is late"], set[tuple[str, ...]]()
     encoder, pieces = (
         load_encoder(writing_backbone),
-        TargetTokenizer(BackboneFiles(writing_backbone).decoder_tokenizer),
+        load_target_tokenizer(writing_backbone),
     )
     for seed in (20, 21, 22):
         make_translator(tmp_path / f"t{seed}", [("en", "yo")], seed)
@@ -456,7 +455,7 @@ def test_a_slot_used_again_answers_with_its_new_adapter(
             load_seq2seq(writing_backbone), tmp_path / f"t{seed}"
         ).eval()
         assert [a.text for a in answers if isinstance(a, Translated)] == translate(
-            adapted, encoder, pieces, texts, "yo"
+            adapted, encoder, pieces, texts, ("en", "yo")
         )
         written.add(tuple(a.text for a in answers if isinstance(a, Translated)))
         host.engine.remove(f"t{seed}")

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from polygraft.adapters.format import LAYOUT, load_adapter, load_manifest
 from polygraft.adapters.library import Library
-from polygraft.architectures.folder import BackboneFiles, fingerprint
+from polygraft.architectures.folder import fingerprint
 from polygraft.architectures.loading import load_seq2seq
-from polygraft.architectures.target_tokenizer import TargetTokenizer
+from polygraft.architectures.target_tokenizer import load_target_tokenizer
 from polygraft.architectures.text import load_encoder
 from polygraft.cli import app
 from polygraft.errors import DataError, GoldenMismatch, RecipeError, WrongBackbone
@@ -126,11 +126,15 @@ def test_the_engine_writes_what_pytorch_writes(
     engine: Engine, parent: Path, writing_backbone: Path
 ) -> None:
     adapted = peft.PeftModel.from_pretrained(load_seq2seq(writing_backbone), parent).eval()
-    pieces = TargetTokenizer(BackboneFiles(writing_backbone).decoder_tokenizer)
-    for target, texts in (("yo", list(PAIRS)), ("en", list(PAIRS.values()))):
+    pieces = load_target_tokenizer(writing_backbone)
+    for source, target, texts in (
+        ("en", "yo", list(PAIRS)),
+        ("yo", "en", list(PAIRS.values())),
+    ):
         models = (adapted, load_seq2seq(writing_backbone))
         wanted, bare = (
-            translate(m, load_encoder(writing_backbone), pieces, texts, target) for m in models
+            translate(m, load_encoder(writing_backbone), pieces, texts, (source, target))
+            for m in models
         )
         assert wanted != bare, "the adapter changes nothing: the test is void"
         answers = engine.answer([Row("en-yo", text, target=target) for text in texts])

@@ -12,8 +12,8 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from polygraft.architectures.folder import BackboneFiles
 from polygraft.architectures.loading import load_seq2seq
-from polygraft.architectures.target_tokenizer import END_ID, PAD_ID
 from polygraft.export.parity import random_adapters
+from polygraft.pretrain.decoder_vocabulary import END_ID, PAD_ID
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.decode import DecoderBatch, DecodeRequest, DecoderSession
 from polygraft.runtime.graph import DecoderCard, load_card
@@ -57,7 +57,7 @@ def texts(search: Search) -> list[DecodeRequest]:
     rng = np.random.default_rng(5)
     states = [rng.normal(size=(n, 32)).astype(np.float32) for n in LENGTHS]
     return [
-        DecodeRequest(s, STACKS[i % 4], START + i % 2, search, MOST) for i, s in enumerate(states)
+        DecodeRequest(s, STACKS[i % 4], [START + i % 2], search, MOST) for i, s in enumerate(states)
     ]
 
 
@@ -78,17 +78,17 @@ def generated(model: PreTrainedModel, text: DecodeRequest, beam: int) -> list[in
     ids = model.generate(
         encoder_outputs=BaseModelOutput(last_hidden_state=torch.from_numpy(text.states)[None]),
         attention_mask=torch.ones(1, len(text.states), dtype=torch.long),
-        decoder_input_ids=torch.tensor([[text.start]]),
+        decoder_input_ids=torch.tensor([text.start]),
         max_new_tokens=MOST,
         num_beams=beam,
         do_sample=False,
         eos_token_id=END_ID,
         pad_token_id=PAD_ID,
-        decoder_start_token_id=text.start,
+        decoder_start_token_id=text.start[0],
         length_penalty=1.0,
         early_stopping=False,
     )
-    return [t for t in ids[0, 1:].tolist() if t not in (END_ID, PAD_ID)]
+    return [t for t in ids[0, len(text.start) :].tolist() if t not in (END_ID, PAD_ID)]
 
 
 def test_every_linear_layer_of_the_decoder_is_a_site_but_the_vocabulary(

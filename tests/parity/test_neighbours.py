@@ -16,9 +16,9 @@ import pytest
 from polygraft.adapters.format import load_adapter
 from polygraft.adapters.library import BUNDLED
 from polygraft.architectures.folder import BackboneFiles, default_backbone
-from polygraft.architectures.target_tokenizer import END_ID
 from polygraft.architectures.text import Encoded, load_encoder
 from polygraft.export.quantise import Spread, even_out
+from polygraft.pretrain.decoder_vocabulary import END_ID
 from polygraft.runtime.bank import Bank, Lora
 from polygraft.runtime.decode import DecoderBatch, DecodeRequest, DecoderSession
 from polygraft.runtime.graph import GraphSession, Site, Stack, load_card, mixture
@@ -85,7 +85,7 @@ class Company:
         batch = self.encoder.pad(rows) | mixture([self.stacks[k][0] for k in which])
         _, states = self.session.run_both(batch, self.bank)
         texts = [
-            DecodeRequest(s, self.stacks[k][1], 4, Search(), tokens)
+            DecodeRequest(s, self.stacks[k][1], [4], Search(), tokens)
             for s, k in zip(states, which, strict=True)
         ]
         decoding, found = DecoderBatch(self.decoder, self.decoder_bank, END_ID), {}

@@ -54,7 +54,7 @@ class CountingBatch:
         self.steps += 1
         done = []
         for key, (text, tokens) in list(self.open.items()):
-            if text.start == BAD and len(tokens) == 2:
+            if text.start == [BAD] and len(tokens) == 2:
                 raise ValueError("the graph fails on this text")
             tokens.append(len(tokens))
             if len(tokens) == text.max_tokens:
@@ -65,7 +65,7 @@ class CountingBatch:
 
 def text(start: int = 1, max_tokens: int = STEPS, beam: int = 1) -> DecodeRequest:
     states = np.zeros((3, 4), np.float32)
-    return DecodeRequest(states, [(1, 1.0)], start, Search(beam=beam), max_tokens)
+    return DecodeRequest(states, [(1, 1.0)], [start], Search(beam=beam), max_tokens)
 
 
 def worker(before_step: Callable[[], None] = lambda: None, max_rows: int = 64) -> DecodeWorker:
@@ -87,7 +87,7 @@ def test_a_text_that_fails_fails_alone_and_the_others_are_written_again() -> Non
     for one in waiting:
         writer.submit(one)
     for one in waiting:
-        if one.request.start == BAD:
+        if one.request.start == [BAD]:
             with pytest.raises(ValueError, match="fails on this text"):
                 one.future.result(timeout=10)
         else:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from polygraft.runtime.language_tags import served_code
+from polygraft.language_tags import served_code, short_codes
 
 SERVED = ("en", "fr", "haw", "sd", "yo", "zh-Hant", "pt-BR")
 
@@ -51,3 +51,37 @@ def test_the_closest_of_those_that_are_served_is_meant() -> None:
 def test_what_is_served_need_not_be_a_tag() -> None:
     assert served_code("en", ["other", "EN"]) == "EN"
     assert served_code("other", ["other", "EN"]) == "other"
+
+
+def test_a_family_s_own_codes_are_understood() -> None:
+    served = [
+        "yo",
+        "sw",
+        "ar",
+        "ary_Arab",
+        "zh",
+        "zh-Hant",
+        "fil",
+        "pes_Arab",
+        "prs_Arab",
+        "twi_Latn",
+    ]
+    asked = ("yor_Latn", "swh_Latn", "arb_Arab", "ary", "zho_Hant", "tl", "fa", "tw", "als_Latn")
+    meant = ["yo", "sw", "ar", "ary_Arab", "zh-Hant", "fil", "pes_Arab", "twi_Latn", None]
+    assert [served_code(code, served) for code in asked] == meant
+
+
+def test_a_family_s_own_codes_are_said_as_requests_say_them() -> None:
+    """NLLB's, of which two pairs share a code; M2M-100's and mBART's."""
+    nllb = ["yor_Latn", "swh_Latn", "arb_Arab", "ary_Arab", "kor_Hang", "kas_Arab", "kas_Deva"]
+    assert short_codes(nllb) == dict(
+        zip(("yo", "sw", "ar", "ary", "ko", "ks", "ks-Deva"), nllb, strict=True)
+    )
+    shared = ["pes_Arab", "prs_Arab", "aka_Latn", "twi_Latn"]
+    assert short_codes(shared) == {code: code for code in shared}
+    assert short_codes(["tl", "ns", "en_XX", "zh_CN"]) == {
+        "tl": "tl",
+        "ns": "ns",
+        "en": "en_XX",
+        "zh": "zh_CN",
+    }

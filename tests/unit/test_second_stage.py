@@ -10,9 +10,9 @@ from tokenizers import Tokenizer
 from transformers import BertConfig
 from transformers.models.bert.modeling_bert import BertLMPredictionHead
 
-from polygraft.architectures import target_tokenizer as pieces
 from polygraft.architectures.text import Encoded, load_encoder
 from polygraft.errors import BackboneError
+from polygraft.pretrain import decoder_vocabulary as pieces
 from polygraft.pretrain.average import Average
 from polygraft.pretrain.corpus import EnglishPair
 from polygraft.pretrain.decoder_vocabulary import learn_unigram
@@ -310,7 +310,11 @@ def test_drawn_negatives_stand_for_all_pieces() -> None:
     labels[:, -1] = IGNORED
     rng = np.random.default_rng(0)
     whole, every, *some = (
-        float(piece_losses(head.decoder, states, labels, rng, negatives=n).mean())
+        float(
+            piece_losses(
+                head.decoder.weight, head.decoder.bias, states, labels, rng, negatives=n
+            ).mean()
+        )
         for n in (0, 500, *[100] * 30)
     )
     assert every == pytest.approx(whole, abs=1e-5)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from polygraft.architectures.conventions import Conventions
 from polygraft.errors import AdapterError, GoldenMismatch
 from polygraft.tasks import registry
 from polygraft.tasks.classification.manifest import GoldenLogits
@@ -37,7 +38,9 @@ OTHER = ["nothing like it, 42!", "some wholly other words?"]
 
 
 def adapter(head: Head | None = None, **goldens: Any) -> Any:
-    manifest = SimpleNamespace(directions=[("en", "yo")], name="mine", **goldens)
+    manifest = SimpleNamespace(
+        directions=[("en", "yo")], direction_of=lambda golden: ("en", "yo"), name="mine", **goldens
+    )
     return SimpleNamespace(name="mine", head=head and Heads(head, {}), manifest=manifest)
 
 
@@ -49,7 +52,10 @@ def verify_numbers(adapter: Any, pooled: np.ndarray, bare: np.ndarray) -> None:
 
 
 def verify_texts(adapter: Any, now: list[str], bare: list[str]) -> None:
-    replay: Any = SimpleNamespace(languages=["yo"], written=lambda texts, languages: (now, bare))
+    conventions = Conventions(start=("{target}",), end="</s>", pad="<pad>", max_length=9)
+    replay: Any = SimpleNamespace(
+        conventions=conventions, written=lambda texts, directions: (now, bare)
+    )
     registry.served("translation").verify_goldens(adapter, replay)
 
 

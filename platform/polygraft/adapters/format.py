@@ -21,6 +21,7 @@ folder's path. Runs without torch. Does not: put adapters into memory slots (see
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -50,6 +51,9 @@ __all__ = [
     "sha256",
 ]
 M = TypeVar("M", bound=Manifest)
+T = TypeVar("T")
+ENCODER = re.compile(r"(model\.)?encoder\.")
+"""Before the names of the encoder's sites in a whole encoder-decoder of transformers."""
 PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
 
 
@@ -205,14 +209,14 @@ def _weight_files(home: Path, manifest: Manifest) -> dict[str, bytes]:
     return content
 
 
-def by_part(lora: Lora) -> tuple[Lora, Lora]:
-    """LoRA of a whole encoder-decoder, in two: the encoder's sites, by the names they have in the
-    encoder alone; and the decoder's."""
-    of_encoder: Lora = {}
-    of_decoder: Lora = {}
-    for site, arrays in lora.items():
-        if site.startswith("encoder."):
-            of_encoder[site.removeprefix("encoder.")] = arrays
+def by_part(sites: dict[str, T]) -> tuple[dict[str, T], dict[str, T]]:
+    """What is known of the sites of a whole encoder-decoder, in two: the encoder's, by the names
+    they have in the encoder alone; and the decoder's."""
+    of_encoder: dict[str, T] = {}
+    of_decoder: dict[str, T] = {}
+    for site, value in sites.items():
+        if of_its_encoder := ENCODER.match(site):
+            of_encoder[site[of_its_encoder.end() :]] = value
         else:
-            of_decoder[site] = arrays
+            of_decoder[site] = value
     return of_encoder, of_decoder

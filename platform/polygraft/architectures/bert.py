@@ -20,9 +20,10 @@ class Bert(Family):
         """With token types: left out, the class looks them up by position, as for one row."""
         return super().decoder_inputs(token, **given) | {"decoder_token_type_ids": token * 0}
 
-    def last_states(self, decoder: PreTrainedModel, **inputs: torch.Tensor) -> torch.Tensor:
+    def last_states(self, model: PreTrainedModel, **inputs: torch.Tensor) -> torch.Tensor:
         """Of the body, through the layer that the class has before its vocabulary."""
-        body = super().last_states(decoder.bert, **inputs)
+        decoder = model.get_decoder()
+        body = decoder.bert(**inputs).last_hidden_state
         states: torch.Tensor = decoder.cls.predictions.transform(body)
         return states
 

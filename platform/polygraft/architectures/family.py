@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
-    from transformers import EncoderDecoderCache, PreTrainedModel
+    from transformers import EncoderDecoderCache, GenerationConfig, PreTrainedModel
 
 
 class Family:
@@ -49,6 +49,7 @@ class Family:
 
         model = AutoModelForSeq2SeqLM.from_pretrained(folder, use_safetensors=True, dtype="float32")
         _without_pooler(model.get_encoder())
+        model.generation_config = _plain_generation()
         return model.eval().requires_grad_(False)
 
     def untrained_seq2seq(self, folder: Path) -> PreTrainedModel:
@@ -58,6 +59,7 @@ class Family:
         config = AutoConfig.from_pretrained(folder)
         model: PreTrainedModel = AutoModelForSeq2SeqLM.from_config(config, dtype="float32")
         _without_pooler(model.get_encoder())
+        model.generation_config = _plain_generation()
         return model
 
     def max_written(self, model: PreTrainedModel) -> int:
@@ -96,12 +98,27 @@ class Family:
         }
         return {"decoder_input_ids": token} | {names[n]: tensor for n, tensor in given.items()}
 
-    def last_states(self, decoder: PreTrainedModel, **inputs: torch.Tensor) -> torch.Tensor:
+    def last_states(self, model: PreTrainedModel, **inputs: torch.Tensor) -> torch.Tensor:
         """What the product with the output vocabulary reads, [rows, written, hidden], when the
         decoder is given `inputs` by its own names: `input_ids` int64 [rows, written] and
         `encoder_hidden_states` [rows, seq, hidden], each with its mask."""
-        states: torch.Tensor = decoder(**inputs).last_hidden_state
+        states: torch.Tensor = model.get_decoder()(**inputs).last_hidden_state
         return states
+
+    def output_product(self, model: PreTrainedModel) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The product with the output vocabulary: weight [pieces, hidden], and bias [pieces] where
+        there is one (BART and its like keep it beside the layer)."""
+        layer = model.get_output_embeddings()
+        beside = getattr(model, "final_logits_bias", None)
+        return layer.weight, layer.bias if beside is None else beside[0]
+
+
+def _plain_generation() -> GenerationConfig:
+    """Beams, forced tokens and the like that a published model comes with are not its own writing:
+    what is around a text is in `conventions`, and how it is searched for in the request."""
+    from transformers import GenerationConfig
+
+    return GenerationConfig()
 
 
 def _without_pooler(model: PreTrainedModel) -> PreTrainedModel:

@@ -2,7 +2,8 @@
 class.
 
     config.json  model.safetensors  tokenizer.json  tokenizer_config.json   training
-    decoder_tokenizer.json                                                  where there is a decoder
+    backbone.json                                  where it is from; how its decoder is spoken to
+    decoder_tokenizer.json                         where the decoder has pieces of its own
     onnx/graph.json  onnx/model.<precision>.onnx                            serving
     onnx/cross.<precision>.onnx  onnx/step.<precision>.onnx                 where there is a decoder
 
@@ -16,6 +17,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,12 +77,17 @@ class BackboneFiles:
     def decoder_tokenizer(self) -> Path:
         return self.folder / "decoder_tokenizer.json"
 
+    @property
+    def record(self) -> Path:
+        return self.folder / "backbone.json"
+
     def copy_tokenizers(self, target: Path) -> None:
-        """Copy every tokenizer file there is into the folder `target`, unless that is this one."""
+        """Copy every tokenizer file there is, and how they are used, into the folder `target`,
+        unless that is this one."""
         files = [
             self.tokenizer,
             self.tokenizer_config,
-            *([self.decoder_tokenizer] if self.decoder_tokenizer.is_file() else []),
+            *(file for file in (self.decoder_tokenizer, self.record) if file.is_file()),
         ]
         for file in files if self.folder.resolve() != target.resolve() else []:
             shutil.copyfile(file, target / file.name)
@@ -121,10 +128,11 @@ def fingerprint(folder: Path) -> str:
     files.require(files.config, files.weights, files.tokenizer)
     config = files.read_config()
     if config.get("model_type") != "encoder-decoder":
-        return _digest(config, files.weights, "", files.tokenizer)
+        own = [files.decoder_tokenizer] if files.decoder_tokenizer.is_file() else []
+        return _digest(config, files.weights, "", [files.tokenizer, *own])
     parts = (("encoder", files.tokenizer), ("decoder", files.decoder_tokenizer))
     return "+".join(
-        _digest(config[part], files.weights, f"{part}.", tokenizer) for part, tokenizer in parts
+        _digest(config[part], files.weights, f"{part}.", [tokenizer]) for part, tokenizer in parts
     )
 
 
@@ -139,12 +147,15 @@ def encoder_part(fingerprint: str) -> str:
     return fingerprint.split("+")[0]
 
 
-def _digest(config: dict[str, object], weights: Path, prefix: str, tokenizer: Path) -> str:
+def _digest(
+    config: dict[str, object], weights: Path, prefix: str, tokenizers: Sequence[Path]
+) -> str:
     """Over the tensors whose names start with `prefix`, in order of name, whatever their type; and
     over the config, without the folder that transformers says it was loaded from."""
     config = {key: value for key, value in config.items() if key != "_name_or_path"}
     digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
-    digest.update(tokenizer.read_bytes())
+    for tokenizer in tokenizers:
+        digest.update(tokenizer.read_bytes())
     with weights.open("rb") as file:
         size = int.from_bytes(
             file.read(8), "little"

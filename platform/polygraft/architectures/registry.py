@@ -5,10 +5,13 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from polygraft.architectures.family import Family
 from polygraft.architectures.folder import BackboneFiles
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 FAMILIES = {
     "bart": "polygraft.architectures.table",
@@ -26,6 +29,8 @@ FAMILIES = {
     "pegasus": "polygraft.architectures.table",
     "plbart": "polygraft.architectures.table",
     "roberta": "polygraft.architectures.roberta",
+    "t5": "polygraft.architectures.t5",
+    "umt5": "polygraft.architectures.t5",
     "xlm-roberta": "polygraft.architectures.roberta",
     "xmod": "polygraft.architectures.roberta",
 }
@@ -41,6 +46,11 @@ def encoder_config(backbone: Path) -> dict[str, Any]:
 def family_of(backbone: Path) -> Family:
     """The family of the backbone in a folder."""
     return family_named(encoder_config(backbone).get("model_type"))
+
+
+def family_of_model(model: PreTrainedModel) -> Family:
+    """The family of a loaded encoder-decoder."""
+    return family_named(getattr(model.config, "encoder", model.config).model_type)
 
 
 def family_named(model_type: str | None) -> Family:

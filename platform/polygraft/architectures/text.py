@@ -21,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from polygraft.architectures.conventions import Conventions, Direction, read_conventions
 from polygraft.architectures.registry import encoder_config, family_named
+from polygraft.errors import BackboneError
 
 LOWER, TITLE, UPPER = 0, 1, 2
 CASE_IDS = 3
@@ -92,6 +94,7 @@ class TextEncoder:
         window: int | None = None,
         pad_id: int = 0,
         inputs: Sequence[str] = INPUTS,
+        conventions: Conventions | None = None,
     ) -> None:
         self.tokenizer = Tokenizer.from_file(str(tokenizer_file))
         self.tokenizer.no_padding()
@@ -100,7 +103,7 @@ class TextEncoder:
         self.max_length = max_length
         self.window = min(window or max_length, max_length)
         self.pad_id = pad_id
-        self.inputs = inputs
+        self.inputs, self.conventions = inputs, conventions
         special = self.tokenizer.encode("a").special_tokens_mask
         # T5 opens with none
         self._opening = special.index(0) if 0 in special else len(special)
@@ -113,6 +116,26 @@ class TextEncoder:
         return [
             self._one(e, text)
             for e, text in zip(self.tokenizer.encode_batch(texts), texts, strict=True)
+        ]
+
+    def encode_sources(
+        self, texts: Sequence[str], directions: Sequence[Direction]
+    ) -> list[Encoded]:
+        """Encode texts that are to be translated, each in its direction: the backbone may have to
+        be told the languages. Raises `KeyError` for one that it does not know."""
+        conventions = self.conventions
+        if conventions is None:
+            return self.encode(texts)
+        prefixed = [
+            conventions.prefixed(text, direction)
+            for text, direction in zip(texts, directions, strict=True)
+        ]
+        rows = self.encode(prefixed)
+        if not conventions.source:
+            return rows
+        return [
+            self._put_around(row, *conventions.around(direction))
+            for row, direction in zip(rows, directions, strict=True)
         ]
 
     def windows(self, text: Encoded, tokens: int | None = None) -> list[Encoded]:
@@ -152,6 +175,23 @@ class TextEncoder:
         """What the backbone reads of encoded rows, int64 [rows, longest] each (see `pad`)."""
         return pad(rows, self.pad_id, self.inputs)
 
+    def _put_around(self, row: Encoded, before: list[str], after: list[str]) -> Encoded:
+        """The row with these pieces in place of the tokenizer's own."""
+        opening, closing = ([self._id(piece) for piece in pieces] for pieces in (before, after))
+        room = self.max_length - len(opening) - len(closing)
+        own = row.ids[self._opening : len(row.ids) - self._closing]
+        ids = [*opening, *own[:room], *closing]
+        return Encoded(ids, [LOWER] * len(ids), row.truncated or len(own) > room)
+
+    def _id(self, piece: str) -> int:
+        found: int | None = self.tokenizer.token_to_id(piece)
+        if found is None:
+            raise BackboneError(
+                f"the encoder's vocabulary has no piece {piece!r}, which backbone.json names; the "
+                "backbone's files do not belong together: copy its folder whole, or make it again"
+            )
+        return found
+
     def _one(self, encoding: object, text: str) -> Encoded:
         ids: list[int] = encoding.ids  # type: ignore[attr-defined]
         cases = self._cases(encoding, text) if self.case_feature else [LOWER] * len(ids)
@@ -188,6 +228,7 @@ def load_encoder(
         window=window,
         pad_id=config.get("pad_token_id") or 0,
         inputs=family.inputs,
+        conventions=read_conventions(backbone),
     )
 
 

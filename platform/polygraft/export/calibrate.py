@@ -20,8 +20,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
-from polygraft.architectures.folder import BackboneFiles
-from polygraft.architectures.target_tokenizer import END_ID, PAD_ID, TargetTokenizer
+from polygraft.architectures.target_tokenizer import load_target_tokenizer
 from polygraft.architectures.text import load_encoder
 from polygraft.data.lines import split_lines
 from polygraft.export.decoder import Decoder
@@ -55,22 +54,24 @@ def calibrate_decoder(decoder: Decoder, backbone: Path) -> dict[str, Spread]:
     """The same for the names in `step`, and for `states`, which `cross` reads: on what the bare
     decoder writes greedily, each text in one of its languages."""
     encoder, model, states = load_encoder(backbone), decoder.model, _Seen()
-    pieces = TargetTokenizer(BackboneFiles(backbone).decoder_tokenizer)
-    rows = encoder.encode(calibration_texts())
-    starts = [pieces.start(pieces.languages[i % len(pieces.languages)]) for i in range(len(rows))]
+    pieces, texts = load_target_tokenizer(backbone), calibration_texts()
+    directions = [pieces.conventions.sample(i) for i in range(len(texts))]
+    rows = encoder.encode_sources(texts, directions)
+    starts = [pieces.start(target) for _, target in directions]
     written = model.generate(
         **tensors(encoder.pad(rows)),
-        decoder_input_ids=torch.tensor(starts)[:, None],
+        decoder_input_ids=torch.tensor(starts),
         do_sample=False,
         num_beams=1,
         max_new_tokens=WRITTEN,
-        eos_token_id=END_ID,
-        pad_token_id=PAD_ID,
-        decoder_start_token_id=starts[0],
+        eos_token_id=pieces.end,
+        pad_token_id=pieces.pad,
+        decoder_start_token_id=starts[0][0],
     )
     with _watched(model.get_decoder(), f"model.{decoder.name}.") as seen:
-        for row, ids in zip(rows, written.tolist(), strict=True):
-            length = ids.index(END_ID) if END_ID in ids else len(ids)
+        for row, start, ids in zip(rows, starts, written.tolist(), strict=True):
+            own = ids[len(start) :]
+            length = len(start) + (own.index(pieces.end) if pieces.end in own else len(own))
             read = model.get_encoder()(**tensors(encoder.pad([row]))).last_hidden_state
             states.add(read)
             model(

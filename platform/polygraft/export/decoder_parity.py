@@ -10,9 +10,8 @@ import torch
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
-from polygraft.architectures.folder import BackboneFiles
 from polygraft.architectures.loading import load_seq2seq
-from polygraft.architectures.target_tokenizer import END_ID, TargetTokenizer
+from polygraft.architectures.target_tokenizer import load_target_tokenizer
 from polygraft.architectures.text import load_encoder
 from polygraft.export.parity import TEXTS, random_adapters
 from polygraft.runtime.bank import Bank
@@ -31,10 +30,7 @@ def decoder_drift(
     the mean log-probability a token that the graph gave to a text it wrote greedily, and that
     PyTorch + peft gives to the same text."""
     torch.manual_seed(0)
-    encoder, pieces = (
-        load_encoder(backbone),
-        TargetTokenizer(BackboneFiles(backbone).decoder_tokenizer),
-    )
+    encoder, pieces = load_encoder(backbone), load_target_tokenizer(backbone)
     bank, adapted, stacks = (
         Bank(card.sites, capacity=3),
         [load_seq2seq(backbone)],
@@ -45,23 +41,24 @@ def decoder_drift(
     ):
         stacks.append([(slot, 1.0) for slot in bank.write(lora, "parity")])
         adapted.append(model)
-    starts = [pieces.start(language) for language in pieces.languages]
+    directions = [pieces.conventions.sample(i) for i in range(len(TEXTS))]
     with torch.no_grad():
         inner = adapted[0].get_encoder()
         states = [
             inner(**tensors(encoder.pad([row]))).last_hidden_state[0].numpy()
-            for row in encoder.encode(TEXTS)
+            for row in encoder.encode_sources(TEXTS, directions)
         ]
     which = [i % len(adapted) for i in range(len(states))]
     texts = [
-        DecodeRequest(s, stacks[which[i]], starts[i % len(starts)], Search(), MOST)
-        for i, s in enumerate(states)
+        DecodeRequest(s, stacks[k], pieces.start(target), Search(), MOST)
+        for s, k, (_, target) in zip(states, which, directions, strict=True)
     ]
     figures = {}
     for precision, (cross, step) in models.items():
-        written = _write(DecoderBatch(DecoderSession(cross, step, card), bank, END_ID), texts)
+        session = DecoderSession(cross, step, card)
+        written = _write(DecoderBatch(session, bank, pieces.end, pieces.never), texts)
         figures[precision] = max(
-            abs(_score(adapted[k], t, h) - h.score)
+            abs(_score(adapted[k], t, h, pieces.end) - h.score)
             for k, t, h in zip(which, texts, written, strict=True)
         )
     return figures
@@ -81,12 +78,14 @@ def _write(batch: DecoderBatch, texts: list[DecodeRequest]) -> list[Hypothesis]:
 
 
 @torch.no_grad()
-def _score(model: PreTrainedModel, text: DecodeRequest, written: Hypothesis) -> float:
+def _score(model: PreTrainedModel, text: DecodeRequest, written: Hypothesis, end: int) -> float:
     """Mean log-probability a token of what was written."""
-    tokens = written.tokens if written.cut else [*written.tokens, END_ID]
+    tokens = written.tokens if written.cut else [*written.tokens, end]
     states = torch.from_numpy(text.states)[None]
-    given = torch.tensor([[text.start, *tokens[:-1]]])
+    given = torch.tensor([[*text.start, *tokens[:-1]]])
     outputs = BaseModelOutput(last_hidden_state=states)
-    logits = model(encoder_outputs=outputs, decoder_input_ids=given).logits[0]
+    logits = model(encoder_outputs=outputs, decoder_input_ids=given).logits[
+        0, len(text.start) - 1 :
+    ]
     chosen = logits.log_softmax(-1)[torch.arange(len(tokens)), torch.tensor(tokens)]
     return float(np.mean(chosen.numpy()))

@@ -17,6 +17,7 @@ from onnx import compose, helper, numpy_helper
 from transformers import PreTrainedModel
 
 from polygraft.adapters.format import load_adapter
+from polygraft.architectures.conventions import read_conventions
 from polygraft.architectures.folder import BackboneFiles, fingerprint
 from polygraft.architectures.loading import load_backbone, load_seq2seq
 from polygraft.architectures.registry import family_of
@@ -27,6 +28,7 @@ from polygraft.export.decoder_parity import decoder_drift
 from polygraft.export.graph import ENCODER, either, encoder_sites, to_onnx
 from polygraft.export.parity import drift
 from polygraft.export.quantise import to_int8
+from polygraft.pretrain import decoder_vocabulary
 from polygraft.runtime.graph import DecoderCard, GraphCard, Site
 from polygraft.tasks.classification.manifest import ClassificationManifest
 from polygraft.tasks.recipe import LoraRecipe
@@ -68,7 +70,7 @@ def export_backbone(
             made = _graphs(backbone, model, described, order, Path(name))
             figures = _checked(drift(backbone, described, made), ALLOWED, "graph")
         decoder, written = None, dict[str, tuple[Path, Path]]()
-        if files.decoder_tokenizer.is_file():
+        if _writes(backbone):
             with _refused_by_a_library():
                 decoder, written = _decoder_graphs(backbone, decoder_sites, order, Path(name))
                 drifts = decoder_drift(backbone, decoder, written)
@@ -94,6 +96,15 @@ def export_backbone(
                 step.replace(files.step(precision))
         files.graph.write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return card
+
+
+def _writes(backbone: Path) -> bool:
+    """Whether the backbone has a decoder that is to be served. Of one that was pretrained before
+    backbones said how they write, that is written first."""
+    if read_conventions(backbone) is None and BackboneFiles(backbone).decoder_tokenizer.is_file():
+        model = load_seq2seq(backbone)
+        decoder_vocabulary.describe(backbone, family_of(backbone).max_written(model))
+    return read_conventions(backbone) is not None
 
 
 @contextmanager

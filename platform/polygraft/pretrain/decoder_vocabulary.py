@@ -10,13 +10,17 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from polygraft.architectures.target_tokenizer import END, PAD, UNKNOWN, UNKNOWN_ID, tag
+from polygraft.architectures.conventions import Conventions, read_conventions, write_record
+from polygraft.architectures.folder import BackboneFiles
 from polygraft.pretrain.recipe import DecoderRecipe
 from polygraft.pretrain.vocabulary import sample_text
 
+PAD, END, UNKNOWN = "<pad>", "</s>", "<unk>"
+PAD_ID, END_ID, UNKNOWN_ID = 0, 1, 2
 SPACE = "\u2581"
 
 
@@ -51,6 +55,40 @@ def learn_unigram(recipe: DecoderRecipe, text: dict[str, list[str]], seed: int) 
     )
     tokenizer.add_special_tokens(special)
     return tokenizer
+
+
+def tag(language: str) -> str:
+    """The piece that tells the decoder which language to write."""
+    return f"<{language}>"
+
+
+def languages_of(tokenizer: Tokenizer) -> list[str]:
+    """The languages that have a tag."""
+    pieces = (
+        str(tokenizer.id_to_token(i)) for i in range(UNKNOWN_ID + 1, tokenizer.get_vocab_size())
+    )
+    tags = []
+    for piece in pieces:
+        if piece.startswith("<spare") or piece.startswith("<0x"):
+            break
+        tags.append(piece[1:-1])
+    return tags
+
+
+def describe(folder: Path, max_length: int) -> None:
+    """Write the conventions of this vocabulary beside it, for a decoder of `max_length` positions,
+    unless they are there."""
+    if read_conventions(folder) is not None:
+        return
+    pieces = Tokenizer.from_file(str(BackboneFiles(folder).decoder_tokenizer))
+    conventions = Conventions(
+        start=("<{target}>",),
+        end=END,
+        pad=PAD,
+        languages={language: language for language in languages_of(pieces)},
+        max_length=max_length,
+    )
+    write_record(folder, {"writing": conventions.model_dump(exclude_defaults=True)})
 
 
 def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:

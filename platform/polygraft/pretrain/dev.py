@@ -93,7 +93,9 @@ class DevSet:
             self.pairs, {}, self.encoder, self.pieces.tokenizer, max_length=self.encoder.max_length
         )
         ids = Ids(
-            mask=0, closing=0, tags=[self.pieces.start(language) for language in packed.languages]
+            mask=0,
+            closing=0,
+            tags=[self.pieces.start(language)[0] for language in packed.languages],
         )
         tally = Tally(packed.languages)
         head, rng = MaskedHead(1), np.random.default_rng(0)  # asked for, not used by translations
@@ -124,7 +126,7 @@ class DevSet:
                 (other, english, language, ENGLISH),
             ):
                 with torch.autocast(self.device, torch.bfloat16, enabled=self.bf16):
-                    written = translate(model, self.encoder, self.pieces, sources, target)
+                    written = translate(model, self.encoder, self.pieces, sources, (source, target))
                 score = chrf_plus_plus().corpus_score(written, [references]).score
                 figures[f"{source}-{target}"] = round(score, 1)
         return figures

@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 
 from polygraft.architectures.folder import BackboneFiles, fingerprint
 from polygraft.architectures.loading import load_backbone, load_seq2seq
-from polygraft.architectures.target_tokenizer import TargetTokenizer
+from polygraft.architectures.target_tokenizer import load_target_tokenizer
 from polygraft.architectures.text import load_encoder
 from polygraft.data.lines import split_lines
 from polygraft.pretrain import corpus
@@ -152,10 +152,10 @@ def measure_translation(folder: Path, sets: dict[str, list[corpus.EnglishPair]])
     from polygraft.tasks.translation.metrics import scores
 
     model, encoder = load_seq2seq(folder), load_encoder(folder, max_length=128)
-    tokenizer = TargetTokenizer(BackboneFiles(folder).decoder_tokenizer)
+    tokenizer = load_target_tokenizer(folder)
     figures: dict[str, Any] = {}
     for language, pairs in track(sets.items(), description="translation"):
-        if language not in tokenizer.languages:
+        if tokenizer.conventions.code(language) is None:
             continue
         english, other = [p.english for p in pairs], [p.text for p in pairs]
         for direction, sources, references in (

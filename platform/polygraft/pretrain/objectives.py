@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from transformers import BertModel, EncoderDecoderModel
 
-from polygraft.architectures.target_tokenizer import END_ID, PAD_ID
 from polygraft.architectures.text import Encoded, pad
+from polygraft.pretrain.decoder_vocabulary import END_ID, PAD_ID
 from polygraft.pretrain.pack import Packed
 from polygraft.pretrain.plan import Batch
 from polygraft.pretrain.recipe import Objectives
@@ -64,7 +64,7 @@ def losses(
         return _towards_english(states, inputs["attention_mask"], batch, packed, anchor, device)
     decoder_input_ids, labels = _target(batch, packed, ids, rng, device)
     by_piece = decoder_losses(
-        model.get_decoder(),
+        model,
         decoder_input_ids,
         states,
         inputs["attention_mask"],

@@ -40,7 +40,8 @@ def pretrain(
     `seq2seq`: a decoder beside it, on mixed objectives, phase by phase. `hours` bounds the last of
     the stages that runs. `bf16`: left out, where it is faster. Writes `config.json`,
     `model.safetensors` (float16), `tokenizer.json`, `tokenizer_config.json`, and with a decoder
-    `decoder_tokenizer.json`; `hygiene.json` when the recipe names held-out text.
+    `decoder_tokenizer.json` and `backbone.json`; `hygiene.json` when the recipe names
+    held-out text.
     """
     say = Console(stderr=True).print
     recipe = PretrainRecipe.load(recipe_file or folder / "recipe.yaml")

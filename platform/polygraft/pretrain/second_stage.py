@@ -15,7 +15,7 @@ from transformers import EncoderDecoderModel
 
 from polygraft.architectures.folder import BackboneFiles
 from polygraft.architectures.loading import load_backbone, load_seq2seq, untrained_seq2seq
-from polygraft.architectures.target_tokenizer import TargetTokenizer
+from polygraft.architectures.target_tokenizer import load_target_tokenizer
 from polygraft.architectures.text import load_encoder
 from polygraft.errors import BackboneError
 from polygraft.pretrain import corpus, decoder_vocabulary, encoder_adapter, seq2seq
@@ -67,6 +67,7 @@ def add_decoder(
         if has_decoder
         else _with_decoder(stage, folder, start, seed)
     )
+    decoder_vocabulary.describe(folder, model.config.decoder.max_position_embeddings)
     adapted = encoder_adapter.add_lora(model, stage.adapter, seed) if stage.adapter else None
     ids = _ids(folder, packed, stage)
     bf16 = bf16_wanted(bf16, lambda: _encode_short_texts(model))
@@ -104,8 +105,7 @@ def _dev_set(
     if not file.exists():
         save_pairs(pairs(), file)
     encoder = load_encoder(start, max_length=128)
-    tokenizer = TargetTokenizer(BackboneFiles(folder).decoder_tokenizer)
-    return DevSet(load_pairs(file), encoder, tokenizer, device, bf16)
+    return DevSet(load_pairs(file), encoder, load_target_tokenizer(folder), device, bf16)
 
 
 def _phases_left(phases: list[Phase], work: Path) -> list[Phase]:
@@ -169,7 +169,7 @@ def _with_decoder(
 def _ids(folder: Path, packed: Packed, stage: Seq2SeqRecipe) -> Ids:
     files = BackboneFiles(folder)
     encoder_ids = Tokenizer.from_file(str(files.tokenizer)).get_vocab()
-    decoder = TargetTokenizer(files.decoder_tokenizer)
+    decoder = load_target_tokenizer(folder)
     decoder_ids = decoder.tokenizer.get_vocab()
     spare_tags = {domain: f"<spare{i}>" for i, domain in enumerate(stage.domains)}
     if missing := [domain for domain, tag in spare_tags.items() if tag not in decoder_ids]:
@@ -179,7 +179,7 @@ def _ids(folder: Path, packed: Packed, stage: Seq2SeqRecipe) -> Ids:
     return Ids(
         mask=encoder_ids["[MASK]"],
         closing=encoder_ids["[SEP]"],
-        tags=[decoder.start(language) for language in packed.languages],
+        tags=[decoder.start(language)[0] for language in packed.languages],
         domains=[decoder_ids[tag] for tag in spare_tags.values()],
         domain_dropout=stage.domain_dropout,
     )

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from transformers import BertConfig, BertLMHeadModel, BertModel, EncoderDecoderModel
 
-from polygraft.architectures.target_tokenizer import END_ID, PAD_ID
 from polygraft.pretrain.alignment import spelling_rows
-from polygraft.pretrain.decoder_vocabulary import SPACE
+from polygraft.pretrain.decoder_vocabulary import END_ID, PAD_ID, SPACE
 from polygraft.pretrain.recipe import DecoderRecipe
 
 Floats = NDArray[np.float32]

@@ -60,26 +60,35 @@ class DecoderSession:
 @dataclass(eq=False)
 class DecodeRequest:
     """One text to write: encoder states float32 [seq, hidden], the decoder's slots with their
-    weights, the first token (the target language's tag), how to search, and at most how many
-    tokens."""
+    weights, the tokens it starts with, which are given (the target language's tag), how to search,
+    and at most how many tokens."""
 
     states: Floats
     stack: Stack
-    start: int
+    start: Sequence[int]
     search: Search
     max_tokens: int
 
 
 @dataclass(eq=False)
 class _OpenText:
-    """A text in the batch and the search over it."""
+    """A text in the batch, the search over it, and the tokens of its start that are still to be
+    given."""
 
     request: DecodeRequest
     state: BeamState
+    given: list[int]
 
     @property
     def rows(self) -> int:
         return self.request.search.beam
+
+    def advance(self, tokens: Ints, scores: Floats) -> list[tuple[int, int]] | None:
+        """See `BeamState.advance`. While the start is given, what follows is no choice."""
+        if not self.given:
+            return self.state.advance(tokens, scores)
+        token = self.given.pop(0)
+        return [(beam, token) for beam in range(self.rows)]
 
 
 class DecoderBatch:
@@ -88,8 +97,10 @@ class DecoderBatch:
     A row is one beam of a text; the rows of a text stand together, in the order of `_open`.
     """
 
-    def __init__(self, session: DecoderSession, bank: Bank, end: int) -> None:
-        self.session, self.bank, self.end = session, bank, end
+    def __init__(
+        self, session: DecoderSession, bank: Bank, end: int, never: Sequence[int] = ()
+    ) -> None:
+        self.session, self.bank, self.end, self.never = session, bank, end, never
         self._open: list[_OpenText] = []
         # The slots whose arrays lie side by side in `_banks`, the bank's count of changes when they
         # were laid there, and how many ranks each has.
@@ -135,7 +146,9 @@ class DecoderBatch:
         beams = [r.search.beam for r in requests]
         request_of_row = np.repeat(np.arange(len(requests)), beams)
         rows, past = len(request_of_row), self._own_past.shape[1]
-        self._open += [_OpenText(r, BeamState(r.search, self.end, r.max_tokens)) for r in requests]
+        for request in requests:
+            state = BeamState(request.search, self.end, request.max_tokens, self.never)
+            self._open.append(_OpenText(request, state, list(request.start[1:])))
         self._cross = [
             _join_padded(old, new[request_of_row])
             for old, new in zip(self._cross, cross, strict=True)
@@ -145,7 +158,7 @@ class DecoderBatch:
         card = self.session.card
         unwritten = np.zeros((rows, card.heads, past, card.head_size), np.float32)
         self._past = [value(np.concatenate([p.numpy(), unwritten])) for p in self._past]
-        starts = np.repeat([r.start for r in requests], beams)
+        starts = np.repeat([r.start[0] for r in requests], beams)
         self._token = np.concatenate([self._token, starts])
         self._position = np.concatenate([self._position, np.zeros(rows, np.int64)])
         self._stacks += [stacks[i] for i in request_of_row]
@@ -197,7 +210,7 @@ class DecoderBatch:
         first, unfinished = 0, list[_OpenText]()
         for text in self._open:
             rows = slice(first, first + text.rows)
-            new_beams = text.state.advance(tokens[rows], scores[rows])
+            new_beams = text.advance(tokens[rows], scores[rows])
             if new_beams is None:
                 done.append((text.request, text.state.hypotheses()))
             else:

@@ -17,8 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from polygraft.runtime.bank import Bank
-from polygraft.runtime.decode import DecoderBatch, DecodeRequest, DecoderSession
+from polygraft.runtime.decode import DecoderBatch, DecodeRequest
 from polygraft.runtime.futures import Promise, fail, settle
 from polygraft.runtime.niceness import add_niceness
 from polygraft.runtime.search import Hypothesis
@@ -50,17 +49,12 @@ class DecodeWorkers:
 
     def __init__(
         self,
-        session: DecoderSession,
-        bank: Bank,
-        end: int,
+        new_batch: Callable[[], DecoderBatch],
         count: int,
         max_rows: int = MAX_ROWS,
         niceness: int = 0,
     ) -> None:
-        self._workers = [
-            DecodeWorker(lambda: DecoderBatch(session, bank, end), max_rows, i, niceness)
-            for i in range(count)
-        ]
+        self._workers = [DecodeWorker(new_batch, max_rows, i, niceness) for i in range(count)]
 
     def submit(
         self, request: DecodeRequest, listener: Listener | None = None

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from polygraft.adapters.format import Manifest
+from polygraft.architectures.conventions import Conventions, Direction
 from polygraft.architectures.folder import BackboneFiles
 from polygraft.architectures.text import Encoded, load_encoder, too_many_marks
 from polygraft.errors import InvalidOption, InvalidRow, PolygraftError, RowFailed
@@ -208,7 +209,9 @@ class Engine:
     def _queue(self, works: Sequence[RowWork], listener: Listener | None) -> None:
         """Tokenise the rows' texts together and queue those that can be encoded: once what several
         rows ask, of one text through the same slots."""
-        encoded_texts = iter(self._encoded([text for work in works for text in work.plan.texts]))
+        encoded_texts = iter(
+            self._encoded([(text, _direction(work)) for work in works for text in work.plan.texts])
+        )
         queued: dict[Hashable, EncodeRequest] = {}
         accepted: list[tuple[RowWork, list[list[Hashable]]]] = []  # windows of each of its texts
         for work in works:
@@ -245,15 +248,26 @@ class Engine:
             'reads; shorten it, or send "truncate": true to use its beginning'
         )
 
-    def _encoded(self, texts: list[str]) -> list[Encoded | None]:
-        """The texts as tokens, None for one that the tokenizer fails on."""
+    def _encoded(self, texts: list[tuple[str, Direction | None]]) -> list[Encoded | None]:
+        """The texts, which are to be translated or only read, as tokens; None for one that the
+        tokenizer fails on."""
         try:
-            return list(self.encoder.encode(texts))
+            return list(self._encode(texts))
         except Exception:
             if len(texts) == 1:
                 log.exception("a text cannot be tokenised")
                 return [None]
         return [self._encoded([text])[0] for text in texts]
+
+    def _encode(self, texts: Sequence[tuple[str, Direction | None]]) -> list[Encoded]:
+        """The texts as tokens: what is to be translated with its languages, where the backbone has
+        to be told them."""
+        read = iter(self.encoder.encode([text for text, direction in texts if direction is None]))
+        sources = [(text, direction) for text, direction in texts if direction is not None]
+        told = iter(
+            self.encoder.encode_sources([text for text, _ in sources], [d for _, d in sources])
+        )
+        return [next(read) if direction is None else next(told) for _, direction in texts]
 
     def _go_on(
         self,
@@ -285,7 +299,7 @@ class Engine:
         assert self.writer
         writer, stack = self.writer, work.lease.decoder_stack
         if listener is None:
-            return writer.write(states, stack, writing.language, writing.search)
+            return writer.write(states, stack, writing.direction[1], writing.search)
         around = [*work.plan.around] or [""] * (len(work.plan.texts) + 1)
         after = around[-1] if part == len(work.plan.texts) - 1 else ""
         progress = Progress(work.place, part, "", around[part], after, final=False)
@@ -298,7 +312,7 @@ class Engine:
                 text = writer.text(written.result()[0])
                 listener(replace(progress, text=text, final=True))
 
-        written = writer.write(states, stack, writing.language, writing.search, grown)
+        written = writer.write(states, stack, writing.direction[1], writing.search, grown)
         written.add_done_callback(ended)
         return written
 
@@ -332,23 +346,23 @@ class Engine:
         )
 
     def outputs_now(
-        self, loaded: LoadedAdapter, texts: Sequence[str], output: Output
+        self, loaded: LoadedAdapter, texts: Sequence[Encoded], output: Output
     ) -> list[Floats]:
         """The output of each text through the slots of one adapter, at once and not queued."""
         stack = Lease(loaded).stack
-        return self.encoding.run(
-            [EncodeRequest(text, stack, output) for text in self.encoder.encode(texts)]
-        )
+        return self.encoding.run([EncodeRequest(text, stack, output) for text in texts])
 
     def written_now(
-        self, loaded: LoadedAdapter, texts: Sequence[str], languages: Sequence[str]
+        self, loaded: LoadedAdapter, texts: Sequence[str], directions: Sequence[Direction]
     ) -> list[str]:
-        """Greedy translations of each text into its language by one adapter."""
+        """Greedy translations of each text in its direction by one adapter."""
         assert self.writer
-        stack, states = Lease(loaded).decoder_stack, self.outputs_now(loaded, texts, Output.STATES)
+        sources = self.encoder.encode_sources(texts, directions)
+        states = self.outputs_now(loaded, sources, Output.STATES)
+        stack = Lease(loaded).decoder_stack
         written = [
-            self.writer.write(finished(text_states), stack, language, Search())
-            for text_states, language in zip(states, languages, strict=True)
+            self.writer.write(finished(text_states), stack, target, Search())
+            for text_states, (_, target) in zip(states, directions, strict=True)
         ]
         return [self.writer.text(hypotheses.result()[0]) for hypotheses in written]
 
@@ -360,19 +374,21 @@ class _Replay:
         self._engine, self._both = engine, (loaded, replace(loaded, slots=(0,), decoder_slots=(0,)))
 
     @property
-    def languages(self) -> Sequence[str]:
-        return self._engine.writer.target_tokenizer.languages if self._engine.writer else []
+    def conventions(self) -> Conventions:
+        assert self._engine.writer
+        return self._engine.writer.target_tokenizer.conventions
 
     def vectors(self, texts: Sequence[str]) -> tuple[Floats, Floats]:
+        encoded = self._engine.encoder.encode(texts)
         now, bare = (
-            np.stack(self._engine.outputs_now(one, texts, Output.VECTOR)) for one in self._both
+            np.stack(self._engine.outputs_now(one, encoded, Output.VECTOR)) for one in self._both
         )
         return now, bare
 
     def written(
-        self, texts: Sequence[str], languages: Sequence[str]
+        self, texts: Sequence[str], directions: Sequence[Direction]
     ) -> tuple[list[str], list[str]]:
-        now, bare = (self._engine.written_now(one, texts, languages) for one in self._both)
+        now, bare = (self._engine.written_now(one, texts, directions) for one in self._both)
         return now, bare
 
 
@@ -380,6 +396,12 @@ def _means(vectors: Sequence[Floats], windows: Sequence[int]) -> list[Floats]:
     """Of the vectors of so many windows of each text, the mean a text."""
     of_windows = iter(vectors)
     return [np.mean(list(islice(of_windows, count)), axis=0) for count in windows]
+
+
+def _direction(work: RowWork) -> Direction | None:
+    """That in which the row is to be translated; None where it is only read."""
+    output = work.plan.output
+    return output.direction if isinstance(output, Writing) else None
 
 
 def _encoder_output(plan: RowPlan) -> Output:

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from polygraft.adapters.format import Adapter, Manifest, load_adapter
 from polygraft.errors import AdapterError, InvalidOption, PolygraftError, UnknownAdapter
+from polygraft.language_tags import served_code
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.graph import Stack
-from polygraft.runtime.language_tags import served_code
 from polygraft.runtime.rows import Row, WeightedAdapter
 
 log = logging.getLogger(__name__)

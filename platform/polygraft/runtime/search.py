@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +62,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """Tokens without the first tag and the end; `score` is their log-probability over length **
+    """Tokens without those around them; `score` is their log-probability over length **
     length_penalty; `cut` when the bound was reached before the end."""
 
     tokens: list[int]
@@ -77,8 +78,11 @@ class BeamState:
     """The search over one text: its beams, their log-probabilities, and the texts that have ended.
     Greedy search has one beam. `advance` once a step."""
 
-    def __init__(self, search: Search, end: int, max_tokens: int) -> None:
-        self.search, self.end, self.max_tokens = search, end, max_tokens
+    def __init__(
+        self, search: Search, end: int, max_tokens: int, never: Collection[int] = ()
+    ) -> None:
+        """`never` are tokens that are not written."""
+        self.search, self.end, self.max_tokens, self.never = search, end, max_tokens, set(never)
         self._beams: list[list[int]] = [[] for _ in range(search.beam)]
         # Beams start equal: only the first may be extended.
         self._sums = [0.0] + [-np.inf] * (search.beam - 1)
@@ -89,9 +93,9 @@ class BeamState:
     def next_tokens_needed(self) -> int:
         """How many of a beam's likeliest next tokens `advance` has to see to be sure of its
         choice."""
-        max_banned = 0
+        max_banned = len(self.never)
         if self.search.no_repeat:
-            max_banned = max(0, len(self._beams[0]) - self.search.no_repeat + 1)
+            max_banned += max(0, len(self._beams[0]) - self.search.no_repeat + 1)
         if self.search.temperature:
             return SAMPLED_FROM + max_banned
         return (1 if self.search.beam == 1 else 2 * self.search.beam) + max_banned
@@ -176,12 +180,13 @@ class BeamState:
         return bool(self._sums[0] / len(self._beams[0]) ** self.search.length_penalty <= worst)
 
     def _banned(self, written: list[int]) -> set[int]:
-        """Tokens that would end a sequence of `no_repeat` tokens that stands in `written`."""
+        """Tokens that may not follow `written`: those that never may, and those that would end a
+        sequence of `no_repeat` tokens that stands in it."""
         size = self.search.no_repeat
         if not size or len(written) < size:
-            return set()
+            return self.never
         last = written[len(written) - size + 1 :]
-        return {
+        return self.never | {
             written[i + size - 1]
             for i in range(len(written) - size + 1)
             if written[i : i + size - 1] == last

@@ -8,9 +8,9 @@ from concurrent.futures import Future
 from functools import partial
 
 from polygraft.architectures.folder import BackboneFiles
-from polygraft.architectures.target_tokenizer import END_ID, TargetTokenizer, bound
+from polygraft.architectures.target_tokenizer import load_target_tokenizer
 from polygraft.runtime.bank import Bank
-from polygraft.runtime.decode import DecodeRequest, DecoderSession
+from polygraft.runtime.decode import DecoderBatch, DecodeRequest, DecoderSession
 from polygraft.runtime.decode_worker import DecodeWorkers
 from polygraft.runtime.futures import Promise, fail, settle
 from polygraft.runtime.graph import DecoderCard, Floats, Stack
@@ -30,13 +30,15 @@ class Writer:
         niceness: int = 0,
     ) -> None:
         cross, step = files.cross(precision), files.step(precision)
-        files.require(cross, step, files.decoder_tokenizer)
-        self.target_tokenizer = TargetTokenizer(files.decoder_tokenizer)
+        files.require(cross, step)
+        self.target_tokenizer = load_target_tokenizer(files.folder)
         self.bank = Bank(card.sites, slots)
-        self.positions = card.positions
         session = DecoderSession(cross, step, card)
         self.bank.require(session.inputs, step)
-        self._workers = DecodeWorkers(session, self.bank, END_ID, threads, niceness=niceness)
+        end, never = self.target_tokenizer.end, self.target_tokenizer.never
+        self._workers = DecodeWorkers(
+            lambda: DecoderBatch(session, self.bank, end, never), threads, niceness=niceness
+        )
 
     def write(
         self,
@@ -47,7 +49,7 @@ class Writer:
         listener: Callable[[str], None] | None = None,
     ) -> Future[list[Hypothesis]]:
         """The hypotheses for a text whose encoder states [seq, hidden] are on their way, by the
-        decoder's slots in `stack`; at most as many tokens as `target_tokenizer.bound` allows.
+        decoder's slots in `stack`; at most as many tokens as `TargetTokenizer.most` allows.
         `listener` hears the text so far, from another thread. Cancel the future to write no
         further."""
         written: Future[list[Hypothesis]] = Promise()
@@ -87,9 +89,9 @@ class Writer:
     def _request(
         self, states: Floats, stack: Stack, language: str, search: Search
     ) -> DecodeRequest:
-        max_tokens = min(self.positions - 1, bound(len(states)))
-        start = self.target_tokenizer.start(language)
-        return DecodeRequest(states, stack, start, search, max_tokens)
+        pieces = self.target_tokenizer
+        most = pieces.most(len(states))
+        return DecodeRequest(states, stack, pieces.start(language), search, most)
 
     def text(self, hypothesis: Hypothesis) -> str:
         """What its tokens say."""

@@ -16,8 +16,8 @@ from polygraft.errors import (
     UnknownLanguage,
     shortened,
 )
+from polygraft.language_tags import served_code
 from polygraft.runtime.engine import Engine
-from polygraft.runtime.language_tags import served_code
 from polygraft.runtime.rows import Row, text_problem
 from polygraft.runtime.search import Search
 from polygraft.tasks.translation.manifest import TranslationManifest

@@ -21,9 +21,16 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from polygraft.adapters.layout import NAME
 from polygraft.adapters.library import BUNDLED as BUNDLED_LIBRARY
 from polygraft.adapters.library import Library
+from polygraft.architectures.conventions import read_conventions
 from polygraft.architectures.folder import BUNDLED as BUNDLED_BACKBONE
 from polygraft.architectures.folder import BackboneFiles
-from polygraft.errors import SettingsError, UnknownAdapter, end_of_sentence, shortened
+from polygraft.errors import (
+    BackboneError,
+    SettingsError,
+    UnknownAdapter,
+    end_of_sentence,
+    shortened,
+)
 
 PREFIX = "POLYGRAFT_"
 MAX_TIMEOUT = 600
@@ -146,8 +153,11 @@ class Settings(BaseModel):
             return problems
         files = BackboneFiles(self.backbone)
         needed = [files.config, files.tokenizer, files.graph, files.model(self.precision)]
-        if files.decoder_tokenizer.is_file():
-            needed += [files.cross(self.precision), files.step(self.precision)]
+        try:
+            if read_conventions(self.backbone) is not None:
+                needed += [files.cross(self.precision), files.step(self.precision)]
+        except BackboneError as error:
+            problems.append(str(error))
         missing = [str(f.relative_to(self.backbone)) for f in needed if not f.is_file()]
         if missing:
             problems.append(

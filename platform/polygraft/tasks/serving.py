@@ -17,6 +17,7 @@ from polygraft.errors import InvalidRow
 if TYPE_CHECKING:
     from polygraft.adapters.format import Adapter
     from polygraft.adapters.manifest import Manifest
+    from polygraft.architectures.conventions import Conventions, Direction
     from polygraft.architectures.text import TextEncoder
     from polygraft.runtime.rows import Answer, Row
     from polygraft.runtime.search import Search
@@ -37,9 +38,9 @@ class Output(Enum):
 
 @dataclass(frozen=True)
 class Writing:
-    """The engine decodes each text: `Written` hypotheses in `language`, best first."""
+    """The engine decodes each text: `Written` hypotheses, best first, of its translation."""
 
-    language: str
+    direction: Direction
     search: Search
 
 
@@ -76,16 +77,16 @@ class Replay(Protocol):
     bare backbone does."""
 
     @property
-    def languages(self) -> Sequence[str]:
-        """Those that the backbone's decoder can write."""
+    def conventions(self) -> Conventions:
+        """How the backbone's decoder is spoken to. Asked only for adapters that write."""
 
     def vectors(self, texts: Sequence[str]) -> tuple[Floats, Floats]:
         """Mean-pooled vectors [texts, hidden]."""
 
     def written(
-        self, texts: Sequence[str], languages: Sequence[str]
+        self, texts: Sequence[str], directions: Sequence[Direction]
     ) -> tuple[list[str], list[str]]:
-        """Greedy translations, each text into its language."""
+        """Greedy translations, each text in its direction."""
 
 
 class ServedTask(ABC):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from polygraft.adapters.format import by_part
 from polygraft.architectures.folder import BackboneFiles
 from polygraft.architectures.loading import linear_sites, load_backbone, load_seq2seq
 from polygraft.errors import RecipeError
@@ -23,11 +24,18 @@ def graph_sites(backbone: Path) -> list[str]:
 
 def decoder_graph_sites(backbone: Path) -> list[str]:
     """The decoder's sites that the exported graph carries, named as in the whole encoder-decoder
-    (`decoder. ...`); before the first export, every linear layer of the decoder."""
+    (`decoder. ...`, `model.decoder. ...`); before the first export, every linear layer of the
+    decoder."""
     card = load_card(backbone) if BackboneFiles(backbone).graph.is_file() else None
     if card and card.decoder:
         return [site.name for site in card.decoder.sites]
-    return [name for name in linear_sites(load_seq2seq(backbone)) if name.startswith("decoder.")]
+    return list(by_part(dict.fromkeys(linear_sites(load_seq2seq(backbone))))[1])
+
+
+def encoder_prefix(decoder_sites: Sequence[str]) -> str:
+    """What stands before the names of the encoder's sites in the whole encoder-decoder, whose
+    decoder has these."""
+    return decoder_sites[0].split("decoder.")[0] + "encoder."
 
 
 def pick_sites(lora: LoraRecipe, available: Sequence[str], subject: str = "recipe") -> list[str]:

@@ -7,14 +7,13 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from polygraft.architectures.registry import family_named
-from polygraft.architectures.target_tokenizer import PAD_ID
+from polygraft.architectures.registry import family_of_model
 
 IGNORED = -100
 
 
 def decoder_losses(
-    decoder: PreTrainedModel,
+    model: PreTrainedModel,
     decoder_input_ids: torch.Tensor,
     states: torch.Tensor,
     source_mask: torch.Tensor,
@@ -26,21 +25,24 @@ def decoder_losses(
 ) -> torch.Tensor:
     """Cross-entropy [pieces] of the pieces `labels` int64 [rows, written], given those before them,
     `decoder_input_ids` [rows, written], and encoder states [rows, seq, hidden] with their mask (see
-    `piece_losses`)."""
-    family = family_named(decoder.config.model_type)
+    `piece_losses`), by the decoder of `model`."""
+    family = family_of_model(model)
+    # some families start with their padding, so that the pieces do not say where a row ends
+    written = (labels != IGNORED).long().flip(1).cummax(1).values.flip(1)
     last = family.last_states(
-        decoder,
+        model,
         input_ids=decoder_input_ids,
-        attention_mask=(decoder_input_ids != PAD_ID).long(),
+        attention_mask=written,
         encoder_hidden_states=states,
         encoder_attention_mask=source_mask,
     )
-    output = decoder.get_output_embeddings()
-    return piece_losses(output, last, labels, rng, negatives=negatives, smoothing=smoothing)
+    weight, bias = family.output_product(model)
+    return piece_losses(weight, bias, last, labels, rng, negatives=negatives, smoothing=smoothing)
 
 
 def piece_losses(
-    output: nn.Linear,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
     states: torch.Tensor,
     labels: torch.Tensor,
     rng: np.random.Generator,
@@ -49,7 +51,8 @@ def piece_losses(
     smoothing: float = 0.0,
 ) -> torch.Tensor:
     """Cross-entropy [pieces] of the pieces `labels` int64 [rows, seq], `IGNORED` where there is
-    none, scored by the product of `output` with `states` [rows, seq, hidden], row by row.
+    none, scored by the product of `weight` [vocabulary, hidden] with `states` [rows, seq, hidden],
+    and `bias` [vocabulary], row by row.
 
     With `negatives`, against the batch's own pieces and that many drawn from the others, whose
     scores are raised by how many each stands for (Jean et al. 2015, "On Using Very Large Target
@@ -57,18 +60,18 @@ def piece_losses(
     """
     counts = labels != IGNORED
     states, targets = states[counts], labels[counts]
-    rows, bias = output.weight, output.bias
     if not negatives:
-        scores = nn.functional.linear(states, rows, bias).float()
+        scores = nn.functional.linear(states, weight, bias).float()
         return nn.functional.cross_entropy(
             scores, targets, label_smoothing=smoothing, reduction="none"
         )
     present, position = torch.unique(targets, return_inverse=True)
-    absent = np.setdiff1d(np.arange(len(rows)), present.cpu().numpy())
+    absent = np.setdiff1d(np.arange(len(weight)), present.cpu().numpy())
     drawn = torch.from_numpy(rng.choice(absent, min(negatives, len(absent)), replace=False)).to(
         targets.device
     )
     pieces = torch.cat([present, drawn])
-    scores = nn.functional.linear(states, rows[pieces], bias[pieces]).float()
+    drawn_bias = None if bias is None else bias[pieces]
+    scores = nn.functional.linear(states, weight[pieces], drawn_bias).float()
     scores[:, len(present) :] += np.log(len(absent) / len(drawn))
     return nn.functional.cross_entropy(scores, position, reduction="none")

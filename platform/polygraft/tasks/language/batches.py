@@ -4,6 +4,7 @@ killed goes on with the same."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,20 +20,22 @@ from polygraft.training.noise import cut_spans, mask_tokens
 
 class NoisyBatches(Dataset[Tensors]):
     """The batch of each step: `batches[i]` has the rows `groups[i]` with noise. With `writes` spans
-    are cut out and the whole text is the label; else tokens are masked and are the labels."""
+    are cut out and the whole text, as `tokenizer` has it, is the label; else tokens are masked and
+    are the labels."""
 
     def __init__(
         self,
         rows: Sequence[EncodedPair],
         groups: Sequence[NDArray[np.int64]],
         encoder: TextEncoder,
+        tokenizer: TargetTokenizer | None,
         *,
         writes: bool,
         seed: int,
     ) -> None:
-        self.rows, self.groups, self.encoder = rows, groups, encoder
+        self.rows, self.groups, self.encoder, self.tokenizer = rows, groups, encoder, tokenizer
         self.writes, self.seed = writes, seed
-        self.mask = _id_of(encoder, "[MASK]", "<mask>")
+        self.mask = _id_of(encoder, "[MASK]", "<mask>", "<extra_id_0>")
         self.closing = _id_of(encoder, "[SEP]", "</s>")
 
     def __len__(self) -> int:
@@ -42,11 +45,12 @@ class NoisyBatches(Dataset[Tensors]):
         rng = np.random.default_rng([self.seed, step])
         rows = [self.rows[i] for i in self.groups[step]]
         if self.writes:
+            assert self.tokenizer
             noisy = [
-                EncodedPair(cut_spans(row.source, self.mask, self.closing, rng), row.target, 1.0)
+                replace(row, source=cut_spans(row.source, self.mask, self.closing, rng))
                 for row in rows
             ]
-            return Batches(noisy, [np.arange(len(noisy))], self.encoder)[0]
+            return Batches(noisy, [np.arange(len(noisy))], self.encoder, self.tokenizer)[0]
         padded = self.encoder.pad([row.source for row in rows])
         batch, labels = mask_tokens(padded, self.mask, self.closing, rng)
         batch["labels"] = labels
@@ -69,15 +73,18 @@ def rows_of(
     texts: Sequence[str],
     encoder: TextEncoder,
     tokenizer: TargetTokenizer | None,
-    start: int | None,
+    language: str,
     max_length: int,
 ) -> list[EncodedPair]:
-    """The texts that are neither too short nor too long, each with itself as its target: the
-    language's tag `start`, then the text's pieces, none where the backbone cannot write it."""
-    targets = tokenizer.encode(texts) if tokenizer and start is not None else [[] for _ in texts]
+    """The texts in `language` that are neither too short nor too long, each with itself as its
+    target; with none where there is no `tokenizer`, as the backbone cannot write it."""
+    start, targets, sources = list[int](), [list[int]() for _ in texts], encoder.encode(texts)
+    if tokenizer:
+        start, targets = tokenizer.start(language), tokenizer.encode(texts)
+        sources = encoder.encode_sources(texts, [(language, language)] * len(texts))
     return [
-        EncodedPair(source, [start or 0, *target], 1.0)
-        for source, target in zip(encoder.encode(texts), targets, strict=True)
+        EncodedPair(source, start, target, 1.0)
+        for source, target in zip(sources, targets, strict=True)
         if 4 < len(source) <= max_length and len(target) < max_length
     ]
 

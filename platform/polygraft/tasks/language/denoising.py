@@ -9,9 +9,9 @@ from pathlib import Path
 import peft
 import torch
 
-from polygraft.architectures.folder import BackboneFiles
+from polygraft.architectures.conventions import read_conventions
 from polygraft.architectures.loading import load_seq2seq
-from polygraft.architectures.target_tokenizer import TargetTokenizer
+from polygraft.architectures.target_tokenizer import load_target_tokenizer
 from polygraft.architectures.text import TextEncoder
 from polygraft.tasks.language.batches import NoisyBatches, rows_of, scoring_groups
 from polygraft.tasks.language.model import Reader
@@ -19,11 +19,10 @@ from polygraft.tasks.language.model import Reader
 TOKENS = 8192
 
 
-def language_tag(language: str, backbone: Path) -> int | None:
-    """The decoder's tag for the language; None when the backbone cannot write it."""
-    file = BackboneFiles(backbone).decoder_tokenizer
-    tokenizer = TargetTokenizer(file) if file.is_file() else None
-    return tokenizer.start(language) if tokenizer and language in tokenizer.languages else None
+def can_write(language: str, backbone: Path) -> bool:
+    """Whether the backbone has a decoder that knows the language."""
+    conventions = read_conventions(backbone)
+    return conventions is not None and conventions.code(language) is not None
 
 
 def denoising_of_adapter(
@@ -35,17 +34,16 @@ def denoising_of_adapter(
 ) -> dict[str, float] | None:
     """`denoising` of any adapter on the encoder; None when the backbone cannot write the language,
     or all texts are too long."""
-    start = language_tag(language, backbone)
-    if start is None:
+    if not can_write(language, backbone):
         return None
-    tokenizer = TargetTokenizer(BackboneFiles(backbone).decoder_tokenizer)
-    decoder = load_seq2seq(backbone).decoder
-    longest = min(encoder.max_length, decoder.config.max_position_embeddings)
-    rows = rows_of(texts, encoder, tokenizer, start, longest)
+    tokenizer = load_target_tokenizer(backbone)
+    longest = min(encoder.max_length, tokenizer.conventions.max_length)
+    rows = rows_of(texts, encoder, tokenizer, language, longest)
     if not rows:
         return None
-    reader = Reader(adapted, decoder, 0)
-    batches = NoisyBatches(rows, scoring_groups(rows, TOKENS), encoder, writes=True, seed=0)
+    reader = Reader(adapted, load_seq2seq(backbone), 0)
+    groups = scoring_groups(rows, TOKENS)
+    batches = NoisyBatches(rows, groups, encoder, tokenizer, writes=True, seed=0)
     return denoising(reader, batches)
 
 

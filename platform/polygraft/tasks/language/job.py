@@ -10,7 +10,7 @@ from typing import Any
 from polygraft.adapters.library import Library
 from polygraft.data.reading import read_texts, unreadable
 from polygraft.errors import DataError, Gathered
-from polygraft.tasks.language.denoising import language_tag
+from polygraft.tasks.language.denoising import can_write
 from polygraft.tasks.language.recipe import LanguageRecipe
 from polygraft.training.key import run_key
 from polygraft.training.parents import find_parent, settle_lora
@@ -19,8 +19,7 @@ from polygraft.training.sites import graph_sites
 
 @dataclass(frozen=True)
 class LanguageJob:
-    """See `tasks.training.Job`. `start` is the decoder's tag for the language; None when it has
-    none."""
+    """See `tasks.training.Job`. `writes`: whether the backbone can write the language."""
 
     recipe: LanguageRecipe
     file: Path
@@ -30,7 +29,7 @@ class LanguageJob:
     dev: list[str]
     data: list[dict[str, Any]]
     parent: Path | None
-    start: int | None
+    writes: bool
 
     @property
     def stack(self) -> tuple[Path, ...]:
@@ -74,8 +73,8 @@ def prepare(
 ) -> LanguageJob:
     """See `tasks.training.Prepare`. Text without labels has nothing to leak."""
     sites = graph_sites(backbone)
-    start, problems = language_tag(recipe.languages[0], backbone), list[str]()
-    if start is None and recipe.training.objective == "denoise":
+    writes, problems = can_write(recipe.languages[0], backbone), list[str]()
+    if not writes and recipe.training.objective == "denoise":
         problems.append(
             f"training.objective: the backbone cannot write {recipe.languages[0]}; use masked"
         )
@@ -98,7 +97,7 @@ def prepare(
         dev=texts[::every],
         data=sources,
         parent=parent,
-        start=start,
+        writes=writes,
     )
 
 

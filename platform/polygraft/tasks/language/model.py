@@ -24,9 +24,11 @@ class Reader(TrainedOnly):
     """`forward` takes padded int64 [rows, seq] tensors and returns the `loss`: of the masked tokens
     in `labels` or, with `decoder_input_ids`, of what the decoder writes."""
 
-    def __init__(self, adapted: peft.PeftModel, decoder: PreTrainedModel | None, seed: int) -> None:
+    def __init__(self, adapted: peft.PeftModel, whole: PreTrainedModel | None, seed: int) -> None:
+        """`adapted` is an encoder with LoRA, `whole` the encoder-decoder whose decoder judges
+        it."""
         super().__init__()
-        self.adapted, self.decoder, self.rng = adapted, decoder, np.random.default_rng(seed)
+        self.adapted, self.whole, self.rng = adapted, whole, np.random.default_rng(seed)
         self.head = MaskedHead(adapted.config.hidden_size)
 
     def forward(
@@ -43,9 +45,9 @@ class Reader(TrainedOnly):
         if decoder_input_ids is None:
             embeddings = self.adapted.get_input_embeddings()
             return {"loss": masked_loss(self.head, embeddings, states, input_ids, labels)}
-        assert self.decoder is not None
+        assert self.whole is not None
         losses = decoder_losses(
-            self.decoder,
+            self.whole,
             decoder_input_ids,
             states,
             attention_mask,
@@ -68,7 +70,7 @@ def build(
     """LoRA on the frozen encoder, fresh or the parent's; with `writes` the decoder is there too."""
     if writes:
         whole = quick_attention(load_seq2seq(backbone))
-        encoder, decoder = whole.get_encoder(), whole.get_decoder()
+        encoder = whole.get_encoder()
     else:
-        encoder, decoder = quick_attention(load_backbone(backbone)), None
-    return Reader(adapt(encoder, recipe.lora, sites, parent), decoder, seed)
+        whole, encoder = None, quick_attention(load_backbone(backbone))
+    return Reader(adapt(encoder, recipe.lora, sites, parent), whole, seed)

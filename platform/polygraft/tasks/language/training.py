@@ -15,8 +15,7 @@ from typing import Any
 import transformers
 from rich.console import Console
 
-from polygraft.architectures.folder import BackboneFiles
-from polygraft.architectures.target_tokenizer import TargetTokenizer
+from polygraft.architectures.target_tokenizer import load_target_tokenizer
 from polygraft.architectures.text import load_encoder
 from polygraft.tasks.language import model
 from polygraft.tasks.language.batches import NoisyBatches, rows_of, scoring_groups, training_groups
@@ -76,21 +75,18 @@ def _fit(job: LanguageJob, seed: int, work: Path) -> LanguageRun:
     options = job.recipe.training
     transformers.set_seed(seed)
     writes = options.objective == "denoise"
-    can_write = job.start is not None
     reader = model.build(
-        job.recipe, job.backbone, job.sites, job.parent, writes=can_write, seed=seed
+        job.recipe, job.backbone, job.sites, job.parent, writes=job.writes, seed=seed
     )
     encoder = load_encoder(job.backbone)
-    tokenizer = (
-        TargetTokenizer(BackboneFiles(job.backbone).decoder_tokenizer) if can_write else None
-    )
+    tokenizer = load_target_tokenizer(job.backbone) if job.writes else None
     train_rows, dev_rows = (
-        rows_of(texts, encoder, tokenizer, job.start, options.max_length)
+        rows_of(texts, encoder, tokenizer, job.recipe.languages[0], options.max_length)
         for texts in (job.train, job.dev)
     )
     train_groups = training_groups(train_rows, options.steps, options.tokens, seed)
     dev_groups = scoring_groups(dev_rows, 4 * options.tokens)
-    train = NoisyBatches(train_rows, train_groups, encoder, writes=writes, seed=seed)
+    train = NoisyBatches(train_rows, train_groups, encoder, tokenizer, writes=writes, seed=seed)
     state = run_loop(
         reader,
         work,
@@ -98,7 +94,7 @@ def _fit(job: LanguageJob, seed: int, work: Path) -> LanguageRun:
         seed=seed,
         bf16=bf16_wanted(options.bf16, lambda: reader(**train[0])),
         train=train,
-        dev=NoisyBatches(dev_rows, dev_groups, encoder, writes=writes, seed=seed),
+        dev=NoisyBatches(dev_rows, dev_groups, encoder, tokenizer, writes=writes, seed=seed),
         collate=take_whole_batch,
         learning_rate=options.learning_rate,
         weight_decay=options.weight_decay,
@@ -112,7 +108,7 @@ def _fit(job: LanguageJob, seed: int, work: Path) -> LanguageRun:
         "objective": options.objective,
         "dev_loss": round(float(state.best_metric or 0.0), 4),
     }
-    if can_write:
-        batches = NoisyBatches(dev_rows, dev_groups, encoder, writes=True, seed=seed)
+    if job.writes:
+        batches = NoisyBatches(dev_rows, dev_groups, encoder, tokenizer, writes=True, seed=seed)
         metrics["denoising"] = denoising(reader, batches)
     return LanguageRun(reader, metrics)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from polygraft.architectures.target_tokenizer import END_ID, PAD_ID, TargetTokenizer
+from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import Encoded, TextEncoder
 from polygraft.tasks.translation.data import Pair
 from polygraft.tasks.translation.recipe import TranslationTraining
@@ -24,25 +24,30 @@ POOL = 4096
 
 @dataclass(frozen=True)
 class EncodedPair:
-    """A source as the encoder reads it and its target as the decoder writes it: its language's tag,
-    then the pieces. `weight` says how often it is drawn."""
+    """A source as the encoder reads it and its target as the decoder writes it: what it is started
+    with, then its own pieces. `weight` says how often it is drawn."""
 
     source: Encoded
+    start: list[int]
     target: list[int]
     weight: float
 
     def __len__(self) -> int:
-        """Tokens read and written, the end of the target included."""
-        return len(self.source) + len(self.target) + 1
+        """Tokens read and written, start and end of the target included."""
+        return len(self.source) + len(self.start) + len(self.target) + 1
 
 
 class Batches(Dataset[Tensors]):
     """The batch of each step: `batches[i]` has the rows `groups[i]`."""
 
     def __init__(
-        self, rows: Sequence[EncodedPair], groups: Sequence[NDArray[np.int64]], encoder: TextEncoder
+        self,
+        rows: Sequence[EncodedPair],
+        groups: Sequence[NDArray[np.int64]],
+        encoder: TextEncoder,
+        tokenizer: TargetTokenizer,
     ) -> None:
-        self.rows, self.groups, self.encoder = rows, groups, encoder
+        self.rows, self.groups, self.encoder, self.tokenizer = rows, groups, encoder, tokenizer
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -50,11 +55,13 @@ class Batches(Dataset[Tensors]):
     def __getitem__(self, step: int) -> Tensors:
         rows = [self.rows[i] for i in self.groups[step]]
         batch = tensors(self.encoder.pad([row.source for row in rows]))
-        shape = (len(rows), max(len(row.target) for row in rows))
-        decoder_input_ids, labels = torch.full(shape, PAD_ID), torch.full(shape, IGNORED)
+        shape = (len(rows), max(len(row.start) + len(row.target) for row in rows))
+        pad, end = self.tokenizer.pad, self.tokenizer.end
+        decoder_input_ids, labels = torch.full(shape, pad), torch.full(shape, IGNORED)
         for i, row in enumerate(rows):
-            decoder_input_ids[i, : len(row.target)] = torch.tensor(row.target)
-            labels[i, : len(row.target)] = torch.tensor([*row.target[1:], END_ID])
+            given = len(row.start) + len(row.target)
+            decoder_input_ids[i, :given] = torch.tensor([*row.start, *row.target])
+            labels[i, len(row.start) - 1 : given] = torch.tensor([*row.target, end])
         return batch | {"decoder_input_ids": decoder_input_ids, "labels": labels}
 
 
@@ -62,18 +69,24 @@ def encode(
     pairs: Sequence[Pair], encoder: TextEncoder, tokenizer: TargetTokenizer, max_length: int
 ) -> list[EncodedPair]:
     """Encode the pairs; those with a side of more than `max_length` tokens are left out."""
-    sources = encoder.encode([pair.source for pair in pairs])
+    sources = encoder.encode_sources(
+        [pair.source for pair in pairs], [pair.languages for pair in pairs]
+    )
     targets = tokenizer.encode([pair.target for pair in pairs])
     rows = []
     for pair, source, target in zip(pairs, sources, targets, strict=True):
         if len(source) <= max_length and len(target) < max_length:
             start = tokenizer.start(pair.languages[1])
-            rows.append(EncodedPair(source, [start, *target], pair.weight))
+            rows.append(EncodedPair(source, start, target, pair.weight))
     return rows
 
 
 def training_batches(
-    rows: Sequence[EncodedPair], options: TranslationTraining, seed: int, encoder: TextEncoder
+    rows: Sequence[EncodedPair],
+    options: TranslationTraining,
+    seed: int,
+    encoder: TextEncoder,
+    tokenizer: TargetTokenizer,
 ) -> Batches:
     """`options.steps` batches of rows of like length, rows drawn by weight, without replacement
     until all were drawn."""
@@ -90,10 +103,13 @@ def training_batches(
             by_length = pool[np.argsort(lengths[pool], kind="stable")]
             batches = cut(by_length, lengths, options.tokens)
             groups += [batches[i] for i in rng.permutation(len(batches))]
-    return Batches(rows, groups[: options.steps], encoder)
+    return Batches(rows, groups[: options.steps], encoder, tokenizer)
 
 
-def scoring_batches(rows: Sequence[EncodedPair], tokens: int, encoder: TextEncoder) -> Batches:
+def scoring_batches(
+    rows: Sequence[EncodedPair], tokens: int, encoder: TextEncoder, tokenizer: TargetTokenizer
+) -> Batches:
     """Batches of rows of like length that have every row once."""
     lengths = np.array([len(row) for row in rows], np.int64)
-    return Batches(rows, cut(np.argsort(lengths, kind="stable"), lengths, tokens), encoder)
+    groups = cut(np.argsort(lengths, kind="stable"), lengths, tokens)
+    return Batches(rows, groups, encoder, tokenizer)

@@ -9,10 +9,10 @@ from itertools import islice
 import torch
 from transformers import PreTrainedModel
 
-from polygraft.architectures.target_tokenizer import END_ID, PAD_ID, TargetTokenizer, bound
+from polygraft.architectures.conventions import Direction
+from polygraft.architectures.target_tokenizer import TargetTokenizer
 from polygraft.architectures.text import TextEncoder
 from polygraft.tasks.translation import segments
-from polygraft.tasks.translation.serving import Direction
 from polygraft.training.batches import tensors
 
 BATCH = 48
@@ -23,11 +23,11 @@ def translate(
     encoder: TextEncoder,
     tokenizer: TargetTokenizer,
     texts: Sequence[str],
-    language: str,
+    direction: Direction,
 ) -> list[str]:
-    """Greedy translations into `language`, in order. Raises `KeyError` when the decoder has no tag
-    for the language."""
-    written = write(model, encoder, texts, tokenizer.start(language))
+    """Greedy translations, in order. Raises `KeyError` when the backbone does not know a
+    language."""
+    written = write(model, encoder, tokenizer, texts, direction)
     return [tokenizer.decode(ids).strip() for ids in written]
 
 
@@ -40,13 +40,12 @@ def translate_passages(
 ) -> list[str]:
     """Greedy translations of texts of any length, in order, as the service makes them: each text is
     cut into sentences, and long sentences are cut too; the translations are joined again."""
-    source, target = direction
-    passages = [segments.split(text, source, segments.fits(encoder)) for text in texts]
+    passages = [segments.split(text, direction[0], segments.fits(encoder)) for text in texts]
     to_translate = [
         [segment.text for segment in passage if not segment.verbatim] for passage in passages
     ]
     flat = [text for group in to_translate for text in group]
-    translations = iter(translate(model, encoder, tokenizer, flat, target))
+    translations = iter(translate(model, encoder, tokenizer, flat, direction))
     return [
         segments.join(passage, list(islice(translations, len(group))))
         for passage, group in zip(passages, to_translate, strict=True)
@@ -55,28 +54,34 @@ def translate_passages(
 
 @torch.no_grad()
 def write(
-    model: PreTrainedModel, encoder: TextEncoder, texts: Sequence[str], start: int
+    model: PreTrainedModel,
+    encoder: TextEncoder,
+    tokenizer: TargetTokenizer,
+    texts: Sequence[str],
+    direction: Direction,
 ) -> list[list[int]]:
-    """Greedy piece ids after the tag `start`, in order, without tag and end; each of at most
-    `target_tokenizer.bound` pieces."""
-    rows = encoder.encode(texts)
+    """Greedy piece ids, in order, without start and end; each of at most `TargetTokenizer.most`
+    pieces."""
+    rows = encoder.encode_sources(texts, [direction] * len(texts))
+    start = tokenizer.start(direction[1])
+    not_text = {tokenizer.end, tokenizer.pad}
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     outputs: list[list[int]] = [[] for _ in rows]
-    positions = model.config.decoder.max_position_embeddings - 1
     for first in range(0, len(order), BATCH):
         picked = order[first : first + BATCH]
         inputs = tensors(encoder.pad([rows[i] for i in picked]), model.device)
         longest = int(inputs["input_ids"].shape[1])
         written = model.generate(
             **inputs,
-            decoder_input_ids=torch.full((len(picked), 1), start, device=model.device),
+            decoder_input_ids=torch.tensor([start] * len(picked), device=model.device),
             do_sample=False,
             num_beams=1,
-            max_new_tokens=min(positions, bound(longest)),
-            eos_token_id=END_ID,
-            pad_token_id=PAD_ID,
-            decoder_start_token_id=start,
+            max_new_tokens=tokenizer.most(longest),
+            eos_token_id=tokenizer.end,
+            pad_token_id=tokenizer.pad,
+            decoder_start_token_id=start[0],
+            suppress_tokens=list(tokenizer.never) or None,
         )
-        for i, ids in zip(picked, written[:, 1:].tolist(), strict=True):
-            outputs[i] = [t for t in ids[: bound(len(rows[i]))] if t not in (END_ID, PAD_ID)]
+        for i, ids in zip(picked, written[:, len(start) :].tolist(), strict=True):
+            outputs[i] = [t for t in ids[: tokenizer.most(len(rows[i]))] if t not in not_text]
     return outputs

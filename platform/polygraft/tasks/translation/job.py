@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from polygraft.adapters.library import Library
-from polygraft.architectures.folder import BackboneFiles
-from polygraft.architectures.target_tokenizer import TargetTokenizer
+from polygraft.architectures.conventions import Conventions
+from polygraft.architectures.target_tokenizer import TargetTokenizer, load_target_tokenizer
 from polygraft.architectures.text import TextEncoder, load_encoder
 from polygraft.data.reading import thinned
 from polygraft.errors import Gathered
@@ -18,7 +18,7 @@ from polygraft.tasks.translation.data import Pair, PairSplits, load_pairs, read_
 from polygraft.tasks.translation.recipe import TranslationRecipe
 from polygraft.training.key import run_key
 from polygraft.training.parents import find_parent, settle_lora
-from polygraft.training.sites import decoder_graph_sites, graph_sites
+from polygraft.training.sites import decoder_graph_sites, encoder_prefix, graph_sites
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,7 @@ class TranslationJob:
     @cached_property
     def tokenizers(self) -> tuple[TextEncoder, TargetTokenizer]:
         """What encodes texts for the encoder, and what encodes and decodes the decoder's."""
-        files = BackboneFiles(self.backbone)
-        return load_encoder(self.backbone), TargetTokenizer(files.decoder_tokenizer)
+        return load_encoder(self.backbone), load_target_tokenizer(self.backbone)
 
     def pairs_of(self, split: str) -> dict[tuple[str, str], list[Pair]]:
         """Pairs of dev or test by direction, thinned as the recipe says."""
@@ -89,22 +88,23 @@ class TranslationJob:
         }
 
 
-def _languages_without_a_tag(recipe: TranslationRecipe, known: list[str]) -> list[str]:
-    """A problem for each part of the recipe that has a language which the decoder cannot write: it
-    has tags for those `known`.
+def _unknown_languages(recipe: TranslationRecipe, conventions: Conventions) -> list[str]:
+    """A problem for each part of the recipe that has a language which the backbone cannot write, or
+    cannot be told to read.
 
-    The training pairs may be of more languages than the adapter. Their target is written, and with
-    `both_ways` their source.
+    The training pairs may be of more languages than the adapter, and with `both_ways` they are
+    learnt both ways.
     """
-    written = {files.target for files in recipe.data.train}
+    pairs = [(files.source, files.target) for files in recipe.data.train]
     if recipe.both_ways:
-        written |= {files.source for files in recipe.data.train}
-    used = {"languages": set(recipe.languages), "data.train": written - set(recipe.languages)}
+        pairs += [(target, source) for source, target in pairs]
+    of_adapter = conventions.unknown(recipe.directions)
+    of_pairs = [one for one in conventions.unknown(pairs) if one not in of_adapter]
     return [
-        f"{field}: the backbone's decoder has no tag for {', '.join(sorted(unknown))}; it has "
-        f"{', '.join(known)}"
-        for field, languages in used.items()
-        if (unknown := languages - set(known))
+        f"{field}: the backbone's decoder has no tag for {', '.join(unknown)}; it has "
+        f"{conventions.listed()}"
+        for field, unknown in (("languages", of_adapter), ("data.train", of_pairs))
+        if unknown
     ]
 
 
@@ -118,11 +118,11 @@ def prepare(
 ) -> TranslationJob:
     """See `tasks.training.Prepare`."""
     folder = file.resolve().parent
-    files = BackboneFiles(backbone)
-    files.require(files.decoder_tokenizer)
-    known = TargetTokenizer(files.decoder_tokenizer).languages
-    sites = [*(f"encoder.{name}" for name in graph_sites(backbone)), *decoder_graph_sites(backbone)]
-    gathered = Gathered(str(file), _languages_without_a_tag(recipe, known))
+    conventions = load_target_tokenizer(backbone).conventions
+    written = decoder_graph_sites(backbone)
+    prefix = encoder_prefix(written)
+    sites = [*(prefix + name for name in graph_sites(backbone)), *written]
+    gathered = Gathered(str(file), _unknown_languages(recipe, conventions))
     with gathered.step():
         parent = find_parent(recipe, file, backbone, library, other_task="does not translate")
         recipe = settle_lora(recipe, file, parent, sites)

@@ -14,9 +14,11 @@ from polygraft.errors import shortened
 
 
 class GoldenText(GoldenInput):
-    """One input and what was written for it in `target`: with the adapter when it was trained, and
-    by the bare backbone."""
+    """One input in `source` and what was written for it in `target`: with the adapter when it was
+    trained, and by the bare backbone. Manifests before version 0.3 do not say the source: backbones
+    were not told."""
 
+    source: str | None = None
     target: str
     written: str
     bare: str
@@ -44,6 +46,17 @@ class TranslationManifest(Manifest):
             if (gain := figures.get("gain_from_parent"))
         }
 
+    def direction_of(self, golden: GoldenText) -> tuple[str, str] | None:
+        """The direction in which a golden was translated; None where the adapter has none such."""
+        return next(
+            (
+                direction
+                for direction in self.directions
+                if golden.source in (None, direction[0]) and golden.target == direction[1]
+            ),
+            None,
+        )
+
     def task_problems(self) -> Iterator[str]:
         for code in dict.fromkeys(code for direction in self.directions for code in direction):
             if len(code) > 64 or not langcodes.tag_is_valid(code):
@@ -53,12 +66,12 @@ class TranslationManifest(Manifest):
                 )
         if len(set(self.directions)) < len(self.directions):
             yield "directions: one is named twice"
-        targets = {target for _, target in self.directions}
         for i, golden in enumerate(self.golden_texts):
-            if golden.target not in targets:
+            if self.direction_of(golden) not in self.directions:
+                source = f" from {shortened(golden.source)}" if golden.source else ""
                 yield (
                     f"golden_texts.{i}: its target {shortened(golden.target)} is not one of the "
-                    "directions'"
+                    f"directions'{source}"
                 )
             if max(len(golden.written), len(golden.bare)) > MAX_GOLDEN_CHARACTERS:
                 yield (

@@ -41,7 +41,7 @@ class Translator(TrainedOnly):
         encoder = whole.get_encoder()
         read = encoder(input_ids=input_ids, attention_mask=attention_mask, **inputs)
         losses = decoder_losses(
-            whole.get_decoder(),
+            whole,
             decoder_input_ids,
             read.last_hidden_state,
             attention_mask,

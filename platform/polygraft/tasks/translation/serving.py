@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from polygraft.adapters.format import Adapter
+from polygraft.architectures.conventions import Direction
 from polygraft.architectures.text import TextEncoder
 from polygraft.errors import AdapterError, InvalidOption, shortened
 from polygraft.runtime.rows import Answer, Row
@@ -29,8 +30,6 @@ from polygraft.tasks.serving import (
 from polygraft.tasks.translation.manifest import TranslationManifest
 from polygraft.tasks.translation.markup import Html
 from polygraft.tasks.translation.segments import PlainText, fits
-
-Direction = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -99,20 +98,21 @@ class Translation(ServedTask):
             )
 
         around = document.around if isinstance(document, PlainText) else []
-        return RowPlan(document.texts, Writing(target, row.search), answer, around=around)
+        return RowPlan(document.texts, Writing((source, target), row.search), answer, around=around)
 
     def verify_goldens(self, adapter: Adapter, replay: Replay) -> None:
         manifest: TranslationManifest = adapter.manifest
         goldens = manifest.golden_texts
-        targets = {target for _, target in manifest.directions}
-        targets |= {golden.target for golden in goldens}
-        if unknown := sorted(targets - set(replay.languages)):
+        if unknown := replay.conventions.unknown(manifest.directions):
             raise AdapterError(
                 f"adapter {manifest.name!r} writes {', '.join(map(shortened, unknown[:3]))}, and "
                 "the decoder of this backbone has no tag for that; it writes "
-                f"{', '.join(replay.languages)}"
+                f"{replay.conventions.listed()}"
             )
-        now, bare = replay.written([g.text for g in goldens], [g.target for g in goldens])
+        directions = [manifest.direction_of(golden) for golden in goldens]
+        now, bare = replay.written(
+            [g.text for g in goldens], [direction for direction in directions if direction]
+        )
         compare_texts(
             adapter.name, now, bare, [g.written for g in goldens], [g.bare for g in goldens]
         )

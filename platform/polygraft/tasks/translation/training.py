@@ -118,16 +118,15 @@ def _fit(
         translator = model.build(job.recipe, job.backbone, job.sites, parent, seed)
     train_rows = encode(_both_ways(job, job.pairs.train), *job.tokenizers, options.max_length)
     dev_rows = encode(_dev_pairs(job), *job.tokenizers, options.max_length)
-    encoder, _ = job.tokenizers
-    dev = scoring_batches(dev_rows, 4 * options.tokens, encoder)
-    few_rows = scoring_batches(dev_rows[:8], 4096, encoder)
+    dev = scoring_batches(dev_rows, 4 * options.tokens, *job.tokenizers)
+    few_rows = scoring_batches(dev_rows[:8], 4096, *job.tokenizers)
     state = run_loop(
         translator,
         work,
         title=f"{job.recipe.name} {start} seed {seed}",
         seed=seed,
         bf16=bf16_wanted(options.bf16, lambda: translator(**few_rows[0])),
-        train=training_batches(train_rows, options, seed, encoder),
+        train=training_batches(train_rows, options, seed, *job.tokenizers),
         dev=dev,
         collate=take_whole_batch,
         callbacks=[_PrintSamples(job, say)],
@@ -169,7 +168,7 @@ class _PrintSamples(TrainerCallback):  # type: ignore[misc]
         )
         model.eval()
         for pair in self.pairs:
-            (written,) = translate(model.inner, *self.tokenizers, [pair.source], pair.languages[1])
+            (written,) = translate(model.inner, *self.tokenizers, [pair.source], pair.languages)
             self.say.print(
                 f"  {pair.source}\n  [bold]{written}[/]\n  [dim]{pair.target}[/]", highlight=False
             )
@@ -188,7 +187,9 @@ def _with_back_translations(job: TranslationJob, work: Path, say: Console) -> Tr
     if not file.exists():
         say.print(f"back-translating {len(lines)} lines of {language} to {source_language}")
         translator = model.build(job.recipe, job.backbone, job.sites, job.parent)
-        written = translate(translator.inner.eval(), *job.tokenizers, lines, source_language)
+        written = translate(
+            translator.inner.eval(), *job.tokenizers, lines, (language, source_language)
+        )
         partial = file.with_suffix(".partial")
         partial.write_text(json.dumps([w.replace("\n", " ") for w in written]), encoding="utf-8")
         partial.replace(file)
@@ -217,14 +218,17 @@ def _goldens(job: TranslationJob, run: TranslationRun) -> list[GoldenText]:
     adapted = run.translator.inner
     bare, noisy = load_seq2seq(job.backbone), _with_noise(adapted)
     candidates = list[tuple[float, GoldenText]]()
-    for (_, target), pairs in _golden_pairs(job).items():
+    for direction, pairs in _golden_pairs(job).items():
         texts = [pair.source for pair in pairs if len(pair.source) <= MAX_CHARACTERS][:CANDIDATES]
         by_adapter, by_bare, by_noisy = (
-            translate(model, *job.tokenizers, texts, target) for model in (adapted, bare, noisy)
+            translate(model, *job.tokenizers, texts, direction) for model in (adapted, bare, noisy)
         )
         for text, ours, bares, noisys in zip(texts, by_adapter, by_bare, by_noisy, strict=True):
             if ours:
-                golden = GoldenText(text=text, target=target, written=ours, bare=bares)
+                source, target = direction
+                golden = GoldenText(
+                    text=text, source=source, target=target, written=ours, bare=bares
+                )
                 candidates.append((likeness(noisys, ours) - likeness(bares, ours), golden))
     candidates.sort(key=lambda candidate: -candidate[0])
     return [golden for _, golden in candidates[:GOLDENS]]
