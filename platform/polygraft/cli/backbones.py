@@ -111,9 +111,16 @@ def import_backbone(
         list[str] | None,
         typer.Option(help="Name endings of the sites that every batch computes; default: all."),
     ] = None,
+    decoder_sites: Annotated[
+        list[str] | None,
+        typer.Option(help="Name endings of the decoder's sites to carry; default: all."),
+    ] = None,
+    encoder_only: Annotated[
+        bool, typer.Option("--encoder-only", help="Of an encoder-decoder leave the decoder out.")
+    ] = False,
 ) -> None:
-    """Make a published encoder a backbone: XLM-R, AfroXLMR, mmBERT, mDeBERTa, LaBSE, e5 and their
-    like; of NLLB or mT5 the encoder.
+    """Make a published model a backbone: encoders (XLM-R, AfroXLMR, mmBERT, mDeBERTa, LaBSE, e5 and
+    their like), and encoder-decoders, which translate too (NLLB, M2M-100, Marian, mT5, mBART).
 
     Then serve and train on it with POLYGRAFT_BACKBONE=TARGET. Adapters of another backbone do not
     fit it; `polygraft train RECIPE --backbone TARGET` makes them anew.
@@ -123,7 +130,15 @@ def import_backbone(
     from polygraft.importing.backbone import Wanted
     from polygraft.importing.backbone import import_backbone as make
 
-    wanted = Wanted(revision, licence, precision or ["int8"], sites or "all", core or "all")
+    wanted = Wanted(
+        revision,
+        licence,
+        precision or ["int8"],
+        sites or "all",
+        core or "all",
+        decoder_sites or "all",
+        encoder_only,
+    )
     card = make(source, target, wanted, err)
     out.print(
         f"wrote {target}: {len(card.sites)} sites, hidden {card.hidden}, drift {card.drift}; serve "

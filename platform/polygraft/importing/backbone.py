@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from polygraft.architectures.conventions import Conventions, write_record
 from polygraft.architectures.folder import BackboneFiles, fingerprint
 from polygraft.architectures.registry import family_of
 from polygraft.errors import BackboneError
@@ -22,10 +22,15 @@ from polygraft.importing.source import (
     licence_of,
     open_source,
 )
-from polygraft.importing.tokenizer import write_tokenizer
+from polygraft.importing.conventions import Spoken, conventions_of
+from polygraft.importing.tokenizer import (
+    check_reading,
+    check_writing,
+    read_tokenizer,
+    write_tokenizers,
+)
 from polygraft.runtime.graph import GraphCard
 
-RECORD = "backbone.json"
 NON_COMMERCIAL_CARD = ("**Non-commercial**, and so is what is trained on it.", "")
 
 
@@ -38,12 +43,14 @@ class Wanted:
     precisions: Sequence[str] = ("int8",)
     sites: str | list[str] = "all"
     core: str | list[str] = "all"
+    decoder_sites: str | list[str] = "all"
+    encoder_only: bool = False
 
 
 def import_backbone(named: str, target: Path, wanted: Wanted, say: Console) -> GraphCard:
     """Make the model `named` (a folder, or a name on the Hub) the backbone in the folder `target`,
-    which must not be there. Nothing of it is left where that fails. Of an encoder-decoder the
-    encoder is served. Raises `BackboneError` or `ExportError`."""
+    which must not be there. Nothing of it is left where that fails. Raises `BackboneError` or
+    `ExportError`."""
     if target.exists():
         raise BackboneError(f"{target} is there already; take another folder, or remove it first")
     if not target.parent.is_dir():
@@ -59,19 +66,39 @@ def import_backbone(named: str, target: Path, wanted: Wanted, say: Console) -> G
         staging.mkdir()
         with in_one_line(named):
             say.print("reading weights")
-            _write_weights(source, staging, say)
-            write_tokenizer(source.folder, staging)
+            conventions = _write_model(source, staging, wanted, say)
         say.print("writing graphs, and comparing them with PyTorch")
         card = export_backbone(
-            staging, precisions=wanted.precisions, sites=wanted.sites, core=wanted.core
+            staging,
+            precisions=wanted.precisions,
+            sites=wanted.sites,
+            core=wanted.core,
+            decoder_sites=wanted.decoder_sites,
         )
-        _write_record(source, staging, card, licence)
-        _write_card(source, staging, card, licence)
+        _write_record(source, staging, card, licence, conventions)
+        _write_card(source, staging, card, licence, conventions)
         staging.replace(target)
     return card
 
 
-def _write_weights(source: Source, target: Path, say: Console) -> None:
+def _write_model(
+    source: Source, target: Path, wanted: Wanted, say: Console
+) -> Conventions | None:
+    """Weights, config and tokenizers, and how its decoder is spoken to; None without one."""
+    tokenizer = read_tokenizer(source.folder)
+    model = _write_weights(source, target, say)
+    write_tokenizers(tokenizer, target)
+    check_reading(tokenizer, target)
+    if wanted.encoder_only or not source.config.get("is_encoder_decoder"):
+        return None
+    max_length = family_of(target).max_written(model)
+    conventions = conventions_of(Spoken.of(model, tokenizer, max_length))
+    write_record(target, {"writing": conventions.model_dump(exclude_defaults=True)})
+    check_writing(tokenizer, target, conventions)
+    return conventions
+
+
+def _write_weights(source: Source, target: Path, say: Console) -> PreTrainedModel:
     """One safetensors file, in the types that the source has, and its config."""
     import torch
     from transformers import AutoModel, AutoModelForSeq2SeqLM, logging
@@ -94,12 +121,19 @@ def _write_weights(source: Source, target: Path, say: Console) -> None:
     with torch.no_grad():
         model.save_pretrained(target, max_shard_size="1000GB")
     BackboneFiles(target).weights.chmod(0o644)  # whoever serves it may be another user
+    return model
 
 
-def _write_record(source: Source, target: Path, card: GraphCard, licence: str) -> None:
+def _write_record(
+    source: Source,
+    target: Path,
+    card: GraphCard,
+    licence: str,
+    conventions: Conventions | None,
+) -> None:
     """What was imported, for programs."""
     files, family = BackboneFiles(target), family_of(target)
-    record = {
+    record: dict[str, object] = {
         "source": source.named,
         "revision": source.revision,
         "licence": licence,
@@ -112,10 +146,18 @@ def _write_record(source: Source, target: Path, card: GraphCard, licence: str) -
         "sites": len(card.sites),
         "drift": card.drift,
     }
-    (target / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    if conventions:
+        record["writing"] = conventions.model_dump(exclude_defaults=True)
+    write_record(target, record)
 
 
-def _write_card(source: Source, target: Path, card: GraphCard, licence: str) -> None:
+def _write_card(
+    source: Source,
+    target: Path,
+    card: GraphCard,
+    licence: str,
+    conventions: Conventions | None,
+) -> None:
     """The card of the source stays beside it."""
     theirs = source.folder / "README.md"
     if theirs.is_file():
@@ -135,9 +177,10 @@ def _write_card(source: Source, target: Path, card: GraphCard, licence: str) -> 
         f"licence, {licence}.",
         "",
         *(NON_COMMERCIAL_CARD if is_non_commercial(licence) else ()),
-        f"{len(card.sites)} linear layers carry adapters, {sum(s.core for s in card.sites)} of "
-        "them in every batch. The graphs differ from PyTorch and peft, adapters of several ranks "
-        f"mixed, by {drift}.",
+        f"{len(card.sites)} linear layers of the encoder carry adapters, "
+        f"{sum(s.core for s in card.sites)} of them in every batch. The graphs differ from PyTorch "
+        f"and peft, adapters of several ranks mixed, by {drift}.",
         "",
+        *((f"It writes {conventions.listed()}.", "") if conventions else ()),
     ]
     (target / "README.md").write_text("\n".join(lines), encoding="utf-8")
