@@ -26,6 +26,7 @@ TRAINING_ONLY = (
     "sacrebleu",
     "matplotlib",
     "datasketch",
+    "sentencepiece",
 )
 SERVING = (
     "polygraft.serve.service",

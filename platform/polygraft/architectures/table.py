@@ -22,9 +22,12 @@ class Table(Family):
         self._tables: WeakKeyDictionary[PreTrainedModel, torch.Tensor] = WeakKeyDictionary()
 
     def load_seq2seq(self, folder: Path) -> PreTrainedModel:
-        model = super().load_seq2seq(folder)
+        model = _with_every_layer(super().load_seq2seq(folder))
         self._tables[model] = _recorded(model, self.max_written(model))
         return model
+
+    def untrained_seq2seq(self, folder: Path) -> PreTrainedModel:
+        return _with_every_layer(super().untrained_seq2seq(folder))
 
     def next_token(
         self,
@@ -44,6 +47,14 @@ class Table(Family):
             return super().next_token(model, token, states, cache, **given)
         finally:
             hook.remove()
+
+
+def _with_every_layer(model: PreTrainedModel) -> PreTrainedModel:
+    """Without LayerDrop (Fan et al. 2020), which some configs have: it leaves whole layers out of a
+    training step, their adapters too, and of a shallow model sometimes all of them."""
+    for part in (model.get_encoder(), model.get_decoder()):
+        part.layerdrop = 0.0
+    return model
 
 
 def _recorded(model: PreTrainedModel, positions: int) -> torch.Tensor:

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from transformers import PreTrainedModel
 
 from polygraft.architectures.conventions import Conventions, write_record
 from polygraft.architectures.folder import BackboneFiles, fingerprint
 from polygraft.architectures.registry import family_of
 from polygraft.errors import BackboneError
 from polygraft.export.export import export_backbone
+from polygraft.importing.conventions import Spoken, conventions_of
 from polygraft.importing.source import (
     Source,
     in_one_line,
@@ -22,7 +24,6 @@ from polygraft.importing.source import (
     licence_of,
     open_source,
 )
-from polygraft.importing.conventions import Spoken, conventions_of
 from polygraft.importing.tokenizer import (
     check_reading,
     check_writing,
@@ -81,9 +82,7 @@ def import_backbone(named: str, target: Path, wanted: Wanted, say: Console) -> G
     return card
 
 
-def _write_model(
-    source: Source, target: Path, wanted: Wanted, say: Console
-) -> Conventions | None:
+def _write_model(source: Source, target: Path, wanted: Wanted, say: Console) -> Conventions | None:
     """Weights, config and tokenizers, and how its decoder is spoken to; None without one."""
     tokenizer = read_tokenizer(source.folder)
     model = _write_weights(source, target, say)
@@ -91,8 +90,7 @@ def _write_model(
     check_reading(tokenizer, target)
     if wanted.encoder_only or not source.config.get("is_encoder_decoder"):
         return None
-    max_length = family_of(target).max_written(model)
-    conventions = conventions_of(Spoken.of(model, tokenizer, max_length))
+    conventions = conventions_of(Spoken.of(model, tokenizer, BackboneFiles(target)))
     write_record(target, {"writing": conventions.model_dump(exclude_defaults=True)})
     check_writing(tokenizer, target, conventions)
     return conventions

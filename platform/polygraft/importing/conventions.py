@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from langcodes import Language
+from tokenizers import Tokenizer
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from polygraft.architectures.conventions import SOURCE, TARGET, TEXT, Conventions
+from polygraft.architectures.folder import BackboneFiles
+from polygraft.architectures.registry import family_of
 from polygraft.errors import BackboneError
 from polygraft.language_tags import short_codes
 
@@ -27,9 +30,10 @@ directions: an adapter learns it."""
 
 @dataclass(frozen=True)
 class Spoken:
-    """A model's tokenizer, and of its config what concerns text."""
+    """A model's tokenizer with the ids of all its pieces, and of its config what concerns text."""
 
     tokenizer: PreTrainedTokenizerBase
+    vocabulary: dict[str, int]
     start: int | None
     forced: int | None
     never: list[int]
@@ -40,28 +44,29 @@ class Spoken:
 
     @classmethod
     def of(
-        cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int
+        cls, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, files: BackboneFiles
     ) -> Spoken:
+        """Of a loaded model whose tokenizer's file is there."""
         config, generation = model.config, model.generation_config
         return cls(
             tokenizer=tokenizer,
+            vocabulary=Tokenizer.from_file(str(files.tokenizer)).get_vocab(),
             start=_first(generation, config, "decoder_start_token_id"),
             forced=_first(generation, config, "forced_bos_token_id"),
-            never=[one for one, in _first(generation, config, "bad_words_ids") or []],
+            never=[one for (one,) in _first(generation, config, "bad_words_ids") or []],
             pieces=model.get_output_embeddings().weight.shape[0],
-            max_length=max_length,
+            max_length=family_of(files.folder).max_written(model),
             model_type=config.model_type,
             prompts=getattr(config, "task_specific_params", None) or {},
         )
 
     def piece(self, number: int) -> str:
-        name: str = self.tokenizer.convert_ids_to_tokens(number)
-        return name
+        return next(piece for piece, one in self.vocabulary.items() if one == number)
 
     def languages(self, pattern: re.Pattern[str]) -> dict[str, str]:
         """The pieces that are a language by the pattern, by the family's own code."""
         found = dict[str, str]()
-        for piece, number in self.tokenizer.get_vocab().items():
+        for piece, number in self.vocabulary.items():
             match = pattern.fullmatch(piece)
             if match and number < self.pieces:
                 found[next(group for group in match.groups() if group)] = piece
@@ -94,8 +99,8 @@ def _around_languages(spoken: Spoken, by_code: dict[str, str]) -> dict[str, Any]
     languages = {short: by_code[own] for short, own in short_codes(by_code).items()}
     tokenizer = spoken.tokenizer
     if spoken.model_type == "marian":
-        source = (TARGET, TEXT, tokenizer.eos_token)
-        return {"start": _fixed_start(spoken), "source": source, "languages": languages}
+        reads = (TARGET, TEXT, tokenizer.eos_token)
+        return {"start": _fixed_start(spoken), "source": reads, "languages": languages}
     own, piece = next(iter(by_code.items()))
     tokenizer.src_lang = own
     before, after = _frame(tokenizer)
@@ -112,8 +117,7 @@ def _before_the_text(spoken: Spoken) -> dict[str, Any]:
     """Where a text before the source says what to write, or nothing does (Marian's pairs)."""
     start = _fixed_start(spoken)
     if tags := spoken.languages(TAG):
-        languages = {short: own for short, own in short_codes(tags).items()}
-        return {"start": start, "prefix": f"<2{TARGET}> ", "languages": languages}
+        return {"start": start, "prefix": f"<2{TARGET}> ", "languages": short_codes(tags)}
     learnt = {
         code
         for name in spoken.prompts
