@@ -44,7 +44,7 @@ def short_codes(families: Iterable[str]) -> dict[str, str]:
     scripts = Counter(one.language for one in languages.values() if one)
     short = dict[str, str]()
     for code, language in languages.items():
-        if language is None or "_" not in code:
+        if language is None or len(code) == 2:
             short[code] = code
         elif scripts[language.language] == 1:
             short[code] = str(language.language)

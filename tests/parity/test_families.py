@@ -15,11 +15,13 @@ from transformers import AutoConfig, AutoModel, AutoModelForSeq2SeqLM, PreTraine
 
 from polygraft.architectures import registry
 from polygraft.architectures.folder import BackboneFiles
+from polygraft.architectures.loading import load_seq2seq
 from polygraft.architectures.text import load_encoder
 from polygraft.errors import ExportError
 from polygraft.export.export import export_backbone
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.graph import GraphSession, mixture
+from polygraft.training.softmax import IGNORED, decoder_losses
 
 LONG = pytest.mark.long
 SMALL = {
@@ -164,6 +166,28 @@ def test_a_decoder_of_another_family(
     assert card.decoder
     assert (card.decoder.layers, card.decoder.heads, card.decoder.head_size) == (2, 4, 8)
     assert len(card.decoder.sites) == 2 * products
+    _check_training_loss(folder)
+
+
+@torch.no_grad()
+def _check_training_loss(folder: Path) -> None:
+    """What training learns by is the model's own loss, whatever its padding, bias and scale; also
+    against part of the vocabulary."""
+    model = load_seq2seq(folder)
+    if getattr(model, "final_logits_bias", None) is not None:
+        model.final_logits_bias.normal_(generator=torch.Generator().manual_seed(1))
+    source, labels = torch.arange(20, 32).view(2, 6), torch.arange(40, 52).view(2, 6).clone()
+    mask = torch.ones_like(source)
+    labels[1, 3:] = IGNORED
+    given = torch.cat([torch.full((2, 1), int(model.config.pad_token_id)), labels[:, :-1]], dim=1)
+    given[given == IGNORED] = model.config.pad_token_id
+    own = model(input_ids=source, decoder_input_ids=given, labels=labels).loss
+    states = model.get_encoder()(input_ids=source, attention_mask=mask).last_hidden_state
+    rng = np.random.default_rng(0)
+    losses = decoder_losses(model, given, states, mask, labels, rng)
+    assert float(losses.mean()) == pytest.approx(float(own), rel=1e-5)
+    sampled = decoder_losses(model, given, states, mask, labels, rng, negatives=10_000)
+    assert float(sampled.mean()) == pytest.approx(float(own), rel=1e-5)
 
 
 @pytest.mark.long

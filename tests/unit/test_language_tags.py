@@ -79,9 +79,11 @@ def test_a_family_s_own_codes_are_said_as_requests_say_them() -> None:
     )
     shared = ["pes_Arab", "prs_Arab", "aka_Latn", "twi_Latn"]
     assert short_codes(shared) == {code: code for code in shared}
-    assert short_codes(["tl", "ns", "en_XX", "zh_CN"]) == {
+    assert short_codes(["tl", "ns", "en_XX", "zh_CN", "swh", "ceb"]) == {
         "tl": "tl",
         "ns": "ns",
         "en": "en_XX",
         "zh": "zh_CN",
+        "sw": "swh",
+        "ceb": "ceb",
     }
