@@ -20,6 +20,7 @@ def of_words(*pieces: str) -> PreTrainedTokenizerFast:
     vocabulary = {piece: i for i, piece in enumerate([*SPECIAL, "a", *pieces])}
     made = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made.add_special_tokens([piece for piece in pieces if piece.startswith(">>")])
     made.post_processor = processors.TemplateProcessing(
         single="$A </s>", special_tokens=[("</s>", 2)]
     )
@@ -37,8 +38,8 @@ def found(tokenizer: Any, model_type: str, **changes: Any) -> Conventions:
         "pieces": len(tokenizer),
         "model_type": model_type,
     }
-    vocabulary = tokenizer.backend_tokenizer.get_vocab()
-    return conventions_of(Spoken(tokenizer=tokenizer, vocabulary=vocabulary, **spoken | changes))
+    file = tokenizer.backend_tokenizer
+    return conventions_of(Spoken(tokenizer=tokenizer, file=file, **spoken | changes))
 
 
 def nllb(**changes: Any) -> NllbTokenizer:
@@ -74,11 +75,11 @@ def test_languages_beyond_the_model_s_embeddings_are_none() -> None:
 
 
 def test_marian() -> None:
-    tagged = found(of_words(">>yor<<", ">>swh<<"), "marian", start=1, never=[1])
+    tagged = found(of_words(">>yor<<", ">>swh<<"), "marian", start=1)
     assert (tagged.start, tagged.never) == (("<pad>",), ("<pad>",))
     assert tagged.source == ("{target}", "{text}", "</s>")
     assert tagged.languages == {"yo": ">>yor<<", "sw": ">>swh<<"}
-    pair = found(of_words(), "marian", start=1, never=[1])
+    pair = found(of_words(), "marian", start=1)
     assert (pair.source, pair.prefix, pair.languages) == ((), "", None)
 
 
@@ -94,8 +95,9 @@ def test_t5_and_madlad_are_told_in_the_text() -> None:
     assert (mt5.languages, mt5.prefixed("a", ("en", "yo"))) == (None, "translate to yo: a")
 
 
-def test_bart_is_forced_to_begin() -> None:
-    assert found(of_words(), "bart", forced=0).start == ("</s>", "<s>")
+def test_bart_is_forced_to_begin_and_may_have_words_that_it_does_not_write() -> None:
+    bart = found(of_words(), "bart", forced=0, never=[4])
+    assert (bart.start, bart.never) == (("</s>", "<s>"), ("a",))
 
 
 def test_what_says_no_start_is_refused() -> None:

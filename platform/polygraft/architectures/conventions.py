@@ -49,7 +49,9 @@ class Conventions(BaseModel):
 
     def code(self, language: str) -> str | None:
         """The one of the languages' codes that `language` means; None where none is."""
-        return language if self.languages is None else served_code(language, self.languages)
+        if self.languages is None or language in self.languages:
+            return language
+        return served_code(language, self.languages)
 
     def called(self, language: str) -> str:
         """What the family calls a language. Raises `KeyError` for one that it does not know."""

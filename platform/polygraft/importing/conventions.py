@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +18,10 @@ from polygraft.architectures.registry import family_of
 from polygraft.errors import BackboneError
 from polygraft.language_tags import short_codes
 
-LANGUAGE_PIECE = re.compile(r"__(\w+)__|>>(\w+)<<|([a-z]{2,3}_[A-Z][A-Za-z]{1,3})")
-"""Of M2M-100; of Marian's models of many languages; of NLLB and mBART."""
+LANGUAGE = re.compile(r"__(\w+)__|>>(\w+)<<|([a-z]{2,3}_[A-Z][A-Za-z]{1,3})")
+"""A special piece of M2M-100; of Marian's models of many languages; of NLLB and mBART."""
 TAG = re.compile(r"<2(\w+)>")
-"""MADLAD's tags, which are written before the text."""
+"""A piece of MADLAD, which is written before the text."""
 PROMPT = "translate {source} to {target}: "
 """What T5 learnt translations with."""
 FREE_PROMPT = "translate to {target}: "
@@ -30,10 +31,11 @@ directions: an adapter learns it."""
 
 @dataclass(frozen=True)
 class Spoken:
-    """A model's tokenizer with the ids of all its pieces, and of its config what concerns text."""
+    """A model's tokenizer, as its class and as the file that was made of it, and of its config what
+    concerns text."""
 
     tokenizer: PreTrainedTokenizerBase
-    vocabulary: dict[str, int]
+    file: Tokenizer
     start: int | None
     forced: int | None
     never: list[int]
@@ -50,10 +52,10 @@ class Spoken:
         config, generation = model.config, model.generation_config
         return cls(
             tokenizer=tokenizer,
-            vocabulary=Tokenizer.from_file(str(files.tokenizer)).get_vocab(),
+            file=Tokenizer.from_file(str(files.tokenizer)),
             start=_first(generation, config, "decoder_start_token_id"),
             forced=_first(generation, config, "forced_bos_token_id"),
-            never=[one for (one,) in _first(generation, config, "bad_words_ids") or []],
+            never=_single(_first(generation, config, "bad_words_ids") or []),
             pieces=model.get_output_embeddings().weight.shape[0],
             max_length=family_of(files.folder).max_written(model),
             model_type=config.model_type,
@@ -61,12 +63,18 @@ class Spoken:
         )
 
     def piece(self, number: int) -> str:
-        return next(piece for piece, one in self.vocabulary.items() if one == number)
+        return str(self.file.id_to_token(number))
 
-    def languages(self, pattern: re.Pattern[str]) -> dict[str, str]:
-        """The pieces that are a language by the pattern, by the family's own code."""
+    @property
+    def special(self) -> dict[str, int]:
+        """The ids of those pieces that are never part of a text."""
+        added = self.file.get_added_tokens_decoder().items()
+        return {str(piece.content): number for number, piece in added if piece.special}
+
+    def languages(self, pieces: Mapping[str, int], pattern: re.Pattern[str]) -> dict[str, str]:
+        """Those of the pieces that are a language by the pattern, by the family's own code."""
         found = dict[str, str]()
-        for piece, number in self.vocabulary.items():
+        for piece, number in pieces.items():
             match = pattern.fullmatch(piece)
             if match and number < self.pieces:
                 found[next(group for group in match.groups() if group)] = piece
@@ -81,12 +89,12 @@ def conventions_of(spoken: Spoken) -> Conventions:
             "its tokenizer does not say which piece ends a text or fills a row (eos_token, "
             "pad_token in tokenizer_config.json), so it cannot write; add them to that file"
         )
-    by_code = spoken.languages(LANGUAGE_PIECE)
+    by_code = spoken.languages(spoken.special, LANGUAGE)
     told = _around_languages(spoken, by_code) if by_code else _before_the_text(spoken)
     return Conventions(
         end=tokenizer.eos_token,
         pad=tokenizer.pad_token,
-        never=tuple(spoken.piece(number) for number in spoken.never),
+        never=tuple(dict.fromkeys([*map(spoken.piece, spoken.never), *_unwritten(spoken)])),
         max_length=spoken.max_length,
         **told,
     )
@@ -116,7 +124,7 @@ def _around_languages(spoken: Spoken, by_code: dict[str, str]) -> dict[str, Any]
 def _before_the_text(spoken: Spoken) -> dict[str, Any]:
     """Where a text before the source says what to write, or nothing does (Marian's pairs)."""
     start = _fixed_start(spoken)
-    if tags := spoken.languages(TAG):
+    if tags := spoken.languages(spoken.file.get_vocab(), TAG):
         return {"start": start, "prefix": f"<2{TARGET}> ", "languages": short_codes(tags)}
     learnt = {
         code
@@ -146,6 +154,16 @@ def _frame(tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
     whole = tokenizer("a")["input_ids"]
     place = next(i for i in range(len(whole)) if whole[i : i + len(own)] == own)
     return whole[:place], whole[place + len(own) :]
+
+
+def _unwritten(spoken: Spoken) -> list[str]:
+    """Marian learnt nothing of its padding, with which its texts start: it may score high."""
+    return [str(spoken.tokenizer.pad_token)] if spoken.model_type == "marian" else []
+
+
+def _single(sequences: list[list[int]]) -> list[int]:
+    """Those ids that are a sequence by themselves."""
+    return [ids[0] for ids in sequences if len(ids) == 1]
 
 
 def _first(generation: Any, config: Any, name: str) -> Any:

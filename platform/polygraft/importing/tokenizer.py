@@ -107,6 +107,8 @@ def check_writing(
         if not _has_unknown(tokenizer, text):
             (row,) = encoder.encode_sources([text], [direction])
             _compare(tokenizer, text, row.ids, _read(tokenizer, conventions, text, direction))
+        if SOURCE in conventions.source:
+            tokenizer.tgt_lang = conventions.called(direction[1]).strip("_")
         wanted = tokenizer(text_target=text, add_special_tokens=False)["input_ids"]
         if not _has_unknown(tokenizer, text, as_target=True):
             (ids,) = pieces.encode([text])
