@@ -72,11 +72,13 @@ def root() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the tests' servers and commands keep the user's key, so that they leave the real one
-    alone."""
+    """Where the tests' servers and commands keep the user's key and library, so that they leave the
+    real ones alone. The bundled adapters are only under a library where a test says so."""
     folder = tmp_path_factory.mktemp("state")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(folder))
+        patch.setenv("XDG_DATA_HOME", str(folder / "data"))
+        patch.setenv("POLYGRAFT_BUNDLED", "false")
         yield folder
 
 

@@ -22,6 +22,8 @@
     ├── SettingsError         500  environment variables that cannot be used, all listed
     ├── KeyFileError          500  the file with the admin key is not fit for use
     ├── UnknownAdapter        404  with near names
+    │   └── UnknownVersion    404  of an adapter that is there; with the versions there are
+    ├── Conflict              409  somebody else has changed it meanwhile
     ├── BankFull              507  no free slot
     ├── LibraryError          507  the library's folder cannot be written
     ├── Forbidden             403  a changing verb without the key
@@ -222,6 +224,20 @@ class UnknownAdapter(PolygraftError):
             more = f" and {len(known) - MAX_LISTED} more" if len(known) > MAX_LISTED else ""
             hint = f"there are: {names}{more}"
         super().__init__(f"no adapter named {shortened(name)}; {hint}")
+
+
+class UnknownVersion(UnknownAdapter):
+    """`at` is what was asked for behind the name's @."""
+
+    def __init__(self, name: str, at: str, known: Iterable[str]) -> None:
+        there = ", ".join(list(known)[:MAX_LISTED]) or "none that is served"
+        PolygraftError.__init__(
+            self, f"adapter {shortened(name)} has no version {shortened(at)}; there are: {there}"
+        )
+
+
+class Conflict(PolygraftError):
+    status = 409
 
 
 class BankFull(PolygraftError):

@@ -2,11 +2,12 @@
 
     python tests/bench/kill.py --tries 100
 
-A child process publishes an uploaded adapter, replaces it by another version and purges it, over
-and over; and replaces one that lies beside training data. It is killed after a random while. Then
-the library has to hold, as a reader finds it before anything was mended and again after, each
-adapter byte for byte in one of its versions (the purged one: or none), the data as it was, and
-after mending no scrap. Prints one JSON line; exit status 1 when anything was broken.
+A child process publishes an uploaded adapter, points to another version of it, collects what
+nothing points to, rolls back and purges, over and over; also one that lies beside training data. It
+is killed after a random while. Then the library has to hold, as a reader finds it before anything
+was mended and again after, pointers that lead to versions that are whole, each byte for byte as it
+was published (of the purged one: or none), the data as it was, and after mending no scrap. Prints
+one JSON line; exit status 1 when anything was broken.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from polygraft.adapters.format import HASHED, LAYOUT, load_adapter, sha256
+from polygraft.adapters.format import HASHED, LAYOUT, load_adapter, load_manifest, sha256
 from polygraft.adapters.library import Library, pack
+from polygraft.adapters.pointer import added, rolled_back
 from polygraft.errors import AdapterError
 from polygraft.tasks.classification.manifest import ClassificationManifest, GoldenLogits
 
@@ -78,7 +80,11 @@ def work(root: Path, archives: dict[str, list[bytes]]) -> None:
         for version in (0, 1):
             for name in (COMING, STAYING):
                 with library.unpack(archives[name][version]) as made:
+                    named = load_manifest(made).version
                     library.publish(made)
+                library.change(name, lambda now, named=named: added(now, named, "bench"))
+            library.collect(grace=0, now=time.time() + 1)
+        library.change(STAYING, lambda now: rolled_back(now, "bench"))
         library.delete(COMING)
 
 
@@ -88,14 +94,22 @@ def content(folder: Path) -> dict[str, bytes]:
     }
 
 
+def served(library: Library, name: str) -> bool:
+    """Whether something points to a version, or one lies flat: else it was published just now."""
+    flat = (library.root / name / LAYOUT.manifest).is_file()
+    return flat or library.pointer(name).champion is not None
+
+
 def broken(root: Path, versions: dict[str, list[str]], data: bytes) -> list[str]:
     """What is wrong in the library, for a reader."""
     found, library = [], Library(root)
     names = library.names()
     found += [] if set(names) <= {COMING, STAYING} and STAYING in names else [f"adapters {names}"]
     for name in names:
+        if not served(library, name):
+            continue
         try:
-            version = load_adapter(root / name).version
+            version = load_adapter(library.folder(name)).version
             found += [] if version in versions.get(name, []) else [f"{name} has version {version}"]
         except AdapterError as error:
             found.append(str(error))
@@ -138,9 +152,10 @@ def main() -> int:
             Library(root).recover()
             wrong += [f"mended: {w}" for w in broken(root, versions, data)]
             wrong += [
-                f"{n} has mixed files"
+                f"{n}@{version} has mixed files"
                 for n in Library(root).names()
-                if content(root / n) not in whole.get(n, [])
+                for version, folder in Library(root).versions(n).items()
+                if content(folder) not in whole.get(n, [])
             ]
             wrong += [f"scrap {p.name}" for p in root.rglob(".*")]
             bad += bool(wrong)

@@ -173,7 +173,10 @@ def test_what_is_no_adapter_keeps_its_name(
 @pytest.mark.parametrize("broken", [LAYOUT.weights, LAYOUT.manifest, LAYOUT.card])
 def test_adding_again_mends_a_broken_folder(host: Host, root: Path, broken: str) -> None:
     """Defect 15: an equal manifest was enough for leaving the folder as it was."""
-    good, folder = root / "adapters" / "spam-en", host.library.folder("spam-en")
+    good = root / "adapters" / "spam-en"
+    host.add(pack(good))
+    folder = host.library.folder("spam-en")
+    assert folder.name == load_adapter(good).version
     for spoil in (
         Path.unlink,
         lambda file: file.write_bytes(b"x"),
@@ -189,7 +192,7 @@ def test_what_was_half_published_file_by_file_is_mended(host: Host, root: Path) 
     folder.mkdir()
     shutil.copy(root / "adapters" / "topic" / LAYOUT.weights, folder)
     host.add(pack(root / "adapters" / "topic"))
-    load_adapter(folder)
+    load_adapter(host.library.folder("topic"))
 
 
 def test_purge(host: Host) -> None:

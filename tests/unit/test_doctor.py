@@ -65,7 +65,8 @@ def shelf(root: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_sound_installation(root: Path) -> None:
+def test_a_sound_installation(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLYGRAFT_BUNDLED", "true")
     findings = doctor(status=0)
     assert list(findings) == [
         *("python", "packages", "training", "settings", "backbone", "library", "memory", "cores"),
@@ -89,6 +90,7 @@ def test_for_people_each_finding_is_a_line_and_its_remedy_another() -> None:
 def test_every_bad_setting_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLYGRAFT_SLOTS", "many")
     monkeypatch.setenv("POLYGRAFT_DETECTOR", "langdi")
+    monkeypatch.setenv("POLYGRAFT_BUNDLED", "true")
     told = [finding.message for finding in doctor(status=1)["settings"]]
     assert len(told) == 2
     assert "POLYGRAFT_SLOTS" in told[0]

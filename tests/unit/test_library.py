@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from polygraft.adapters.format import LAYOUT
+from polygraft.adapters.format import LAYOUT, load_manifest
 from polygraft.adapters.library import Library, pack
 from polygraft.errors import AdapterError
 
@@ -19,6 +19,7 @@ def test_names_that_are_no_names(tmp_path: Path, name: str) -> None:
 
 def test_pack_unpack_publish(tmp_path: Path, root: Path) -> None:
     target, archive = Library(tmp_path / "library"), pack(root / "adapters" / "spam-en")
+    version = load_manifest(root / "adapters" / "spam-en").version
     assert target.names() == []
     for held in (False, True):
         with target.unpack(archive) as made:
@@ -27,7 +28,7 @@ def test_pack_unpack_publish(tmp_path: Path, root: Path) -> None:
             )
             assert target.holds(made) == held
             folder = target.publish(made)
-    assert folder == tmp_path / "library" / "spam-en"
+    assert folder == tmp_path / "library" / "spam-en" / version
     assert [f.name for f in target.root.iterdir()] == ["spam-en"]
     (folder / LAYOUT.card).write_text("another")
     with target.unpack(archive) as made:

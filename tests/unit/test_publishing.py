@@ -153,7 +153,7 @@ def test_recover_leaves_what_is_in_use(old: Path) -> None:
 def test_a_reader_waits_for_a_publisher(made: Path, old: Path) -> None:
     """Between the rename that decides and the last file."""
     read = []
-    with publishing._lock(old):
+    with publishing.locked(old):
         reader = threading.Thread(target=lambda: read.append(load_manifest(old)))
         reader.start()
         reader.join(0.3)

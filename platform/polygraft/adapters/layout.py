@@ -23,6 +23,9 @@ class Layout:
 
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+VERSION = re.compile(r"[0-9a-f]{12}")
+POINTER = "pointer.json"
+"""In the folder of a name, beside its versions: which of them is served (see `pointer`)."""
 LAYOUT = Layout()
 HASHED = (LAYOUT.peft_config, LAYOUT.weights, LAYOUT.head)
 """What an adapter answers with: its version is theirs."""

@@ -28,7 +28,7 @@ try:
 except ImportError:  # Windows, where a client packs adapters, and nobody publishes
     fcntl = None  # type: ignore[assignment]
 
-from polygraft.adapters.layout import LAYOUT, LISTED
+from polygraft.adapters.layout import LAYOUT, LISTED, POINTER, VERSION
 
 SCRAP, PENDING = ".staging-", ".publishing"
 
@@ -39,7 +39,7 @@ def staging(parent: Path) -> Iterator[Path]:
     published."""
     folder = Path(tempfile.mkdtemp(dir=parent, prefix=SCRAP))
     try:
-        with _lock(folder, shared=True):
+        with locked(folder, shared=True):
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -53,9 +53,9 @@ def reading(folder: Path) -> Iterator[Path]:
     written, it is read where it lies.
     """
     if (folder / PENDING).is_dir():
-        with suppress(OSError), _lock(folder):
+        with suppress(OSError), locked(folder):
             _finish(folder)
-    with _lock(folder, shared=True):
+    with locked(folder, shared=True):
         pending = folder / PENDING
         yield pending if pending.is_dir() else folder
 
@@ -75,7 +75,7 @@ def publish(staged: Path, folder: Path) -> None:
         staged.rename(folder)
         _write_through(folder.parent)
         return
-    with _lock(folder):
+    with locked(folder):
         _finish(folder)
         staged.rename(folder / PENDING)
         _write_through(folder)
@@ -84,21 +84,24 @@ def publish(staged: Path, folder: Path) -> None:
 
 def rewrite(folder: Path, name: str, content: bytes) -> None:
     """Exchange one file of the adapter in `folder`."""
-    with _lock(folder):
+    with locked(folder):
         _finish(folder)
-        _replace(folder / name, content)
+        replace(folder / name, content)
 
 
 def retire(folder: Path) -> None:
-    """Delete the adapter in `folder`; a folder that holds more than an adapter keeps the rest, and
-    the recipe. Raises `OSError` when it cannot be, and has changed nothing then."""
+    """Delete the adapter in `folder`, with its versions; a folder that holds more than that keeps
+    the rest, and the recipe. Raises `OSError` when it cannot be, and has changed nothing then."""
     if folder.is_symlink():
         folder.unlink()
     elif foreign(folder):
-        with _lock(folder):
+        with locked(folder):
             _finish(folder)
             (folder / LAYOUT.manifest).unlink(missing_ok=True)  # what has no manifest is no adapter
+            (folder / POINTER).unlink(missing_ok=True)  # nor what nothing points to
             _write_through(folder)
+            for version in versions(folder):
+                shutil.rmtree(version, ignore_errors=True)
             for name in (*LISTED, LAYOUT.card):
                 (folder / name).unlink(missing_ok=True)
     else:
@@ -112,22 +115,25 @@ def retire(folder: Path) -> None:
 
 def foreign(folder: Path) -> list[str]:
     """Names of what lies in `folder` and is not of an adapter."""
-    ours = {*LAYOUT.names(), PENDING}
+    ours = {*LAYOUT.names(), PENDING, POINTER, *(version.name for version in versions(folder))}
     return sorted(
         e.name for e in folder.iterdir() if e.name not in ours and not e.name.startswith(SCRAP)
     )
 
 
+def versions(folder: Path) -> list[Path]:
+    """The folders of versions in the folder of a name."""
+    return sorted(f for f in folder.iterdir() if VERSION.fullmatch(f.name) and f.is_dir())
+
+
 def recover(root: Path) -> None:
     """Finish what killed processes had decided to publish in the folders of `root`, and delete
     their scrap there. What another process is using, and what cannot be written, stays as it is."""
-    folders = (
-        [root, *(f for f in root.iterdir() if f.is_dir() and not f.name.startswith("."))]
-        if root.is_dir()
-        else []
-    )
-    for folder in folders:
-        with suppress(OSError), _lock(folder, wait=False):
+    if not root.is_dir():
+        return
+    names = [f for f in root.iterdir() if f.is_dir() and not f.name.startswith(".")]
+    for folder in [root, *names, *(version for name in names for version in versions(name))]:
+        with suppress(OSError), locked(folder, wait=False):
             _finish(folder)
             for scrap in list(folder.glob(f"{SCRAP}*")):
                 _discard(scrap)
@@ -140,7 +146,7 @@ def _finish(folder: Path) -> None:
         return
     for name in LAYOUT.names():
         if (pending / name).is_file():
-            _replace(folder / name, (pending / name).read_bytes())
+            replace(folder / name, (pending / name).read_bytes())
         else:
             (folder / name).unlink(missing_ok=True)
     _write_through(folder)
@@ -150,7 +156,8 @@ def _finish(folder: Path) -> None:
     shutil.rmtree(scrap, ignore_errors=True)
 
 
-def _replace(file: Path, content: bytes) -> None:
+def replace(file: Path, content: bytes) -> None:
+    """Exchange a file, whole, and wait until it is on the disk. Raises `OSError`."""
     handle, scrap = tempfile.mkstemp(dir=file.parent, prefix=SCRAP)
     try:
         with os.fdopen(handle, "wb") as out:
@@ -165,7 +172,7 @@ def _replace(file: Path, content: bytes) -> None:
 
 def _discard(scrap: Path) -> None:
     if scrap.is_dir() and not scrap.is_symlink():
-        with suppress(BlockingIOError), _lock(scrap, wait=False):
+        with suppress(BlockingIOError), locked(scrap, wait=False):
             shutil.rmtree(scrap, ignore_errors=True)
     else:
         scrap.unlink(missing_ok=True)
@@ -181,7 +188,7 @@ def _write_through(path: Path) -> None:
 
 
 @contextmanager
-def _lock(folder: Path, *, shared: bool = False, wait: bool = True) -> Iterator[None]:
+def locked(folder: Path, *, shared: bool = False, wait: bool = True) -> Iterator[None]:
     """Hold the lock of a folder, alone or with others who share it. Raises `BlockingIOError`
     instead of waiting."""
     if fcntl is None:

@@ -1,6 +1,25 @@
 """The command line. Each command imports what it needs, so that serving never needs torch."""
 
-from polygraft.cli import adapters, backbones, doctor, recipes, serving, transfer, vectors
+from polygraft.cli import (
+    adapters,
+    backbones,
+    doctor,
+    library,
+    recipes,
+    serving,
+    transfer,
+    vectors,
+)
 from polygraft.cli.app import app
 
-__all__ = ["adapters", "app", "backbones", "doctor", "recipes", "serving", "transfer", "vectors"]
+__all__ = [
+    "adapters",
+    "app",
+    "backbones",
+    "doctor",
+    "library",
+    "recipes",
+    "serving",
+    "transfer",
+    "vectors",
+]

@@ -87,11 +87,11 @@ def train(
             as_json=as_json,
         )
         return
-    from polygraft.adapters.library import Library, default_library
+    from polygraft.adapters.library import Library, recipes_folder
     from polygraft.architectures.folder import fingerprint
     from polygraft.training.rebuild import outdated
 
-    due = outdated(Library(library or default_library()), fingerprint(home))
+    due = outdated(Library(library or recipes_folder()), fingerprint(home))
     for outdated_adapter in due:
         _train(
             outdated_adapter.recipe,
@@ -217,7 +217,7 @@ def sources(
 
     from rich.table import Table
 
-    from polygraft.adapters.library import Library, default_library
+    from polygraft.adapters.library import open_library
     from polygraft.errors import RecipeError
     from polygraft.tasks.classification.recipe import ClassificationRecipe
     from polygraft.tasks.recipe import load_recipe
@@ -225,7 +225,7 @@ def sources(
     content = load_recipe(recipe)
     if not isinstance(content, ClassificationRecipe):
         raise RecipeError(str(recipe), ["sources are compared for classifiers only"])
-    home, shelf = trainable_backbone(backbone), Library(library or default_library())
+    home, shelf = trainable_backbone(backbone), open_library(library)
 
     from polygraft.tasks.classification.job import prepare
     from polygraft.transfer import sources as choosing
@@ -281,11 +281,11 @@ def report(
     Examples: `polygraft report adapters/spam-sw --output spam-sw.html`, `polygraft report >
     adapters/README.md`
     """
-    from polygraft.adapters.library import Library, default_library
+    from polygraft.adapters.library import Library, recipes_folder
     from polygraft.reporting.results import results_table
 
     if not adapters:
-        print(results_table(Library(library or default_library())), end="")
+        print(results_table(Library(library or recipes_folder())), end="")
         return
     from polygraft.adapters.format import load_manifest
 
@@ -321,10 +321,10 @@ def add_vectors(
 
     Example: `polygraft adapters vectors spam-en topic`
     """
-    from polygraft.adapters.library import Library, default_library, find_folder
+    from polygraft.adapters.library import Library, find_folder, recipes_folder
     from polygraft.tasks.classification.sharing import add_vectors as add
 
-    shelf = Library(library or default_library())
+    shelf = Library(library or recipes_folder())
     for name in names:
         folder = find_folder(name, shelf)
         manifest = add(folder, backbone or default_backbone())

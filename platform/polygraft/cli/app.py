@@ -53,7 +53,10 @@ Key = Annotated[
     str | None, typer.Option("--key", envvar="POLYGRAFT_ADMIN_KEY", help="The server's admin key.")
 ]
 LibraryFolder = Annotated[
-    Path | None, typer.Option("--library", help="Folder of adapters; default: the bundled ones.")
+    Path | None,
+    typer.Option(
+        "--library", help="Folder of adapters; default: the user's own, over the bundled ones."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Command = TypeVar("Command", bound=Callable[..., Any])

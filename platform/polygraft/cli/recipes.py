@@ -90,10 +90,10 @@ def new(
 
     Example: `polygraft new spam-mine --from messages.csv`
     """
-    from polygraft.adapters.library import Library, default_library
+    from polygraft.adapters.library import Library, open_library, recipes_folder
 
-    shelf, home = Library(library or default_library()), backbone or default_backbone()
-    folder = shelf.folder(name)
+    home = backbone or default_backbone()
+    folder = Library(library or recipes_folder()).folder_of(name)
 
     from polygraft.scaffold.new import write
     from polygraft.scaffold.start import Start
@@ -112,7 +112,7 @@ def new(
         folder=folder,
         sources={split: source for split, source in sources.items() if source},
         decide=_deciding(options, ask=not yes and _on_terminal()),
-        library=shelf,
+        library=open_library(library),
         backbone=home,
         seed=seed,
         overwrite=overwrite,

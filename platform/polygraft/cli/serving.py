@@ -266,9 +266,9 @@ def suggest(
 
 def _folder(adapter: str) -> Path:
     """Of an adapter, by name in the library or as a folder. Raises `UnknownAdapter`."""
-    from polygraft.adapters.library import Library, default_library, find_folder
+    from polygraft.adapters.library import find_folder, open_library
 
-    return find_folder(adapter, Library(default_library()))
+    return find_folder(adapter, open_library())
 
 
 @adapters_app.command("list")

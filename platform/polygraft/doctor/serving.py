@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from polygraft.adapters.format import LAYOUT, Adapter, load_adapter
+from polygraft.adapters.format import LAYOUT, Adapter, load_adapter, load_manifest
 from polygraft.adapters.layout import MiB
-from polygraft.adapters.library import Library, check_name
+from polygraft.adapters.library import check_name
 from polygraft.adapters.manifest import Manifest
-from polygraft.architectures.folder import BackboneFiles
+from polygraft.architectures.folder import BackboneFiles, fits
 from polygraft.client import Client
 from polygraft.doctor.findings import Finding
 from polygraft.errors import (
@@ -74,7 +74,7 @@ def backbone(settings: Settings) -> tuple[GraphCard | None, Finding]:
 
 def library(settings: Settings, card: GraphCard) -> Shelf:
     """As a server loads it, but for the goldens, which it replays as it starts."""
-    shelf, home = Shelf(), Library(settings.library)
+    shelf, home = Shelf(), settings.open_library()
     bank = Bank(card.sites, settings.slots)
     decoder_bank = Bank(card.decoder.sites, settings.slots) if card.decoder else None
     try:
@@ -84,13 +84,16 @@ def library(settings: Settings, card: GraphCard) -> Shelf:
         return Shelf(findings=[Finding("library", "problem", str(error), remedy)])
     for name in names:
         try:
-            adapter = _loaded(home.folder(name), card.backbone, bank, decoder_bank)
+            folder = home.folder(name)
+            if home.is_bundled(name) and not fits(load_manifest(folder).backbone, card.backbone):
+                continue  # for another backbone than the bundled one
+            adapter = _loaded(name, folder, card.backbone, bank, decoder_bank)
         except PolygraftError as error:
-            remedy = f"train or copy it again, or move {home.root / name} away"
+            remedy = f"train or copy it again, or move {home.folder_of(name)} away"
             shelf.findings.append(Finding("library", "problem", f"refused: {error}", remedy))
             continue
         shelf.manifests.append(adapter.manifest)
-        files = (home.root / name / LAYOUT.weights, home.root / name / LAYOUT.head)
+        files = (folder / LAYOUT.weights, folder / LAYOUT.head)
         shelf.bytes += sum(file.stat().st_size for file in files if file.is_file())
     served, slots = len(shelf.manifests), f"{bank.free} of {settings.slots} slots are free"
     message = f"{served} of {len(names)} adapters in {home.root} can be served; {slots}"
@@ -105,10 +108,12 @@ def library(settings: Settings, card: GraphCard) -> Shelf:
     return shelf
 
 
-def _loaded(folder: Path, backbone: str, bank: Bank, decoder_bank: Bank | None) -> Adapter:
+def _loaded(
+    name: str, folder: Path, backbone: str, bank: Bank, decoder_bank: Bank | None
+) -> Adapter:
     """Raises what keeps it from being served."""
     adapter = load_adapter(folder, backbone=backbone)
-    check_name(folder, adapter.manifest)
+    check_name(name, folder, adapter.manifest)
     guard.check(adapter.manifest)
     bank.write(adapter.lora, adapter.name)
     if adapter.writes and decoder_bank is None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from pathlib import Path
 
+from polygraft.adapters import pointer as pointers
 from polygraft.adapters.format import Manifest, load_adapter, load_manifest
 from polygraft.adapters.library import Library, check_name
 from polygraft.adapters.manifest import unreadable
+from polygraft.architectures.folder import fits
 from polygraft.errors import AdapterError, PolygraftError, UnknownAdapter
 from polygraft.runtime.engine import Engine
 from polygraft.serve.detector import detector_problem
@@ -17,6 +18,7 @@ from polygraft.serve.settings import Settings
 from polygraft.transfer import guard
 
 log = logging.getLogger(__name__)
+ADMIN = "admin"
 NICENESS = 5  # of the threads that compute, so that the one that answers is never kept waiting
 
 
@@ -31,7 +33,7 @@ class Host:
         library.recover()
         for name in library.names():
             try:
-                self._load(library.folder(name))
+                self._load(name)
             except PolygraftError as error:
                 self.refused[name] = error
                 log.warning("adapter %s is refused: %s", name, error)
@@ -58,15 +60,19 @@ class Host:
             niceness=NICENESS,
             cached=settings.cache,
         )
-        return cls(engine, Library(settings.library), settings)
+        return cls(engine, settings.open_library(), settings)
 
-    def _load(self, folder: Path) -> Manifest:
+    def _load(self, name: str) -> None:
+        """Serve the version that the library says; a bundled adapter only where it fits."""
+        folder, backbone = self.library.folder(name), self.engine.card.backbone
         manifest = load_manifest(folder)
-        check_name(folder, manifest)
+        if self.library.is_bundled(name) and not fits(manifest.backbone, backbone):
+            return
+        check_name(name, folder, manifest)
         guard.check(manifest)
-        return self.engine.add(folder)
+        self.engine.add(folder)
 
-    def add(self, archive: bytes) -> Manifest:
+    def add(self, archive: bytes, who: str = ADMIN) -> Manifest:
         """Unpack, check, verify and serve an uploaded adapter. One that fails changes nothing, in
         memory or on disk.
 
@@ -81,6 +87,9 @@ class Host:
                 try:
                     if not self.library.holds(unpacked):
                         self.library.publish(unpacked)
+                    self.library.change(
+                        manifest.name, lambda now: pointers.added(now, manifest.version, who)
+                    )
                 except Exception:
                     self._as_in_library(checked.name)
                     raise
@@ -113,13 +122,13 @@ class Host:
         """Serve the version that the library has, or none, after a newer one could not be
         published."""
         try:
-            self._load(self.library.folder(name))
+            self._load(name)
         except Exception:
             self.engine.remove(name)
 
     def _described(self, name: str) -> Manifest:
         """What is known of an adapter that is not served."""
         try:
-            return load_manifest(self.library.root / name).model_copy(update={"name": name})
+            return load_manifest(self.library.folder(name)).model_copy(update={"name": name})
         except AdapterError:
             return unreadable(name)

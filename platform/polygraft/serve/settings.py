@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from polygraft.adapters.layout import NAME
 from polygraft.adapters.library import BUNDLED as BUNDLED_LIBRARY
-from polygraft.adapters.library import Library
+from polygraft.adapters.library import Library, own_folder
 from polygraft.architectures.conventions import read_conventions
 from polygraft.architectures.folder import BUNDLED as BUNDLED_BACKBONE
 from polygraft.architectures.folder import BackboneFiles
@@ -44,7 +44,10 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=False)
 
     backbone: Path = Field(BUNDLED_BACKBONE, description="folder of the exported backbone")
-    library: Path = Field(BUNDLED_LIBRARY, description="folder of the adapters")
+    library: Path = Field(
+        default_factory=own_folder, description="folder of the user's adapters and their versions"
+    )
+    bundled: bool = Field(True, description="whether the bundled adapters are served too")
     precision: Literal["int8", "fp32"] = Field(
         "int8", description="of the backbone's graph; fp32 must be exported first"
     )
@@ -136,9 +139,13 @@ class Settings(BaseModel):
             raise SettingsError("settings", problems)
         return settings
 
+    def open_library(self) -> Library:
+        """The user's adapters, over the bundled ones."""
+        return Library(self.library, BUNDLED_LIBRARY if self.bundled else None)
+
     def _file_problems(self) -> list[str]:
         problems = []
-        if not self.library.is_dir():
+        if "library" in self.model_fields_set and not self.library.is_dir():
             problems.append(
                 f"{variable('library')} is {str(self.library)!r}, which is not a folder; give the "
                 "folder of adapters"
@@ -170,7 +177,7 @@ class Settings(BaseModel):
 
     def _detector_problems(self) -> list[str]:
         """The default one may be missing, where nothing is translated (see `detector`)."""
-        names = Library(self.library).names()
+        names = self.open_library().names()
         if self.detector in names:
             return []
         unknown = UnknownAdapter(self.detector, names)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from polygraft.adapters.format import LAYOUT, load_adapter
-from polygraft.adapters.library import Library, default_library
+from polygraft.adapters.library import Library, open_library
 from polygraft.architectures.folder import fingerprint
 from polygraft.errors import RecipeError
 from polygraft.tasks.language.manifest import LanguageManifest
@@ -99,13 +99,20 @@ def find_adapter(
 
     Raises `RecipeError`, with near names.
     """
-    folder, library = file.resolve().parent, library or Library(default_library())
+    folder, library = file.resolve().parent, library or open_library()
     is_path = "/" in name or "\\" in name
-    places = [folder / name] if is_path else [folder.parent / name, library.root / name]
+    places = [folder / name] if is_path else [folder.parent / name, *_in_library(name, library)]
     for place in places:
         if any((place / one).is_file() for one in holds):
             return place
     raise RecipeError(str(file), [f"{field}: {_what_is_wrong(name, places, library, holds)}"])
+
+
+def _in_library(name: str, library: Library) -> list[Path]:
+    """Where the library may have an adapter of that name: the version that is served, else a folder
+    with a recipe that was not trained yet."""
+    served = [library.folder(name)] if name in library.names() else []
+    return [*served, *(layer / name for layer in library.layers)]
 
 
 def _what_is_wrong(
@@ -119,14 +126,12 @@ def _what_is_wrong(
             )
     if len(places) == 1:
         return f"no adapter in {places[0]}; give the name or the folder of one"
-    roots = dict.fromkeys(place.parent for place in places)
+    beside = places[0].parent
     known = {
         entry.name
-        for root in roots
-        if root.is_dir()
-        for entry in root.iterdir()
+        for entry in (beside.iterdir() if beside.is_dir() else [])
         if any((entry / one).is_file() for one in holds)
-    }
+    }.union(library.names())
     near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"the library is {library.root}"
     return f"no adapter named {name!r} beside this recipe or in the library; {hint}"

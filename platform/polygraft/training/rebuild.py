@@ -31,7 +31,9 @@ def outdated(library: Library, backbone: str) -> list[Rebuild]:
     needs: dict[str, set[str]] = {}
     rebuilds: dict[str, Rebuild] = {}
     for name in library.names():
-        folder = library.folder(name)
+        folder = library.folder_of(name)
+        if not (folder / LAYOUT.manifest).is_file():
+            continue  # versions were published; what they are made from lies elsewhere
         manifest = load_manifest(folder)
         was_trained = (folder / LAYOUT.recipe).is_file()  # and not combined of others
         if fits(manifest.backbone, backbone) or not was_trained:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from polygraft.adapters.format import load_manifest
-from polygraft.adapters.library import Library, default_library
+from polygraft.adapters.library import Library, open_library
 from polygraft.data.reading import thinned
 from polygraft.data.splits import Split
 from polygraft.errors import AdapterError
@@ -225,7 +225,7 @@ def _ways(compared: Compared) -> list[Way]:
 
 def _language_adapters(job: ClassificationJob, library: Library | None) -> list[str]:
     """Names of language adapters that read the recipe's language."""
-    shelf, found = library or Library(default_library()), list[str]()
+    shelf, found = library or open_library(), list[str]()
     for name in shelf.names():
         try:
             manifest = load_manifest(shelf.folder(name))

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from polygraft.adapters.format import LAYOUT, load_manifest
-from polygraft.adapters.library import Library, default_library
+from polygraft.adapters.library import Library, open_library
 from polygraft.architectures.folder import fingerprint, fits
 from polygraft.data.splits import Split
 from polygraft.errors import AdapterError, DataError, listed
@@ -76,7 +76,7 @@ def find_candidates(
 ) -> Candidates:
     """Adapters beside the recipe's own folder and in the library, as `parents.find_adapter` finds
     them. `source` is what the recipe says of one: its label map is taken as it is."""
-    shelves = [Library(job.file.resolve().parent.parent), library or Library(default_library())]
+    shelves = [Library(job.file.resolve().parent.parent), library or open_library()]
     candidates, seen = Candidates(), {job.recipe.name}
     for shelf in shelves:
         for name in shelf.names():
@@ -84,15 +84,15 @@ def find_candidates(
                 continue
             seen.add(name)
             given = source.labels if source and Path(source.adapter).name == name else {}
-            _consider(job, shelf.root / name, given, candidates)
+            _consider(job, name, shelf.folder(name), given, candidates)
     return candidates
 
 
 def _consider(
-    job: ClassificationJob, folder: Path, given: LabelMap, candidates: Candidates
+    job: ClassificationJob, name: str, folder: Path, given: LabelMap, candidates: Candidates
 ) -> None:
-    """Add the adapter in `folder` to the candidates, or why it is none of them. `given` is the
-    label map that the recipe has for it; empty where it has none."""
+    """Add the adapter `name` in `folder` to the candidates, or why it is none of them. `given` is
+    the label map that the recipe has for it; empty where it has none."""
     try:
         manifest = load_manifest(folder)
     except AdapterError:
@@ -102,30 +102,30 @@ def _consider(
     labels = job.splits.labels
     renamed: LabelMap | None = given or guess(labels, manifest.labels)
     if given and (problems := map_problems(labels, manifest.labels, given)):
-        candidates.left_out[folder.name] = f"source.labels: {'; '.join(problems)}"
+        candidates.left_out[name] = f"source.labels: {'; '.join(problems)}"
         return
     if renamed is None:
-        if why := _partly(labels, manifest.labels, folder.name):
-            candidates.left_out[folder.name] = why
+        if why := _partly(labels, manifest.labels, name):
+            candidates.left_out[name] = why
         else:
-            candidates.others[folder.name] = manifest.labels
+            candidates.others[name] = manifest.labels
         return
     if not fits(manifest.backbone, fingerprint(job.backbone)):
-        candidates.left_out[folder.name] = "made for another backbone"
+        candidates.left_out[name] = "made for another backbone"
         return
     try:
         rows = shared_rows(folder, job.backbone) or read_split(folder / LAYOUT.recipe, "train")
         if rows is None:
-            candidates.left_out[folder.name] = "shares no vectors, and its rows are not here"
+            candidates.left_out[name] = "shares no vectors, and its rows are not here"
             return
         rows = rows.relabelled(own_names(labels, renamed))
         shares_ids = bool(np.isin(ids_of(rows), id_hashes(job.splits.train.ids)).any())
-        rows = without_translations(rows, job.recipe, folder.name, job.splits)
+        rows = without_translations(rows, job.recipe, name, job.splits)
     except (AdapterError, DataError) as error:
-        candidates.left_out[folder.name] = str(error)
+        candidates.left_out[name] = str(error)
         return
     if len(set(rows.labels)) < LEAST_LABELS:
-        candidates.left_out[folder.name] = (
+        candidates.left_out[name] = (
             f"source.labels: its rows have fewer than {LEAST_LABELS} labels of this recipe"
         )
         return
