@@ -24,6 +24,7 @@
     ├── UnknownAdapter        404  with near names
     │   └── UnknownVersion    404  of an adapter that is there; with the versions there are
     ├── Conflict              409  somebody else has changed it meanwhile
+    ├── NotShown              409  what a promotion was to depend on is not shown by the figures
     ├── BankFull              507  no free slot
     ├── LibraryError          507  the library's folder cannot be written
     ├── Forbidden             403  a changing verb without the key
@@ -237,6 +238,10 @@ class UnknownVersion(UnknownAdapter):
 
 
 class Conflict(PolygraftError):
+    status = 409
+
+
+class NotShown(PolygraftError):
     status = 409
 
 

@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from polygraft.adapters.format import Manifest, load_manifest
+from polygraft.adapters.library import open_library
 from polygraft.errors import DataError, InvalidOption, PolygraftError
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Answer, Row
@@ -32,10 +33,12 @@ ESCAPED = "backslashreplace"
 
 
 def load(engine: Engine, folder: Path) -> Manifest:
-    """Add the adapter in `folder`, and what it was trained on top of, from the folders beside it.
-    Raises as `Engine.add`."""
+    """Add the adapter in `folder`, and what it was trained on top of, from the folders beside it,
+    else from the library. Raises as `Engine.add`, or `UnknownVersion`."""
     for named in load_manifest(folder).stack:
-        engine.add(folder.resolve().parent / named.split("@")[0])
+        name, _, version = named.partition("@")
+        beside = folder.resolve().parent / name
+        engine.add(beside if beside.is_dir() else open_library().folder(name, version))
     return engine.add(folder)
 
 

@@ -47,7 +47,9 @@ PAGES = (
 PRELUDE = f"""
 set -euo pipefail
 polygraft() {{
-  if [ "$1" = adapters ]; then set -- "$@" --server "$SERVER"; fi
+  case "$1" in
+    adapters|route|promote|rollback|history|compare) set -- "$@" --server "$SERVER" ;;
+  esac
   if [ "$1" = doctor ]; then set -- "$@" --port "$FREE_PORT"; fi
   {sys.executable} -m polygraft.cli "$@"
 }}

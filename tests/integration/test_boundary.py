@@ -402,7 +402,7 @@ def test_what_nobody_foresaw_is_told_without_a_traceback(
     def fails() -> None:
         raise ZeroDivisionError("secret")
 
-    monkeypatch.setattr(host.engine, "manifests", fails)
+    monkeypatch.setattr(host, "manifests", fails)
     response = client.get("/v1/adapters")
     assert (response.status_code, code_of(response)) == (500, "InternalError")
     assert "secret" not in response.text

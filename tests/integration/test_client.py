@@ -1,22 +1,27 @@
 """The sync and async clients against a real socket."""
 
 import asyncio
+import json
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import uvicorn
+from typer.testing import CliRunner
 
 from polygraft import AsyncClient, Client
 from polygraft.adapters.library import Library
+from polygraft.cli import app
 from polygraft.errors import ServerError
 from polygraft.runtime.engine import Engine
 from polygraft.serve import auth
 from polygraft.serve.app import create_app
 from polygraft.serve.host import Host
+
+MakeAdapter = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +112,66 @@ def test_one_text_that_cannot_be_sent_costs_the_others_nothing(url: str) -> None
     assert first.error is not None
     assert "not valid Unicode" in first.error.message
     assert second.label in ("ham", "spam")
+
+
+def test_versions(url: str, make_adapter: MakeAdapter, tmp_path: Path) -> None:
+    """The same by the client and by the commands."""
+    old, new = (make_adapter(tmp_path / str(seed) / "mail", seed=seed) for seed in (51, 52))
+    server = ["--server", url]
+    with Client(url) as client:
+        first = client.add(old, who="ada")
+        added = run("adapters", "add", str(new), "--as", "candidate", "--why", "try it", *server)
+        assert "mail@" in added
+        route = client.show_route("mail")
+        assert route.version == first.version
+        candidate = route.aliases["candidate"]
+        (result,) = client.classify("mail@candidate", "hello")
+        assert (result.version, result.alias) == (candidate, "candidate")
+        tried = client.set_route("mail", canary={"alias": "candidate", "weight": 0.5}, shadow={})
+        assert tried.canary is not None
+        results = client.classify("mail", ["hello"] * 3, key="somebody")
+        assert len({r.version for r in results}) == 1
+        shown = json.loads(
+            run(
+                *("route", "mail", "--alias", f"stable={first.version[:5]}", "--json"),
+                *("--canary", "candidate=0.25", "--shadow", "candidate", "--max-errors", "0.1"),
+                *server,
+            )
+        )
+        assert shown["aliases"]["stable"] == first.version
+        assert shown["canary"]["weight"] == 0.25
+        assert shown["canary"]["roll_back"]["error_rate"] == 0.1
+        assert "candidate, 0.25 of the rows" in run("route", "mail", *server)
+        client.classify("mail", [f"hello {i}" for i in range(20)])
+        assert client.compare("mail").version.version == candidate
+        assert "rows" in run("compare", "mail", *server)
+        promoted = run("promote", "mail@candidate", "--why", "better", *server)
+        assert promoted.startswith(f"mail@{candidate}")
+        with pytest.raises(ServerError, match=r"409.*NotShown"):
+            client.promote("mail", "stable", if_agreement=0.9)
+        with pytest.raises(ServerError, match=r"409.*Conflict"):
+            client.promote("mail", "stable", revision=1)
+        assert run("rollback", "mail", *server).startswith(f"mail@{first.version}")
+        what = [change.what for change in client.history("mail").history]
+        assert what == ["rollback", "promote", "route", "route", "add", "add"]
+        assert "try it" in run("history", "mail", *server)
+        client.remove("mail", purge=True)
+    for bad in (["route", "mail", "--canary", "x"], ["route", "mail", "--alias", "x"]):
+        assert "= between" in run(*bad, *server, status=1)
+    assert "give one" in run(
+        "route", "mail", "--alias", "a=b", "--max-errors", "1", *server, status=1
+    )
+    assert "404" in run("promote", "nobody@champion", *server, status=1)
+
+    async def go() -> None:
+        async with AsyncClient(url) as client:
+            assert (await client.show_route("spam")).aliases == {}
+            assert (await client.history("spam")).history == []
+
+    asyncio.run(go())
+
+
+def run(*command: str, status: int = 0) -> str:
+    done = CliRunner().invoke(app, list(command))
+    assert done.exit_code == status, done.output
+    return done.output

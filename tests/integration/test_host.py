@@ -256,12 +256,13 @@ def test_no_adapter_keeps_the_host_from_starting(
 ) -> None:
     """Defect 3: a golden of the wrong length stopped the server. Now whatever a single adapter
     raises is its refusal."""
-    add = engine.add
+    place = engine.adapters.place
+    engine.adapters.forget("spam-en")
 
-    def add_but_one(folder: Path) -> Any:
-        return add(folder) if folder.name != "spam-en" else 1 // 0
+    def place_but_one(adapter: Any, **options: Any) -> Any:
+        return place(adapter, **options) if adapter.name != "spam-en" else 1 // 0
 
-    monkeypatch.setattr(engine, "add", add_but_one)
+    monkeypatch.setattr(engine.adapters, "place", place_but_one)
     started = Host(engine, host.library)
     assert started.refused.keys() == {"spam-en"}
     assert isinstance(started.refused["spam-en"], AdapterError)
@@ -278,7 +279,7 @@ def test_what_fails_a_check_does_not_wait_for_the_change_lock(host: Host) -> Non
         except AdapterError as error:
             found.append(error)
 
-    with host._changing:
+    with host.rollout.changing:
         thread = threading.Thread(target=upload)
         thread.start()
         thread.join(5)

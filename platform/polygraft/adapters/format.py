@@ -111,11 +111,8 @@ def load_adapter(folder: Path, *, backbone: str | None = None) -> Adapter:
     with _opened(folder) as home:
         manifest = _manifest(home, folder)
         name = manifest.name
-        if backbone is not None and not fits(manifest.backbone, backbone):
-            raise WrongBackbone(
-                f"adapter {name!r} was trained on backbone {manifest.backbone}, this one is "
-                f"{backbone}; train it again on this backbone, or serve the one it was made for"
-            )
+        if backbone is not None:
+            check_backbone(manifest, backbone)
         content = _weight_files(home, manifest)
     config = peft_config(content[LAYOUT.peft_config], name)
     lora = lora_arrays(
@@ -132,6 +129,15 @@ def load_adapter(folder: Path, *, backbone: str | None = None) -> Adapter:
     of_head = head_tensors(content[LAYOUT.head], name) if LAYOUT.head in content else {}
     head = task.read_head(manifest, of_head)
     return Adapter(manifest, of_encoder, head, of_decoder, task.writes)
+
+
+def check_backbone(manifest: Manifest, backbone: str) -> None:
+    """Raises `WrongBackbone` for an adapter that was made for another one than this fingerprint."""
+    if not fits(manifest.backbone, backbone):
+        raise WrongBackbone(
+            f"adapter {manifest.name!r} was trained on backbone {manifest.backbone}, this one is "
+            f"{backbone}; train it again on this backbone, or serve the one it was made for"
+        )
 
 
 @contextmanager

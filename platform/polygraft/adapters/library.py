@@ -126,6 +126,16 @@ class Library:
         """Whether it is in the layer below alone."""
         return not _is_adapter(self.root / name)
 
+    def has_champion(self, name: str) -> bool:
+        """Whether something points to a version, or one lies flat; where neither can be told, that
+        is told when it is loaded. Raises `AdapterError`."""
+        if self.pointer(name).champion is not None:
+            return True
+        try:
+            return any(_is_flat(layer / name) for layer in self.layers)
+        except OSError:
+            return True
+
     def pointer(self, name: str) -> Pointer:
         """What is served under a name; an empty one where nothing was said yet. Raises
         `AdapterError` for a file that cannot be read."""
@@ -260,12 +270,30 @@ class Library:
                     )
                 new = changed(now)
                 for version in sorted(new.versions):
-                    self._keep(name, version)
+                    self.keep(name, version)
                 with publishing.locked(folder):
                     kept = all(_is_adapter(folder / version) for version in new.versions)
                     if kept and self.pointer(name).revision == now.revision:
                         publishing.replace(folder / POINTER, new.as_file())
                         return new
+
+    def keep(self, name: str, version: str) -> None:
+        """See to it that a version lies in the library itself, in a folder of its own. Raises
+        `UnknownVersion` for one that lies nowhere."""
+        target = self.root / name / version
+        if _is_adapter(target):
+            return
+        versions = self.versions(name)
+        if version not in versions:
+            raise UnknownVersion(name, version, sorted(versions))
+        with (
+            publishing.staging(target.parent) as staged,
+            publishing.reading(versions[version]) as home,
+        ):
+            for file in LAYOUT.names():
+                if (home / file).is_file():
+                    shutil.copyfile(home / file, staged / file)
+            publishing.publish(staged, target)
 
     def folder_of(self, name: str) -> Path:
         """The folder of a name in the library itself, with its versions and its pointer. Raises
@@ -319,24 +347,6 @@ class Library:
             for version in publishing.versions(folder)
             if version.name not in pointer.versions and version.stat().st_mtime <= before
         ]
-
-    def _keep(self, name: str, version: str) -> None:
-        """See to it that a version lies in the library itself. Raises `UnknownVersion` for one that
-        lies nowhere."""
-        target = self.root / name / version
-        if _is_adapter(target):
-            return
-        versions = self.versions(name)
-        if version not in versions:
-            raise UnknownVersion(name, version, sorted(versions))
-        with (
-            publishing.staging(target.parent) as staged,
-            publishing.reading(versions[version]) as home,
-        ):
-            for file in LAYOUT.names():
-                if (home / file).is_file():
-                    shutil.copyfile(home / file, staged / file)
-            publishing.publish(staged, target)
 
     def _claim(self, name: str) -> Path:
         """The folder of adapter `name`, which holds that adapter, what is left of one, or nothing.

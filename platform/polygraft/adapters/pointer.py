@@ -35,8 +35,8 @@ class Strict(BaseModel):
 
 
 class Bounds(Strict):
-    """When a canary is taken back by itself: as soon as the 95% interval of one of these figures
-    lies beyond its bound, with `min_rows` rows of the canary at least."""
+    """When a canary is taken back by itself: as soon as the whole 95% interval of one of these
+    figures lies beyond its bound, with `min_rows` rows of the canary at least."""
 
     error_rate: Share | None = Field(
         None, description="its rows that end in an error of the server, as a share"
@@ -44,6 +44,9 @@ class Bounds(Strict):
     label_shift: Share | None = Field(
         None,
         description="total variation distance between its labels and the champion's, 0 to 1",
+    )
+    agreement: Share | None = Field(
+        None, description="with the champion on rows that both computed; needs a shadow too"
     )
     min_rows: int = Field(200, ge=1, description="rows that it answered before it is judged")
 

@@ -3,6 +3,7 @@ shown."""
 
 from __future__ import annotations
 
+import getpass
 import os
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -58,8 +59,17 @@ LibraryFolder = Annotated[
         "--library", help="Folder of adapters; default: the user's own, over the bundled ones."
     ),
 ]
+Why = Annotated[str, typer.Option("--why", help="Why, for the history of the name.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def user() -> str:
+    """Who runs the command, for histories."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # no name for this user
+        return "unknown"
 
 
 def trainable_backbone(folder: Path | None) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -27,7 +27,7 @@ def list_library(
     from polygraft.adapters.library import open_library
 
     shelf = open_library(library)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for one in shelf.names() if name is None else [name]:
         try:
             pointer, versions = shelf.pointer(one), shelf.versions(one)

@@ -22,11 +22,13 @@ from polygraft.cli.app import (
     Key,
     LibraryFolder,
     Server,
+    Why,
     adapters_app,
     app,
     err,
     out,
     report_errors,
+    user,
 )
 from polygraft.errors import SettingsError
 
@@ -304,9 +306,18 @@ def add_adapter(
             metavar="REASON", help="Serve it although transfer harmed it; kept in its manifest."
         ),
     ] = None,
+    alias: Annotated[
+        str | None,
+        typer.Option(
+            "--as", help="Alias of the new version, such as candidate; default: the champion."
+        ),
+    ] = None,
+    why: Why = "",
     as_json: AsJson = False,
 ) -> None:
-    """Promote an adapter: put it live without a restart; one of the same name is replaced.
+    """Put an adapter live without a restart: as the champion of its name, the version that answers;
+    or, with --as, beside it, to be tried (see `polygraft route`). The version before stays in the
+    library: `polygraft rollback NAME`.
 
     One that was shown to be worse for its parent (verdict `harms`) is refused unless it is forced,
     with a reason.
@@ -318,7 +329,7 @@ def add_adapter(
         guard.force(folder, force)
     started = time.perf_counter()
     with Client(server, key=key) as client:
-        added = client.add(folder)
+        added = client.add(folder, alias=alias, who=user(), why=why or None)
     if as_json:
         out.print_json(added.model_dump_json())
     else:

@@ -47,7 +47,7 @@ def heatmap(
     Example: `polygraft heatmap --input english.txt --against yoruba.txt --output map.html`
     """
     from polygraft import offline
-    from polygraft.adapters.library import Library, default_library, find_folder
+    from polygraft.adapters.library import find_folder, open_library
     from polygraft.data.tables import read_table
     from polygraft.reporting import heatmap as drawing
 
@@ -66,7 +66,7 @@ def heatmap(
                 str(file),
                 [f"has {len(texts):,} texts; a map has 1 to {drawing.MAX_SHOWN} a side"],
             )
-    folder = find_folder(adapter, Library(default_library()))
+    folder = find_folder(adapter, open_library())
 
     from polygraft.runtime.engine import Engine
     from polygraft.runtime.rows import Row

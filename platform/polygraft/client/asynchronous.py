@@ -14,8 +14,12 @@ from polygraft.client import calls
 from polygraft.client.calls import Call, Rows, Texts
 from polygraft.client.connection import DEFAULT_URL, Connection
 from polygraft.client.options import (
+    AddOptions,
+    ChangeOptions,
     ClassifyOptions,
     EmbedOptions,
+    PromoteOptions,
+    RouteOptions,
     RowsOptions,
     SimilarityOptions,
     StreamOptions,
@@ -25,6 +29,7 @@ from polygraft.client.progress import EventReader, TranslationProgress, Translat
 from polygraft.serve.schemas.adapters import AdapterOut, AdaptersResponse
 from polygraft.serve.schemas.embed import SimilarityResponse
 from polygraft.serve.schemas.libretranslate import DetectedOut
+from polygraft.serve.schemas.rollout import CompareResponse, HistoryResponse, RouteOut
 from polygraft.serve.schemas.row import RowOut
 
 Result = TypeVar("Result")
@@ -103,12 +108,43 @@ class AsyncClient:
                 raise self._connection.cut_off()
 
     async def adapters(self) -> AdaptersResponse:
-        """What is served, and what was refused."""
-        return await self._send(calls.adapters())
+        """What is served, all pages of it, and what was refused."""
+        pages = [await self._send(calls.adapters())]
+        while pages[-1].next:
+            pages.append(await self._send(calls.adapters(pages[-1].next)))
+        return calls.joined(pages)
 
-    async def add(self, folder: str | Path) -> AdapterOut:
+    async def add(self, folder: str | Path, **options: Unpack[AddOptions]) -> AdapterOut:
         """Upload an adapter folder and serve it."""
-        return await self._send(calls.add(folder))
+        return await self._send(calls.add(folder, options))
+
+    async def show_route(self, name: str) -> RouteOut:
+        """What is served as `name`: aliases, canary, shadow, and the revision of that."""
+        return await self._send(calls.show_route(name))
+
+    async def set_route(self, name: str, **options: Unpack[RouteOptions]) -> RouteOut:
+        """Set aliases, and who gets which: a canary, a shadow."""
+        return await self._send(calls.set_route(name, options))
+
+    async def promote(
+        self, name: str, version: str = "candidate", **options: Unpack[PromoteOptions]
+    ) -> RouteOut:
+        """Make a version the champion of its name, by alias, version or its beginning."""
+        return await self._send(calls.promote(name, version, options))
+
+    async def roll_back(self, name: str, **options: Unpack[ChangeOptions]) -> RouteOut:
+        """End the canary; where there is none, the champion before is the champion again."""
+        return await self._send(calls.roll_back(name, options))
+
+    async def history(self, name: str) -> HistoryResponse:
+        """Who changed what, when and why, the newest first."""
+        return await self._send(calls.history(name))
+
+    async def compare(
+        self, name: str, version: str = "candidate", against: str = "champion"
+    ) -> CompareResponse:
+        """Two versions by the rows that the server has observed, with intervals."""
+        return await self._send(calls.compare(name, version, against))
 
     async def remove(self, name: str, *, purge: bool = False) -> AdapterOut:
         """Stop serving an adapter; with `purge` it is deleted from the server's library too."""

@@ -13,8 +13,12 @@ from polygraft.client import calls
 from polygraft.client.calls import Call, Rows, Texts
 from polygraft.client.connection import DEFAULT_URL, Connection
 from polygraft.client.options import (
+    AddOptions,
+    ChangeOptions,
     ClassifyOptions,
     EmbedOptions,
+    PromoteOptions,
+    RouteOptions,
     RowsOptions,
     SimilarityOptions,
     StreamOptions,
@@ -24,13 +28,14 @@ from polygraft.client.progress import EventReader, TranslationProgress, Translat
 from polygraft.serve.schemas.adapters import AdapterOut, AdaptersResponse
 from polygraft.serve.schemas.embed import SimilarityResponse
 from polygraft.serve.schemas.libretranslate import DetectedOut
+from polygraft.serve.schemas.rollout import CompareResponse, HistoryResponse, RouteOut
 from polygraft.serve.schemas.row import RowOut
 
 Result = TypeVar("Result")
 
 
 class Client:
-    """Blocking client. `key` is the admin key, which only `add` and `remove` need and send; left
+    """Blocking client. `key` is the admin key, which only changes of adapters need and send; left
     out, it is POLYGRAFT_ADMIN_KEY or, for a server on this machine, the one kept for the user.
 
     Every method raises `ServerError` for an error of the whole request.
@@ -102,12 +107,43 @@ class Client:
                 raise self._connection.cut_off()
 
     def adapters(self) -> AdaptersResponse:
-        """What is served, and what was refused."""
-        return self._send(calls.adapters())
+        """What is served, all pages of it, and what was refused."""
+        pages = [self._send(calls.adapters())]
+        while pages[-1].next:
+            pages.append(self._send(calls.adapters(pages[-1].next)))
+        return calls.joined(pages)
 
-    def add(self, folder: str | Path) -> AdapterOut:
+    def add(self, folder: str | Path, **options: Unpack[AddOptions]) -> AdapterOut:
         """Upload an adapter folder and serve it."""
-        return self._send(calls.add(folder))
+        return self._send(calls.add(folder, options))
+
+    def show_route(self, name: str) -> RouteOut:
+        """What is served as `name`: aliases, canary, shadow, and the revision of that."""
+        return self._send(calls.show_route(name))
+
+    def set_route(self, name: str, **options: Unpack[RouteOptions]) -> RouteOut:
+        """Set aliases, and who gets which: a canary, a shadow."""
+        return self._send(calls.set_route(name, options))
+
+    def promote(
+        self, name: str, version: str = "candidate", **options: Unpack[PromoteOptions]
+    ) -> RouteOut:
+        """Make a version the champion of its name, by alias, version or its beginning."""
+        return self._send(calls.promote(name, version, options))
+
+    def roll_back(self, name: str, **options: Unpack[ChangeOptions]) -> RouteOut:
+        """End the canary; where there is none, the champion before is the champion again."""
+        return self._send(calls.roll_back(name, options))
+
+    def history(self, name: str) -> HistoryResponse:
+        """Who changed what, when and why, the newest first."""
+        return self._send(calls.history(name))
+
+    def compare(
+        self, name: str, version: str = "candidate", against: str = "champion"
+    ) -> CompareResponse:
+        """Two versions by the rows that the server has observed, with intervals."""
+        return self._send(calls.compare(name, version, against))
 
     def remove(self, name: str, *, purge: bool = False) -> AdapterOut:
         """Stop serving an adapter; with `purge` it is deleted from the server's library too."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -14,8 +14,12 @@ from pydantic import TypeAdapter
 
 from polygraft.adapters.library import pack
 from polygraft.client.options import (
+    AddOptions,
+    ChangeOptions,
     ClassifyOptions,
     EmbedOptions,
+    PromoteOptions,
+    RouteOptions,
     RowsOptions,
     SimilarityOptions,
     StreamOptions,
@@ -26,6 +30,7 @@ from polygraft.errors import ServerError
 from polygraft.serve.schemas.adapters import AdapterOut, AdaptersResponse
 from polygraft.serve.schemas.embed import SimilarityResponse
 from polygraft.serve.schemas.libretranslate import DetectedOut
+from polygraft.serve.schemas.rollout import CompareResponse, HistoryResponse, RouteOut
 from polygraft.serve.schemas.row import ClassifyResponse, RowOut
 
 STREAMED = 5_000  # rows of one request: they are sent before the first answer is read
@@ -127,25 +132,69 @@ class LineReader:
             yield RowOut.model_validate(content)
 
 
-def adapters() -> Call[AdaptersResponse]:
-    return Call("GET", "/v1/adapters", AdaptersResponse.model_validate_json)
+def adapters(after: str | None = None) -> Call[AdaptersResponse]:
+    """A page of those that are served."""
+    params = {"after": after} if after else {}
+    return Call("GET", "/v1/adapters", AdaptersResponse.model_validate_json, params=params)
 
 
-def add(folder: str | Path) -> Call[AdapterOut]:
+def joined(pages: Sequence[AdaptersResponse]) -> AdaptersResponse:
+    """One answer of several pages."""
+    adapters = [adapter for page in pages for adapter in page.adapters]
+    return pages[0].model_copy(update={"adapters": adapters, "next": None})
+
+
+def add(folder: str | Path, options: AddOptions) -> Call[AdapterOut]:
     return Call(
         "POST",
         "/v1/adapters",
         AdapterOut.model_validate_json,
         content=pack(Path(folder)),
         headers={"content-type": "application/zip"},
+        params=given(options, AddOptions),
         admin=True,
     )
 
 
 def remove(name: str, *, purge: bool) -> Call[AdapterOut]:
-    url = f"/v1/adapters/{quote(name, safe='')}"
     read = AdapterOut.model_validate_json
-    return Call("DELETE", url, read, params={"purge": purge}, admin=True)
+    return Call("DELETE", _of(name), read, params={"purge": purge}, admin=True)
+
+
+def show_route(name: str) -> Call[RouteOut]:
+    return Call("GET", f"{_of(name)}/route", RouteOut.model_validate_json)
+
+
+def set_route(name: str, options: RouteOptions) -> Call[RouteOut]:
+    return _changing("PUT", f"{_of(name)}/route", given(options, RouteOptions))
+
+
+def promote(name: str, version: str, options: PromoteOptions) -> Call[RouteOut]:
+    body = {"version": version, **given(options, PromoteOptions)}
+    return _changing("POST", f"{_of(name)}/promote", body)
+
+
+def roll_back(name: str, options: ChangeOptions) -> Call[RouteOut]:
+    return _changing("POST", f"{_of(name)}/rollback", given(options, ChangeOptions))
+
+
+def history(name: str) -> Call[HistoryResponse]:
+    return Call("GET", f"{_of(name)}/history", HistoryResponse.model_validate_json)
+
+
+def compare(name: str, version: str, against: str) -> Call[CompareResponse]:
+    params = {"version": version, "against": against}
+    read = CompareResponse.model_validate_json
+    return Call("GET", f"{_of(name)}/compare", read, params=params)
+
+
+def _of(name: str) -> str:
+    return f"/v1/adapters/{quote(name, safe='')}"
+
+
+def _changing(method: str, url: str, body: Mapping[str, Any]) -> Call[RouteOut]:
+    headers, content = {"content-type": "application/json"}, json.dumps(body).encode()
+    return Call(method, url, RouteOut.model_validate_json, content, headers, admin=True)
 
 
 def _posted(url: str, body: Mapping[str, Any], read: Callable[[bytes], Result]) -> Call[Result]:

@@ -88,6 +88,10 @@ class Bank:
         """Memory of all slots."""
         return sum(array.nbytes for array in self._arrays.values())
 
+    def needed(self, lora: Lora) -> int:
+        """How many slots an adapter's arrays take."""
+        return -(-_rank(lora) // self.rank) if moves(lora) else 0
+
     def write(self, lora: Lora, name: str) -> tuple[int, ...]:
         """Put an adapter's arrays into free slots and return them: none for arrays that move
         nothing, those of a head on the frozen backbone.
@@ -110,8 +114,7 @@ class Bank:
         if not moves(lora):
             return ()
         with self._lock:
-            rank = max((a.shape[1] for a, _ in lora.values()), default=1)
-            needed = -(-rank // self.rank)
+            rank, needed = _rank(lora), self.needed(lora)
             if needed > len(self._free):
                 raise BankFull(
                     f"adapter {name!r} of rank {rank} takes {needed} of {self.capacity} slots of "
@@ -143,3 +146,7 @@ class Bank:
                 array[list(slots)] = 0
             self._beyond_core[list(slots)] = False
             self._free += slots
+
+
+def _rank(lora: Lora) -> int:
+    return max((a.shape[1] for a, _ in lora.values()), default=1)

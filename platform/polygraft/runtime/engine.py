@@ -45,7 +45,7 @@ Listener = Callable[[Progress], None]
 
 
 class Engine:
-    """One backbone and its loaded adapters. Every method may be called from any thread. `queue`
+    """One backbone and its loaded `adapters`. Every method may be called from any thread. `queue`
     bounds the work under way, in the units of `admission`; `niceness` is added to the threads that
     compute; `window` is how many tokens `vectors` reads at once (None: as many as can be);
     `cached` answers are kept for rows that come again."""
@@ -75,7 +75,7 @@ class Engine:
         self.writer = (
             Writer(files, decoder, precision, slots, workers, niceness) if decoder else None
         )
-        self._adapters = LoadedAdapters(
+        self.adapters = LoadedAdapters(
             self.bank, self.writer.bank if self.writer else None, self._verify
         )
         self.encoding = EncoderQueue(
@@ -96,16 +96,16 @@ class Engine:
 
         Raises `AdapterError` and its kinds, or `BankFull`; the engine goes on with what it had.
         """
-        return self._adapters.add(folder, self.card.backbone)
+        return self.adapters.add(folder, self.card.backbone)
 
     def remove(self, name: str) -> Manifest:
         """Take an adapter out. Rows already queued for it are still answered by it. Raises
         `UnknownAdapter`."""
-        return self._adapters.remove(name)
+        return self.adapters.remove(name)
 
     def manifests(self) -> list[Manifest]:
         """Of the loaded adapters, by name."""
-        return self._adapters.manifests()
+        return self.adapters.manifests()
 
     # rows
 
@@ -155,7 +155,7 @@ class Engine:
     @property
     def leases(self) -> int:
         """Leases on loaded adapters that rows still hold."""
-        return self._adapters.leases
+        return self.adapters.leases
 
     def close(self) -> None:
         """Stop; rows that are not answered by now are dropped, and their futures are cancelled."""
@@ -182,7 +182,7 @@ class Engine:
         """The row's adapters, leased, and its task's plan for it, or its answer. Raises the row's
         error."""
         with ExitStack() as undo:
-            lease = undo.enter_context(self._adapters.acquire(row))
+            lease = undo.enter_context(self.adapters.acquire(row))
             row = lease.in_served_codes(row)
             if problem := text_problem(row.text) or too_many_marks(row.text):
                 raise InvalidRow(problem)

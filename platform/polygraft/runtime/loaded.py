@@ -1,9 +1,11 @@
-"""The adapters in memory: loaded, verified, leased to rows that use them, cleared when the
-last is answered.
+"""The adapters in memory, by name and version: loaded, verified, leased to rows that use them,
+cleared when the last is answered.
 
 An adapter becomes visible only after its golden inputs were replayed through the very arrays that
-will serve it. A row holds a lease on its adapters until it is answered, so removing or replacing
-one never changes an answer under way.
+will serve it. Several versions of a name may lie side by side; `point` says which one answers rows
+that name none. A row holds a lease on its adapters until it is answered, so removing or replacing
+one never changes an answer under way. Does not: read the library, or decide what is to be in memory
+(see `rollout`).
 """
 
 from __future__ import annotations
@@ -11,12 +13,19 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from polygraft.adapters.format import Adapter, Manifest, load_adapter
-from polygraft.errors import AdapterError, InvalidOption, PolygraftError, UnknownAdapter
+from polygraft.errors import (
+    AdapterError,
+    InvalidOption,
+    PolygraftError,
+    UnknownAdapter,
+    UnknownVersion,
+)
 from polygraft.language_tags import served_code
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.graph import Stack
@@ -27,15 +36,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class LoadedAdapter:
-    """An adapter in its slots: of the encoder's bank, none where it moves nothing in it (a head on
-    the frozen backbone), and, when it writes text, of the decoder's.
-    `leases` counts the rows in flight; a retired one is cleared when the last is answered."""
+    """An adapter in its slots, where its LoRA is and nowhere else: of the encoder's bank, none
+    where it moves nothing in it (a head on the frozen backbone), and, when it writes text, of the
+    decoder's. `leases` counts the rows in flight; a retired one is cleared when the last is
+    answered."""
 
     adapter: Adapter
     slots: tuple[int, ...]
     decoder_slots: tuple[int, ...] = ()
     leases: int = 0
     retired: bool = False
+    used: float = field(default_factory=time.monotonic)
+    """When a row took it last."""
     number: int = field(default_factory=itertools.count().__next__)
     """No other has the same, not even one of the same name and version."""
 
@@ -119,7 +131,8 @@ class LoadedAdapters:
         self, bank: Bank, decoder_bank: Bank | None, verify: Callable[[LoadedAdapter], None]
     ) -> None:
         self.bank, self.decoder_bank, self._verify = bank, decoder_bank, verify
-        self._loaded: dict[str, LoadedAdapter] = {}
+        self._loaded: dict[str, dict[str, LoadedAdapter]] = {}
+        self._current: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def add(self, folder: Path, backbone: str) -> Manifest:
@@ -128,10 +141,22 @@ class LoadedAdapters:
 
         Raises `AdapterError` and its kinds, or `BankFull`; nothing has changed then.
         """
-        adapter = load_adapter(folder, backbone=backbone)
+        manifest = self.place(load_adapter(folder, backbone=backbone))
+        self.point(manifest.name, manifest.version)
+        with self._lock:
+            of_name = self._loaded[manifest.name]
+            others = [of_name.pop(v) for v in list(of_name) if v != manifest.version]
+        for other in others:
+            self._retire(other)
+        return manifest
+
+    def place(self, adapter: Adapter, *, proved: bool = False) -> Manifest:
+        """Verify and publish a version beside others of its name; it answers rows that name it.
+        `proved`: its goldens need not be replayed. Raises as `add` does."""
         loaded = self._place(adapter)
         try:
-            self._verify(loaded)
+            if not proved:
+                self._verify(loaded)
         except PolygraftError:
             self._clear(loaded)
             raise
@@ -144,46 +169,87 @@ class LoadedAdapters:
                 "train it again, or copy it whole"
             ) from error
         with self._lock:
-            old = self._loaded.get(adapter.name)
-            self._loaded[adapter.name] = loaded
+            of_name = self._loaded.setdefault(adapter.name, {})
+            old = of_name.get(adapter.version)
+            of_name[adapter.version] = loaded
         if old:
             self._retire(old)
         manifest: Manifest = adapter.manifest
         return manifest
 
-    def remove(self, name: str) -> Manifest:
-        """Take an adapter out. Rows already queued for it are still answered by it. Raises
-        `UnknownAdapter`."""
+    def point(self, name: str, version: str) -> None:
+        """From now on rows that name no version of `name` are answered by this one, in memory or
+        not."""
         with self._lock:
-            if name not in self._loaded:
-                raise UnknownAdapter(name, self._loaded)
-            loaded = self._loaded.pop(name)
-        self._retire(loaded)
-        manifest: Manifest = loaded.adapter.manifest
+            self._current[name] = version
+
+    def remove(self, name: str) -> Manifest:
+        """Take an adapter out, with all its versions. Rows already queued for it are still answered
+        by it. Raises `UnknownAdapter`."""
+        with self._lock:
+            if name not in self._loaded or self._current.get(name) not in self._loaded[name]:
+                raise UnknownAdapter(name, self._current)
+            versions, current = self._loaded.pop(name), self._current.pop(name)
+        for loaded in versions.values():
+            self._retire(loaded)
+        manifest: Manifest = versions[current].adapter.manifest
         return manifest
 
-    def manifests(self) -> list[Manifest]:
-        """Of the loaded adapters, by name."""
+    def forget(self, name: str) -> None:
+        """`remove`, of what may be there in part or not at all."""
         with self._lock:
-            return [self._loaded[name].adapter.manifest for name in sorted(self._loaded)]
+            versions = self._loaded.pop(name, {})
+            self._current.pop(name, None)
+        for loaded in versions.values():
+            self._retire(loaded)
+
+    def evict(self, name: str, version: str) -> bool:
+        """Take one version out if no row holds it. Returns whether it is gone."""
+        with self._lock:
+            loaded = self._loaded.get(name, {}).get(version)
+            if loaded is None:
+                return True
+            if loaded.leases:
+                return False
+            del self._loaded[name][version]
+        self._retire(loaded)
+        return True
+
+    def manifests(self) -> list[Manifest]:
+        """Of the loaded adapters, by name: those that answer rows which name no version."""
+        with self._lock:
+            return [
+                self._loaded[name][version].adapter.manifest
+                for name, version in sorted(self._current.items())
+                if version in self._loaded.get(name, {})
+            ]
+
+    def resident(self) -> list[LoadedAdapter]:
+        """All versions in memory, those that were used longest ago first."""
+        with self._lock:
+            loaded = [one for of_name in self._loaded.values() for one in of_name.values()]
+        return sorted(loaded, key=lambda one: one.used)
+
+    def holds(self, name: str, version: str) -> bool:
+        return version in self._loaded.get(name, ())
 
     @property
     def leases(self) -> int:
         """Leases that have not ended, over the loaded adapters."""
-        with self._lock:
-            return sum(one.leases for one in self._loaded.values())
+        return sum(one.leases for one in self.resident())
 
     def acquire(self, row: Row) -> Lease:
         """The row's adapters, kept until the lease ends. Raises `UnknownAdapter`, or
         `InvalidOption` for a stack that makes no sense."""
         with self._lock:
-            loaded = self._get(row.adapter)
+            loaded = self._get(row.adapter, row.version)
             stack = self._trained_on(loaded.adapter.manifest) if row.stack is None else row.stack
-            under = [self._get(entry.adapter) for entry in stack]
+            under = [self._get(entry.adapter, entry.version) for entry in stack]
             weights = [*(entry.weight for entry in stack), row.weight]
-            lease = Lease(loaded, under, weights, self._end)
+            lease, now = Lease(loaded, under, weights, self._end), time.monotonic()
             for one in lease.all:
                 one.leases += 1
+                one.used = now
             return lease
 
     def _end(self, lease: Lease) -> None:
@@ -197,33 +263,34 @@ class LoadedAdapters:
         for one in dict.fromkeys(unused):
             self._clear(one)
 
-    def _get(self, name: str) -> LoadedAdapter:
-        if name not in self._loaded:
-            raise UnknownAdapter(name, self._loaded)
-        return self._loaded[name]
+    def _get(self, name: str, version: str | None) -> LoadedAdapter:
+        if name not in self._current and name not in self._loaded:
+            raise UnknownAdapter(name, self._current)
+        version = version or self._current[name]
+        if version not in self._loaded.get(name, {}):
+            raise UnknownVersion(name, version, self._loaded.get(name, {}))
+        return self._loaded[name][version]
 
     def _trained_on(self, manifest: Manifest) -> list[WeightedAdapter]:
         """What the adapter was trained on top of, at the same versions: anything else would not be
         its own answer."""
         stack = []
         for named in manifest.stack:
-            name = named.split("@")[0]
-            served = self._loaded.get(name)
-            if served is None or served.adapter.manifest.named != named:
-                state = (
-                    f"version {served.adapter.version} is served" if served else "it is not served"
-                )
+            name, _, version = named.partition("@")
+            if not self.holds(name, version):
+                served = self._current.get(name)
+                state = f"version {served} is served" if served else "it is not served"
                 raise InvalidOption(
                     f"adapter {manifest.name!r} was trained on top of {named}, and {state}; add "
                     "that one, or say what is to lie under it: "
                     f'"stack": ["...", "{manifest.name}"]'
                 )
-            stack.append(WeightedAdapter(name))
+            stack.append(WeightedAdapter(name, version=version))
         return stack
 
     def _place(self, adapter: Adapter) -> LoadedAdapter:
         slots = self.bank.write(adapter.lora, adapter.name)
-        loaded = LoadedAdapter(adapter, slots)
+        loaded = LoadedAdapter(replace(adapter, lora={}, decoder_lora={}), slots)
         try:
             if adapter.writes:
                 if self.decoder_bank is None:

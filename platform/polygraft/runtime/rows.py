@@ -28,10 +28,12 @@ def text_problem(text: object) -> str | None:
 
 @dataclass(frozen=True)
 class WeightedAdapter:
-    """An adapter in a stack, and how much its update counts (1: as it was trained)."""
+    """An adapter in a stack, and how much its update counts (1: as it was trained). `version`: as
+    of a row."""
 
     adapter: str
     weight: float = 1.0
+    version: str | None = None
 
     def __post_init__(self) -> None:
         if not -MAX_WEIGHT <= self.weight <= MAX_WEIGHT:
@@ -52,7 +54,10 @@ class Row:
     the score from which the likeliest label is the decision, in place of the adapter's own.
     `explain`: the answer also says what each span of the text did to it, for an adapter that can.
     `html`: the text to translate is HTML, whose markup is kept. `dimensions` and `encoding`: how
-    many values a vector is to have (None: all), and how it is written.
+    many values a vector is to have (None: all), and how it is written. `version`: that of the
+    adapter; None: the one that is served under the name. Where a row was asked for, it may be an
+    alias, or the beginning of a version, and `key` is what a canary chooses by in place of the
+    text; an engine gets neither (see `rollout.names`).
     """
 
     adapter: str
@@ -70,6 +75,8 @@ class Row:
     html: bool = False
     dimensions: int | None = None
     encoding: Encoding = "float"
+    version: str | None = None
+    key: str | None = None
 
     def __post_init__(self) -> None:
         if self.threshold is not None and not 0 <= self.threshold <= 1:
@@ -96,11 +103,13 @@ class Progress:
 @dataclass(frozen=True)
 class Answer(ABC):
     """A row's answer: `version` is that of the adapter that gave it, `stack` those of the adapters
-    under it, `name@version`. Each task adds what it answers."""
+    under it, `name@version`; `alias` the one that was asked for, or that a route chose. Each task
+    adds what it answers."""
 
     adapter: str
     version: str
     stack: list[str] = field(default_factory=list, kw_only=True)
+    alias: str | None = field(default=None, kw_only=True)
 
     @property
     def size(self) -> int:

@@ -36,7 +36,8 @@ class Submission:
 
     def __init__(self, host: Host, rows: Sequence[Row], seconds: float | None = None) -> None:
         """`seconds`: what is left of the request's time, when it has waited for others before."""
-        self.engine, self.rows, self.timeout = host.engine, rows, host.settings.timeout
+        self.engine, self.dispatcher = host.engine, host.rollout.dispatcher
+        self.rows, self.timeout = rows, host.settings.timeout
         self.seconds = self.timeout if seconds is None else seconds
         self.futures: list[Future[Answered]] = []
         self._abandoned = False
@@ -54,7 +55,7 @@ class Submission:
     def _submit(self, listener: Listener | None) -> None:
         if self._abandoned:
             return
-        self.futures = self.engine.submit(self.rows, listener)
+        self.futures = self.dispatcher.submit(self.rows, listener)
         if self._abandoned:  # the client left while this thread was tokenising
             self.abandon()
 

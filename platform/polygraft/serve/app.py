@@ -34,6 +34,7 @@ from polygraft.serve.routes import (
     openai,
     operations,
     pages,
+    rollout,
     stream,
     translate,
 )
@@ -68,6 +69,7 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
     app.include_router(huggingface.router(host))
     app.include_router(inference_protocol.router(host))
     app.include_router(adapters.router(host))
+    app.include_router(rollout.router(host))
     tell_errors(app)
     # From the inside out: what a request passes last stands first.
     app.add_middleware(LastResort)

@@ -1,49 +1,50 @@
-"""The host: one engine with the adapters of one library, and those it refused. What the API
-endpoints act on."""
+"""The host: one engine with the adapters of one library. What the API endpoints act on."""
 
 from __future__ import annotations
 
 import logging
-import threading
 
-from polygraft.adapters import pointer as pointers
-from polygraft.adapters.format import Manifest, load_adapter, load_manifest
-from polygraft.adapters.library import Library, check_name
-from polygraft.adapters.manifest import unreadable
-from polygraft.architectures.folder import fits
+from polygraft.adapters.format import load_adapter, load_manifest
+from polygraft.adapters.library import Library
+from polygraft.adapters.manifest import Manifest, unreadable
+from polygraft.adapters.pointer import CHAMPION
+from polygraft.architectures.folder import BackboneFiles
 from polygraft.errors import AdapterError, PolygraftError, UnknownAdapter
+from polygraft.rollout.proofs import Proofs, proofs_folder
+from polygraft.rollout.rollout import Rollout
 from polygraft.runtime.engine import Engine
 from polygraft.serve.detector import detector_problem
 from polygraft.serve.settings import Settings
 from polygraft.transfer import guard
 
 log = logging.getLogger(__name__)
-ADMIN = "admin"
+SOMEBODY = "admin"
+"""Who has changed something, where the request does not say."""
 NICENESS = 5  # of the threads that compute, so that the one that answers is never kept waiting
 
 
 class Host:
-    """Loads every adapter of the library at start; one that fails is refused by name and the rest
-    are served. What requests may ask for is in `settings`."""
+    """Serves every adapter of the library; one that fails is refused by name and the rest are
+    served. What requests may ask for is in `settings`; `proofs` are those that are remembered."""
 
-    def __init__(self, engine: Engine, library: Library, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        library: Library,
+        settings: Settings | None = None,
+        proofs: Proofs | None = None,
+    ) -> None:
         self.engine, self.library, self.settings = engine, library, settings or Settings()
-        self.refused: dict[str, PolygraftError] = {}
-        self._changing = threading.Lock()
         library.recover()
-        for name in library.names():
-            try:
-                self._load(name)
-            except PolygraftError as error:
-                self.refused[name] = error
-                log.warning("adapter %s is refused: %s", name, error)
-            except Exception as error:
-                log.exception("adapter %s cannot be loaded", name)
-                self.refused[name] = AdapterError(
-                    f"adapter {name!r} cannot be loaded ({type(error).__name__}); the server's log "
-                    "says why"
-                )
-        if problem := detector_problem(engine.manifests(), self.settings.detector):
+        self.rollout = Rollout(
+            engine,
+            library,
+            warm=self.settings.warm_mib * 2**20,
+            resident=self.settings.resident_mib * 2**20,
+            proofs=proofs,
+            pins=self.settings.pins,
+        )
+        if problem := detector_problem(self.manifests(), self.settings.detector):
             log.warning("%s", problem)
 
     @classmethod
@@ -60,21 +61,25 @@ class Host:
             niceness=NICENESS,
             cached=settings.cache,
         )
-        return cls(engine, settings.open_library(), settings)
+        files = BackboneFiles(settings.backbone)
+        graphs = [graph(settings.precision) for graph in (files.model, files.cross, files.step)]
+        proofs = Proofs(proofs_folder(), [graph for graph in graphs if graph.is_file()])
+        return cls(engine, settings.open_library(), settings, proofs)
 
-    def _load(self, name: str) -> None:
-        """Serve the version that the library says; a bundled adapter only where it fits."""
-        folder, backbone = self.library.folder(name), self.engine.card.backbone
-        manifest = load_manifest(folder)
-        if self.library.is_bundled(name) and not fits(manifest.backbone, backbone):
-            return
-        check_name(name, folder, manifest)
-        guard.check(manifest)
-        self.engine.add(folder)
+    @property
+    def refused(self) -> dict[str, PolygraftError]:
+        """Adapters in the library that are not served, and why."""
+        return self.rollout.refused
 
-    def add(self, archive: bytes, who: str = ADMIN) -> Manifest:
-        """Unpack, check, verify and serve an uploaded adapter. One that fails changes nothing, in
-        memory or on disk.
+    def manifests(self) -> list[Manifest]:
+        """Of the adapters that are served, by name: the version of each that is its champion."""
+        return self.rollout.names.manifests()
+
+    def add(
+        self, archive: bytes, *, alias: str = CHAMPION, who: str = SOMEBODY, why: str = ""
+    ) -> Manifest:
+        """Unpack, check, verify and serve an uploaded adapter under `alias`. One that fails changes
+        nothing that is served.
 
         Only verifying and publishing wait for other changes. Raises `AdapterError` and its kinds,
         `BankFull` or `LibraryError`.
@@ -82,53 +87,37 @@ class Host:
         with self.library.unpack(archive) as unpacked:
             checked = load_adapter(unpacked, backbone=self.engine.card.backbone)
             guard.check(checked.manifest)
-            with self._changing:
-                manifest = self.engine.add(unpacked)
-                try:
-                    if not self.library.holds(unpacked):
-                        self.library.publish(unpacked)
-                    self.library.change(
-                        manifest.name, lambda now: pointers.added(now, manifest.version, who)
-                    )
-                except Exception:
-                    self._as_in_library(checked.name)
-                    raise
-                self.refused.pop(checked.name, None)
-                return manifest
+            return self.rollout.add(checked, unpacked, alias=alias, who=who, why=why)
 
     def remove(self, name: str, *, purge: bool = False) -> Manifest:
-        """Stop serving an adapter; `purge` deletes it from the library too, else it is back at the
-        next start.
+        """Stop serving an adapter; `purge` deletes it from the library too, with all its versions,
+        else it is back at the next start.
 
         Raises `UnknownAdapter`, and with `purge` `LibraryError` when it cannot be deleted; it is
         served as before then. One that was refused, or is in the library only, can be purged; one
         whose folder is gone already too.
         """
-        with self._changing:
+        with self.rollout.changing:
+            served = self.rollout.names.find(name)
             if not purge:
-                return self.engine.remove(name)
-            served = {manifest.name: manifest for manifest in self.engine.manifests()}
-            in_library = self.library.names()
-            if name not in served and name not in in_library and name not in self.refused:
-                raise UnknownAdapter(name, {*served, *in_library})
-            manifest = served[name] if name in served else self._described(name)
-            self.library.delete(name)
-            if name in served:
-                self.engine.remove(name)
-            self.refused.pop(name, None)
+                self.rollout.remove(name)
+                assert served
+                return served.manifest
+            names = {*self.rollout.names.names(), *self.library.names()}
+            if name not in names and name not in self.refused:
+                raise UnknownAdapter(name, names)
+            manifest = served.manifest if served else self._described(name)
+            self.rollout.purge(name)
             return manifest
 
-    def _as_in_library(self, name: str) -> None:
-        """Serve the version that the library has, or none, after a newer one could not be
-        published."""
-        try:
-            self._load(name)
-        except Exception:
-            self.engine.remove(name)
+    def close(self) -> None:
+        """Stop; rows that are not answered by now are dropped."""
+        self.rollout.close()
+        self.engine.close()
 
     def _described(self, name: str) -> Manifest:
         """What is known of an adapter that is not served."""
         try:
             return load_manifest(self.library.folder(name)).model_copy(update={"name": name})
-        except AdapterError:
+        except (AdapterError, UnknownAdapter):
             return unreadable(name)

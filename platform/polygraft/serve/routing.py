@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from polygraft.adapters.manifest import Manifest
+from polygraft.adapters.reference import Reference
 from polygraft.errors import (
     InvalidRow,
     PolygraftError,
@@ -17,7 +19,6 @@ from polygraft.errors import (
     shortened,
 )
 from polygraft.language_tags import served_code
-from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row, text_problem
 from polygraft.runtime.search import Search
 from polygraft.tasks.translation.manifest import TranslationManifest
@@ -37,6 +38,7 @@ class Wanted:
     detected: bool = False
     pivot: bool = True
     html: bool = False
+    key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,11 @@ class PivotRoute:
 Route = Row | PivotRoute
 
 
-def directions(engine: Engine) -> dict[tuple[str, str], str]:
-    """The adapter for each (source, target): of several, the one made for the fewest directions,
-    then by name."""
+def directions(manifests: Sequence[Manifest]) -> dict[tuple[str, str], str]:
+    """Of the adapters that are served, the one for each (source, target): of several, the one made
+    for the fewest directions, then by name."""
     adapters: dict[tuple[str, str], str] = {}
-    translators = [m for m in engine.manifests() if isinstance(m, TranslationManifest)]
+    translators = [m for m in manifests if isinstance(m, TranslationManifest)]
     for manifest in sorted(translators, key=lambda m: (len(m.directions), m.name)):
         for source, target in manifest.directions:
             adapters.setdefault((source, target), manifest.name)
@@ -90,7 +92,7 @@ def targets(adapters: Directions) -> dict[str, list[str]]:
 
 
 def route(
-    engine: Engine,
+    manifests: Sequence[Manifest],
     texts: Sequence[object],
     sources: Sequence[str | PolygraftError | None],
     wanted: Wanted,
@@ -100,7 +102,7 @@ def route(
 
     Raises `UnknownLanguage` for a target that no adapter writes.
     """
-    adapters = directions(engine)
+    adapters = directions(manifests)
     target = wanted.target
     if not wanted.adapter:
         target = served_code(target, {target for _, target in adapters}) or ""
@@ -121,13 +123,16 @@ def _route_of(
 ) -> Route | PolygraftError:
     if problem := text_problem(text):
         return InvalidRow(problem)
+    named = Reference.parse(wanted.adapter or "")
     row = Row(
-        wanted.adapter or "",
+        named.name,
         str(text),
         source,
         target=wanted.target,
         search=wanted.search,
         html=wanted.html,
+        version=named.at,
+        key=wanted.key,
     )
     if wanted.adapter or source is None:
         return row

@@ -10,12 +10,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from polygraft.adapters.reference import Reference
 from polygraft.errors import InvalidOption, InvalidRow, PolygraftError
 from polygraft.runtime.rows import Answer, Row, WeightedAdapter
 from polygraft.serve.schemas.classify import ClassifyRequest
 from polygraft.serve.schemas.errors import ErrorBody, in_one_line
 from polygraft.serve.schemas.fields import MAX_EXPLAINED, LayerIn, Name
 from polygraft.serve.schemas.row import RowIn, RowOut
+
+COMMON = ("adapter", "stack", "language", "head", "truncate", "threshold", "explain", "key")
+"""What a request says of all of its texts, or each row of itself."""
 
 
 def read_rows(
@@ -33,11 +37,7 @@ def read_rows(
             '{"adapter": "spam-en", "text": "hello"}'
         )
     if request.rows is not None:
-        outer = [
-            name
-            for name in ("adapter", "stack", "language", "head", "truncate", "threshold", "explain")
-            if name in sent
-        ]
+        outer = [name for name in COMMON if name in sent]
         if outer:
             raise InvalidRow(
                 f"with rows, each row says its own {', '.join(outer)}; leave that out beside rows"
@@ -61,6 +61,7 @@ def read_rows(
         "head": request.head,
         "threshold": request.threshold,
         "explain": request.explain,
+        "key": request.key,
     }
     return read_each([common | {"text": text} for text in texts])
 
@@ -99,6 +100,7 @@ def row_out(answer: Answer | PolygraftError, adapter: str | None) -> RowOut:
     return RowOut(
         adapter=answer.adapter,
         version=answer.version,
+        alias=answer.alias,
         stack=answer.stack or None,
         **answer.fields(),
     )
@@ -109,7 +111,7 @@ def _row(row: RowIn) -> Row:
     if row.stack is not None and row.adapter is None:
         *stack, answering = map(_weighted, row.stack)
     elif row.adapter is not None and row.stack is None:
-        stack, answering = None, WeightedAdapter(row.adapter)
+        stack, answering = None, _weighted(row.adapter)
     else:
         raise InvalidOption("say who answers, with either adapter or stack")
     return Row(
@@ -126,10 +128,12 @@ def _row(row: RowIn) -> Row:
         explain=row.explain,
         dimensions=row.dimensions,
         encoding=row.encoding,
+        version=answering.version,
+        key=row.key,
     )
 
 
 def _weighted(entry: Name | LayerIn) -> WeightedAdapter:
-    if isinstance(entry, LayerIn):
-        return WeightedAdapter(entry.adapter, entry.weight)
-    return WeightedAdapter(entry)
+    weight = entry.weight if isinstance(entry, LayerIn) else 1.0
+    named = Reference.parse(entry.adapter if isinstance(entry, LayerIn) else entry)
+    return WeightedAdapter(named.name, weight, named.at)

@@ -131,12 +131,12 @@ class Polygraft:
                 f"{' '.join(str(error).split())}"
             )
         _hosts[:] = [self.host]
-        RESIDENT.set_function(lambda: len(self.host.engine.manifests()))
+        RESIDENT.set_function(lambda: len(self.host.engine.adapters.resident()))
         WAITING.set_function(lambda: self.host.engine.admission.under_way)
         CACHED.set_function(lambda: len(self.host.engine.cache))
         REPEATED.set_function(lambda: self.host.engine.cache.hits)
         CAPACITY.set(self.host.settings.queue)
-        for name, refused in self.host.refused.items():
+        for name, refused in self.host.rollout.refused.items():
             log.error("adapter %s is not served: %s", name, refused)
         process.collect_garbage_seldom()
 
@@ -145,7 +145,7 @@ class Polygraft:
 
     @bentoml.on_shutdown
     def stop(self) -> None:
-        self.host.engine.close()
+        self.host.close()
 
 
 # also around what BentoML answers itself

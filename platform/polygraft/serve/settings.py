@@ -54,6 +54,18 @@ class Settings(BaseModel):
     slots: int = Field(
         128, ge=1, le=65_536, description="slots of rank 8; an adapter of rank 32 takes four"
     )
+    resident_mib: int = Field(
+        1_024,
+        ge=16,
+        le=1_048_576,
+        description="MiB of heads and words of the adapters that lie in slots",
+    )
+    warm_mib: int = Field(
+        512, ge=0, le=1_048_576, description="MiB of adapters that wait packed in memory"
+    )
+    pins: tuple[str, ...] = Field(
+        (), description="adapters that stay in memory, separated by commas"
+    )
     threads: int = Field(0, ge=0, le=1_024, description="of ONNX Runtime; 0: one a core")
     max_rows: int = Field(512, ge=1, le=100_000, description="rows one request may hold")
     max_body_mib: int = Field(4, ge=1, le=1_024, description="MiB one JSON or form body may hold")
@@ -89,6 +101,14 @@ class Settings(BaseModel):
                 "give an adapter's name: a-z, 0-9, '.', '_' and '-', at most 64 characters"
             )
         return value
+
+    @field_validator("pins", mode="before")
+    @classmethod
+    def _are_names(cls, value: object) -> object:
+        names = [part.strip() for part in str(value).split(",")]
+        if wrong := [name for name in names if not NAME.fullmatch(name)]:
+            raise ValueError(f"{wrong[0]!r} is no adapter's name; give names, separated by commas")
+        return tuple(names)
 
     @field_validator("cors_origins", mode="before")
     @classmethod

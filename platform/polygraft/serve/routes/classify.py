@@ -24,8 +24,8 @@ def router(host: Callable[[], Host]) -> APIRouter:
     @routes.post("/v1/classify", response_model_exclude_none=True)
     async def classify(request: ClassifyRequest) -> ClassifyResponse:
         """Classify texts with one adapter, or rows with an adapter each, in the order given."""
-        engine = host().engine
-        translators = {m.name for m in engine.manifests() if isinstance(m, TranslationManifest)}
+        manifests = host().manifests()
+        translators = {m.name for m in manifests if isinstance(m, TranslationManifest)}
         rows = [
             _without_translators(row, translators)
             for row in read_rows(request, partial(check_count, host().settings))

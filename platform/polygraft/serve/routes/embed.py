@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -39,6 +40,7 @@ def router(host: Callable[[], Host]) -> APIRouter:
             "dimensions": request.dimensions,
             "encoding": request.encoding,
             "truncate": request.truncate,
+            "key": _key(request.key, texts),
         }
         rows = _with_vectors(host(), read_each([common | {"text": text} for text in texts]))
         answers = await answer(host(), rows)
@@ -55,6 +57,7 @@ def router(host: Callable[[], Host]) -> APIRouter:
             "adapter": _named(host(), request),
             "dimensions": request.dimensions,
             "truncate": request.truncate,
+            "key": _key(request.key, request.texts),
         }
         rows = read_each([common | {"text": text} for _, _, text in texts])
         answers = await answer(host(), _with_vectors(host(), rows))
@@ -82,11 +85,14 @@ def _named(host: Host, request: EmbedRequest | SimilarityRequest) -> str:
     return request.adapter or host.settings.embedder
 
 
+def _key(given: str | None, texts: Sequence[Any]) -> str:
+    """One for all texts of a request: vectors of several versions cannot be compared."""
+    return given or hashlib.sha256(repr(texts[:1]).encode()).hexdigest()
+
+
 def _with_vectors(host: Host, rows: Sequence[Row | PolygraftError]) -> list[Row | PolygraftError]:
     """The rows, or the error of each that is for an adapter that gives no vectors."""
-    others = {
-        m.name: m.task for m in host.engine.manifests() if not isinstance(m, EmbeddingManifest)
-    }
+    others = {m.name: m.task for m in host.manifests() if not isinstance(m, EmbeddingManifest)}
     return [
         InvalidOption(
             f"adapter {row.adapter!r} is for {others[row.adapter]} and gives no vectors; GET "

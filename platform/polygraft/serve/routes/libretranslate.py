@@ -79,7 +79,7 @@ def router(host: Callable[[], Host]) -> APIRouter:
         """Languages that can be translated from, and into what."""
         return [
             LanguageOut(code=code, name=name_of(code), targets=reached)
-            for code, reached in targets(directions(host().engine)).items()
+            for code, reached in targets(directions(host().manifests())).items()
         ]
 
     return routes
@@ -104,7 +104,7 @@ async def _translate(host: Host, body: Body) -> Body:
         detections = await languages.detect(host, read)
         sources = [languages.source_of(detected) for detected in detections]
     wanted = Wanted(target, search, detected=bool(detections), pivot=_may_pivot(body), html=html)
-    _, answers = await translate(host, route(host.engine, texts, sources, wanted))
+    _, answers = await translate(host, route(host.manifests(), texts, sources, wanted))
     written = [_written(place, answered, is_list) for place, answered in enumerate(answers)]
     # a text that is in the target language already comes back as it is
     best = [one.text if one else text for one, text in zip(written, texts, strict=True)]

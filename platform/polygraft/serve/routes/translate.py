@@ -74,11 +74,12 @@ async def _routes(
         detected=request.source is None,
         pivot=request.pivot,
         html=request.format == "html",
+        key=request.key,
     )
     sources: Sequence[str | PolygraftError | None] = [request.source] * len(texts)
     if not request.adapter:
         sources = await languages.sources(host, texts, request.source, html=wanted.html)
-    text_routes = route(host.engine, texts, sources, wanted)
+    text_routes = route(host.manifests(), texts, sources, wanted)
     if request.source is not None:
         for one in text_routes:
             if isinstance(one, UnknownLanguage):

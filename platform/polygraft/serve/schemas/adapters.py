@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import BaseModel, Field
@@ -35,6 +36,7 @@ class AdapterOut(BaseModel):
         description="what it was trained on top of, and lies on unless the request says otherwise",
     )
     description: str
+    aliases: dict[str, str] = Field({}, description="versions by alias, where any was pointed to")
 
 
 class Refused(BaseModel):
@@ -49,9 +51,13 @@ class AdaptersResponse(BaseModel):
     refused: list[Refused] = []
     free_slots: int
     backbone: str
+    total: int = Field(0, description="adapters that are served, over all pages")
+    next: str | None = Field(
+        None, description="send it as `after` for the next page; none: the end"
+    )
 
 
-def adapter_out(manifest: Manifest) -> AdapterOut:
+def adapter_out(manifest: Manifest, aliases: Mapping[str, str]) -> AdapterOut:
     """What the API tells of an adapter."""
     shown = manifest.model_dump(include=set(AdapterOut.model_fields))
-    return AdapterOut.model_validate(shown | {"version": manifest.version})
+    return AdapterOut.model_validate(shown | {"version": manifest.version, "aliases": aliases})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import ConfigDict, Field
 
 from polygraft.serve.schemas.fields import Name, Stack, Strict, UncheckedText
-from polygraft.serve.schemas.row import EXPLAIN, THRESHOLD, UncheckedRow
+from polygraft.serve.schemas.row import EXPLAIN, KEY, THRESHOLD, UncheckedRow
 
 
 class ClassifyRequest(Strict):
@@ -37,6 +37,7 @@ class ClassifyRequest(Strict):
     truncate: bool = False
     threshold: float | None = Field(None, ge=0, le=1, description=THRESHOLD)
     explain: bool = Field(False, description=EXPLAIN)
+    key: Name | None = Field(None, description=KEY)
     rows: list[UncheckedRow] | None = None
     top_k: int | None = Field(
         None, ge=1, description="labels a row at most; left out: all, up to 50,000 of all rows"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from polygraft.serve.schemas.fields import Name, Stack, Strict, UncheckedText
-from polygraft.serve.schemas.row import DIMENSIONS, ENCODING, EncodingName
+from polygraft.serve.schemas.row import DIMENSIONS, ENCODING, KEY, EncodingName
 
 ADAPTER = "one that gives vectors; left out: the server's own (POLYGRAFT_EMBEDDER)"
+ONE_KEY = f"{KEY.partition(';')[0]}; left out, the first text"
 
 
 class EmbedRequest(Strict):
@@ -27,6 +28,7 @@ class EmbedRequest(Strict):
     truncate: bool = Field(
         False, description="read the beginning of a text that is too long, instead of an error"
     )
+    key: Name | None = Field(None, description=ONE_KEY)
 
 
 class SimilarityRequest(Strict):
@@ -49,6 +51,7 @@ class SimilarityRequest(Strict):
     )
     dimensions: int | None = Field(None, ge=1, description=DIMENSIONS)
     truncate: bool = False
+    key: Name | None = Field(None, description=ONE_KEY)
 
 
 class SimilarityResponse(BaseModel):

@@ -35,6 +35,10 @@ ENCODING = (
     "of the vector. base64: little-endian float32; int8: whole numbers, times `scale`; binary: a "
     "bit a value, eight a byte"
 )
+KEY = (
+    "what a canary chooses by, such as a user's number: rows of one key get one version; left out, "
+    "the text"
+)
 
 
 class SearchIn(Strict):
@@ -97,6 +101,7 @@ class RowIn(SearchIn):
         None, description="language to write, for a translation adapter with several"
     )
     explain: bool = Field(False, description=EXPLAIN)
+    key: Name | None = Field(None, description=KEY)
     threshold: float | None = Field(None, description=THRESHOLD, json_schema_extra=_within(0, 1))
     dimensions: int | None = Field(None, ge=1, description=DIMENSIONS)
     encoding: EncodingName = Field("float", description=ENCODING)
@@ -118,6 +123,9 @@ class RowOut(BaseModel):
     model_config = ConfigDict(extra="allow")
     adapter: str | None = None
     version: str | None = None
+    alias: str | None = Field(
+        None, description="the alias that was asked for, or that the adapter's route chose"
+    )
     stack: list[str] | None = Field(
         None, description="name@version of the adapters under the one that answered"
     )

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from polygraft.serve.schemas.fields import Name, UncheckedText
-from polygraft.serve.schemas.row import SearchIn
+from polygraft.serve.schemas.row import KEY, SearchIn
 
 
 class TranslateRequest(SearchIn):
@@ -29,6 +29,7 @@ class TranslateRequest(SearchIn):
     )
     target: Name = Field(description="language to write")
     adapter: Name | None = Field(None, description="left out: the one made for these languages")
+    key: Name | None = Field(None, description=KEY)
     pivot: bool = Field(
         True,
         description="a direction that no adapter has goes through English; the answer says so",
