@@ -1,14 +1,15 @@
-"""Rows of every kind while adapters are replaced and removed: is each answer what its version
-gives alone, and is none lost?
+"""Rows of every kind while versions of adapters come and go: is each answer what the version that
+it names gives alone, and is none lost?
 
     python tests/bench/soak.py [--rows 100000] [--seconds 3600] [--clients 8]
         [--backbone DIR] [--library DIR]
 
-Clients send requests of mixed rows through the HTTP app; a changer adds another version of an
-adapter, puts the first one back, or takes it out. At the end every version is loaded again by
-itself, and each answer is compared with what the version it names gives to that text alone:
-labels equal, scores within 1e-3, translations equal. Every slot must have been given back. Exit
-status 1 when anything is wrong or lost. JSON line last.
+Clients send requests of mixed rows through the HTTP app, some of which name an alias; a changer
+adds versions of an adapter, as the champion or as its candidate, makes that a canary and a shadow,
+promotes it, rolls back, evicts what is in memory, or takes the adapter out. At the end every
+version is loaded again by itself, and each answer is compared with what the version it names gives
+to that text alone: labels equal, scores within 1e-3, translations equal. Every slot must have been
+given back. Exit status 1 when anything is wrong or lost. JSON line last.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ from safetensors.numpy import load_file, save_file
 
 from polygraft.adapters.format import HASHED, LAYOUT, Manifest, load_manifest, sha256
 from polygraft.adapters.library import BUNDLED, Library, pack
+from polygraft.adapters.pointer import Canary, Route, Shadow
 from polygraft.architectures.folder import default_backbone
-from polygraft.errors import PolygraftError
+from polygraft.errors import InvalidOption, PolygraftError, UnknownAdapter
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Answer, Row
 from polygraft.serve.app import create_app
@@ -45,6 +47,10 @@ from polygraft.tasks.translation.manifest import TranslationManifest
 from polygraft.tasks.translation.serving import Translated
 
 TOLERANCE = 1e-3
+CHANGES = (
+    *("removed", "added", "added", "candidate", "candidate", "routed", "routed"),
+    *("promoted", "promoted", "rolled back", "evicted"),
+)
 TEXTS = {
     "classification": [
         "URGENT! You have won a 2000 prize. Call 09061701461 now to claim",
@@ -120,7 +126,7 @@ class Soak:
         self.archives = {
             name: [pack(folder) for folder in folders] for name, folders in versions.items()
         }
-        self.manifests = {m.name: m for m in host.engine.manifests() if m.task != "language"}
+        self.manifests = {m.name: m for m in host.manifests() if m.task != "language"}
         self.tasks = {name: manifest.task for name, manifest in self.manifests.items()}
         self.seen, self.sent, self.changes, self.refused = Seen(), 0, Counter[str](), list[str]()
 
@@ -147,7 +153,12 @@ class Soak:
                     self.tasks[name] == "translation" and draw.random() < 0.7
                 ):  # these cost ten times as much
                     name = draw.choice([n for n in names if self.tasks[n] != "translation"])
-                row = {"adapter": name, "text": draw.choice(TEXTS[self.tasks[name]])}
+                at = (
+                    draw.choice(("", "", "@champion", "@candidate"))
+                    if name in self.archives
+                    else ""
+                )
+                row = {"adapter": name + at, "text": draw.choice(TEXTS[self.tasks[name]])}
                 rows.append(row | from_english(self.manifests[name]))
             response = await http.post("/v1/batch", json={"rows": rows})
             if response.status_code != 200:
@@ -160,18 +171,34 @@ class Soak:
     async def _change(self) -> None:
         draw = random.Random(self.seed)
         while True:
-            name = draw.choice(sorted(self.archives))
+            name, change = draw.choice(sorted(self.archives)), draw.choice(CHANGES)
             try:
-                if draw.random() < 0.2:
-                    await asyncio.to_thread(self.host.remove, name)
-                    self.changes["removed"] += 1
-                else:
-                    await asyncio.to_thread(self.host.add, draw.choice(self.archives[name]))
-                    self.changes["added"] += 1
+                await asyncio.to_thread(self._make, change, name, draw.choice(self.archives[name]))
+                self.changes[change] += 1
             except PolygraftError as error:
-                if error.code != "UnknownAdapter":  # removed twice
+                # removed before; no candidate yet; no champion to roll back to
+                if not isinstance(error, UnknownAdapter | InvalidOption):
                     self.refused.append(str(error))
             await asyncio.sleep(draw.random() * 0.1)
+
+    def _make(self, change: str, name: str, archive: bytes) -> None:
+        rollout = self.host.rollout
+        if change == "removed":
+            self.host.remove(name)
+        elif change == "added":
+            self.host.add(archive)
+        elif change == "candidate":
+            self.host.add(archive, alias="candidate")
+        elif change == "routed":
+            route = Route(canary=Canary(weight=0.3), shadow=Shadow())
+            rollout.route(name, route, {}, who="soak")
+        elif change == "promoted":
+            rollout.promote(name, who="soak")
+        elif change == "rolled back":
+            rollout.roll_back(name, who="soak")
+        else:
+            for loaded in self.host.engine.adapters.resident()[:3]:
+                self.host.engine.adapters.evict(loaded.adapter.name, loaded.adapter.version)
 
 
 def from_english(manifest: Manifest) -> dict[str, str]:
@@ -222,7 +249,7 @@ def soak(
         host = Host(engine, Library(library))
         if host.refused:
             raise AssertionError(f"refused: {host.refused}")
-        others = {m.name: library / m.name for m in engine.manifests() if m.name not in versions}
+        others = {m.name: library / m.name for m in host.manifests() if m.name not in versions}
         kept = {
             name: Path(shutil.copytree(folder, Path(library).parent / "kept" / name))
             for name, folder in others.items()
@@ -230,10 +257,10 @@ def soak(
         run = Soak(host, versions, rows, clients, seconds)
         asyncio.run(run.run(create_app(lambda: host)))
         seconds = time.perf_counter() - started
+        host.rollout.close()
         while engine.leases or engine.admission.under_way:
             time.sleep(0.01)
-        resident = engine.manifests()
-        for manifest in resident:
+        for manifest in list(host.manifests()):
             host.remove(manifest.name)
         free = engine.bank.free == engine.bank.capacity and (
             engine.writer is None or engine.writer.bank.free == engine.writer.bank.capacity

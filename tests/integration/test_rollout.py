@@ -490,7 +490,7 @@ def test_a_worse_canary_is_taken_back_by_itself(
     assert client.put("/v1/adapters/mail/route", json=route | WHO).status_code == 200
     until = time.monotonic() + 60
     number = 0
-    while time.monotonic() < until and host.library.pointer("mail").route.canary:
+    while time.monotonic() < until and host.rollout.names.get("mail").pointer.route.canary:
         ask(host, *(Row("mail", f"{TEXTS[i % 5]} {number + i}") for i in range(10)))
         number += 10
         settled(host)

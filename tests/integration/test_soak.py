@@ -37,12 +37,13 @@ def test_every_answer_is_that_of_its_version_alone_while_adapters_change(
     }
     result = bench["soak"](backbone, copy, versions, rows=ROWS, clients=6, precision=precision)
     assert result["answered"] > ROWS / 2, result
-    assert set(result["other_outcomes"]) <= {"UnknownAdapter"}, result
+    assert set(result["other_outcomes"]) <= {"UnknownAdapter", "UnknownVersion"}, result
     assert (result["lost"], result["wrong"], result["refused"], result["slots_given_back"]) == (
         0,
         0,
         [],
         True,
     ), result
-    assert result["changes"]["added"] > 3, result
+    assert sum(result["changes"].values()) > 6, result
+    assert len(result["changes"]) > 3, result
     assert result["largest_score_difference"] <= 1e-3, result
