@@ -41,6 +41,9 @@ from polygraft.transfer import guard
 log = logging.getLogger(__name__)
 ITSELF = "polygraft"
 """Who takes a canary back that passes its bounds."""
+EAGER = 100
+"""Adapters that are loaded before the server answers: small libraries whole, so that what is broken
+in them is told at once, and large ones not for minutes."""
 JUDGED_EVERY = 50
 """Rows of a canary after which its bounds are looked at again."""
 
@@ -211,9 +214,9 @@ class Rollout:
     # inside
 
     def _start(self) -> None:
-        """Register every adapter of the library, and load as many as there is room for, the pinned
-        ones first. One that fails is refused by name, and the rest are served."""
-        room = True
+        """Register every adapter of the library, and load the first `EAGER` for which there is
+        room, the pinned ones before. One that fails is refused by name, and the rest are served."""
+        room = EAGER
         pinned = self.tiers.pins
         for name in sorted(self.library.names(), key=lambda name: (name not in pinned, name)):
             try:
@@ -221,8 +224,9 @@ class Rollout:
                 if room and name in self.names.names():
                     key = (name, self.names.get(name).champion)
                     self.tiers.load(key, evicting=name in pinned)
+                    room -= 1
             except BankFull as error:
-                room = False
+                room = 0
                 log.info("%s; the others are loaded when they are asked for", error)
             except PolygraftError as error:
                 self._refuse(name, error)
