@@ -243,7 +243,9 @@ def test_control_c_ends_it_in_good_order(start: Start, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def url(serve: Callable[..., str], library: Path) -> str:
-    return serve(["polygraft.cli", "serve"], POLYGRAFT_LIBRARY=str(library))
+    return serve(
+        ["polygraft.cli", "serve"], POLYGRAFT_LIBRARY=str(library), POLYGRAFT_BUNDLED="false"
+    )
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,13 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from safetensors.numpy import load_file, save_file
 
 from polygraft.adapters import publishing
-from polygraft.adapters.format import LAYOUT, load_manifest
+from polygraft.adapters.format import LAYOUT, load_manifest, sha256
 from polygraft.adapters.layout import POINTER
 from polygraft.adapters.library import Library, pack
+from polygraft.adapters.pointer import Bounds, Canary, Route, Shadow
 from polygraft.errors import (
     BankFull,
     InvalidOption,
@@ -323,9 +325,7 @@ def test_a_shadow_of_another_task(
         assert host.library.pointer("spam") == before
 
 
-def _shadow() -> tuple[Any, dict[str, str]]:
-    from polygraft.adapters.pointer import Route, Shadow
-
+def _shadow() -> tuple[Route, dict[str, str]]:
     return Route(shadow=Shadow()), {}
 
 
@@ -474,12 +474,8 @@ def test_a_worse_canary_is_taken_back_by_itself(
     gives."""
     worse = Path(shutil.copytree(host.library.folder("mail"), tmp_path / "mail"))
     manifest = json.loads((worse / LAYOUT.manifest).read_text())
-    from safetensors.numpy import load_file, save_file
-
     head = load_file(worse / LAYOUT.head)
     save_file({k: v[::-1].copy() for k, v in head.items()}, worse / LAYOUT.head)
-    from polygraft.adapters.format import sha256
-
     manifest["files"][LAYOUT.head] = sha256(worse / LAYOUT.head)
     for golden in manifest["golden"]:
         golden["logits"], golden["bare"] = golden["logits"][::-1], golden["bare"][::-1]
@@ -501,6 +497,28 @@ def test_a_worse_canary_is_taken_back_by_itself(
     assert {a.version for a in ask(host, *(Row("mail", f"x {i}") for i in range(50)))} == {
         pointer.champion
     }
+
+
+def test_a_canary_that_cannot_be_loaded_any_more_is_taken_back(
+    host: Host, backbone: Path, versions: list[str]
+) -> None:
+    """Also after a restart, which has observed nothing yet."""
+    bounds = Bounds(error_rate=0.05, min_rows=20)
+    canary = Canary(weight=0.5, roll_back=bounds)
+    host.rollout.route("mail", Route(canary=canary), {}, who="ada")
+    (host.library.folder("mail", versions[1]) / LAYOUT.weights).unlink()
+    with closing(start(backbone, host.library.root)) as again:
+        dispatcher = again.rollout.dispatcher
+        until, number, failed = time.monotonic() + 60, 0, 0
+        while time.monotonic() < until and again.rollout.names.get("mail").pointer.route.canary:
+            number += 1
+            (answer,) = dispatcher.answer([Row("mail", f"hello {number}")])
+            failed += isinstance(answer, PolygraftError)
+        change = again.library.pointer("mail").history[-1]
+        assert (change.what, change.who) == ("rollback", "polygraft")
+        assert "its errors 1.000" in change.why
+        assert 20 <= failed <= number
+        assert all(a.version == versions[0] for a in ask(again, *[Row("mail", "x")] * 20))
 
 
 # memory
@@ -684,8 +702,6 @@ def test_rows_are_right_while_everything_changes(
     host: Host, folders: list[Path], alone: dict[tuple[str, str], Classified]
 ) -> None:
     """A short soak; `bench/soak.py` has the long one."""
-    from polygraft.adapters.pointer import Canary, Route, Shadow
-
     stop, problems, asked = threading.Event(), list[str](), Counter[str]()
 
     def ask_rows(number: int) -> None:

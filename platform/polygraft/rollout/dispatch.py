@@ -28,7 +28,8 @@ from polygraft.runtime.rows import Answer, Progress, Row
 log = logging.getLogger(__name__)
 LOADERS = 2
 TRIES = 4
-"""How often a row is handed in again because what it needs was evicted meanwhile."""
+"""How often a row is handed in again: what lies under its adapter may be known only by then, and
+what it needs may have left a moment before it was held."""
 Answered = Answer | PolygraftError
 
 
@@ -67,7 +68,7 @@ class Dispatcher:
         ]
         began = time.monotonic()
         for place, choice, future in zip(places, chosen, submitted, strict=True):
-            if self._is_cold(choice.row, future):
+            if self._may_be_cold(choice.row, future):
                 future = self._load(choice.row, moved(listener, [place]))
             answers[place] = self._told(choice, future, began)
         return answers
@@ -85,15 +86,17 @@ class Dispatcher:
         except PolygraftError as error:
             return error
 
-    def _is_cold(self, row: Row, future: Future[Answered]) -> bool:
-        """Whether the engine has refused a row only because a version is not in memory."""
+    def _may_be_cold(self, row: Row, future: Future[Answered]) -> bool:
+        """Whether the engine may have refused a row only because a version was not in memory; that
+        may have come meanwhile, for another row."""
         if not future.done() or future.cancelled():
             return False
-        if not isinstance(future.result(), UnknownAdapter | InvalidOption):
-            return False
+        result = future.result()
+        if isinstance(result, UnknownAdapter):
+            return True
         try:
-            return any(not self.tiers.holds(key) for key in self._needed(row))
-        except PolygraftError:  # it was removed meanwhile
+            return isinstance(result, InvalidOption) and len(self._needed(row)) > 1
+        except UnknownAdapter:  # it was removed meanwhile
             return False
 
     def _needed(self, row: Row) -> list[Key]:
@@ -141,7 +144,7 @@ class Dispatcher:
                         self.engine.admission.give_back(size)
                         waiting = False
                     (future,) = self.engine.submit([row], listener)
-                if not self._is_cold(row, future):
+                if not self._may_be_cold(row, future):
                     break
             chain(future, answer)
         except PolygraftError as error:

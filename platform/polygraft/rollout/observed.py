@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass, field
 
-from polygraft.errors import PolygraftError
+from polygraft.errors import InvalidRow, Overloaded, PolygraftError, TooLarge
 from polygraft.runtime.rows import Answer
 
 LAST = 5_000
@@ -31,10 +31,10 @@ class Outcome:
 
 
 def outcome(answer: Answer | PolygraftError, seconds: float | None) -> Outcome | None:
-    """None for a row that could not be answered by any version: that tells nothing of this one."""
+    """None for a row that no version could have answered: that tells nothing of this one."""
+    if isinstance(answer, InvalidRow | Overloaded | TooLarge):
+        return None
     if isinstance(answer, PolygraftError):
-        if answer.status < 500 or answer.status in (503, 504):
-            return None
         return Outcome(None, None, None, True, seconds)
     summary = answer.summary()
     label, score = summary.get("label"), summary.get("score")
@@ -51,9 +51,11 @@ def outcome(answer: Answer | PolygraftError, seconds: float | None) -> Outcome |
 
 @dataclass
 class Version:
-    """`rows` counts all that were observed; `last` are those that are kept."""
+    """`rows` counts all that were observed, `waited` those that a caller waited for; `last` are
+    those that are kept."""
 
     rows: int = 0
+    waited: int = 0
     failed: int = 0
     last: deque[Outcome] = field(default_factory=lambda: deque(maxlen=LAST))
 
@@ -75,13 +77,14 @@ class Observations:
         self._lock = threading.Lock()
 
     def add(self, version: str, observed: Outcome) -> int:
-        """Returns how many rows of the version were observed so far."""
+        """Returns how many rows of the version callers have waited for so far."""
         with self._lock:
             one = self._versions.setdefault(version, Version())
             one.rows += 1
+            one.waited += observed.seconds is not None
             one.failed += observed.failed
             one.last.append(observed)
-            return one.rows
+            return one.waited
 
     def pair(self, versions: tuple[str, str], outcomes: tuple[Outcome, Outcome]) -> None:
         with self._lock:
@@ -93,7 +96,7 @@ class Observations:
         """A copy."""
         with self._lock:
             one = self._versions.get(version, Version())
-            return Version(one.rows, one.failed, one.last.copy())
+            return Version(one.rows, one.waited, one.failed, one.last.copy())
 
     def pairs(self, first: str, second: str) -> Pairs:
         """A copy; outcomes of `first` come first."""

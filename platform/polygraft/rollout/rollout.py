@@ -221,9 +221,9 @@ class Rollout:
         for name in sorted(self.library.names(), key=lambda name: (name not in pinned, name)):
             try:
                 self._serve(name)
-                if room and name in self.names.names():
-                    key = (name, self.names.get(name).champion)
-                    self.tiers.load(key, evicting=name in pinned)
+                served = self.names.find(name)
+                if room and served:
+                    self.tiers.load((name, served.champion), evicting=name in pinned)
                     room -= 1
             except BankFull as error:
                 room = 0
@@ -297,14 +297,11 @@ class Rollout:
     def _observe(self, observed: Observed) -> None:
         """What the dispatcher tells of a row of a name with a route."""
         name = observed.row.adapter
-        seen, found = self._observations.get(name), outcome(observed.answer, observed.seconds)
-        if seen is None or found is None:
+        served, found = self.names.find(name), outcome(observed.answer, observed.seconds)
+        if served is None or found is None:
             return
+        seen = self._observations.setdefault(name, Observations())
         rows = seen.add(observed.version, found)
-        try:
-            served = self.names.get(name)
-        except PolygraftError:
-            return
         shadow, canary = served.pointer.route.shadow, served.pointer.route.canary
         if (
             shadow
