@@ -2,12 +2,12 @@
 
     python tests/bench/many.py [--adapters 2000] [--slots 128] [--rows 6000] [--exponent 1.0]
 
-Copies of a bundled classifier, each with weights of its own, are registered with a host; single
-rows and batches ask for them, the k-th with a chance of 1 / k^exponent. Measured: seconds until the
-host is there; throughput in batches of 32 mixed rows beside
-that of one adapter, in turns; milliseconds of a single row whose adapter is resident, and of one
-that has to be loaded from the library or from the packed ones; memory of the process. Every 50th
-answer is compared with the adapter's own. Prints one JSON line; exit status 1 when one is wrong.
+Copies of a bundled classifier, each with weights of its own in two slots, are registered with a
+host; single rows and batches ask for them, the k-th with a chance of 1 / k^exponent. Measured:
+seconds until the host is there; throughput in batches of 32 mixed rows beside that of one adapter,
+in turns; milliseconds of a single row whose adapter is resident, and of one that has to be loaded
+from the library or from the packed ones; memory of the process. Every 50th answer is compared with
+the adapter's own. Prints one JSON line; exit status 1 when one is wrong.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ TOLERANCE = 1e-3
 
 
 def make(root: Path, count: int) -> list[str]:
-    """Adapters named a0000 and so on, each with small random LoRA of one slot, so that each has its
-    own scores."""
+    """Adapters named a0000 and so on, each with small random LoRA, so that each has its own
+    scores."""
     source = BUNDLED / SOURCE
     tensors, manifest = load_file(source / LAYOUT.weights), load_manifest(source)
     names = [f"a{i:04}" for i in range(count)]
@@ -125,7 +125,7 @@ def wrong(host: Host, names: list[str], root: Path) -> int:
     """Answers that are not what the adapter gives in an engine of its own."""
     count, asked = 0, texts(len(names), 99)
     given = host.rollout.dispatcher.answer([Row(n, t) for n, t in zip(names, asked, strict=True)])
-    with closing(Engine(default_backbone(), slots=1)) as engine:
+    with closing(Engine(default_backbone(), slots=2)) as engine:
         for name, text, answer in zip(names, asked, given, strict=True):
             engine.adapters.place(load_adapter(root / name), proved=True)
             engine.adapters.point(name, load_manifest(root / name).version)

@@ -84,7 +84,7 @@ class Tiers:
     def manifest(self, key: Key) -> Manifest | None:
         """Of a resident version."""
         for loaded in self.engine.adapters.resident():
-            if (loaded.adapter.name, loaded.adapter.version) == key:
+            if loaded.key == key:
                 manifest: Manifest = loaded.adapter.manifest
                 return manifest
         return None
@@ -107,17 +107,21 @@ class Tiers:
 
     def _load(self, key: Key, *, evicting: bool) -> None:
         adapter = self.packed.get(key)
-        if adapter is None:
+        if adapter is not None:
+            self._place(adapter, evicting=evicting, proved=True)
+        else:
             name, folder = key[0], self._folder_of(*key)
             adapter = load_adapter(folder, backbone=self.engine.card.backbone)
             check_name(name, folder, adapter.manifest)
             guard.check(adapter.manifest)
+            self._place(adapter, evicting=evicting)
             self.packed.put(adapter)
-        self._place(adapter, evicting=evicting)
         self.loads += 1
 
-    def _place(self, adapter: Adapter, *, evicting: bool) -> Manifest:
-        proved = self._proofs is not None and self._proofs.has(adapter.manifest)
+    def _place(self, adapter: Adapter, *, evicting: bool, proved: bool = False) -> Manifest:
+        """`proved`: it was here before. Else its proof may be remembered from another start."""
+        if not proved and self._proofs is not None:
+            proved = self._proofs.has(adapter.manifest)
         until = time.monotonic() + PATIENCE
         while True:
             try:
@@ -148,17 +152,13 @@ class Tiers:
         return fits
 
     def _resident_bytes(self) -> int:
-        return sum(
-            self._sizes.get((one.adapter.name, one.adapter.version), 0)
-            for one in self.engine.adapters.resident()
-        )
+        return sum(self._sizes.get(one.key, 0) for one in self.engine.adapters.resident())
 
     def _evict_one(self) -> bool:
         """Take out what was used longest ago. Returns whether there was something to take out."""
         for loaded in self.engine.adapters.resident():
-            name, version = loaded.adapter.name, loaded.adapter.version
-            if name in self.pins or self._protected[name, version] or loaded.leases:
+            if loaded.key[0] in self.pins or self._protected[loaded.key] or loaded.leases:
                 continue
-            if self.engine.adapters.evict(name, version):
+            if self.engine.adapters.evict(*loaded.key):
                 return True
         return False

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from polygraft.adapters.format import Adapter, Manifest, load_adapter
@@ -50,6 +51,11 @@ class LoadedAdapter:
     """When a row took it last."""
     number: int = field(default_factory=itertools.count().__next__)
     """No other has the same, not even one of the same name and version."""
+
+    @cached_property
+    def key(self) -> tuple[str, str]:
+        """Name and version."""
+        return self.adapter.name, self.adapter.version
 
 
 @dataclass(eq=False)
