@@ -44,6 +44,6 @@ def test_every_answer_is_that_of_its_version_alone_while_adapters_change(
         [],
         True,
     ), result
-    assert sum(result["changes"].values()) > 6, result
+    assert sum(result["changes"].values()) > 3, result
     assert len(result["changes"]) > 3, result
     assert result["largest_score_difference"] <= 1e-3, result

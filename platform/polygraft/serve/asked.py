@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from polygraft.adapters.format import Manifest
-from polygraft.errors import InvalidRow, PolygraftError, UnknownAdapter
+from polygraft.adapters.reference import Reference
+from polygraft.errors import InvalidRow, PolygraftError
 from polygraft.runtime.rows import Answer
 from polygraft.serve.answers import answer
 from polygraft.serve.host import Host
@@ -45,8 +46,6 @@ async def answers(host: Host, asked: Asked) -> list[Answer]:
 
 
 def manifest_of(host: Host, name: str) -> Manifest:
-    """That of a served adapter. Raises `UnknownAdapter`."""
-    served = {manifest.name: manifest for manifest in host.engine.manifests()}
-    if name not in served:
-        raise UnknownAdapter(name, served)
-    return served[name]
+    """That of a served adapter's champion, whichever version `name` says. Raises
+    `UnknownAdapter`."""
+    return host.rollout.names.get(Reference.parse(name).name).manifest

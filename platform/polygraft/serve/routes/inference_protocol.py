@@ -61,7 +61,7 @@ def router(host: Callable[[], Host]) -> APIRouter:
         """Every adapter, and why those that were refused are not served."""
         served = [
             {"name": m.name, "version": m.version, "state": "READY", "reason": ""}
-            for m in host().engine.manifests()
+            for m in host().manifests()
         ]
         return served + [
             {"name": name, "version": "", "state": "UNAVAILABLE", "reason": str(error)}

@@ -54,7 +54,7 @@ def router(host: Callable[[], Host]) -> APIRouter:
     async def models() -> ModelsResponse:
         """The adapters that are served."""
         backbone = host().engine.card.backbone
-        return ModelsResponse(data=[_model(m, backbone) for m in host().engine.manifests()])
+        return ModelsResponse(data=[_model(m, backbone) for m in host().manifests()])
 
     @routes.get("/v1/models/{name}", response_model_exclude_none=True)
     async def model(name: str) -> ModelOut:
