@@ -1,7 +1,7 @@
 """`polygraft predict`: rows in, JSON Lines out, with the same engine as the server and no HTTP.
 
-Each row comes back with `label` (or `translation`) and `score` added, and with `explanation` where
-that was asked for, or `error`; all else in it is kept.
+Each row comes back with `label` (or `translation`) and `score` added, or with `spans` or
+`word_tags`, and with `explanation` where that was asked for, or `error`; all else in it is kept.
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ def make_up_data(recipe: dict[str, Any], text: str, folder: Path) -> None:
     """Every file that the recipe names, with 60 rows (of text without labels 1,300) that no other
     file has."""
     columns = (recipe["data"].get("text", "text"), recipe["data"].get("label", "label"))
-    for shift, name in enumerate(sorted(set(re.findall(r"[\w-]+\.(?:csv|tsv|txt)", text)))):
+    for shift, name in enumerate(sorted(set(re.findall(r"[\w-]+\.(?:csv|tsv|txt|conll)", text)))):
         sentences = [
             " ".join(
                 WORDS[(shift * 7 + row * place + row // 16 + place * place) % 16]
@@ -205,6 +205,12 @@ def make_up_data(recipe: dict[str, Any], text: str, folder: Path) -> None:
             lines = [
                 ",".join(columns),
                 *(f"{s},{('ham', 'spam')[row % 2]}" for row, s in enumerate(sentences)),
+            ]
+        elif name.endswith(".conll"):
+            lines = [
+                line
+                for s in sentences
+                for line in (*(f"{word}\t{('O', 'B-X')[len(word) % 2]}" for word in s.split()), "")
             ]
         elif name.endswith(".tsv"):
             lines = [f"{s}\t{s[::-1]}" for s in sentences]

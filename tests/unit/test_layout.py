@@ -27,6 +27,8 @@ TRAINING_ONLY = (
     "matplotlib",
     "datasketch",
     "sentencepiece",
+    "pycrfsuite",
+    "seqeval",
 )
 SERVING = (
     "polygraft.serve.service",

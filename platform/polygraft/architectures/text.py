@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,15 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+class EncodedWords(NamedTuple):
+    """A text's own tokens, without special ones: their ids, their case ids, and for each the place
+    of its word. A word of which the tokenizer keeps nothing (a control character) has no token."""
+
+    ids: list[int]
+    cases: list[int]
+    words: list[int]
 
 
 def not_unicode(text: str) -> str | None:
@@ -108,6 +118,8 @@ class TextEncoder:
         # T5 opens with none
         self._opening = special.index(0) if 0 in special else len(special)
         self._closing = special[::-1].index(0) if 0 in special else 0
+        ids = self.tokenizer.encode("a").ids
+        self._special = ids[: self._opening], ids[len(ids) - self._closing :]
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """Encode texts; those over `max_length` tokens keep their beginning and the closing special
@@ -137,6 +149,34 @@ class TextEncoder:
             self._put_around(row, *conventions.around(direction))
             for row, direction in zip(rows, directions, strict=True)
         ]
+
+    def encode_words(self, texts: Sequence[Sequence[str]]) -> list[EncodedWords]:
+        """Encode texts that are cut into words already, none of them shortened: the tokens of each
+        with the place of the word that it is of."""
+        texts = [[unicodedata.normalize("NFC", word) for word in words] for words in texts]
+        encodings = self.tokenizer.encode_batch(
+            texts, is_pretokenized=True, add_special_tokens=False
+        )
+        encoded = list[EncodedWords]()
+        for words, encoding in zip(texts, encodings, strict=True):
+            case = [case_of(word) if self.case_feature else LOWER for word in words]
+            places = [place for place in encoding.word_ids if place is not None]
+            encoded.append(EncodedWords(encoding.ids, [case[place] for place in places], places))
+        return encoded
+
+    def enclosed(self, ids: Sequence[int], cases: Sequence[int]) -> Encoded:
+        """Tokens of a text, at most `max_length` with the special ones, between the special
+        ones."""
+        opening, closing = self._special
+        return Encoded(
+            [*opening, *ids, *closing],
+            [*[LOWER] * len(opening), *cases, *[LOWER] * len(closing)],
+        )
+
+    @property
+    def special_tokens(self) -> tuple[int, int]:
+        """How many stand before a text's own tokens, and how many behind them."""
+        return self._opening, self._closing
 
     def windows(self, text: Encoded, tokens: int | None = None) -> list[Encoded]:
         """An encoded text cut into as few windows of at most `tokens` tokens as it takes, special

@@ -168,8 +168,9 @@ def predict(
     ] = False,
     backbone: Backbone = None,
 ) -> None:
-    """Classify or translate a file without a server: each row gets `label` or `translation`,
-    `score`, and `decision` where one is reached; with --explain also `explanation`; or `error`.
+    """Classify, tag or translate a file without a server: each row gets `label` or `translation`,
+    `score`, and `decision` where one is reached; `spans` or `word_tags` of a tagger; with --explain
+    also `explanation`; or `error`.
 
     A row to translate may have its own `source` and `target`. The exit status is 3 when some rows
     got an error; the others are answered all the same.

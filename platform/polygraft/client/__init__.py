@@ -14,7 +14,7 @@ options -> calls (what is sent, and what comes back) -> blocking, asynchronous.
 from polygraft.client.asynchronous import AsyncClient
 from polygraft.client.blocking import Client
 from polygraft.client.connection import DEFAULT_URL
-from polygraft.client.options import ClassifyOptions, RowsOptions, TranslateOptions
+from polygraft.client.options import ClassifyOptions, RowsOptions, TagOptions, TranslateOptions
 from polygraft.client.progress import TranslationProgress, TranslationResult
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "ClassifyOptions",
     "Client",
     "RowsOptions",
+    "TagOptions",
     "TranslateOptions",
     "TranslationProgress",
     "TranslationResult",

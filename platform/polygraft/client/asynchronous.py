@@ -23,6 +23,7 @@ from polygraft.client.options import (
     RowsOptions,
     SimilarityOptions,
     StreamOptions,
+    TagOptions,
     TranslateOptions,
 )
 from polygraft.client.progress import EventReader, TranslationProgress, TranslationResult
@@ -55,6 +56,13 @@ class AsyncClient:
         """Rows `{"adapter", "text", "language"?, "truncate"?, "threshold"?, ...}`, adapters mixed
         as you like."""
         return await self._send(calls.classify_rows(rows, options))
+
+    async def tag(
+        self, adapter: str | Iterable[str], texts: Texts, **options: Unpack[TagOptions]
+    ) -> list[RowOut]:
+        """One result a text, in order: `result.spans`, or `result.word_tags` of an adapter that
+        gives every word a tag. `adapter` as in `classify`."""
+        return await self._send(calls.tag(adapter, texts, options))
 
     async def translate(
         self, texts: Texts, target: str, **options: Unpack[TranslateOptions]

@@ -22,6 +22,7 @@ from polygraft.client.options import (
     RowsOptions,
     SimilarityOptions,
     StreamOptions,
+    TagOptions,
     TranslateOptions,
 )
 from polygraft.client.progress import EventReader, TranslationProgress, TranslationResult
@@ -58,6 +59,13 @@ class Client:
         """Rows `{"adapter", "text", "language"?, "truncate"?, "threshold"?, ...}`, adapters mixed
         as you like."""
         return self._send(calls.classify_rows(rows, options))
+
+    def tag(
+        self, adapter: str | Iterable[str], texts: Texts, **options: Unpack[TagOptions]
+    ) -> list[RowOut]:
+        """One result a text, in order: `result.spans`, or `result.word_tags` of an adapter that
+        gives every word a tag. `adapter` as in `classify`."""
+        return self._send(calls.tag(adapter, texts, options))
 
     def translate(
         self, texts: Texts, target: str, **options: Unpack[TranslateOptions]

@@ -23,6 +23,7 @@ from polygraft.client.options import (
     RowsOptions,
     SimilarityOptions,
     StreamOptions,
+    TagOptions,
     TranslateOptions,
     given,
 )
@@ -56,11 +57,12 @@ def classify(
     adapter: str | Iterable[str], texts: Texts, options: ClassifyOptions
 ) -> Call[list[RowOut]]:
     body = {"texts": listed(texts), **given(options, ClassifyOptions)}
-    if isinstance(adapter, str):
-        body["adapter"] = adapter
-    else:
-        body["stack"] = list(adapter)
-    return _posted("/v1/classify", body, _results)
+    return _posted("/v1/classify", body | _answering(adapter), _results)
+
+
+def tag(adapter: str | Iterable[str], texts: Texts, options: TagOptions) -> Call[list[RowOut]]:
+    body = {"texts": listed(texts), **given(options, TagOptions)}
+    return _posted("/v1/tag", body | _answering(adapter), _results)
 
 
 def classify_rows(rows: Rows, options: RowsOptions) -> Call[list[RowOut]]:
@@ -195,6 +197,10 @@ def _of(name: str) -> str:
 def _changing(method: str, url: str, body: Mapping[str, Any]) -> Call[RouteOut]:
     headers, content = {"content-type": "application/json"}, json.dumps(body).encode()
     return Call(method, url, RouteOut.model_validate_json, content, headers, admin=True)
+
+
+def _answering(adapter: str | Iterable[str]) -> dict[str, Any]:
+    return {"adapter": adapter} if isinstance(adapter, str) else {"stack": list(adapter)}
 
 
 def _posted(url: str, body: Mapping[str, Any], read: Callable[[bytes], Result]) -> Call[Result]:

@@ -22,6 +22,14 @@ class ClassifyOptions(TypedDict, total=False):
     key: str | None
 
 
+class TagOptions(TypedDict, total=False):
+    """Of `tag`. `language`: that of the texts, which the adapter must have been made for.
+    `truncate`: read the beginning of a text that is too long."""
+
+    language: str | None
+    truncate: bool | None
+
+
 class TranslateOptions(TypedDict, total=False):
     """Of `translate` and `translate_stream`. `source`: left out, each text's language is detected.
     `adapter`: left out, the one made for the languages, or two, through English, unless `pivot` is

@@ -57,6 +57,12 @@ def _from_datasets(*arguments: Any, **options: Any) -> list[dict[str, Any]]:
     return [dict(row) for row in datasets.load_dataset(*arguments, **options)]
 
 
+def read_text(source: str) -> str:
+    """The text of one file or URL, compressed or not. Raises `OSError`, or `DataError` for another
+    encoding."""
+    return decoded(_content(source), source)
+
+
 def _content(source: str) -> bytes:
     """What is in a file or behind a URL, not compressed."""
     compression = infer_compression(source.split("?")[0])
@@ -68,7 +74,7 @@ def _content(source: str) -> bytes:
 def read_lines(source: str, folder: Path) -> list[str]:
     """Lines of a text file or URL, compressed or not. Raises `OSError`, `DataError` for another
     encoding, or `KeyError` for an unset variable."""
-    return split_lines(decoded(_content(expand(source, folder)), source))
+    return split_lines(read_text(expand(source, folder)))
 
 
 def unreadable(source: str, error: Exception) -> str:

@@ -18,6 +18,8 @@ NAMES = {
     "target_only": "LoRA without parent",
     "zero_shot_stack": "parent, zero-shot, language exchanged",
     "exchanged": "language exchanged",
+    "frequent": "commonest tag",
+    "crf": "CRF, hand features",
     "copy": "source copied",
     "from_scratch": "from scratch",
     "bare": "bare backbone",

@@ -23,7 +23,7 @@ import numpy as np
 from polygraft.adapters.format import Manifest
 from polygraft.architectures.conventions import Conventions, Direction
 from polygraft.architectures.folder import BackboneFiles
-from polygraft.architectures.text import Encoded, load_encoder, too_many_marks
+from polygraft.architectures.text import Encoded, TextEncoder, load_encoder, too_many_marks
 from polygraft.errors import InvalidOption, InvalidRow, PolygraftError, RowFailed
 from polygraft.runtime.admission import Admission, units
 from polygraft.runtime.bank import Bank
@@ -224,9 +224,11 @@ class Engine:
             else:
                 windows = list[list[Hashable]]()
                 stack, output = work.lease.stack, _encoder_output(work.plan)
-                for text in texts:
+                for text, given in zip(texts, work.plan.texts, strict=True):
                     windows.append([])
-                    for window in self.encoder.windows(text, work.plan.window):
+                    whole = isinstance(given, Encoded)
+                    cut = [text] if whole else self.encoder.windows(text, work.plan.window)
+                    for window in cut:
                         request = EncodeRequest(window, stack, output)
                         key = request.key
                         queued[key] = request
@@ -248,16 +250,23 @@ class Engine:
             'reads; shorten it, or send "truncate": true to use its beginning'
         )
 
-    def _encoded(self, texts: list[tuple[str, Direction | None]]) -> list[Encoded | None]:
+    def _encoded(
+        self, texts: Sequence[tuple[str | Encoded, Direction | None]]
+    ) -> list[Encoded | None]:
         """The texts, which are to be translated or only read, as tokens; None for one that the
         tokenizer fails on."""
+        plain = [(text, direction) for text, direction in texts if isinstance(text, str)]
+        tokenised = iter(self._tokenised(plain))
+        return [next(tokenised) if isinstance(text, str) else text for text, _ in texts]
+
+    def _tokenised(self, texts: list[tuple[str, Direction | None]]) -> list[Encoded | None]:
         try:
             return list(self._encode(texts))
         except Exception:
             if len(texts) == 1:
                 log.exception("a text cannot be tokenised")
                 return [None]
-        return [self._encoded([text])[0] for text in texts]
+        return [self._tokenised([text])[0] for text in texts]
 
     def _encode(self, texts: Sequence[tuple[str, Direction | None]]) -> list[Encoded]:
         """The texts as tokens: what is to be translated with its languages, where the backbone has
@@ -378,11 +387,19 @@ class _Replay:
         assert self._engine.writer
         return self._engine.writer.target_tokenizer.conventions
 
+    @property
+    def encoder(self) -> TextEncoder:
+        return self._engine.encoder
+
     def vectors(self, texts: Sequence[str]) -> tuple[Floats, Floats]:
         encoded = self._engine.encoder.encode(texts)
         now, bare = (
             np.stack(self._engine.outputs_now(one, encoded, Output.VECTOR)) for one in self._both
         )
+        return now, bare
+
+    def states(self, texts: Sequence[Encoded]) -> tuple[list[Floats], list[Floats]]:
+        now, bare = (self._engine.outputs_now(one, texts, Output.STATES) for one in self._both)
         return now, bare
 
     def written(

@@ -36,6 +36,7 @@ from polygraft.serve.routes import (
     pages,
     rollout,
     stream,
+    tag,
     translate,
 )
 from polygraft.serve.schemas.errors import ErrorResponse
@@ -58,6 +59,7 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
         redoc_url=None,
     )
     app.include_router(classify.router(host))
+    app.include_router(tag.router(host))
     app.include_router(batch.router(host))
     app.include_router(embed.router(host))
     app.include_router(stream.router(host))

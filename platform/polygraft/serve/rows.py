@@ -17,13 +17,14 @@ from polygraft.serve.schemas.classify import ClassifyRequest
 from polygraft.serve.schemas.errors import ErrorBody, in_one_line
 from polygraft.serve.schemas.fields import MAX_EXPLAINED, LayerIn, Name
 from polygraft.serve.schemas.row import RowIn, RowOut
+from polygraft.serve.schemas.tag import TagRequest
 
-COMMON = ("adapter", "stack", "language", "head", "truncate", "threshold", "explain", "key")
-"""What a request says of all of its texts, or each row of itself."""
+OF_ALL = ("language", "truncate", "head", "threshold", "explain", "key")
+"""What a request with `text` or `texts` says for all of them, where it has the field."""
 
 
 def read_rows(
-    request: ClassifyRequest, check_count: Callable[[int], None]
+    request: ClassifyRequest | TagRequest, check_count: Callable[[int], None]
 ) -> list[Row | PolygraftError]:
     """The request's rows in order; one that is not usable becomes its error. Raises `InvalidRow`
     for a bad mix of fields.
@@ -37,7 +38,7 @@ def read_rows(
             '{"adapter": "spam-en", "text": "hello"}'
         )
     if request.rows is not None:
-        outer = [name for name in COMMON if name in sent]
+        outer = [name for name in ("adapter", "stack", *OF_ALL) if name in sent]
         if outer:
             raise InvalidRow(
                 f"with rows, each row says its own {', '.join(outer)}; leave that out beside rows"
@@ -55,14 +56,8 @@ def read_rows(
         )
     texts: list[Any] = [request.text] if request.texts is None else request.texts
     check_count(len(texts))
-    common = answering | {
-        "language": request.language,
-        "truncate": request.truncate,
-        "head": request.head,
-        "threshold": request.threshold,
-        "explain": request.explain,
-        "key": request.key,
-    }
+    of_all = {name: getattr(request, name) for name in OF_ALL if hasattr(request, name)}
+    common = answering | of_all
     return read_each([common | {"text": text} for text in texts])
 
 

@@ -25,6 +25,7 @@ TASKS = {
     "translation": "polygraft.tasks.translation",
     "language": "polygraft.tasks.language",
     "embedding": "polygraft.tasks.embedding",
+    "tagging": "polygraft.tasks.tagging",
 }
 DEFAULT = "classification"
 """The task of a recipe or a manifest that names none."""

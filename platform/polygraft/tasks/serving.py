@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from polygraft.adapters.format import Adapter
     from polygraft.adapters.manifest import Manifest
     from polygraft.architectures.conventions import Conventions, Direction
-    from polygraft.architectures.text import TextEncoder
+    from polygraft.architectures.text import Encoded, TextEncoder
     from polygraft.runtime.rows import Answer, Row
     from polygraft.runtime.search import Search
 
@@ -56,15 +56,16 @@ class Written:
 
 @dataclass(frozen=True)
 class RowPlan:
-    """How a row is answered: each of `texts` is encoded, and `answer` is given one `output` a text,
-    in order (float32 arrays, or a list of `Written`). It is called from another thread, and must be
-    quick. `own`: how many of `texts`, from the first, are the row's own, and refused where they are
-    longer than what is read and may not be cut (None: all); the others are variants of them.
-    `window`: the tokens that are read at once (None: as many as the backbone reads).
-    `around`: where texts are decoded, what stands in the answer before the first, between each two
-    and after the last; empty where the answer cannot be put together while it is written."""
+    """How a row is answered: each of `texts` is encoded (or was by the task itself: then it is read
+    as it is, in one window), and `answer` is given one `output` a text, in order (float32 arrays,
+    or a list of `Written`). It is called from another thread, and must be quick. `own`: how many of
+    `texts`, from the first, are the row's own, and refused where they are longer than what is read
+    and may not be cut (None: all); the others are variants of them. `window`: the tokens that are
+    read at once (None: as many as the backbone reads). `around`: where texts are decoded, what
+    stands in the answer before the first, between each two and after the last; empty where the
+    answer cannot be put together while it is written."""
 
-    texts: list[str]
+    texts: Sequence[str | Encoded]
     output: Output | Writing
     answer: Callable[[Sequence[Any]], Answer]
     own: int | None = None
@@ -80,8 +81,15 @@ class Replay(Protocol):
     def conventions(self) -> Conventions:
         """How the backbone's decoder is spoken to. Asked only for adapters that write."""
 
+    @property
+    def encoder(self) -> TextEncoder:
+        """How text is read."""
+
     def vectors(self, texts: Sequence[str]) -> tuple[Floats, Floats]:
         """Mean-pooled vectors [texts, hidden]."""
+
+    def states(self, texts: Sequence[Encoded]) -> tuple[list[Floats], list[Floats]]:
+        """Token states [seq, hidden] of each text."""
 
     def written(
         self, texts: Sequence[str], directions: Sequence[Direction]

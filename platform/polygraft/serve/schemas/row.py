@@ -116,6 +116,19 @@ class LabelOut(BaseModel):
     score: float
 
 
+class TagOut(BaseModel):
+    """`text[start:end]` of the text as it was sent, in code points."""
+
+    start: int
+    end: int
+    text: str
+    label: str
+    score: float = Field(
+        description="the probability that just these words are a span of this label; of a word, "
+        "that it has this tag"
+    )
+
+
 class RowOut(BaseModel):
     """A row's answer, or its `adapter` and `error`; what does not apply is left out. Tasks that are
     added may answer with fields of their own."""
@@ -141,6 +154,12 @@ class RowOut(BaseModel):
     embedding: list[float] | list[int] | str | None = None
     scale: float | None = Field(None, description="what the numbers of an int8 vector are times")
     dimensions: int | None = None
+    spans: list[TagOut] | None = Field(
+        None, description="of an adapter that finds spans, in order; an empty list: it found none"
+    )
+    word_tags: list[TagOut] | None = Field(
+        None, description="of an adapter that gives every word a tag: the words, in order"
+    )
     translation: str | None = None
     alternatives: list[str] | None = Field(
         None, description="the other translations asked for, best first"

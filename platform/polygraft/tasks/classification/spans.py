@@ -18,18 +18,18 @@ from polygraft.tasks.classification.features import WORD
 MAX_SPANS = 512
 """Of an explanation, so that an answer has a bound: where there are more, neighbours are put
 together."""
-_SPACELESS = (
+SPACELESS = (
     "\u3005-\u3007\u3040-\u30ff\u3100-\u312f\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     "\uff66-\uff9f\U0001b000-\U0001b16f\U00020000-\U0003ffff"  # Chinese and Japanese
     "\u0e00-\u0e7f\u0e80-\u0eff"  # Thai, Lao
     "\u1780-\u17ff\u1000-\u109f\ua9e0-\ua9ff\uaa60-\uaa7f"  # Khmer, Myanmar
 )
-_WORD = WORD.pattern.removesuffix("+")  # one character of a word: letter, digit or mark
-_JOINED = rf"(?:(?!\w){_WORD}|[\u200c\u200d])"  # a mark, or a joiner
+WORD_CHARACTER = WORD.pattern.removesuffix("+")  # one character of a word: letter, digit or mark
+JOINED = rf"(?:(?!\w){WORD_CHARACTER}|[\u200c\u200d])"  # a mark, or a joiner
 _SPAN = re.compile(
-    rf"(?P<alone>[{_SPACELESS}]{_JOINED}*)"
-    rf"|(?:(?![{_SPACELESS}])(?:{_WORD}|[\u200c\u200d]))+"
-    rf"|(?:(?!{_WORD}|[\u200c\u200d])\S{_JOINED}*)+"
+    rf"(?P<alone>[{SPACELESS}]{JOINED}*)"
+    rf"|(?:(?![{SPACELESS}])(?:{WORD_CHARACTER}|[\u200c\u200d]))+"
+    rf"|(?:(?!{WORD_CHARACTER}|[\u200c\u200d])\S{JOINED}*)+"
 )
 
 
