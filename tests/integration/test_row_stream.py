@@ -17,10 +17,12 @@ from polygraft.errors import Overloaded, PolygraftError, SlowBody, TooLarge
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
 from polygraft.serve import lines as lines_module
+from polygraft.serve import row_stream as row_stream_module
+from polygraft.serve.answers import Answered
 from polygraft.serve.app import create_app
 from polygraft.serve.host import Host
 from polygraft.serve.lines import MAX_HELD, OVERHEAD, Lines
-from polygraft.serve.row_stream import TURN_EACH, RowStream
+from polygraft.serve.row_stream import RowStream
 from polygraft.serve.settings import Settings
 
 ROWS = [
@@ -213,37 +215,31 @@ def test_streams_leave_room_to_requests(client: TestClient, host: Host) -> None:
         admission.check_patient(101)
 
 
-def test_looking_for_room_costs_the_loop_the_same_however_many_wait(
-    host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """100 streams that waited kept /livez from being answered for 11 s."""
-    looked, check = 0, host.engine.admission.check
+def test_looking_for_room_costs_little(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """100 streams that waited kept /livez from being answered for 11 s: each look made 64 rows
+    anew. Now the rows are left alone, and the more wait the less often each looks."""
+    asked_engine = list[object]()
 
-    def counted(units: int) -> None:
-        nonlocal looked
-        looked += 1
-        check(units)
+    async def answer(*given: object, **options: object) -> list[Answered]:
+        asked_engine.append(given)
+        raise Overloaded(100, 1)
 
-    async def waiting(streams: int) -> int:
-        """How often so many blocks looked for room within a second."""
-        nonlocal looked
-        looked = 0
+    async def run() -> None:
         rows: list[Row | PolygraftError] = [Row("spam", "win")] * 64
-        tasks = [
-            asyncio.create_task(RowStream(host, None)._answers(rows)) for _ in range(streams)
-        ]
-        await asyncio.sleep(1)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        return looked
+        blocks = [asyncio.create_task(RowStream(host, None)._answers(rows)) for _ in range(20)]
+        await asyncio.sleep(0.3)
+        assert 15 <= RowStream._waiting <= 20
+        for block in blocks:
+            block.cancel()
+        await asyncio.gather(*blocks, return_exceptions=True)
 
-    monkeypatch.setattr(host.engine.admission, "check", counted)
+    monkeypatch.setattr(row_stream_module, "answer", answer)
     host.engine.admission.take(100)
     try:
-        assert asyncio.run(waiting(400)) < 400 + 1 / TURN_EACH
+        asyncio.run(run())
     finally:
         host.engine.admission.give_back(100)
+    assert (RowStream._waiting, asked_engine) == (0, [])
 
 
 @pytest.mark.parametrize("part", [b"1" * 500_000, b"1" * 500_000 + b"\n"])
