@@ -66,7 +66,7 @@ def test_what_is_neither_one_row_nor_several_is_a_type_error(wrong: Any) -> None
 
 
 def test_a_text_in_a_rows_place_is_a_type_error() -> None:
-    with pytest.raises(TypeError, match="a row is of type str; give an object"):
+    with pytest.raises(TypeError, match="a row is of type str; give an object, its fields"):
         calls.batch(["hello"], {})  # type: ignore[list-item]
 
 

@@ -104,8 +104,8 @@ def detect(text: str) -> Call[list[DetectedOut]]:
 
 
 def stream(rows: Rows, options: StreamOptions) -> Iterator[tuple[Call[None], LineReader]]:
-    """A call for every `STREAMED` rows, or for fewer long ones, with a line for each, and what reads
-    its answer."""
+    """A call for every `STREAMED` rows, of long ones for fewer, with a line for each row, and what
+    reads its answer."""
     params, headers = given(options, StreamOptions), {"content-type": "application/x-ndjson"}
     lines = (json.dumps(row).encode() + b"\n" for row in each_row(rows))
     while block := _block(lines):
@@ -237,5 +237,5 @@ def each_row(rows: Rows) -> Iterator[dict[str, Any]]:
         raise TypeError(f"rows is of type {type(rows).__name__}; give a row, or a list of rows")
     for row in rows:
         if isinstance(row, str | bytes):
-            raise TypeError(f"a row is of type {type(row).__name__}; give an object with its fields")
+            raise TypeError(f"a row is of type {type(row).__name__}; give an object, its fields")
         yield dict(row)
