@@ -2,7 +2,7 @@ import gc
 import shutil
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +21,9 @@ from polygraft.errors import (
     WrongBackbone,
 )
 from polygraft.runtime.bank import Bank
+from polygraft.runtime.encoding import EncodeRequest
 from polygraft.runtime.engine import Engine
+from polygraft.runtime.graph import Floats
 from polygraft.runtime.rows import Row
 from polygraft.tasks.classification.serving import Classified
 
@@ -272,3 +274,32 @@ def test_rows_that_ask_the_same_of_the_encoder_share_one_pass(
     assert sum(seen) == 3
     assert together == [engine.answer([row])[0] for row in rows]
     assert engine.leases == 0
+
+
+def test_a_row_that_is_dropped_leaves_another_the_text_that_they_share(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of two rows with one text the second had failed, as if by our fault, when the first was
+    dropped; so had every second one of a request that ran out of time."""
+    entered, go_on = threading.Event(), threading.Event()
+    scheduler = engine.encoding._scheduler
+    run, workers = scheduler._run, len(scheduler._threads)
+
+    def held(requests: list[EncodeRequest]) -> Sequence[Floats]:
+        entered.set()
+        go_on.wait(20)
+        return run(requests)
+
+    monkeypatch.setattr(scheduler, "_run", held)
+    first = [engine.submit([Row("spam", "win " * 30)]) for _ in range(workers)]
+    entered.wait(20)
+    rows = [Row("mood", f"dinner {i // 2}") for i in range(200)]
+    futures, dropped = engine.submit(rows), engine.submit(rows)
+    for future in [*futures[::2], *dropped]:
+        future.cancel()
+    go_on.set()
+    answers = [future.result(20) for future in futures[1::2]]
+    assert all(isinstance(answer, Classified) for answer in answers)
+    assert all(future.cancelled() for future in dropped)
+    assert all(future.result(20) for (future,) in first)
+    assert (engine.leases, caplog.records) == (0, [])

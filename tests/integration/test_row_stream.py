@@ -13,11 +13,16 @@ import pytest
 from fastapi.testclient import TestClient
 
 from polygraft.adapters.library import Library
+from polygraft.errors import Overloaded, PolygraftError, SlowBody, TooLarge
 from polygraft.runtime.engine import Engine
+from polygraft.runtime.rows import Row
 from polygraft.serve import lines as lines_module
+from polygraft.serve import row_stream as row_stream_module
+from polygraft.serve.answers import Answered
 from polygraft.serve.app import create_app
 from polygraft.serve.host import Host
 from polygraft.serve.lines import MAX_HELD, OVERHEAD, Lines
+from polygraft.serve.row_stream import RowStream
 from polygraft.serve.settings import Settings
 
 ROWS = [
@@ -181,6 +186,125 @@ def test_a_client_that_stops_sending_is_told(host: Host) -> None:
     answers = asyncio.run(run())
     assert [answer.get("row") for answer in answers] == [0, 1, None]
     assert answers[2]["error"]["code"] == "SlowBody"
+
+
+def test_rows_are_not_refused_for_the_work_of_their_neighbours(client: TestClient) -> None:
+    """Each is 34 units of work or more, and the engine takes 100 at a time."""
+    explained = {"adapter": "spam", "text": "win a free prize now " * 12, "explain": True}
+    answers = asked(client, lined([explained, ROWS[0], explained, ROWS[1], explained]))
+    assert [answer.get("error") for answer in answers] == [None] * 5
+    assert [answer["row"] for answer in answers] == list(range(5))
+    too_large = {"adapter": "spam", "text": "x" * 200 * 101}
+    answers = asked(client, lined([ROWS[0], too_large, ROWS[1]]))
+    codes = [answer.get("error", {}).get("code") for answer in answers]
+    assert codes == [None, "TooLarge", None]
+
+
+def test_streams_leave_room_to_requests(client: TestClient, host: Host) -> None:
+    admission = host.engine.admission
+    admission.take(30)
+    try:
+        with pytest.raises(Overloaded):
+            admission.check_patient(64)
+        admission.check_patient(45)
+        admission.check(70)
+    finally:
+        admission.give_back(30)
+    admission.check_patient(100)
+    with pytest.raises(TooLarge):
+        admission.check_patient(101)
+
+
+def test_looking_for_room_costs_little(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """100 streams that waited kept /livez from being answered for 11 s: each look made 64 rows
+    anew. Now the rows are left alone, and the more wait the less often each looks."""
+    asked_engine = list[object]()
+
+    async def answer(*given: object, **options: object) -> list[Answered]:
+        asked_engine.append(given)
+        raise Overloaded(100, 1)
+
+    async def run() -> None:
+        rows: list[Row | PolygraftError] = [Row("spam", "win")] * 64
+        blocks = [asyncio.create_task(RowStream(host, None)._answers(rows)) for _ in range(20)]
+        await asyncio.sleep(0.3)
+        assert 15 <= RowStream._waiting <= 20
+        for block in blocks:
+            block.cancel()
+        await asyncio.gather(*blocks, return_exceptions=True)
+
+    monkeypatch.setattr(row_stream_module, "answer", answer)
+    host.engine.admission.take(100)
+    try:
+        asyncio.run(run())
+    finally:
+        host.engine.admission.give_back(100)
+    assert (RowStream._waiting, asked_engine) == (0, [])
+
+
+@pytest.mark.parametrize("part", [b"1" * 500_000, b"1" * 500_000 + b"\n"])
+def test_what_all_streams_hold_is_bounded(part: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines that never end were not counted, nor those that were taken and not answered: 700
+    clients had made 500 MiB of the former."""
+    monkeypatch.setattr(lines_module, "MAX_HELD_BY_ALL", 2**22)
+
+    async def run() -> tuple[int, list[Exception | None]]:
+        held = 0
+        streams = [Lines(0.1) for _ in range(100)]
+
+        async def receive() -> dict[str, Any]:
+            nonlocal held
+            held += len(part)
+            if held > 2**26:
+                await asyncio.sleep(60)
+            await asyncio.sleep(0)
+            return {"type": "http.request", "body": part, "more_body": True}
+
+        async def taking(lines: Lines) -> None:
+            while await lines.take(1, wait=True):
+                pass
+
+        reading = [asyncio.create_task(lines.read(receive)) for lines in streams]
+        taken = [asyncio.create_task(taking(lines)) for lines in streams]
+        await asyncio.sleep(2.5)
+        for task in [*reading, *taken]:
+            task.cancel()
+        failures = [lines._failure for lines in streams]
+        for lines in streams:
+            lines.drop()
+        return held, failures
+
+    held, failures = asyncio.run(run())
+    assert held < 2**22 + 101 * len(part)
+    endless = not part.endswith(b"\n")
+    assert any(isinstance(failure, SlowBody) for failure in failures) == endless
+    assert Lines._held_by_all == 0
+
+
+def test_a_client_that_leaves_early_is_not_answered_to_the_end(host: Host) -> None:
+    """Whoever had sent 16 MiB and left was still answered all of it."""
+
+    async def run() -> int:
+        app, parts, answered = create_app(lambda: host), [lined(ROWS)] * 10, 0
+        told = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            if parts:
+                return {"type": "http.request", "body": parts.pop(), "more_body": True}
+            await told.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            nonlocal answered
+            answered += message.get("body", b"").count(b"\n")
+            told.set()
+            await asyncio.sleep(0)
+
+        await asyncio.wait_for(app(dict(SCOPE), receive, send), 60)
+        return answered
+
+    assert asyncio.run(run()) < 1_000
+    assert (host.engine.leases, host.engine.admission.under_way) == (0, 0)
 
 
 def test_a_client_that_leaves_frees_its_rows(host: Host) -> None:

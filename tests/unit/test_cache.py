@@ -31,6 +31,16 @@ def test_the_same_row_to_the_same_adapters_gets_the_same_answer() -> None:
     assert cache.hits == 1
 
 
+def test_labels_are_the_same_however_many_more_were_allowed() -> None:
+    """The API allows fewer labels of each row the more rows a request has."""
+    cache = AnswerCache(10)
+    given = kept(cache, Row("spam", "hello", top_k=50_000))
+    for top_k in (25_000, MAX_VALUES + 1, None):
+        assert cache.get(cache.key(Row("spam", "hello", top_k=top_k), (1,))) is given
+    for top_k in (1, MAX_VALUES):
+        assert cache.get(cache.key(Row("spam", "hello", top_k=top_k), (1,))) is None
+
+
 def test_those_used_last_are_kept() -> None:
     cache, rows = AnswerCache(2), [Row("spam", str(i)) for i in range(3)]
     kept(cache, rows[0])

@@ -12,6 +12,7 @@ import pytest
 from polygraft.client import AsyncClient, Client, TranslationProgress, TranslationResult, calls
 from polygraft.client.options import ClassifyOptions, TranslateOptions
 from polygraft.client.progress import EventReader
+from polygraft.serve.lines import MAX_HELD
 from polygraft.serve.schemas.classify import ClassifyRequest
 from polygraft.serve.schemas.translate import TranslateRequest
 
@@ -60,6 +61,24 @@ def test_what_is_neither_one_row_nor_several_is_a_type_error(wrong: Any) -> None
     for call in (calls.classify_rows, calls.batch):
         with pytest.raises(TypeError, match=f"rows is of type {type(wrong).__name__}"):
             call(wrong, {})
+    with pytest.raises(TypeError, match=f"rows is of type {type(wrong).__name__}"):
+        next(calls.stream(wrong, {}))
+
+
+def test_a_text_in_a_rows_place_is_a_type_error() -> None:
+    with pytest.raises(TypeError, match="a row is of type str; give an object, its fields"):
+        calls.batch(["hello"], {})  # type: ignore[list-item]
+
+
+def test_a_stream_is_sent_in_parts_that_the_server_holds_while_nobody_reads() -> None:
+    """5,000 long rows were sent before any answer was read; the server waited for that, and the
+    client for the server."""
+    rows = [{"adapter": "spam-en", "text": "x" * 10_000}] * 4_000
+    parts = [call.content or b"" for call, _ in calls.stream(rows, {})]
+    assert sum(part.count(b"\n") for part in parts) == 4_000
+    assert max(map(len, parts)) < MAX_HELD / 2
+    short = [reader.missing for _, reader in calls.stream([ROW] * 12_000, {})]
+    assert short == [5_000, 5_000, 2_000]
 
 
 def test_an_option_that_there_is_not_is_a_type_error() -> None:

@@ -105,8 +105,8 @@ class AsyncClient:
         return await self._send(calls.detect(text))
 
     async def stream(self, rows: Rows, **options: Unpack[StreamOptions]) -> AsyncIterator[RowOut]:
-        """As `batch`, for as many rows as you like: they are read as they are needed, and each
-        result, in order, comes as soon as it is there."""
+        """As `batch`, for as many rows as you like, which are read and sent 5,000 at a time (fewer
+        of long ones); of those each result, in order, comes as soon as it is there."""
         for call, reader in calls.stream(rows, options):
             async with aclosing(self._pieces(call)) as pieces:
                 async for piece in pieces:

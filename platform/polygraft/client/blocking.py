@@ -106,8 +106,8 @@ class Client:
         return self._send(calls.detect(text))
 
     def stream(self, rows: Rows, **options: Unpack[StreamOptions]) -> Iterator[RowOut]:
-        """As `batch`, for as many rows as you like: they are read as they are needed, and each
-        result, in order, comes as soon as it is there."""
+        """As `batch`, for as many rows as you like, which are read and sent 5,000 at a time (fewer
+        of long ones); of those each result, in order, comes as soon as it is there."""
         for call, reader in calls.stream(rows, options):
             for piece in self._pieces(call):
                 yield from reader.read(piece)

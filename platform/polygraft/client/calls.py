@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
@@ -34,7 +33,9 @@ from polygraft.serve.schemas.libretranslate import DetectedOut
 from polygraft.serve.schemas.rollout import CompareResponse, HistoryResponse, RouteOut
 from polygraft.serve.schemas.row import ClassifyResponse, RowOut
 
-STREAMED = 5_000  # rows of one request: they are sent before the first answer is read
+STREAMED, STREAMED_BYTES = 5_000, 4 * 2**20
+"""Of one request of a stream, which is sent before its first answer is read: rows, and bytes about,
+far fewer than the server holds (`serve.lines.MAX_HELD`)."""
 Result = TypeVar("Result")
 Texts = str | Iterable[str]
 Rows = Mapping[str, Any] | Iterable[Mapping[str, Any]]
@@ -66,12 +67,12 @@ def tag(adapter: str | Iterable[str], texts: Texts, options: TagOptions) -> Call
 
 
 def classify_rows(rows: Rows, options: RowsOptions) -> Call[list[RowOut]]:
-    body = {"rows": listed_rows(rows), **given(options, RowsOptions)}
+    body = {"rows": list(each_row(rows)), **given(options, RowsOptions)}
     return _posted("/v1/classify", body, _results)
 
 
 def batch(rows: Rows, options: RowsOptions) -> Call[list[RowOut]]:
-    body = {"rows": listed_rows(rows), **given(options, RowsOptions)}
+    body = {"rows": list(each_row(rows)), **given(options, RowsOptions)}
     return _posted("/v1/batch", body, _results)
 
 
@@ -105,13 +106,25 @@ def detect(text: str) -> Call[list[DetectedOut]]:
 
 
 def stream(rows: Rows, options: StreamOptions) -> Iterator[tuple[Call[None], LineReader]]:
-    """A call for every `STREAMED` rows, with a line for each, and what reads its answer."""
-    listed = iter([rows] if isinstance(rows, Mapping) else rows)
-    while block := [dict(row) for row in islice(listed, STREAMED)]:
-        content = b"".join(json.dumps(row).encode() + b"\n" for row in block)
-        params, headers = given(options, StreamOptions), {"content-type": "application/x-ndjson"}
+    """A call for every `STREAMED` rows, of long ones for fewer, with a line for each row, and what
+    reads its answer."""
+    params, headers = given(options, StreamOptions), {"content-type": "application/x-ndjson"}
+    lines = (json.dumps(row).encode() + b"\n" for row in each_row(rows))
+    while block := _block(lines):
+        content = b"".join(block)
         call = Call("POST", "/v1/stream", lambda _: None, content, headers, params)
         yield call, LineReader(len(block))
+
+
+def _block(lines: Iterator[bytes]) -> list[bytes]:
+    """The next lines, those of one request."""
+    block, size = list[bytes](), 0
+    for line in lines:
+        block.append(line)
+        size += len(line)
+        if len(block) == STREAMED or size >= STREAMED_BYTES:
+            break
+    return block
 
 
 class LineReader:
@@ -222,10 +235,13 @@ def listed(texts: Texts) -> list[str]:
     return list(texts)
 
 
-def listed_rows(rows: Rows) -> list[dict[str, Any]]:
+def each_row(rows: Rows) -> Iterator[dict[str, Any]]:
     """An object is one row. Raises `TypeError` for what is neither one nor several."""
     if isinstance(rows, Mapping):
-        return [dict(rows)]
+        rows = [rows]
     if isinstance(rows, str | bytes) or not isinstance(rows, Iterable):
         raise TypeError(f"rows is of type {type(rows).__name__}; give a row, or a list of rows")
-    return [dict(row) for row in rows]
+    for row in rows:
+        if isinstance(row, str | bytes):
+            raise TypeError(f"a row is of type {type(row).__name__}; give an object, its fields")
+        yield dict(row)

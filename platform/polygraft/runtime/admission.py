@@ -58,6 +58,11 @@ class Admission:
         if self._under_way + units > self.capacity:
             raise Overloaded(self._under_way, self._wait())
 
+    def check_patient(self, units: int) -> None:
+        """`check` for work that can wait: a quarter of the room is left to what cannot."""
+        if self.capacity is not None:
+            self.check(max(units, min(units + self.capacity // 4, self.capacity)))
+
     def take(self, units: int) -> None:
         """Take work in; `give_back` the same number when it has ended. Raises as `check` does."""
         with self._lock:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable
+from dataclasses import replace
 
 from polygraft.runtime.rows import Answer, Row
 
@@ -36,6 +37,8 @@ class AnswerCache:
         drawn = row.search.temperature > 0 and row.search.seed is None
         if not self.capacity or drawn or row.explain or len(row.text) > MAX_CHARACTERS:
             return None
+        if row.top_k is not None and row.top_k > MAX_VALUES:
+            row = replace(row, top_k=None)  # what is kept of it then is all there is
         return row, adapters
 
     def get(self, key: Hashable) -> Answer | None:

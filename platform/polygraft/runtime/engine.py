@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -29,7 +30,7 @@ from polygraft.runtime.admission import Admission, units
 from polygraft.runtime.bank import Bank
 from polygraft.runtime.cache import AnswerCache
 from polygraft.runtime.encoding import EncodeRequest, EncoderQueue
-from polygraft.runtime.futures import finished, when_all
+from polygraft.runtime.futures import finished, shared, when_all
 from polygraft.runtime.graph import Floats, GraphSession, load_card
 from polygraft.runtime.loaded import Lease, LoadedAdapter, LoadedAdapters
 from polygraft.runtime.row_work import RowWork
@@ -236,9 +237,13 @@ class Engine:
                 accepted.append((work, windows))
         try:
             submitted = self.encoding.submit(list(queued.values()))
-            futures = dict(zip(queued, submitted, strict=True))
+            wanted = Counter(key for _, windows in accepted for text in windows for key in text)
+            futures = {
+                key: iter(shared(future, wanted[key]))
+                for key, future in zip(queued, submitted, strict=True)
+            }
             for work, windows in accepted:
-                parts = [futures[key] for text in windows for key in text]
+                parts = [next(futures[key]) for text in windows for key in text]
                 self._go_on(work, [len(text) for text in windows], parts, listener)
         except Exception:  # the engine is closing
             for work, _ in accepted:
@@ -327,8 +332,11 @@ class Engine:
 
     def _finish(self, work: RowWork, windows: Sequence[int], outputs: Future[list[Any]]) -> None:
         """End the row with its answer; with an error when any part of it failed. Nothing is to be
-        done for one that has ended."""
+        done for one that has ended; one whose parts the closing engine dropped is cancelled."""
         if work.answer.done():
+            return
+        if outputs.cancelled():
+            work.answer.cancel()
             return
         try:
             results = outputs.result()

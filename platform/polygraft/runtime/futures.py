@@ -48,6 +48,39 @@ def fail(future: Future[Result], error: BaseException) -> None:
         future.set_exception(error)
 
 
+def shared(future: Future[Result], count: int) -> list[Future[Result]]:
+    """`count` futures that end as `future` does, each to be cancelled by one who waits for it; when
+    all are, `future` is."""
+    if count == 1:
+        return [future]
+    copies: list[Future[Result]] = [Promise() for _ in range(count)]
+    wanted, lock = count, threading.Lock()
+
+    def copy_ended(copy: Future[Result]) -> None:
+        nonlocal wanted
+        if not copy.cancelled():
+            return
+        with lock:
+            wanted -= 1
+            nobody_waits = wanted == 0
+        if nobody_waits:
+            future.cancel()
+
+    def ended(done: Future[Result]) -> None:
+        for copy in copies:
+            if done.cancelled():
+                copy.cancel()
+            elif error := done.exception():
+                fail(copy, error)
+            else:
+                settle(copy, done.result())
+
+    for copy in copies:
+        copy.add_done_callback(copy_ended)
+    future.add_done_callback(ended)
+    return copies
+
+
 def when_all(futures: Sequence[Future[Result]]) -> Future[list[Result]]:
     """A future of every result in order; the first error, or a cancellation as `CancelledError`,
     ends it at once."""

@@ -39,8 +39,9 @@ class CancelOnDisconnect:
                 await gone.wait()
                 return {"type": "http.disconnect"}
             message = await receive()
-            if message["type"] == "http.disconnect":
+            if message["type"] == "http.disconnect":  # before the body had ended
                 gone.set()
+                handler.cancel()
             elif not message.get("more_body", False):
                 watcher = asyncio.create_task(watch())
             return message

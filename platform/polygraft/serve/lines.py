@@ -14,8 +14,9 @@ from polygraft.errors import InvalidRow, SlowBody
 
 MAX_LINE = 2**20
 MAX_HELD, MAX_HELD_BY_ALL = 16 * 2**20, 64 * 2**20
-"""Bytes of lines that wait, of one body and of all. Who sends more has to read answers
+"""Bytes of lines that are not answered, of one body and of all. Who sends more has to read answers
 meanwhile."""
+ALWAYS = 2**16  # bytes of one body that are read however much is held of others
 OVERHEAD = 128  # bytes that a line takes beside its own
 MAX_TAKEN = 2**18
 """Bytes, about, of lines that are taken at once: parsing more would keep the event loop."""
@@ -23,8 +24,9 @@ Line = bytes | InvalidRow
 
 
 class Lines:
-    """Read by `read`, in a task of its own, and handed out by `take`. Lines of white space alone
-    are left out; one of more than `MAX_LINE` bytes is an error in its place."""
+    """Read by `read`, in a task of its own, handed out by `take`, and held until they are
+    `answered`. Lines of white space alone are left out; one of more than `MAX_LINE` bytes is an
+    error in its place."""
 
     _held_by_all: ClassVar[int] = 0
 
@@ -32,7 +34,8 @@ class Lines:
         """`seconds`: the longest that the next part of the body may take."""
         self._seconds = seconds
         self._lines: deque[Line] = deque()
-        self._held = 0
+        self._sizes: deque[int] = deque()  # of the lines that are not answered
+        self._held = self._begun = 0  # bytes: of all, and of the line that has not ended yet
         self._ended = False
         self._failure: Exception | None = None
         self._changed, self._room = asyncio.Event(), asyncio.Event()
@@ -59,19 +62,20 @@ class Lines:
         while self._lines and len(taken) < most and size < MAX_TAKEN:
             taken.append(self._lines.popleft())
             size += _size(taken[-1])
-        self._hold(-size)
-        self._room.set()
         if wait and not taken and self._failure:
             raise self._failure
         return taken
 
+    def answered(self, count: int) -> None:
+        """Let go of the `count` oldest lines."""
+        for _ in range(count):
+            self._hold(-self._sizes.popleft())
+        self._room.set()
+
     async def _read(self, receive: Receive) -> None:
         rest, too_long, more = bytearray(), False, True
         while more:
-            while self._held > MAX_HELD or (self._held and Lines._held_by_all > MAX_HELD_BY_ALL):
-                self._room.clear()
-                with suppress(TimeoutError):  # others may have made room
-                    await asyncio.wait_for(self._room.wait(), 1)
+            await self._wait_for_room()
             try:
                 message = await asyncio.wait_for(receive(), self._seconds)
             except TimeoutError:
@@ -89,7 +93,28 @@ class Lines:
             rest += last
             if len(rest) > MAX_LINE:
                 rest, too_long = bytearray(), True
+            self._hold(len(rest) - self._begun)
+            self._begun = len(rest)
+        self._hold(-self._begun)
         self._add(bytes(rest), too_long=too_long)
+
+    async def _wait_for_room(self) -> None:
+        """Raises `SlowBody` when there is none for a line, and no answer to wait for."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._seconds
+        while self._held > MAX_HELD or (
+            self._held > ALWAYS and Lines._held_by_all > MAX_HELD_BY_ALL
+        ):
+            if self._sizes:
+                until = loop.time() + self._seconds
+            elif loop.time() > until:
+                raise SlowBody(
+                    f"too many long lines are being received, and none had ended in "
+                    f"{self._seconds:g} s; the rows before are answered, send the others again"
+                )
+            self._room.clear()
+            with suppress(TimeoutError):  # others may have made room
+                await asyncio.wait_for(self._room.wait(), 1)
 
     def _add(self, line: bytes, *, too_long: bool) -> None:
         kept: Line = line
@@ -98,7 +123,8 @@ class Lines:
         elif not line.strip():
             return
         self._lines.append(kept)
-        self._hold(_size(kept))
+        self._sizes.append(_size(kept))
+        self._hold(self._sizes[-1])
         self._changed.set()
 
     def _hold(self, size: int) -> None:
@@ -106,8 +132,9 @@ class Lines:
         Lines._held_by_all += size
 
     def drop(self) -> None:
-        """Let go of what nobody will take."""
+        """Let go of everything."""
         self._lines.clear()
+        self._sizes.clear()
         self._hold(-self._held)
 
 
