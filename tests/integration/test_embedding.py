@@ -239,7 +239,7 @@ BAD = [
     ({"text": "a", "dimensions": 8}, "vectors of 32 values, not of 8"),
     ({"text": "a", "encoding": "float16"}, "encoding"),
     ({"text": "a", "normalise": False}, "normalise"),
-    ({"text": "a", "adapter": "spam"}, "is for classification and gives no vectors"),
+    ({"text": "a", "adapter": "spam"}, "classifies; send the text to /v1/classify"),
     ({"text": "a", "adapter": "nope"}, "nope"),
     ({"text": "win " * 2_000, "adapter": "pairs"}, "truncate"),
 ]

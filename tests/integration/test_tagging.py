@@ -17,6 +17,7 @@ import pytest
 import torch
 import yaml
 from fastapi.testclient import TestClient
+from huggingface_hub import TokenClassificationOutputElement
 from typer.testing import CliRunner
 
 from polygraft.adapters.format import LAYOUT, load_adapter, load_manifest
@@ -338,3 +339,19 @@ def test_states_do_not_depend_on_the_rows_beside(backbone: Path) -> None:
     for row, states in zip(rows, together, strict=True):
         np.testing.assert_allclose(states_of(bare, encoder, [row], 32)[0], states, atol=2e-3)
     assert len(together[1]) == 40
+
+
+def test_hugging_faces_client_reads_it(http: TestClient) -> None:
+    text = "hello Mum Win, see you Tonight"
+    body = {"inputs": text, "parameters": {"aggregation_strategy": "simple"}}
+    answered = http.post("/hf/names", json=body)
+    groups = TokenClassificationOutputElement.parse_obj_as_list(answered.json())
+    (row,) = http.post("/v1/tag", json={"adapter": "names", "texts": [text]}).json()["results"]
+    assert [(g.entity_group, g.start, g.end) for g in groups] == [
+        (span["label"], span["start"], span["end"]) for span in row["spans"]
+    ]
+    assert all(text[group.start : group.end] == group.word for group in groups)
+    left = http.post("/hf/names", json={"inputs": [text], "parameters": {"ignore_labels": ["PER"]}})
+    assert {group["entity_group"] for group in left.json()[0]} <= {"LOC"}
+    refused = http.post("/hf/names", json=body | {"parameters": {"stride": 2}})
+    assert "'stride'" in refused.json()["error"]

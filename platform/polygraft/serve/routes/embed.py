@@ -8,15 +8,14 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from polygraft.errors import InvalidOption, InvalidRow, PolygraftError
-from polygraft.runtime.rows import Row
+from polygraft.errors import InvalidRow, PolygraftError
 from polygraft.serve.answers import answer, raise_if_whole, results
 from polygraft.serve.host import Host
 from polygraft.serve.limits import check_count
+from polygraft.serve.own_routes import EMBED, belonging
 from polygraft.serve.rows import read_each
 from polygraft.serve.schemas.embed import EmbedRequest, SimilarityRequest, SimilarityResponse
 from polygraft.serve.schemas.row import ClassifyResponse
-from polygraft.tasks.embedding.manifest import EmbeddingManifest
 from polygraft.tasks.embedding.serving import Embedded, cosines, together
 
 DIGITS = 6
@@ -25,7 +24,7 @@ DIGITS = 6
 def router(host: Callable[[], Host]) -> APIRouter:
     routes = APIRouter(tags=["inference"])
 
-    @routes.post("/v1/embed", response_model_exclude_none=True)
+    @routes.post(EMBED, response_model_exclude_none=True)
     async def embed(request: EmbedRequest) -> ClassifyResponse:
         """Vectors of texts. `results[i].embedding` is the i-th text's."""
         inputs = [name for name in ("text", "texts") if name in request.model_fields_set]
@@ -42,7 +41,8 @@ def router(host: Callable[[], Host]) -> APIRouter:
             "truncate": request.truncate,
             "key": _key(request.key, texts),
         }
-        rows = _with_vectors(host(), read_each([common | {"text": text} for text in texts]))
+        read = read_each([common | {"text": text} for text in texts])
+        rows = belonging(read, EMBED, host().manifests())
         answers = await answer(host(), rows)
         raise_if_whole(answers, one_text=request.texts is None)
         return ClassifyResponse(results=results(rows, answers))
@@ -60,7 +60,7 @@ def router(host: Callable[[], Host]) -> APIRouter:
             "key": _key(request.key, request.texts),
         }
         rows = read_each([common | {"text": text} for _, _, text in texts])
-        answers = await answer(host(), _with_vectors(host(), rows))
+        answers = await answer(host(), belonging(rows, EMBED, host().manifests()))
         raise_if_whole(answers, one_text=False)
         embedded = list[Embedded]()
         for (side, place, _), one in zip(texts, answers, strict=True):
@@ -88,17 +88,3 @@ def _named(host: Host, request: EmbedRequest | SimilarityRequest) -> str:
 def _key(given: str | None, texts: Sequence[Any]) -> str:
     """One for all texts of a request: vectors of several versions cannot be compared."""
     return given or hashlib.sha256(repr(texts[:1]).encode()).hexdigest()
-
-
-def _with_vectors(host: Host, rows: Sequence[Row | PolygraftError]) -> list[Row | PolygraftError]:
-    """The rows, or the error of each that is for an adapter that gives no vectors."""
-    others = {m.name: m.task for m in host.manifests() if not isinstance(m, EmbeddingManifest)}
-    return [
-        InvalidOption(
-            f"adapter {row.adapter!r} is for {others[row.adapter]} and gives no vectors; GET "
-            "/v1/adapters lists those whose task is embedding"
-        )
-        if isinstance(row, Row) and row.adapter in others
-        else row
-        for row in rows
-    ]

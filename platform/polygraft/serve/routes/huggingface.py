@@ -1,8 +1,8 @@
 """Hugging Face's APIs, one base address an adapter, `/hf/{adapter}`: what `InferenceClient` sends,
 and the routes of Text Embeddings Inference.
 
-    POST /hf/{adapter}             InferenceClient: text_classification, translation,
-                                   feature_extraction, sentence_similarity
+    POST /hf/{adapter}             InferenceClient: text_classification, token_classification,
+                                   translation, feature_extraction, sentence_similarity
     POST /hf/{adapter}/embed       TEI
     POST /hf/{adapter}/predict     TEI
     POST /hf/{adapter}/similarity  TEI
@@ -28,6 +28,7 @@ from polygraft.serve.failures import SafeJSONResponse
 from polygraft.serve.host import Host
 from polygraft.tasks.classification.serving import Classified
 from polygraft.tasks.embedding.serving import Embedded, cosines, together
+from polygraft.tasks.tagging.serving import Tagged
 from polygraft.tasks.translation.serving import Translated
 
 Body = dict[str, Any]
@@ -110,7 +111,35 @@ async def _infer(host: Host, manifest: Manifest, body: Body) -> Any:
         asked = Asked(manifest.name, texts, "inputs", languages)
         written = await answers(host, asked)
         return [{"translation_text": one.text} for one in written if isinstance(one, Translated)]
+    if task == "tagging":
+        groups = await _groups(host, manifest.name, texts, options)
+        return groups if isinstance(inputs, list) else groups[0]
     raise InvalidOption(f"adapter {manifest.name!r} is for {task}, which this API cannot answer")
+
+
+async def _groups(host: Host, adapter: str, texts: list[Any], options: Body) -> list[list[Body]]:
+    """The spans of each text, or its words with their tags."""
+    _only(options, {"aggregation_strategy", "ignore_labels"})
+    if options.get("aggregation_strategy") == "none":
+        raise InvalidOption("aggregation_strategy: words are put together; leave it out")
+    ignored = options.get("ignore_labels") or []
+    if not isinstance(ignored, list):
+        raise InvalidOption('ignore_labels is a list of labels: ["O"]')
+    return [
+        [
+            {
+                "entity_group": tag.label,
+                "score": tag.score,
+                "word": tag.text,
+                "start": tag.start,
+                "end": tag.end,
+            }
+            for tag in one.tags
+            if tag.label not in ignored
+        ]
+        for one in await answers(host, Asked(adapter, texts, "inputs"))
+        if isinstance(one, Tagged)
+    ]
 
 
 async def _labels(
