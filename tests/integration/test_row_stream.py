@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,15 @@ def host(backbone: Path, library: Path) -> Iterator[Host]:
 def client(host: Host) -> Iterator[TestClient]:
     yield TestClient(create_app(lambda: host), client=("127.0.0.1", 1))
     assert (host.engine.leases, host.engine.admission.under_way) == (0, 0)
+
+
+def is_idle(host: Host) -> bool:
+    """Soon: a thread may still be tokenising for who has left."""
+    for _ in range(200):
+        if (host.engine.leases, host.engine.admission.under_way) == (0, 0):
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def lined(rows: list[Any]) -> bytes:
@@ -304,7 +314,7 @@ def test_a_client_that_leaves_early_is_not_answered_to_the_end(host: Host) -> No
         return answered
 
     assert asyncio.run(run()) < 1_000
-    assert (host.engine.leases, host.engine.admission.under_way) == (0, 0)
+    assert is_idle(host)
 
 
 def test_a_client_that_leaves_frees_its_rows(host: Host) -> None:
@@ -322,4 +332,4 @@ def test_a_client_that_leaves_frees_its_rows(host: Host) -> None:
         await asyncio.wait_for(app(dict(SCOPE), receive, send), 20)
 
     asyncio.run(run())
-    assert (host.engine.leases, host.engine.admission.under_way) == (0, 0)
+    assert is_idle(host)
