@@ -283,6 +283,7 @@ def test_openapi_names_every_endpoint_and_its_errors(client: TestClient) -> None
         ("/v1/adapters/{name}/route", "get"),
         ("/v1/adapters/{name}/route", "put"),
         ("/v1/batch", "post"),
+        ("/v1/tag", "post"),
         ("/v1/classify", "post"),
         ("/v1/embed", "post"),
         ("/v1/embeddings", "post"),

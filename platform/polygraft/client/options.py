@@ -24,10 +24,12 @@ class ClassifyOptions(TypedDict, total=False):
 
 class TagOptions(TypedDict, total=False):
     """Of `tag`. `language`: that of the texts, which the adapter must have been made for.
-    `truncate`: read the beginning of a text that is too long."""
+    `truncate`: read the beginning of a text that is too long. `key`: what a canary chooses by, in
+    place of the text."""
 
     language: str | None
     truncate: bool | None
+    key: str | None
 
 
 class TranslateOptions(TypedDict, total=False):
