@@ -2,6 +2,7 @@
 `test_documentation_runs.py`."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -145,7 +146,12 @@ def test_predict_gives_what_the_server_gives(url: str, root: Path) -> None:
     text = "URGENT! You have won a 2000 prize. Call 09061701461 now to claim"
     cli = [sys.executable, "-m", "polygraft.cli", "predict", "spam-en"]
     done = subprocess.run(
-        cli, input=json.dumps({"text": text}), capture_output=True, text=True, check=True
+        cli,
+        input=json.dumps({"text": text}),
+        env=os.environ | {"POLYGRAFT_BUNDLED": "true"},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     offline = json.loads(done.stdout)
     with Client(url) as client:

@@ -230,11 +230,13 @@ def test_recipe_prints_one_to_start_from(task: str, tmp_path: Path) -> None:
 
 def test_recipe_explains_a_field() -> None:
     told = runner.invoke(app, ["recipe", "data.on_leak"]).stdout
-    for part in ("data.on_leak (classification)", "one of error, drop", "default:  error"):
+    for part in ("data.on_leak (classification, tagging)", "one of error, drop", "default:  error"):
         assert part in told
     assert "example:  data: {on_leak: drop}" in told
     shared = runner.invoke(app, ["recipe", "languages"]).stdout
-    assert shared.startswith("languages (classification, translation, language)\n")
+    assert shared.startswith(
+        "languages (classification, translation, language, embedding, tagging)\n"
+    )
     section = runner.invoke(app, ["recipe", "training"]).stdout
     assert "training.epochs: how often" in section
     unknown = runner.invoke(app, ["recipe", "training.epoch"])

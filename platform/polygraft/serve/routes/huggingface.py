@@ -26,6 +26,7 @@ from polygraft.serve.asked import Asked, answers, manifest_of
 from polygraft.serve.bodies import json_object
 from polygraft.serve.failures import SafeJSONResponse
 from polygraft.serve.host import Host
+from polygraft.serve.schemas.failures import FAILURES
 from polygraft.tasks.classification.serving import Classified
 from polygraft.tasks.embedding.serving import Embedded, cosines, together
 from polygraft.tasks.tagging.serving import Tagged
@@ -38,7 +39,7 @@ IGNORED = {"clean_up_tokenization_spaces", "truncation_direction"}
 
 
 def router(host: Callable[[], Host]) -> APIRouter:
-    routes = APIRouter(tags=["Hugging Face"])
+    routes = APIRouter(tags=["Hugging Face"], responses=FAILURES)
 
     @routes.post(PATH)
     async def infer(adapter: str, request: Request) -> JSONResponse:

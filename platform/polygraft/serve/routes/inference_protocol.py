@@ -19,6 +19,7 @@ from polygraft.errors import InvalidOption, InvalidRow, UnknownAdapter
 from polygraft.runtime.rows import Answer
 from polygraft.serve.asked import Asked, answers, manifest_of
 from polygraft.serve.host import Host
+from polygraft.serve.schemas.failures import FAILURES
 from polygraft.serve.tensors import Tensor, answer_of, split_body, texts_of
 from polygraft.tasks.classification.serving import Classified
 from polygraft.tasks.embedding.serving import Embedded, together
@@ -37,7 +38,7 @@ OUTPUTS = {
 
 
 def router(host: Callable[[], Host]) -> APIRouter:
-    routes = APIRouter(prefix=PREFIX, tags=["Open Inference Protocol"])
+    routes = APIRouter(prefix=PREFIX, tags=["Open Inference Protocol"], responses=FAILURES)
 
     @routes.get("")
     async def server() -> dict[str, Any]:

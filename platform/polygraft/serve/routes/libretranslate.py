@@ -26,10 +26,10 @@ from polygraft.serve.failures import SafeJSONResponse
 from polygraft.serve.host import Host
 from polygraft.serve.limits import check_count
 from polygraft.serve.routing import Wanted, directions, route, targets
+from polygraft.serve.schemas.failures import FAILURES
 from polygraft.serve.schemas.libretranslate import (
     DetectedOut,
     DetectIn,
-    Failure,
     LanguageOut,
     TranslateIn,
     TranslateOut,
@@ -38,9 +38,6 @@ from polygraft.serve.translating import Pivoted, translate
 from polygraft.tasks.translation.serving import Translated
 
 Body = dict[str, Any]
-FAILURES: dict[int | str, dict[str, Any]] = {
-    status: {"model": Failure} for status in (400, 404, 405, 408, 413, 422, 500, 503, 504)
-}
 FORMS = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")
 
 

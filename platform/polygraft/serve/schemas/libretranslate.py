@@ -44,10 +44,3 @@ class LanguageOut(BaseModel):
     code: str
     name: str
     targets: list[str]
-
-
-class Failure(BaseModel):
-    """Errors as LibreTranslate tells them."""
-
-    error: str
-    request_id: str

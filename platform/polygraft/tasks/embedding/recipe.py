@@ -115,7 +115,12 @@ class EmbeddingRecipe(AdapterRecipe):
         description="what the adapter does: it answers with a vector", examples=["embedding"]
     )
     data: EmbeddingData = Field(
-        examples=[{"dev": [{"source": "en", "target": "yo", "file": "dev.tsv"}]}]
+        examples=[
+            {
+                "train": [{"source": "en", "target": "yo", "file": "train.tsv"}],
+                "dev": [{"source": "en", "target": "yo", "file": "dev.tsv"}],
+            }
+        ]
     )
     strategy: Literal["lora", "frozen"] = Field(
         "lora",
