@@ -6,7 +6,7 @@ Rows are read one by one, so that a bad row is answered in its place and the oth
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
@@ -59,6 +59,25 @@ def read_rows(
     of_all = {name: getattr(request, name) for name in OF_ALL if hasattr(request, name)}
     common = answering | of_all
     return read_each([common | {"text": text} for text in texts])
+
+
+class OneOrMany(Protocol):
+    """A request for one `text` or for several `texts`."""
+
+    text: str | None
+    texts: list[str] | None
+
+    @property
+    def model_fields_set(self) -> set[str]: ...
+
+
+def texts_of(request: OneOrMany) -> list[Any]:
+    """The request's texts, not checked yet. Raises `InvalidRow` where it has both fields, or
+    none."""
+    inputs = [name for name in ("text", "texts") if name in request.model_fields_set]
+    if len(inputs) != 1:
+        raise InvalidRow(f"send exactly one of text or texts (got {', '.join(inputs) or 'none'})")
+    return [request.text] if request.texts is None else request.texts
 
 
 def read_each(raw: Sequence[Any]) -> list[Row | PolygraftError]:

@@ -13,7 +13,7 @@ from polygraft.serve.answers import answer, raise_if_whole, results
 from polygraft.serve.host import Host
 from polygraft.serve.limits import check_count
 from polygraft.serve.own_routes import EMBED, belonging
-from polygraft.serve.rows import read_each
+from polygraft.serve.rows import read_each, texts_of
 from polygraft.serve.schemas.embed import EmbedRequest, SimilarityRequest, SimilarityResponse
 from polygraft.serve.schemas.row import ClassifyResponse
 from polygraft.tasks.embedding.serving import Embedded, cosines, together
@@ -27,12 +27,7 @@ def router(host: Callable[[], Host]) -> APIRouter:
     @routes.post(EMBED, response_model_exclude_none=True)
     async def embed(request: EmbedRequest) -> ClassifyResponse:
         """Vectors of texts. `results[i].embedding` is the i-th text's."""
-        inputs = [name for name in ("text", "texts") if name in request.model_fields_set]
-        if len(inputs) != 1:
-            raise InvalidRow(
-                f"send exactly one of text or texts (got {', '.join(inputs) or 'none'})"
-            )
-        texts: list[Any] = [request.text] if request.texts is None else request.texts
+        texts = texts_of(request)
         check_count(host().settings, len(texts))
         who = {"stack": request.stack} if request.stack else {"adapter": _named(host(), request)}
         common = who | {
@@ -65,7 +60,7 @@ def router(host: Callable[[], Host]) -> APIRouter:
         embedded = list[Embedded]()
         for (side, place, _), one in zip(texts, answers, strict=True):
             if isinstance(one, InvalidRow):
-                raise InvalidRow(f"{side}.{place}: {one}")
+                raise one.at(f"{side}.{place}")
             if isinstance(one, PolygraftError):
                 raise one
             assert isinstance(one, Embedded)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter
+from fastapi.concurrency import run_in_threadpool
 
 from polygraft.adapters.format import Manifest
 from polygraft.errors import InvalidOption, InvalidRow
@@ -40,7 +41,8 @@ def router(host: Callable[[], Host]) -> APIRouter:
             )
         options = {"dimensions": request.dimensions, "encoding": request.encoding_format}
         embedded = await answers(host(), Asked(request.model, texts, "input", options))
-        tokens = sum(len(one) for one in host().engine.encoder.encode(texts))
+        encoded = await run_in_threadpool(host().engine.encoder.encode, texts)
+        tokens = sum(map(len, encoded))
         return EmbeddingsResponse(
             data=[
                 EmbeddingOut(index=place, embedding=one.fields()["embedding"])

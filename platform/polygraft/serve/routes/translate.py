@@ -7,13 +7,14 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from polygraft.errors import InvalidOption, InvalidRow, PolygraftError, UnknownLanguage
+from polygraft.errors import InvalidOption, PolygraftError, UnknownLanguage
 from polygraft.serve import languages
 from polygraft.serve.answers import Answered, raise_if_whole, results
 from polygraft.serve.event_stream import EventStream
 from polygraft.serve.host import Host
 from polygraft.serve.limits import check_count
 from polygraft.serve.routing import Route, Wanted, route
+from polygraft.serve.rows import texts_of
 from polygraft.serve.schemas.row import ClassifyResponse
 from polygraft.serve.schemas.translate import TranslateRequest
 from polygraft.serve.translating import first_steps, translate
@@ -36,14 +37,9 @@ def router(host: Callable[[], Host]) -> APIRouter:
         With `stream`: events `progress` (`{"row", "sentence", "text", "before", "after",
         "final"}`, a sentence as it grows) and, for each row, `result` or `error`.
         """
-        inputs = [name for name in ("text", "texts") if name in request.model_fields_set]
-        if len(inputs) != 1:
-            raise InvalidRow(
-                f"send exactly one of text or texts (got {', '.join(inputs) or 'none'})"
-            )
+        texts = texts_of(request)
         if request.stream and request.format == "html":
             raise InvalidOption("HTML is not streamed; leave stream out")
-        texts: list[Any] = [request.text] if request.texts is None else request.texts
         check_count(host().settings, len(texts))
         text_routes = await _routes(host(), texts, request)
         if request.texts is None and isinstance(text_routes[0], PolygraftError):

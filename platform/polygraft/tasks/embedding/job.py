@@ -32,11 +32,8 @@ class EmbeddingJob:
     @property
     def key(self) -> str:
         """Hash of recipe, backbone, parent and pairs."""
-        rows = list[list[str]]()
-        for part in (self.pairs.train, self.pairs.dev, self.pairs.test):
-            rows += [[pair.source, pair.target, *pair.languages] for pair in part]
-            rows.append([])  # where the part ends
-        return run_key(self.recipe, self.backbone, [self.parent] if self.parent else [], rows)
+        parents = [self.parent] if self.parent else []
+        return run_key(self.recipe, self.backbone, parents, self.pairs.listed)
 
     @property
     def stack(self) -> tuple[Path, ...]:
@@ -48,7 +45,7 @@ class EmbeddingJob:
 
     @property
     def rows(self) -> dict[str, int]:
-        return {name: len(getattr(self.pairs, name)) for name in ("train", "dev", "test")}
+        return self.pairs.counts
 
     @property
     def leaks(self) -> dict[str, Any]:

@@ -48,6 +48,20 @@ class PairSplits:
     sources: list[dict[str, Any]]
     leaks: dict[str, Any]
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many pairs there are, by split."""
+        return {"train": len(self.train), "dev": len(self.dev), "test": len(self.test)}
+
+    @property
+    def listed(self) -> list[list[str]]:
+        """Every pair, for the key of a run."""
+        rows = list[list[str]]()
+        for part in (self.train, self.dev, self.test):
+            rows += [[pair.source, pair.target, *pair.languages] for pair in part]
+            rows.append([])  # where the part ends
+        return rows
+
 
 class PairData(Protocol):
     """Where pairs come from."""

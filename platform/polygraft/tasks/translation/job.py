@@ -37,12 +37,8 @@ class TranslationJob:
     @property
     def key(self) -> str:
         """Hash of recipe, backbone, parent, pairs and the text to translate back."""
-        rows = list[list[str]]()
-        for part in (self.pairs.train, self.pairs.dev, self.pairs.test):
-            rows += [[pair.source, pair.target, *pair.languages] for pair in part]
-            rows.append([])  # where the part ends
         parents = [self.parent] if self.parent else []
-        return run_key(self.recipe, self.backbone, parents, [*rows, self.monolingual])
+        return run_key(self.recipe, self.backbone, parents, [*self.pairs.listed, self.monolingual])
 
     @property
     def stack(self) -> tuple[Path, ...]:
@@ -54,7 +50,7 @@ class TranslationJob:
 
     @property
     def rows(self) -> dict[str, int]:
-        return {name: len(getattr(self.pairs, name)) for name in ("train", "dev", "test")}
+        return self.pairs.counts
 
     @property
     def leaks(self) -> dict[str, Any]:
