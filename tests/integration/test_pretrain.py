@@ -115,6 +115,34 @@ def test_the_held_out_row_was_not_trained_on(made: tuple[Path, Path]) -> None:
     assert report["found"]["pairs yo"] == {"rows": 60, "equal_line": 3, "shared_gram": 0}
 
 
+def test_monolingual_lines_are_translated_back_before_a_phase(
+    made: tuple[Path, Path], data: Path, tmp_path: Path
+) -> None:
+    write(data / "yo.txt.gz", ["màmá rí owó", "o rí oúnjẹ ẹ̀bùn", "o rí màmá báyìí"])
+    schedule = {"steps": 2, "tokens": 300, "encoder_lr": 0, "checkpoint_steps": 1}
+    phase = {
+        "name": "back",
+        "dropout": 0.3,
+        "objectives": {"masked": 0, "denoise": 0, "distil": 0},
+        "schedule": schedule,
+        "back_translation": {"languages": ["yo"], "weight": 2},
+    }
+    stage = {"phases": [phase], "max_length": 32}
+    mono = [{"path": "{lang}.txt.gz", "languages": ["yo"]}]
+    folder = folder_of(tmp_path / "more", 1, seq2seq=stage, monolingual=mono)
+    pretrain(folder, data, tmp_path / "work", start=made[0])
+    packed = Packed.load(tmp_path / "work" / "back" / "packed.npz")
+    new = packed.pairs[packed.one_way]
+    decoder = load_target_tokenizer(folder).tokenizer
+    lines = {decoder.decode(packed.written(int(line)).tolist()) for line in new[:, 1]}
+    assert lines <= {"màmá rí owó", "o rí oúnjẹ ẹ̀bùn"}, "the third has a translation"
+    assert lines
+    reader = load_encoder(folder).tokenizer
+    english = [reader.decode(packed.read(int(e))[0].tolist()) for e in new[:, 0]]
+    assert any("see" in text for text in english), english
+    assert set(packed.weight[packed.one_way]) == {2}
+
+
 @pytest.mark.long
 def test_the_encoder_is_exported_as_any_other(made: tuple[Path, Path], tmp_path: Path) -> None:
     copy = Path(shutil.copytree(made[0], tmp_path / "copy"))

@@ -1,5 +1,6 @@
 """Decoder vocabulary, packed text, the plan of batches and what they ask of the model."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -10,18 +11,26 @@ from tokenizers import Tokenizer
 from transformers import BertConfig
 from transformers.models.bert.modeling_bert import BertLMPredictionHead
 
-from polygraft.architectures.text import Encoded, load_encoder
+from polygraft.architectures.text import Encoded, load_encoder, pad
 from polygraft.errors import BackboneError
 from polygraft.pretrain import decoder_vocabulary as pieces
 from polygraft.pretrain.average import Average
-from polygraft.pretrain.corpus import EnglishPair
+from polygraft.pretrain.corpus import EnglishPair, read_text
 from polygraft.pretrain.decoder_vocabulary import learn_unigram
+from polygraft.pretrain.feed import read_rows, written_rows
 from polygraft.pretrain.log import Log
 from polygraft.pretrain.mixed import blend, rate_at
 from polygraft.pretrain.objectives import Ids, _target
 from polygraft.pretrain.pack import Packed, describe, pack
 from polygraft.pretrain.plan import SEGMENT, Batch, BatchPlan, exponent_at
-from polygraft.pretrain.recipe import DecoderRecipe, Objectives, Phase, PretrainRecipe, Schedule
+from polygraft.pretrain.recipe import (
+    DecoderRecipe,
+    Monolingual,
+    Objectives,
+    Phase,
+    PretrainRecipe,
+    Schedule,
+)
 from polygraft.pretrain.tally import Tally
 from polygraft.training.noise import cut_spans
 from polygraft.training.softmax import IGNORED, piece_losses
@@ -198,7 +207,8 @@ def test_a_sentence_has_the_domain_of_its_corpus(
     }
     np.savez(tmp_path / "old.npz", **old)
     with pytest.raises(
-        BackboneError, match="lacks domain, source_at, target_at: an older version packed it"
+        BackboneError,
+        match="lacks domain, one_way, source_at, target_at: an older version packed it",
     ):
         Packed.load(tmp_path / "old.npz")
 
@@ -228,6 +238,46 @@ def test_a_domain_is_told_to_the_decoder_but_never_asked_of_it(
         padded([*plain, end], IGNORED),
         padded([*unasked, *verse, end], IGNORED),
     ]
+
+
+def test_a_batch_is_gathered_as_it_would_be_padded_row_by_row(packed: Packed) -> None:
+    rows = np.array([len(packed) - 1, 0, 3])
+    expected = pad([Encoded(*(a.tolist() for a in packed.read(row))) for row in rows], 0)
+    read = read_rows(packed, rows)
+    assert read.keys() == expected.keys()
+    for name in read:
+        np.testing.assert_array_equal(read[name], expected[name])
+    ids, labels = written_rows(packed, rows, np.array([7, 8, 9]), np.array([-1, 5, -1]))
+    for row, (tags, own) in enumerate(zip([[7], [8, 5], [9]], rows, strict=True)):
+        written = packed.written(int(own)).tolist()
+        end = len(tags) + len(written)
+        assert ids[row].tolist() == [*tags, *written] + [pieces.PAD_ID] * (ids.shape[1] - end)
+        after = [IGNORED] * (ids.shape[1] - end)
+        ignored = [IGNORED] * (len(tags) - 1)
+        assert labels[row].tolist() == [*ignored, *written, pieces.END_ID, *after]
+
+
+def test_what_a_model_wrote_is_only_translated_from(packed: Packed, backbone: Path) -> None:
+    line = np.flatnonzero(packed.language == packed.languages.index("yo"))[-1:]
+    assert line not in packed.pairs, "a monolingual line"
+    source = load_encoder(backbone).encode(["A fine day"])
+    more = packed.with_sources(source, line, 100.0)
+    assert len(more) == len(packed) + 1
+    assert more.read(len(packed))[0].tolist() == source[0].ids
+    assert more.pairs[-1].tolist() == [len(packed), line[0]]
+    plan = BatchPlan(more, TRANSLATE.model_copy(update={"languages": ["yo"]}), seed=0)
+    batches = [plan[step] for step in range(40)]
+    assert any(len(packed) in batch.sources for batch in batches)
+    assert not any(len(packed) in batch.targets for batch in batches)
+
+
+def test_articles_are_cut_into_sentences(tmp_path: Path) -> None:
+    article = {"headline": "h", "text": "First one. Second one. First one."}
+    with gzip.open(tmp_path / "yo.jsonl.gz", "wt", encoding="utf-8") as file:
+        file.write(json.dumps(article) + "\n")
+    part = Monolingual(path="{lang}.jsonl.gz", layout="articles", languages=["yo"])
+    recipe = PretrainRecipe(name="x", corpora=[], monolingual=[part])
+    assert read_text(recipe, tmp_path).lines == {"yo": ["First one.", "Second one."]}
 
 
 def test_domains_must_be_declared_and_an_adapter_needs_an_encoder_that_stays() -> None:

@@ -20,9 +20,10 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import sentencex
 from numpy.typing import NDArray
 
-from polygraft.pretrain.recipe import Corpus, PretrainRecipe
+from polygraft.pretrain.recipe import Corpus, Monolingual, PretrainRecipe
 
 MAX_CHARACTERS = 400
 
@@ -119,12 +120,20 @@ class TrainingText:
 def read_text(recipe: PretrainRecipe, root: Path) -> TrainingText:
     """Every usable pair of every corpus, in recipe order, and the monolingual files."""
     pairs = [pair for corpus in recipe.corpora for pair in read_corpus(corpus, root)]
-    path, languages = recipe.monolingual.path, recipe.monolingual.languages
-    lines = {
-        language: [x for x in read_lines(root / path.format(lang=language)) if x]
-        for language in languages
-    }
-    return TrainingText(pairs, lines)
+    lines: dict[str, list[str]] = defaultdict(list)
+    for part in recipe.monolingual:
+        for language in part.languages:
+            lines[language] += _lines(part, root / part.path.format(lang=language), language)
+    return TrainingText(pairs, dict(lines))
+
+
+def _lines(part: Monolingual, file: Path, language: str) -> list[str]:
+    lines = [line for line in read_lines(file) if line]
+    if part.layout == "lines":
+        return lines
+    articles = [str(json.loads(line)["text"]) for line in lines]
+    sentences = [s.strip() for article in articles for s in sentencex.segment(language, article)]
+    return [s for s in dict.fromkeys(sentences) if 0 < len(s) <= MAX_CHARACTERS]
 
 
 def plan(pairs: list[EnglishPair], *, draws: int, exponent: float, seed: int) -> NDArray[np.int64]:

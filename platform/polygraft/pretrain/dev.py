@@ -79,7 +79,7 @@ class DevSet:
             "dev": round(float(np.mean([*losses_by_direction.values()])), 4),
             "dev_directions": losses_by_direction,
         }
-        if last or step % schedule.score_steps == 0:
+        if schedule.score_steps and (last or step % schedule.score_steps == 0):
             scores = self.chrf(model)
             figures["chrf++"] = round(float(np.mean([*scores.values()])), 2)
             figures["chrf++_directions"] = scores

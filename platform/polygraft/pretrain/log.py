@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from polygraft.pretrain.tally import Tally
+
+SHOWN_EVERY = 1.0  # seconds
 
 
 class Log:
@@ -34,20 +35,28 @@ class Log:
         self.file, self.directions = file, Tally(languages)
         self._tokens, self._written = last["tokens"], last.get("written", 0)
         self._started = time.monotonic() - last["seconds"]
-        self._sums = defaultdict[str, list[float]](list)
+        self._sums = defaultdict[str, list[torch.Tensor]](list)
+        self._shown, self._shown_at = "", 0.0
 
     def add(self, terms: dict[str, torch.Tensor], read: int, written: int) -> None:
         """A step: its losses, and the tokens it read and wrote."""
         self._tokens += read + written
         self._written += written
         for name, value in terms.items():
-            self._sums[name].append(value.item())
+            self._sums[name].append(value.detach())
 
     def latest(self) -> str:
-        return " ".join(f"{name} {values[-1]:.2f}" for name, values in self._sums.items())
+        """The losses of the last step, for people: read once a second at most, since reading them
+        waits for a GPU."""
+        if time.monotonic() - self._shown_at > SHOWN_EVERY:
+            self._shown = " ".join(f"{k} {v[-1].item():.2f}" for k, v in self._sums.items() if v)
+            self._shown_at = time.monotonic()
+        return self._shown
 
     def write(self, step: int, more: dict[str, Any]) -> None:
-        means = {name: round(float(np.mean(values)), 4) for name, values in self._sums.items()}
+        means = {
+            name: round(float(torch.stack(values).mean()), 4) for name, values in self._sums.items()
+        }
         by_direction = self.directions.means()
         directions = {"directions": by_direction} if by_direction else {}
         totals = {

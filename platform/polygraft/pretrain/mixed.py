@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from peft.tuners.lora import LoraLayer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 from transformers import EncoderDecoderModel
@@ -82,6 +83,8 @@ def train_phase(
     head = MaskedHead(model.encoder.config.hidden_size)
     model.to(device).train()
     head.to(device)
+    if phase.dropout is not None:
+        set_dropout(model, phase.dropout)
     lora, body = adapter_weights(model), _body(model, learns)
     optimizers = [(_adam([*model.decoder.parameters(), *head.parameters()]), schedule.decoder_lr)]
     if lora:
@@ -137,6 +140,14 @@ def train_phase(
     if phase.keep and learns:
         blend(model.encoder, anchor.to("cpu"), phase.keep)
     return model.eval(), step >= schedule.steps
+
+
+def set_dropout(model: EncoderDecoderModel, share: float) -> None:
+    """Drop `share` of what the decoder's layers and the adapter read, while it trains."""
+    for part in (model.decoder, *(m for m in model.encoder.modules() if isinstance(m, LoraLayer))):
+        for module in part.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = share
 
 
 def _body(model: EncoderDecoderModel, learns: bool) -> list[nn.Parameter]:

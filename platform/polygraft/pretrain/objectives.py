@@ -13,7 +13,7 @@ import torch
 from transformers import BertModel, EncoderDecoderModel
 
 from polygraft.architectures.text import Encoded, pad
-from polygraft.pretrain.decoder_vocabulary import END_ID, PAD_ID
+from polygraft.pretrain.feed import read_rows, written_rows
 from polygraft.pretrain.pack import Packed
 from polygraft.pretrain.plan import Batch
 from polygraft.pretrain.recipe import Objectives
@@ -55,10 +55,11 @@ def losses(
     by direction."""
     if batch.kind == "masked":
         return {"masked": _masked(batch, packed, model.encoder, head, ids, rng, device)}
-    sources = [_read(packed, s) for s in batch.sources]
     if batch.kind == "denoise":
-        sources = [cut_spans(s, ids.mask, ids.closing, rng) for s in sources]
-    inputs = tensors(pad(sources, 0), device)
+        cut = [cut_spans(_read(packed, s), ids.mask, ids.closing, rng) for s in batch.sources]
+        inputs = tensors(pad(cut, 0), device)
+    else:
+        inputs = tensors(read_rows(packed, batch.sources), device)
     states = model.encoder(**inputs).last_hidden_state
     if batch.kind == "align":
         return _towards_english(states, inputs["attention_mask"], batch, packed, anchor, device)
@@ -96,7 +97,7 @@ def _towards_english(
 ) -> dict[str, torch.Tensor]:
     """How far each sentence's vector is from the starting encoder's of its English side."""
     with torch.no_grad():
-        english = tensors(pad([_read(packed, s) for s in batch.english], 0), device)
+        english = tensors(read_rows(packed, batch.english), device)
         goal = mean_pool(anchor(**english).last_hidden_state.float(), english["attention_mask"])
     distil, contrast = towards(mean_pool(states.float(), mask), goal)
     return {"distil": distil, "contrast": contrast}
@@ -120,21 +121,17 @@ def _target(
 
     A domain's tag is given, never asked for: after the language's tag alone comes general text.
     """
-    starts = [[ids.tags[packed.language[s]]] for s in batch.targets]
-    domains = packed.domain[batch.targets]
-    if domains.any():
-        tagged = (domains > 0) & (rng.random(len(domains)) >= ids.domain_dropout)
-        for number in np.flatnonzero(tagged):
-            starts[number].append(ids.domains[domains[number] - 1])
-    rows = [packed.written(int(s)).tolist() for s in batch.targets]
-    longest = max(len(start) + len(row) for start, row in zip(starts, rows, strict=True))
-    shape = (len(rows), longest)
-    decoder_input_ids, labels = torch.full(shape, PAD_ID), torch.full(shape, IGNORED)
-    for i, (start, row) in enumerate(zip(starts, rows, strict=True)):
-        end = len(start) + len(row)
-        decoder_input_ids[i, :end] = torch.tensor([*start, *row])
-        labels[i, len(start) - 1 : end] = torch.tensor([*row, END_ID])
-    return decoder_input_ids.to(device), labels.to(device)
+    tags = np.asarray(ids.tags, np.int64)[packed.language[batch.targets]]
+    domains = np.full(len(tags), -1)
+    of_domain = np.flatnonzero(packed.domain[batch.targets])
+    if len(of_domain):
+        tagged = of_domain[rng.random(len(of_domain)) >= ids.domain_dropout]
+        domains[tagged] = np.asarray(ids.domains)[packed.domain[batch.targets[tagged]] - 1]
+    decoder_input_ids, labels = written_rows(packed, batch.targets, tags, domains)
+    return (
+        torch.from_numpy(decoder_input_ids).to(device),
+        torch.from_numpy(labels).to(device),
+    )
 
 
 def _masked(
@@ -146,7 +143,7 @@ def _masked(
     rng: np.random.Generator,
     device: str,
 ) -> torch.Tensor:
-    padded = pad([_read(packed, s) for s in batch.sources], 0)
+    padded = read_rows(packed, batch.sources)
     masked, masked_out = mask_tokens(padded, ids.mask, ids.closing, rng)
     inputs = tensors(masked, device)
     states = encoder(**inputs).last_hidden_state

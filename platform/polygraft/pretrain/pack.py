@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from polygraft.architectures.text import Encoded, TextEncoder
 from polygraft.errors import BackboneError
 from polygraft.pretrain.corpus import EnglishPair
 
+Ints = NDArray[np.int64]
 ENGLISH = "en"
 ENCODED_AT_ONCE = 20_000  # texts
 
@@ -32,7 +33,8 @@ class Packed:
     `source`, `target` uint16 [tokens], `cases` uint8 [tokens of source]; `source_at`, `target_at`
     int64 [sentences + 1]; `language` uint8 [sentences], an index into `languages`; `domain` uint8
     [sentences], 0 for general text, else one more than an index into the recipe's domains; `pairs`
-    int32 [pairs, 2]: English sentence, other sentence; `weight` float32 [pairs].
+    int32 [pairs, 2]: English sentence, other sentence; `weight` float32 [pairs]; `one_way` bool
+    [pairs]: the English was made by a model, so it is only translated from.
     """
 
     languages: list[str]
@@ -45,6 +47,7 @@ class Packed:
     domain: NDArray[np.uint8]
     pairs: NDArray[np.int32]
     weight: NDArray[np.float32]
+    one_way: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.language)
@@ -65,6 +68,27 @@ class Packed:
     def written(self, sentence: int) -> NDArray[np.uint16]:
         """What the decoder writes: ids without tag and end."""
         return self.target[slice(*self.target_at[sentence : sentence + 2])]
+
+    def with_sources(self, sources: Sequence[Encoded], targets: Ints, weight: float) -> Packed:
+        """This text and a pair for each of the sentences `targets` [pairs], whose English `sources`
+        were made by a model."""
+        lengths = [len(source) for source in sources]
+        first = len(self)
+        pairs = np.stack([np.arange(first, first + len(sources)), targets], axis=1)
+        return replace(
+            self,
+            source=np.concatenate([self.source, *(np.asarray(s.ids, np.uint16) for s in sources)]),
+            cases=np.concatenate([self.cases, *(np.asarray(s.cases, np.uint8) for s in sources)]),
+            source_at=np.concatenate([self.source_at, self.source_at[-1] + np.cumsum(lengths)]),
+            target_at=np.append(self.target_at, np.repeat(self.target_at[-1], len(sources))),
+            language=np.append(
+                self.language, np.full(len(sources), self.languages.index(ENGLISH), np.uint8)
+            ),
+            domain=np.append(self.domain, np.zeros(len(sources), np.uint8)),
+            pairs=np.concatenate([self.pairs, pairs.astype(np.int32)]),
+            weight=np.append(self.weight, np.full(len(sources), weight, np.float32)),
+            one_way=np.append(self.one_way, np.ones(len(sources), bool)),
+        )
 
     def save(self, file: Path) -> None:
         """Compressed; written beside and moved, so a killed run leaves no half file."""
@@ -133,6 +157,7 @@ def pack(
         domain=np.array([domain[i] for i in kept], np.uint8),
         pairs=np.array(list(weights), np.int32).reshape(-1, 2),
         weight=np.array(list(weights.values()), np.float32),
+        one_way=np.zeros(len(weights), bool),
     )
 
 

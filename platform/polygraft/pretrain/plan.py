@@ -96,7 +96,8 @@ class BatchPlan:
         """`count` batches of rows of similar length within the token budget, in random order."""
         batches: list[Batch] = []
         while len(batches) < count:
-            sources, targets, english = self._draw_rows(kind, max(2_000, 60 * count), exponent, rng)
+            draws = max(2_000, count * self.schedule.tokens // 34)
+            sources, targets, english = self._draw_rows(kind, draws, exponent, rng)
             read = self.packed.source_lengths[sources]
             written = self.packed.target_lengths[targets] + 2
             lengths = read if kind in ("masked", "align") else read + written
@@ -118,6 +119,7 @@ class BatchPlan:
         )
         english, other = self.packed.pairs[pairs].T.astype(np.int64)
         from_english = rng.random(len(pairs)) < (0.5 if kind == "translate" else ENGLISH_RATE)
+        from_english |= self.packed.one_way[pairs]
         sources = np.where(from_english, english, other)
         targets = np.where(from_english, other, english)
         return sources, targets, english

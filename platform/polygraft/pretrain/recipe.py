@@ -32,9 +32,14 @@ class Corpus(RecipePart):
 
 
 class Monolingual(RecipePart):
-    """Extra text that only the vocabulary sees."""
+    """Extra text of one language: the vocabulary sees it, and the second stage restores it and
+    translates it back."""
 
     path: str = "mono/{lang}.txt.gz"
+    layout: Literal["lines", "articles"] = Field(
+        "lines",
+        description="lines: a text a line; articles: JSON Lines, `text` is cut into sentences",
+    )
     languages: list[str] = Field([])
 
 
@@ -166,11 +171,22 @@ class Schedule(RecipePart):
         ge=1,
         description="loss on the dev pairs every so many steps, of those that are checkpoints",
     )
-    score_steps: int = Field(
+    score_steps: int | None = Field(
         2500,
         ge=1,
-        description="chrF++ on the dev pairs every so many, of those that have a dev loss",
+        description="chrF++ on the dev pairs every so many, of those that have a dev loss, and at "
+        "the end; null: never",
     )
+
+
+class BackTranslation(RecipePart):
+    """Monolingual lines with English that the model itself made, as further sources (Sennrich et
+    al. 2016, "Improving Neural Machine Translation Models with Monolingual Data", section 3);
+    greedy, which suits a model that learnt from little (Edunov et al. 2018, section 5.3)."""
+
+    languages: list[str] = Field(min_length=1)
+    lines: int = Field(40_000, ge=1, description="lines of a language at most")
+    weight: float = Field(1.0, gt=0, description="sampling weight of such a pair")
 
 
 class Phase(RecipePart):
@@ -183,6 +199,12 @@ class Phase(RecipePart):
     schedule: Schedule = Schedule()
     languages: list[str] | None = Field(
         None, description="only pairs and lines of these, and English; left out: of all"
+    )
+    dropout: float | None = Field(
+        None, ge=0, lt=1, description="of the decoder and of the adapter; left out: as they are"
+    )
+    back_translation: BackTranslation | None = Field(
+        None, description="before the phase, monolingual lines are translated into English"
     )
     denoise_pairs: bool = Field(
         True, description="denoise sentences of pairs too; false: monolingual lines alone"
@@ -261,7 +283,7 @@ class PretrainRecipe(RecipePart):
         0.1, ge=0, description="norm of a case vector against the token-type vector; 0: off"
     )
     corpora: list[Corpus]
-    monolingual: Monolingual = Monolingual()
+    monolingual: list[Monolingual] = Field([])
     held_out: list[str] = Field(
         [], description="globs under the data folder: text found in these is never trained on"
     )

@@ -19,6 +19,7 @@ from polygraft.architectures.target_tokenizer import load_target_tokenizer
 from polygraft.architectures.text import load_encoder
 from polygraft.errors import BackboneError
 from polygraft.pretrain import corpus, decoder_vocabulary, encoder_adapter, seq2seq
+from polygraft.pretrain.back_translation import add_back_translations
 from polygraft.pretrain.checkpoint import PORTABLE
 from polygraft.pretrain.corpus import EnglishPair, TrainingText
 from polygraft.pretrain.dev import DevSet, load_pairs, save_pairs
@@ -74,6 +75,8 @@ def add_decoder(
     dev_set = _dev_set(dev, folder, start, work, device, bf16) if dev else None
     end = None if hours is None else time.monotonic() + hours * 3600
     for phase in _phases_left(stage.phases, work):
+        if phase.back_translation:
+            packed = _back_translated(model, packed, phase, folder, start, work, device, bf16, seed)
         model, done = train_phase(
             model,
             packed,
@@ -91,6 +94,37 @@ def add_decoder(
     if adapted is not None:
         encoder_adapter.save_and_remove_lora(adapted, folder / ADAPTER, folder)
     return model
+
+
+def _back_translated(
+    model: EncoderDecoderModel,
+    packed: Packed,
+    phase: Phase,
+    folder: Path,
+    start: Path,
+    work: Path,
+    device: str,
+    bf16: bool,
+    seed: int,
+) -> Packed:
+    """The text with what `model`, as the phase before left it, makes of monolingual lines; made
+    once and kept in the phase's folder."""
+    assert phase.back_translation
+    file = work / phase.name / "packed.npz"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        encoder, pieces = load_encoder(start, max_length=128), load_target_tokenizer(folder)
+        add_back_translations(
+            model,
+            packed,
+            phase.back_translation,
+            encoder,
+            pieces,
+            device=device,
+            bf16=bf16,
+            seed=seed,
+        ).save(file)
+    return Packed.load(file)
 
 
 def _dev_set(

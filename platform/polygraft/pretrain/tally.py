@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,7 +15,7 @@ class Tally:
 
     def __init__(self, languages: Sequence[str]) -> None:
         self.languages = languages
-        self._sums: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        self._sums = torch.zeros(2, len(languages) ** 2, dtype=torch.float64)
 
     def add(
         self,
@@ -28,23 +27,24 @@ class Tally:
         """Add `losses` float [pieces] of the rows `rows` int64 [pieces], whose languages are
         `sources[row]` and `targets[row]`, indices into `languages`."""
         directions = sources.astype(np.int64) * len(self.languages) + targets
-        direction_of_piece = directions[rows.cpu().numpy()]
-        values = losses.detach().float().cpu().numpy()
-        for direction in np.unique(directions):
-            own = values[direction_of_piece == direction]
-            self._sums[int(direction)][0] += float(own.sum())
-            self._sums[int(direction)][1] += len(own)
+        direction_of_piece = torch.from_numpy(directions).to(losses.device)[rows]
+        values = losses.detach().double()
+        self._sums = self._sums.to(
+            losses.device
+        )  # it waits for a GPU only when means are asked for
+        self._sums[0].index_add_(0, direction_of_piece, values)
+        self._sums[1].index_add_(0, direction_of_piece, torch.ones_like(values))
 
     def means(self) -> dict[str, float]:
         """Mean loss of a piece by direction (`en-yo`), in order of name."""
-        size = len(self.languages)
         means = dict[str, float]()
-        for direction, (total, count) in self._sums.items():
+        totals, counts = self._sums.tolist()
+        for direction, (total, count) in enumerate(zip(totals, counts, strict=True)):
             if count:
-                source, target = divmod(direction, size)
+                source, target = divmod(direction, len(self.languages))
                 name = f"{self.languages[source]}-{self.languages[target]}"
                 means[name] = round(total / count, 4)
         return dict(sorted(means.items()))
 
     def clear(self) -> None:
-        self._sums.clear()
+        self._sums.zero_()

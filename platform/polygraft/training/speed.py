@@ -15,6 +15,9 @@ def quick_attention(model: PreTrainedModel) -> PreTrainedModel:
     instead of 2.4 (EPYC, bf16, 78 rows)."""
     if not torch.cuda.is_available():
         model.set_attn_implementation("eager")
+        for module in model.modules():  # a model put together of two leaves its parts their configs
+            if hasattr(getattr(module, "config", None), "_attn_implementation"):
+                module.config._attn_implementation = "eager"
     return model
 
 
