@@ -26,8 +26,9 @@ def score_baselines(
     others: Mapping[str, Sequence[TranslationRun]],
 ) -> dict[str, Any]:
     """Figures of every baseline and of the adapter (`runs`) for every direction, on dev and, where
-    there is one, test. `others` are the runs of the baselines that were trained, by name. "bare" is what
-    lies under the adapter: the backbone, with the job's stack where there is one."""
+    there is one, test. `others` are the runs of the baselines that were trained, by name.
+
+    "bare" is what lies under the adapter: the backbone, with the job's stack on it."""
     models = {"bare": [load_base(job.backbone, job.stack)]}
     for name, trained in (*others.items(), ("adapter", runs)):
         models[name] = [run.translator.inner for run in trained]
