@@ -14,16 +14,19 @@ import torch
 import yaml
 from fastapi.testclient import TestClient
 from rich.console import Console
+from typer.testing import CliRunner
 
 from polygraft.adapters.format import LAYOUT, load_adapter, load_manifest
 from polygraft.adapters.library import Library
 from polygraft.architectures.loading import load_seq2seq
 from polygraft.architectures.target_tokenizer import load_target_tokenizer
 from polygraft.architectures.text import load_encoder
-from polygraft.errors import AdapterError, RecipeError
+from polygraft.cli import app
+from polygraft.errors import AdapterError, InvalidOption, RecipeError
 from polygraft.importing.adapter import import_adapter
 from polygraft.importing.adapter_kinds import Wanted
 from polygraft.offline import load
+from polygraft.rollout.dispatch import Observed
 from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
 from polygraft.serve.app import create_app
@@ -129,11 +132,8 @@ def test_the_pair_is_trained_and_scored_on_the_shared_adapter(
 ) -> None:
     manifest = load_manifest(shelf / "en-yo", TranslationManifest)
     assert manifest.stack == [load_manifest(shelf / "mt").named]
-    assert set(manifest.metrics["directions"]["dev"]["en-yo"]["rungs"]) == {
-        "copy",
-        "bare",
-        "adapter",
-    }
+    figures = manifest.metrics["directions"]["dev"]["en-yo"]
+    assert set(figures["rungs"]) == {"copy", "bare", "adapter"}
     models = [on_mt(writing_backbone, shelf, pair=pair) for pair in (False, True)]
     for golden in manifest.golden_texts:
         direction = manifest.direction_of(golden)
@@ -280,11 +280,38 @@ def test_stacks_that_make_no_sense_are_refused(
 def test_versions_that_others_lie_on_are_kept(shelf: Path, tmp_path: Path) -> None:
     library = Library(tmp_path / "library")
     for name in ("mt", "en-yo"):
-        made = load_manifest(shelf / name)
-        shutil.copytree(shelf / name, library.root / name / made.version)
-    (library.root / "en-yo" / "pointer.json").write_text(
-        json.dumps({"versions": [load_manifest(shelf / "en-yo").version]})
-    )
-    assert [named.split("@")[0] for named in library.collect(0, 1e12)] != ["mt"]
-    shutil.rmtree(library.root / "en-yo")
+        version, data = load_manifest(shelf / name).version, shutil.ignore_patterns("*.tsv")
+        shutil.copytree(shelf / name, library.root / name / version, ignore=data)
+    assert [named.split("@")[0] for named in library.collect(0, 1e12)] == ["en-yo"]
     assert [named.split("@")[0] for named in library.collect(0, 1e12)] == ["mt"]
+
+
+def test_a_shadow_has_its_stack_under_it(shelf: Path, writing_backbone: Path) -> None:
+    """Also when that left the memory meanwhile."""
+    host = Host(Engine(writing_backbone, precision="fp32", slots=16), Library(shelf))
+    version = load_manifest(shelf / "en-yo").version
+    row, told = Row("en-yo", "call now", language="en", target="yo"), list[object]()
+    host.rollout.shadow._tell = lambda observed, answer, version: told.append(answer)
+    assert host.engine.adapters.evict("mt", load_manifest(shelf / "mt").version)
+    host.rollout.shadow._compute(Observed(row, "champion", version, InvalidOption(""), 0), version)
+    host.close()
+    (answer,) = told
+    assert isinstance(answer, Translated)
+    assert [named.split("@")[0] for named in answer.stack] == ["mt"]
+
+
+def test_files_are_translated_without_a_server(
+    shelf: Path, writing_backbone: Path, tmp_path: Path
+) -> None:
+    """By the pair on its own stack, by the shared adapter alone, and by the pair on another, where
+    its own is still needed to verify it."""
+    (tmp_path / "in.txt").write_text("call now\n", encoding="utf-8")
+    written = list[str]()
+    for who in ([shelf / "en-yo"], [shelf / "mt"], [shelf / "en-yo", "--stack", shelf / "spam"]):
+        files = ["--input", tmp_path / "in.txt", "--output", tmp_path / "out.jsonl"]
+        languages = ["--source", "en", "--target", "yo", "--backbone", writing_backbone]
+        arguments = ["predict", *who, *files, *languages]
+        result = CliRunner().invoke(app, [*map(str, arguments)])
+        assert result.exit_code == 0, result.output
+        written.append(json.loads((tmp_path / "out.jsonl").read_text())["translation"])
+    assert len(set(written)) == 3
