@@ -221,31 +221,12 @@ def a_site(folder: Path) -> str:
         (lambda f: change_config(f, init_lora_weights="pissa_niter_4"), "pissa_niter_4"),
         (lambda f: change_config(f, from_the_future={"x": 1}), "from_the_future"),
         (lambda f: change_config(f, rank_pattern={}), "do not belong together"),
+        (lambda f: change_tensors(f, {"query.lora_magnitude_vector.weight": (4,)}), "DoRA"),
+        (lambda f: change_tensors(f, {"norm.weight": (4,)}), "replaces 'norm.weight'"),
+        (lambda f: change_tensors(f, {"score.weight": (3, 32)}), "--pooling"),
+        (lambda f: change_tensors(f, {a_site(f): (4, 48)}), "maps 48 to 32"),
         (
-            lambda f: change_tensors(
-                f, **{a_site(f).replace("A", "magnitude_vector"): torch.ones(4)}
-            ),
-            "DoRA",
-        ),
-        (
-            lambda f: change_tensors(
-                f, **{"base_model.model.embeddings.norm.weight": torch.ones(4)}
-            ),
-            "embeddings.norm.weight",
-        ),
-        (
-            lambda f: change_tensors(f, **{"base_model.model.score.weight": torch.ones(3, 32)}),
-            "--pooling",
-        ),
-        (lambda f: change_tensors(f, **{a_site(f): torch.ones(4, 48)}), "maps 48 to 32"),
-        (
-            lambda f: change_tensors(
-                f,
-                **{
-                    "base_model.model.up.lora_A.weight": torch.ones(4, 32),
-                    "base_model.model.up.lora_B.weight": torch.ones(32, 4),
-                },
-            ),
+            lambda f: change_tensors(f, {"up.lora_A.weight": (4, 32), "up.lora_B.weight": (32, 4)}),
             "not all sites",
         ),
         (lambda f: (f / LAYOUT.weights).unlink(), "half a download"),
