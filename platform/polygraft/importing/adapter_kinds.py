@@ -85,7 +85,7 @@ class Imported(ABC):
             "language": list(self.wanted.languages),
             "tags": ["lora", "polygraft"],
         }
-        made_for = f", which PEFT adapted {self.theirs.base} with" if self.theirs.base else ""
+        made_for = f", made for {self.theirs.base}" if self.theirs.base else ""
         lines = [
             f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n\n# {manifest.name}\n",
             f"{self.wanted.description.strip()}\n" if self.wanted.description else "",

@@ -1,5 +1,5 @@
-"""The golden inputs of a translator: short texts whose translation it changes much and int8
-little."""
+"""The golden inputs of a translator: short texts whose translation it changes much, and int8
+little, with it and without."""
 
 from __future__ import annotations
 
@@ -27,24 +27,31 @@ def choose_goldens(
     tokenizers: tuple[TextEncoder, TargetTokenizer],
     texts: Mapping[Direction, Sequence[str]],
 ) -> list[GoldenText]:
-    """Of `texts` by direction, those whose translation differs most between the models `adapted`
-    and `bare`, and least when noise is on the weights, which stands in for int8. `bare` is what
-    lies under the adapter."""
-    noisy, candidates = _with_noise(adapted), list[tuple[float, GoldenText]]()
-    for direction, of_direction in texts.items():
+    """Of `texts` by direction, those whose translations by the models `adapted` and `bare` are
+    told apart best when noise is on the weights, which stands in for int8. `bare` is what lies
+    under the adapter."""
+    models, candidates = [adapted, bare], list[tuple[float, GoldenText]]()
+    models += [_with_noise(model) for model in models]
+    for (source, target), of_direction in texts.items():
         short = [text for text in of_direction if len(text) <= MAX_CHARACTERS][:CANDIDATES]
-        by_adapter, by_bare, by_noisy = (
-            translate(model, *tokenizers, short, direction) for model in (adapted, bare, noisy)
-        )
-        for text, ours, bares, noisys in zip(short, by_adapter, by_bare, by_noisy, strict=True):
+        written = [translate(model, *tokenizers, short, (source, target)) for model in models]
+        for text, ours, theirs, *noisy in zip(short, *written, strict=True):
             if ours:
-                source, target = direction
                 golden = GoldenText(
-                    text=text, source=source, target=target, written=ours, bare=bares
+                    text=text, source=source, target=target, written=ours, bare=theirs
                 )
-                candidates.append((likeness(noisys, ours) - likeness(bares, ours), golden))
+                candidates.append((_told_apart(ours, theirs, *noisy), golden))
     candidates.sort(key=lambda candidate: -candidate[0])
     return [golden for _, golden in candidates[:GOLDENS]]
+
+
+def _told_apart(ours: str, theirs: str, noisy_ours: str, noisy_theirs: str) -> float:
+    """How much more each noisy text is like its own than like the other's, of the two the lesser:
+    what `compare_texts` asks for."""
+    return min(
+        likeness(noisy_ours, ours) - likeness(noisy_ours, theirs),
+        likeness(noisy_theirs, theirs) - likeness(noisy_theirs, ours),
+    )
 
 
 @torch.no_grad()
