@@ -265,6 +265,36 @@ def test_a_head_needs_its_labels_and_may_read_the_mean(
     assert manifest.activation is None
 
 
+def test_pickled_weights_are_read_as_tensors_alone(
+    plain: Path, backbone: Path, tmp_path: Path
+) -> None:
+    tensors_of = load_file(plain / LAYOUT.weights)
+    (plain / LAYOUT.weights).unlink()
+    torch.save(tensors_of, plain / "adapter_model.bin")
+    arguments = ["--language", "sw", "--backbone", backbone]
+    assert ran(plain, tmp_path / "made", *arguments)[0] == 0
+    torch.save({"x": Path("x")}, plain / "adapter_model.bin")
+    status, told = ran(plain, tmp_path / "again", *arguments)
+    assert status == 1
+    assert "cannot be read as tensors" in told
+
+
+def test_what_the_user_says_wrongly(
+    plain: Path, backbone: Path, writing_backbone: Path, tmp_path: Path
+) -> None:
+    made = tmp_path / "made"
+    status, told = ran(plain, made, "--language", "swahili", "--backbone", backbone)
+    assert (status, "swahili" in told) == (2, True)
+    translator = ["--language", "en", "--backbone", writing_backbone, "--direction"]
+    assert ran(plain, made, *translator, "en")[0] == 2
+    assert "does not write" in ran(plain, made, *translator, "en:xh")[1]
+    assert "--texts FILE" in ran(plain, made, *translator, "en:yo")[1]
+    (tmp_path / "one.jsonl").write_text('{"text": "call now", "source": "en"}')
+    texts = ["--texts", tmp_path / "one.jsonl"]
+    assert "different ones are needed" in ran(plain, made, *translator, "en:yo", *texts)[1]
+    assert not made.exists()
+
+
 def test_names_of_modules_and_sites() -> None:
     sites = ["layer.0.query", "layer.0.value"]
     assert placed(["bert.layer.0.query"], sites) == {"bert.layer.0.query": "layer.0.query"}

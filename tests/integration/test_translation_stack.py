@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import peft
@@ -242,7 +242,7 @@ def test_a_direction_goes_to_its_pair_else_to_the_shared_adapter(
 
 
 def test_a_pair_is_verified_on_what_it_was_trained_on(
-    shelf: Path, writing_backbone: Path, tmp_path: Path
+    shelf: Path, writing_backbone: Path, tmp_path: Path, edit_manifest: Callable[..., None]
 ) -> None:
     """Loaded with it, whichever comes first by name; and refused without it, with what to do."""
     engine = Engine(writing_backbone, precision="fp32", slots=16)
@@ -253,6 +253,9 @@ def test_a_pair_is_verified_on_what_it_was_trained_on(
     host = Host(engine, Library(library))
     assert "not in the library; add that first" in str(host.refused["en-yo"])
     host.close()
+    edit_manifest(library / "en-yo", stack=["mt"])
+    with pytest.raises(AdapterError, match="is not an adapter with its version"):
+        load_manifest(library / "en-yo")
 
 
 def test_stacks_that_make_no_sense_are_refused(

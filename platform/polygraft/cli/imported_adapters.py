@@ -76,8 +76,12 @@ def import_adapter(
     Example: `polygraft adapters import ./my-peft-adapter adapters/mood --language en --licence mit
     --labels bad,good`
     """
+    from polygraft.tasks.languages import problem_of
+
     if pooling not in (None, *POOLINGS):
         raise typer.BadParameter(f"{pooling}: pooling is one of {', '.join(POOLINGS)}")
+    if wrong := [problem for code in language if (problem := problem_of(code))]:
+        raise typer.BadParameter(wrong[0])
     require_no_file(target)
     home = trainable_backbone(backbone)
 

@@ -67,10 +67,16 @@ def import_adapter(
         if head:
             save_file(head.tensors, folder / LAYOUT.head)
 
+    is_new = not output.exists()
     output.mkdir(parents=True, exist_ok=True)
-    return finish(
-        output, None, save, lambda folder: made.manifest(output.name, folder), made.write_card
-    )
+    try:
+        return finish(
+            output, None, save, lambda folder: made.manifest(output.name, folder), made.write_card
+        )
+    except Exception:
+        if is_new:
+            output.rmdir()
+        raise
 
 
 def _on_sites(

@@ -151,7 +151,8 @@ class Tiers:
         if deeper:
             raise AdapterError(
                 f"adapter {adapter.name!r} was trained on top of {named}, and that on top of "
-                f"{', '.join(deeper)}; only one lies under another: train it on that"
+                f"{', '.join(deeper)}; what lies under another has no stack of its own: train it "
+                "on that"
             )
         self.load(key, evicting=evicting)
 
