@@ -23,6 +23,7 @@ from polygraft.architectures.target_tokenizer import load_target_tokenizer
 from polygraft.architectures.text import load_encoder
 from polygraft.cli import app
 from polygraft.errors import AdapterError, InvalidOption, RecipeError
+from polygraft.export.calibrate import calibration_texts
 from polygraft.importing.adapter import import_adapter
 from polygraft.importing.adapter_kinds import Wanted
 from polygraft.offline import load
@@ -97,7 +98,7 @@ def shelf(
     wanted = Wanted(
         languages=["en", "yo", "haw"],
         directions=DIRECTIONS,
-        texts=[*((text, "en") for text in TEXTS), ("dára púpọ̀", "yo"), ("aloha", "haw")],
+        texts=[(text, "en") for text in (*TEXTS, *calibration_texts()) if len(text) < 80],
         licence="CC BY 4.0",
     )
     import_adapter(
