@@ -20,7 +20,13 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
-from transformers import BertConfig, BertModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    BertConfig,
+    BertModel,
+    PreTrainedTokenizerFast,
+)
 
 from polygraft.adapters.format import HASHED, LAYOUT, sha256
 from polygraft.architectures.folder import encoder_part, fingerprint
@@ -155,6 +161,35 @@ def _make_backbone(folder: Path) -> None:
     config.case_feature = True
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     export_backbone(folder, precisions=("fp32", "int8"), core=["query", "value"])
+
+
+@pytest.fixture(scope="session")
+def published(backbone: Path) -> Callable[..., Path]:
+    """`published(model_type, folder, **config)` -> a tiny encoder with random weights and the
+    backbone's tokenizer, as save_pretrained writes one, with a card."""
+
+    def publish(model_type: str, folder: Path, **changes: object) -> Path:
+        torch.manual_seed(0)
+        tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(backbone / "tokenizer.json"))
+        tokenizer.add_special_tokens({"pad_token": "[PAD]"})
+        sizes: dict[str, object] = {
+            "vocab_size": len(tokenizer),
+            "hidden_size": 32,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 4,
+            "intermediate_size": 64,
+            "max_position_embeddings": 66,
+            "initializer_range": 0.3,
+            "pad_token_id": 0,
+        }
+        config = AutoConfig.for_model(model_type, **sizes | changes)
+        AutoModel.from_config(config).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        card = "---\nlicense: apache-2.0\n---\n# tiny\n"
+        (folder / "README.md").write_text(card, encoding="utf-8")
+        return folder
+
+    return publish
 
 
 @pytest.fixture(scope="session")

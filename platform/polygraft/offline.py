@@ -32,10 +32,14 @@ CHUNK, EXPLAINED_CHUNK = 256, 16
 ESCAPED = "backslashreplace"
 
 
-def load(engine: Engine, folder: Path) -> Manifest:
+def load(engine: Engine, folder: Path, *, restacked: bool = False) -> Manifest:
     """Add the adapter in `folder`, and what it was trained on top of, from the folders beside it,
-    else from the library. Raises as `Engine.add`, or `UnknownVersion`."""
-    for named in load_manifest(folder).stack:
+    else from the library. `restacked`: something else is to lie under it, so that only one that
+    writes, which is verified on its own stack, needs that. Raises as `Engine.add`, or
+    `UnknownVersion`."""
+    manifest = load_manifest(folder)
+    needs_stack = not restacked or registry.served(manifest.task).writes
+    for named in manifest.stack if needs_stack else []:
         name, _, version = named.partition("@")
         beside = folder.resolve().parent / name
         engine.add(beside if beside.is_dir() else open_library().folder(name, version))

@@ -17,6 +17,8 @@ bundled adapters have it |
 | all16 | the same as mixed16, with adapters on every site |
 | stack16 | as mixed16, and every row has a language adapter of rank 32 under its own: five slots a
 row |
+| mt16 | as all16, and every row has one translation adapter of rank 64 under its own: nine slots
+a row |
 | peft | PyTorch + peft, float32, the 16 adapters of mixed16 through `adapter_names=` |
 | peft_all | the same with those of all16 |
 | merged | an int8 session an adapter (16 copies of the bare graph stand in for them), rows grouped
@@ -204,9 +206,9 @@ def main() -> None:
             round(resident_mib() - before, 1), file=sys.stdout if made is not None else sys.stderr
         )
         return
-    shared = ["--backbone", str(options.backbone), "--bare-file", str(options.bare_file)]
+    arguments = ["--backbone", str(options.backbone), "--bare-file", str(options.bare_file)]
     memory = {
-        name: memory_of(name, shared) for name in ("bare", "mixed16", "all16", "peft", "merged")
+        name: memory_of(name, arguments) for name in ("bare", "mixed16", "all16", "peft", "merged")
     }
     card, encoder = built.card, load_encoder(options.backbone)
     source, sample = texts()
@@ -245,6 +247,8 @@ def main() -> None:
         row's own."""
         return [(MIXED + 4 * int(slot % 12) + 1 + i, 1.0) for i in range(4)] + [(slot, 1.0)]
 
+    shared = [(MIXED + 1 + i, 1.0) for i in range(64 // RANK)]
+
     contenders = {
         "bare": lambda b, c: run(bare, b, [[]] * len(b)),
         "one": lambda b, c: run(mixed16, b, [[(1, 1.0)]] * len(b)),
@@ -252,6 +256,7 @@ def main() -> None:
         "hybrid16": run_hybrid,
         "all16": lambda b, c: run(all16, b, [[(slot, 1.0)] for slot in c]),
         "stack16": lambda b, c: run(mixed16, b, [under_all(slot) for slot in c]),
+        "mt16": lambda b, c: run(all16, b, [[*shared, (slot, 1.0)] for slot in c]),
         "peft": lambda b, c: run_peft(model, b, c),
         "peft_all": lambda b, c: run_peft(model_all, b, c),
         "merged": run_merged,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
+from transformers import AutoModel
 from typer.testing import CliRunner
 
-from polygraft.architectures.folder import BackboneFiles
 from polygraft.architectures.text import load_encoder
 from polygraft.cli import app
 from polygraft.importing import source as source_module
@@ -23,32 +23,9 @@ from polygraft.tasks.classification.serving import Classified
 CARD = "---\nlicense: apache-2.0\n---\n# tiny\n"
 
 
-def published(model_type: str, backbone: Path, folder: Path, **changes: object) -> Path:
-    """As save_pretrained writes one, with a card."""
-    torch.manual_seed(0)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(BackboneFiles(backbone).tokenizer))
-    tokenizer.add_special_tokens({"pad_token": "[PAD]"})
-    config = AutoConfig.for_model(
-        model_type,
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=66,
-        initializer_range=0.3,
-        pad_token_id=0,
-        **changes,
-    )
-    AutoModel.from_config(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    (folder / "README.md").write_text(CARD, encoding="utf-8")
-    return folder
-
-
 @pytest.fixture
-def model(backbone: Path, tmp_path: Path) -> Path:
-    return published("modernbert", backbone, tmp_path / "tiny")
+def model(published: Callable[..., Path], tmp_path: Path) -> Path:
+    return published("modernbert", tmp_path / "tiny")
 
 
 def ran(*arguments: object) -> tuple[int, str]:

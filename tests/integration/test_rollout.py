@@ -618,9 +618,9 @@ def test_goldens_are_replayed_once_on_a_graph(
     replayed: list[str] = []
     verify = Engine._verify
 
-    def counted(engine: Engine, loaded: Any) -> None:
-        replayed.append(loaded.adapter.name)
-        verify(engine, loaded)
+    def counted(engine: Engine, lease: Any) -> None:
+        replayed.append(lease.loaded.adapter.name)
+        verify(engine, lease)
 
     monkeypatch.setattr(Engine, "_verify", counted)
     graph, other = backbone / "onnx" / "model.fp32.onnx", tmp_path / "other.onnx"

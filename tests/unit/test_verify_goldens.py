@@ -39,7 +39,11 @@ OTHER = ["nothing like it, 42!", "some wholly other words?"]
 
 def adapter(head: Head | None = None, **goldens: Any) -> Any:
     manifest = SimpleNamespace(
-        directions=[("en", "yo")], direction_of=lambda golden: ("en", "yo"), name="mine", **goldens
+        pooling="mean",
+        directions=[("en", "yo")],
+        direction_of=lambda golden: ("en", "yo"),
+        name="mine",
+        **goldens,
     )
     return SimpleNamespace(name="mine", head=head and Heads(head, {}), manifest=manifest)
 

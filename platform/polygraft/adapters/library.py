@@ -313,9 +313,11 @@ class Library:
             self.change(name, lambda now: pointers.withdrawn(now, "the library", "purged"))
 
     def collect(self, grace: float = GRACE, now: float | None = None) -> list[str]:
-        """Delete the versions that nothing points to and that have lain so for `grace` seconds.
-        Returns them, `name@version`. Flat folders stay. Raises `LibraryError`."""
+        """Delete the versions that nothing points to, that no other was trained on top of, and that
+        have lain so for `grace` seconds. Returns them, `name@version`. Flat folders stay. Raises
+        `LibraryError`."""
         now, gone = time.time() if now is None else now, list[str]()
+        under = self._under_others()
         for name in sorted(f.name for f in self.root.iterdir()) if self.root.is_dir() else []:
             folder = self.root / name
             if not NAME.fullmatch(name) or not folder.is_dir():
@@ -325,11 +327,22 @@ class Library:
                 publishing.locked(folder),
             ):
                 for version in self._unused(name, now - grace):
+                    if f"{name}@{version.name}" in under:
+                        continue
                     publishing.retire(version)
                     gone.append(f"{name}@{version.name}")
         return gone
 
     # inside
+
+    def _under_others(self) -> set[str]:
+        """Adapters that others were trained on top of, `name@version`."""
+        under = set[str]()
+        for name in self.names():
+            for folder in self.versions(name).values():
+                with suppress(AdapterError):  # what cannot be read lies on nothing
+                    under.update(load_manifest(folder).stack)
+        return under
 
     def _unused(self, name: str, before: float) -> list[Path]:
         """Versions that nothing has pointed to since `before`. Of a pointer that cannot be read

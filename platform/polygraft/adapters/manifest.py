@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from polygraft.adapters.layout import HASHED, LAYOUT, NAME, largest
+from polygraft.adapters.layout import HASHED, LAYOUT, NAME, VERSION, largest
 from polygraft.errors import AdapterError, listed, problems_of, shortened
 from polygraft.tasks import registry
 
@@ -32,6 +32,7 @@ Texts = Annotated[list[str], FailFast(), Field(max_length=10_000)]
 MIN_GOLDENS, MAX_GOLDENS = 3, 16  # replaying them, and comparing what is written, takes time
 MAX_GOLDEN_CHARACTERS = 1_000  # of a golden's texts
 SHA256 = re.compile(r"[0-9a-f]{64}")
+NAMED = re.compile(f"{NAME.pattern}@{VERSION.pattern}")
 
 
 class GoldenInput(BaseModel):
@@ -149,6 +150,8 @@ class Manifest(BaseModel):
         ):
             if len(text) > 200:
                 yield f"{name}: has {len(text):,} characters, at most 200 make sense"
+        if odd := [one for one in self.stack if not NAMED.fullmatch(one)]:
+            yield f"stack: {shortened(odd[0])} is not an adapter with its version, name@version"
         if any(not language.strip() or len(language) > 64 for language in self.languages):
             yield "languages: each has 1 to 64 characters"
         yield from self.task_problems()

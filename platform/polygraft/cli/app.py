@@ -23,7 +23,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="One backbone, many LoRA adapters: train them, serve them together, on CPU.",
 )
-adapters_app = typer.Typer(no_args_is_help=True, help="The adapters of a running server.")
+adapters_app = typer.Typer(
+    no_args_is_help=True, help="Adapters: those of a running server, and from elsewhere."
+)
 app.add_typer(adapters_app, name="adapters")
 backbone_app = typer.Typer(no_args_is_help=True, help="Backbones from published models.")
 app.add_typer(backbone_app, name="backbone")

@@ -148,7 +148,7 @@ def predict(
     stack: Annotated[
         list[str] | None,
         typer.Option(
-            help="Language adapter under it, in place of what it was trained on; name or folder."
+            help="Adapter under it, in place of what it was trained on top of; name or folder."
         ),
     ] = None,
     threshold: Annotated[
@@ -187,7 +187,7 @@ def predict(
     with closing(Engine(backbone or default_backbone())) as engine:
         if others:
             under = tuple(WeightedAdapter(engine.add(other).name) for other in others)
-            name = engine.add(folder).name
+            name = offline.load(engine, folder, restacked=True).name
         else:
             under, name = None, offline.load(engine, folder).name
         common = Row(

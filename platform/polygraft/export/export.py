@@ -186,6 +186,7 @@ def export_merged(adapter: Path, backbone: Path, output: Path, *, precision: str
         raise ExportError(
             f"adapter {loaded.name!r} writes text; only adapters with a head are exported merged"
         )
+    loaded.manifest.require_plain_head()
     merged = (
         peft.PeftModel.from_pretrained(load_backbone(backbone), adapter).merge_and_unload().eval()
     )

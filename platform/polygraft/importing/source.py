@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +63,7 @@ def open_source(named: str, revision: str | None) -> Source:
     """The model in a folder, or of that name on the Hub. Raises `BackboneError`."""
     folder = Path(named)
     if not folder.is_dir():
-        folder = _downloaded(named, revision)
+        folder = downloaded(named, revision)
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except OSError:
@@ -95,16 +95,18 @@ def is_non_commercial(licence: str) -> bool:
     return NON_COMMERCIAL in licence.lower().replace("_", "-").split("-")
 
 
-def _downloaded(name: str, revision: str | None) -> Path:
+def downloaded(name: str, revision: str | None, wanted: Sequence[str] = WANTED) -> Path:
+    """The folder with the files of a model on the Hub whose names match `wanted`; its weights as a
+    pickle where there are no others. Raises `BackboneError`."""
     import huggingface_hub
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         files = huggingface_hub.list_repo_files(name, revision=revision)
         pickled = not any(file.endswith(".safetensors") for file in files)
-        wanted = [*WANTED, *(("pytorch_model*.bin",) if pickled else ())]
+        patterns = [*wanted, *(("pytorch_model*.bin",) if pickled else ())]
         return Path(
-            huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=wanted)
+            huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=patterns)
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         why = str(error).strip().split("\n")[0][:200]

@@ -16,6 +16,7 @@ from dataclasses import replace
 
 from polygraft.errors import PolygraftError
 from polygraft.rollout.dispatch import Observed
+from polygraft.rollout.names import stack_of
 from polygraft.rollout.packed import Key
 from polygraft.rollout.tiers import Tiers
 from polygraft.runtime.rows import Answer
@@ -83,6 +84,9 @@ class Shadow:
         try:
             with self._tiers.protected([key]):
                 self._tiers.load(key)
+                if row.stack is None and (manifest := self._tiers.manifest(key)):
+                    for under in stack_of(manifest):
+                        self._tiers.load(under)
                 (answer,) = self._tiers.engine.answer([row])
             self._tell(observed, answer, version)
         except PolygraftError as error:

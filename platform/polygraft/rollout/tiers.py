@@ -16,9 +16,10 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from polygraft.adapters.format import Adapter, Manifest, load_adapter
+from polygraft.adapters.format import Adapter, Manifest, load_adapter, load_manifest
 from polygraft.adapters.library import check_name
-from polygraft.errors import BankFull
+from polygraft.errors import AdapterError, BankFull, UnknownAdapter, UnknownVersion
+from polygraft.rollout.names import stack_of
 from polygraft.rollout.packed import Key, Packed, size_of
 from polygraft.rollout.proofs import Proofs
 from polygraft.runtime.engine import Engine
@@ -122,18 +123,11 @@ class Tiers:
         """`proved`: it was here before. Else its proof may be remembered from another start."""
         if not proved and self._proofs is not None:
             proved = self._proofs.has(adapter.manifest)
-        until = time.monotonic() + PATIENCE
-        while True:
-            try:
-                manifest = self.engine.adapters.place(adapter, proved=proved)
-                break
-            except BankFull:
-                if not evicting or not self._can_ever_fit(adapter):
-                    raise
-                if not self._evict_one():
-                    if time.monotonic() > until:
-                        raise
-                    time.sleep(PAUSE)
+        under = stack_of(adapter.manifest) if adapter.writes and not proved else []
+        with self.protected(under):
+            for key in under:
+                self._load_under(adapter, key, evicting=evicting)
+            manifest = self._place_in_slots(adapter, evicting=evicting, proved=proved)
         if self._proofs and not proved:
             self._proofs.add(manifest)
         key = (adapter.name, adapter.version)
@@ -142,6 +136,39 @@ class Tiers:
             while self._resident_bytes() > self._bound and self._evict_one():
                 pass
         return manifest
+
+    def _load_under(self, adapter: Adapter, key: Key, *, evicting: bool) -> None:
+        """Load what an adapter that writes was trained on top of, which its goldens are replayed
+        with. Nothing lies under that again. Raises `AdapterError` and its kinds, or `BankFull`."""
+        named = "@".join(key)
+        try:
+            deeper = load_manifest(self._folder_of(*key)).stack
+        except (UnknownAdapter, UnknownVersion):
+            raise AdapterError(
+                f"adapter {adapter.name!r} was trained on top of {named}, which is not in the "
+                "library; add that first"
+            ) from None
+        if deeper:
+            raise AdapterError(
+                f"adapter {adapter.name!r} was trained on top of {named}, and that on top of "
+                f"{', '.join(deeper)}; what lies under another has no stack of its own: train it "
+                "on that"
+            )
+        self.load(key, evicting=evicting)
+
+    def _place_in_slots(self, adapter: Adapter, *, evicting: bool, proved: bool) -> Manifest:
+        """In free slots, or in those of what was used longest ago."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self.engine.adapters.place(adapter, proved=proved)
+            except BankFull:
+                if not evicting or not self._can_ever_fit(adapter):
+                    raise
+                if not self._evict_one():
+                    if time.monotonic() > until:
+                        raise
+                    time.sleep(PAUSE)
 
     def _can_ever_fit(self, adapter: Adapter) -> bool:
         engine = self.engine

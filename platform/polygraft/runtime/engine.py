@@ -32,7 +32,7 @@ from polygraft.runtime.cache import AnswerCache
 from polygraft.runtime.encoding import EncodeRequest, EncoderQueue
 from polygraft.runtime.futures import finished, shared, when_all
 from polygraft.runtime.graph import Floats, GraphSession, load_card
-from polygraft.runtime.loaded import Lease, LoadedAdapter, LoadedAdapters
+from polygraft.runtime.loaded import Lease, LoadedAdapters
 from polygraft.runtime.row_work import RowWork
 from polygraft.runtime.rows import Answer, Progress, Row, text_problem
 from polygraft.runtime.search import Hypothesis, Search
@@ -355,40 +355,35 @@ class Engine:
         assert self.writer
         return [Written(self.writer.text(h), h.score, h.cut) for h in hypotheses]
 
-    def _verify(self, loaded: LoadedAdapter) -> None:
-        """By itself, without what it was trained on top of: its own arrays are what is to be
-        verified."""
-        registry.served(loaded.adapter.manifest.task).verify_goldens(
-            loaded.adapter, _Replay(self, loaded)
-        )
+    def _verify(self, lease: Lease) -> None:
+        adapter = lease.loaded.adapter
+        registry.served(adapter.manifest.task).verify_goldens(adapter, _Replay(self, lease))
 
-    def outputs_now(
-        self, loaded: LoadedAdapter, texts: Sequence[Encoded], output: Output
-    ) -> list[Floats]:
-        """The output of each text through the slots of one adapter, at once and not queued."""
-        stack = Lease(loaded).stack
-        return self.encoding.run([EncodeRequest(text, stack, output) for text in texts])
+    def outputs_now(self, lease: Lease, texts: Sequence[Encoded], output: Output) -> list[Floats]:
+        """The output of each text through the slots of the lease's adapters, at once and not
+        queued."""
+        return self.encoding.run([EncodeRequest(text, lease.stack, output) for text in texts])
 
     def written_now(
-        self, loaded: LoadedAdapter, texts: Sequence[str], directions: Sequence[Direction]
+        self, lease: Lease, texts: Sequence[str], directions: Sequence[Direction]
     ) -> list[str]:
-        """Greedy translations of each text in its direction by one adapter."""
+        """Greedy translations of each text in its direction by the lease's adapters."""
         assert self.writer
         sources = self.encoder.encode_sources(texts, directions)
-        states = self.outputs_now(loaded, sources, Output.STATES)
-        stack = Lease(loaded).decoder_stack
+        states = self.outputs_now(lease, sources, Output.STATES)
         written = [
-            self.writer.write(finished(text_states), stack, target, Search())
+            self.writer.write(finished(text_states), lease.decoder_stack, target, Search())
             for text_states, (_, target) in zip(states, directions, strict=True)
         ]
         return [self.writer.text(hypotheses.result()[0]) for hypotheses in written]
 
 
 class _Replay:
-    """See `tasks.serving.Replay`. The bare backbone is slot 0 of the banks."""
+    """See `tasks.serving.Replay`. In place of the adapter, slot 0 of the banks moves nothing."""
 
-    def __init__(self, engine: Engine, loaded: LoadedAdapter) -> None:
-        self._engine, self._both = engine, (loaded, replace(loaded, slots=(0,), decoder_slots=(0,)))
+    def __init__(self, engine: Engine, lease: Lease) -> None:
+        bare = replace(lease.loaded, slots=(0,), decoder_slots=(0,))
+        self._engine, self._both = engine, (lease, Lease(bare, lease.under, lease.weights))
 
     @property
     def conventions(self) -> Conventions:

@@ -14,7 +14,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -130,11 +130,11 @@ class Lease:
 
 
 class LoadedAdapters:
-    """Every method may be called from any thread. `verify` raises when an adapter in its slots does
+    """Every method may be called from any thread. `verify` raises when the adapter of a lease does
     not answer as it should."""
 
     def __init__(
-        self, bank: Bank, decoder_bank: Bank | None, verify: Callable[[LoadedAdapter], None]
+        self, bank: Bank, decoder_bank: Bank | None, verify: Callable[[Lease], None]
     ) -> None:
         self.bank, self.decoder_bank, self._verify = bank, decoder_bank, verify
         self._loaded: dict[str, dict[str, LoadedAdapter]] = {}
@@ -162,7 +162,8 @@ class LoadedAdapters:
         loaded = self._place(adapter)
         try:
             if not proved:
-                self._verify(loaded)
+                with self._lease_to_verify(loaded) as lease:
+                    self._verify(lease)
         except PolygraftError:
             self._clear(loaded)
             raise
@@ -250,13 +251,31 @@ class LoadedAdapters:
         with self._lock:
             loaded = self._get(row.adapter, row.version)
             stack = self._trained_on(loaded.adapter.manifest) if row.stack is None else row.stack
-            under = [self._get(entry.adapter, entry.version) for entry in stack]
-            weights = [*(entry.weight for entry in stack), row.weight]
-            lease, now = Lease(loaded, under, weights, self._end), time.monotonic()
-            for one in lease.all:
-                one.leases += 1
-                one.used = now
-            return lease
+            return self._lease(loaded, stack, row.weight)
+
+    def _lease_to_verify(self, loaded: LoadedAdapter) -> Lease:
+        """An adapter that is in its slots and not published yet: one that writes on top of what it
+        was trained on, others by themselves, as their arrays are what is to be verified. Raises
+        `AdapterError` where that is not in memory."""
+        manifest = loaded.adapter.manifest
+        with self._lock:
+            try:
+                stack = self._trained_on(manifest) if loaded.adapter.writes else []
+            except InvalidOption as error:
+                raise AdapterError(str(error)) from None
+            return self._lease(loaded, stack)
+
+    def _lease(
+        self, loaded: LoadedAdapter, stack: Sequence[WeightedAdapter], weight: float = 1.0
+    ) -> Lease:
+        """The caller holds the lock."""
+        under = [self._get(entry.adapter, entry.version) for entry in stack]
+        weights = [*(entry.weight for entry in stack), weight]
+        lease, now = Lease(loaded, under, weights, self._end), time.monotonic()
+        for one in lease.all:
+            one.leases += 1
+            one.used = now
+        return lease
 
     def _end(self, lease: Lease) -> None:
         with self._lock:

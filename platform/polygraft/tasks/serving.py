@@ -74,8 +74,8 @@ class RowPlan:
 
 
 class Replay(Protocol):
-    """An adapter in its slots, asked again: each method gives what it computes now, and what the
-    bare backbone does."""
+    """An adapter in its slots, asked again: each method gives what it computes now, and what is
+    computed without it: by the bare backbone, or by what lies under an adapter that writes."""
 
     @property
     def conventions(self) -> Conventions:
@@ -102,7 +102,9 @@ class ServedTask(ABC):
 
     manifest: ClassVar[type[Manifest]]
     writes: ClassVar[bool] = False
-    """Whether its LoRA also sits on the decoder."""
+    """Whether its LoRA also sits on the decoder. What it writes can be told from nothing without
+    the adapters it was trained on top of, so its goldens are replayed with them; those of other
+    tasks by itself."""
     answer_fields: ClassVar[frozenset[str]] = frozenset()
     """What its answers' `summary` may hold: in a file that is answered again these are replaced."""
     explains: ClassVar[bool] = False

@@ -82,7 +82,8 @@ class Card(ABC):
 
 def origin(manifest: Manifest) -> str:
     """What the training of an adapter started from."""
-    return f"child of {manifest.parent}" if manifest.parent else "trained from the bare backbone"
+    began = f"child of {manifest.parent}" if manifest.parent else "trained from the bare backbone"
+    return f"{began}, on top of {', '.join(manifest.stack)}" if manifest.stack else began
 
 
 def lora_of(manifest: Manifest, recipe: AdapterRecipe) -> str:

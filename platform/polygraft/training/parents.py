@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from polygraft.adapters.format import LAYOUT, load_adapter
+from polygraft.adapters.format import LAYOUT, Manifest, load_adapter
 from polygraft.adapters.library import Library, open_library
 from polygraft.architectures.folder import fingerprint
 from polygraft.errors import RecipeError
 from polygraft.tasks.language.manifest import LanguageManifest
 from polygraft.tasks.recipe import AdapterRecipe, LoraRecipe
+from polygraft.tasks.translation.manifest import TranslationManifest
 from polygraft.training.sites import described, in_layers, pick_sites
 
 RecipeT = TypeVar("RecipeT", bound=AdapterRecipe)
@@ -140,11 +141,33 @@ def _what_is_wrong(
 def find_language_adapter(name: str, file: Path, library: Library | None, backbone: Path) -> Path:
     """The language adapter that a recipe names in its stack. Raises `RecipeError`, or
     `AdapterError` when it does not fit the backbone."""
-    adapter = find_adapter(name, file, library, "stack")
-    manifest = load_adapter(adapter, backbone=fingerprint(backbone)).manifest
+    adapter, manifest = _find_in_stack(name, file, library, backbone)
     if not isinstance(manifest, LanguageManifest):
         raise RecipeError(
             str(file),
             [f"stack: {name!r} is not a language adapter; parent starts from one that answers"],
         )
     return adapter
+
+
+def find_translation_adapter(
+    name: str, file: Path, library: Library | None, backbone: Path
+) -> Path:
+    """The translation adapter that a translation recipe names in its stack: one that was not
+    trained on a stack itself. Raises as `find_language_adapter` does."""
+    adapter, manifest = _find_in_stack(name, file, library, backbone)
+    if not isinstance(manifest, TranslationManifest):
+        raise RecipeError(str(file), [f"stack: {name!r} does not translate; name one that does"])
+    if manifest.stack:
+        under = ", ".join(manifest.stack)
+        raise RecipeError(
+            str(file), [f"stack: {name!r} lies on {under} itself; name that, or make it the parent"]
+        )
+    return adapter
+
+
+def _find_in_stack(
+    name: str, file: Path, library: Library | None, backbone: Path
+) -> tuple[Path, Manifest]:
+    adapter = find_adapter(name, file, library, "stack")
+    return adapter, load_adapter(adapter, backbone=fingerprint(backbone)).manifest

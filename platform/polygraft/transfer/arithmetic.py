@@ -48,6 +48,7 @@ def combine(
         raise AdapterError(
             f"adapter {first.name!r} has no head; the first one must be a classifier"
         )
+    first.manifest.require_plain_head()
     writers = [adapter.name for adapter in (first, *added) if adapter.writes]
     if writers:
         raise AdapterError(

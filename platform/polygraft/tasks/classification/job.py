@@ -151,7 +151,9 @@ def prepare(
         data += splits.sources
     with gathered.step():
         if parent and splits:
-            parent_labels = load_manifest(parent, ClassificationManifest).labels
+            parents = load_manifest(parent, ClassificationManifest)
+            parents.require_plain_head()
+            parent_labels = parents.labels
             parent_rows = read_split(parent / LAYOUT.recipe, "train")
             check_parent(recipe, parent.name, parent_rows, splits)
     with gathered.step():

@@ -9,8 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 from polygraft.adapters.layout import NAME
 from polygraft.adapters.manifest import MAX_GOLDENS, GoldenInput, Manifest, Texts, Values
-from polygraft.errors import shortened
+from polygraft.errors import AdapterError, shortened
 from polygraft.reporting.figures import NAMES
+from polygraft.tasks.classification.hidden_layer import Activation
 
 
 class GoldenLogits(GoldenInput):
@@ -94,7 +95,25 @@ class ClassificationManifest(Manifest):
         description="tokens it was trained to read at once; longer texts are read in several "
         "windows, whose vectors are averaged. None: as many as the backbone reads",
     )
+    pooling: Literal["mean", "first"] = Field(
+        "mean",
+        description="what the head reads: the mean of the token states, or the first of them, as "
+        "imported heads do",
+    )
+    activation: Activation | None = Field(
+        None,
+        description="of the layer that an imported head has before its last; None: it has no such "
+        "layer",
+    )
     golden: list[GoldenLogits] = Field(max_length=MAX_GOLDENS)
+
+    def require_plain_head(self) -> None:
+        """Raises `AdapterError` for a head of another shape than those that are trained here."""
+        if self.pooling != "mean" or self.activation is not None:
+            raise AdapterError(
+                f"adapter {self.name!r} was imported, and its head is no linear layer on the mean "
+                "of the token states; it answers and goes no further: train one from its rows"
+            )
 
     def gains(self) -> dict[str, dict[str, Any]]:
         gain = self.metrics.get("gain_from_transfer")

@@ -18,6 +18,7 @@ from polygraft.architectures.text import TextEncoder
 from polygraft.errors import AdapterError, InvalidOption, shortened
 from polygraft.runtime.rows import Answer, Row
 from polygraft.tasks.classification.explain import Explainer, Explanation
+from polygraft.tasks.classification.hidden_layer import HiddenLayer, read_hidden_layer
 from polygraft.tasks.classification.lexical import (
     Lexical,
     compare_joined,
@@ -37,16 +38,25 @@ from polygraft.tasks.serving import Floats, Output, Replay, RowPlan, ServedTask,
 
 @dataclass(frozen=True)
 class Head:
-    """`weight` [labels, hidden] and `bias` [labels], float32, of the neural part; the lexical part,
-    and how they are joined."""
+    """`weight` [labels, hidden] and `bias` [labels], float32, of the neural part, and the layer
+    before them where there is one; the lexical part, and how they are joined."""
 
     weight: Floats
     bias: Floats
     lexical: Lexical | None = None
     join: Join = NEURAL_ALONE
+    hidden: HiddenLayer | None = None
+
+    @property
+    def width(self) -> int:
+        """How many values it reads."""
+        first = self.hidden or self
+        return int(first.weight.shape[1])
 
     def logits(self, pooled: Floats) -> Floats:
         """[rows, hidden] -> [rows, labels], of the neural part."""
+        if self.hidden:
+            pooled = self.hidden(pooled)
         out: Floats = pooled @ self.weight.T + self.bias
         return out
 
@@ -123,13 +133,17 @@ class Classification(ServedTask):
         join, lexical = read_join(tensors, manifest.name), None
         if manifest.lexical is not None:
             lexical = read_lexical(tensors, manifest.lexical, len(manifest.labels), manifest.name)
-        own = replace(own, lexical=lexical, join=join)
+        hidden = None
+        if manifest.activation is not None:
+            inner = own.weight.shape[1]
+            hidden = read_hidden_layer(tensors, manifest.activation, inner, manifest.name)
+        own = replace(own, lexical=lexical, join=join, hidden=hidden)
         further = {
             task: _head(tensors, f"{task}.", len(labels), manifest.name)
             for task, labels in manifest.heads.items()
         }
         heads = Heads(own, further)
-        widths = {one.weight.shape[1] for one in heads.all}
+        widths = {one.width for one in heads.all}
         if len(widths) > 1:
             raise AdapterError(
                 f"adapter {manifest.name!r}: its heads read {sorted(widths)} values; all read the "
@@ -149,8 +163,10 @@ class Classification(ServedTask):
         text = beginning(row)
         explainer = Explainer(text, head.lexical, head.join, encoder) if row.explain else None
         variants = explainer.variants if explainer else []
+        reads_first = adapter.manifest.pooling == "first"
 
-        def answer(vectors: Sequence[Floats]) -> Classified:
+        def answer(outputs: Sequence[Floats]) -> Classified:
+            vectors = [states[0] for states in outputs] if reads_first else outputs
             lexical = head.lexical.logits(text) if head.lexical else None
             logits = head.join.joined(head.logits(vectors[0][None])[0], lexical)
             scores = softmax(logits)
@@ -169,15 +185,16 @@ class Classification(ServedTask):
             )
 
         window = adapter.manifest.window
-        return RowPlan([text, *variants], Output.VECTOR, answer, own=1, window=window)
+        output = Output.STATES if reads_first else Output.VECTOR
+        return RowPlan([text, *variants], output, answer, own=1, window=window)
 
     def verify_goldens(self, adapter: Adapter, replay: Replay) -> None:
         """A head that was trained on the bare backbone has the bias, what it gives to no text, as
         its bare outputs."""
         goldens, heads = adapter.manifest.golden, adapter.head
-        pooled, bare_pooled = replay.vectors([golden.text for golden in goldens])
+        pooled, bare_pooled = _read(adapter.manifest, replay)
         for head in heads.all:
-            same_width(adapter.name, "head reads", head.weight.shape[1], pooled.shape[1])
+            same_width(adapter.name, "head reads", head.width, pooled.shape[1])
         now, bare = heads.own.logits(pooled), heads.own.logits(bare_pooled)
         if effect(now, bare) < MIN_EFFECT:
             bare = np.tile(heads.own.bias, (len(now), 1))
@@ -222,6 +239,15 @@ def decided(
             if round(score, SCORE_DIGITS) >= decision.threshold:
                 return name
     return None
+
+
+def _read(manifest: ClassificationManifest, replay: Replay) -> tuple[Floats, Floats]:
+    """What the head reads of each golden, [goldens, hidden]: with the adapter, and without."""
+    texts = [golden.text for golden in manifest.golden]
+    if manifest.pooling == "mean":
+        return replay.vectors(texts)
+    now, bare = replay.states(replay.encoder.encode(texts))
+    return np.stack([states[0] for states in now]), np.stack([states[0] for states in bare])
 
 
 def _chosen(adapter: Adapter, task: str | None) -> tuple[Head, list[str]]:

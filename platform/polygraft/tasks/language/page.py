@@ -31,6 +31,8 @@ def overview(adapters: Sequence[dict[str, Any]]) -> list[str]:
 def sections(adapter: dict[str, Any]) -> list[str]:
     """HTML about one adapter."""
     metrics = adapter["metrics"]
+    if "objective" not in metrics:
+        return ["<p>Imported, not scored here.</p>"]
     return [
         f"<p>Objective {metrics['objective']}, dev loss {metrics['dev_loss']} on {metrics['rows']} "
         "rows.</p>"

@@ -22,14 +22,14 @@ def table(manifests: Sequence[LanguageManifest]) -> list[str]:
 
 
 def _row(manifest: LanguageManifest) -> str:
-    rows = sum(source["rows"] for source in manifest.data)
+    rows = sum(source["rows"] or 0 for source in manifest.data)  # none: it was imported
     losses = manifest.metrics.get("denoising", {})
     return table_line(
         [
             linked(manifest),
             ", ".join(manifest.languages),
-            str(rows),
-            manifest.metrics["objective"],
+            str(rows or "–"),
+            manifest.metrics.get("objective", "–"),
             *(f"{losses[name]:.3f}" if losses else "–" for name in ("bare", "adapter")),
         ]
     )

@@ -11,10 +11,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from polygraft.architectures.loading import load_seq2seq
 from polygraft.tasks.translation import metrics
 from polygraft.tasks.translation.greedy import translate_passages
 from polygraft.tasks.translation.job import TranslationJob
+from polygraft.tasks.translation.model import load_base
 from polygraft.tasks.translation.run import TranslationRun
 
 EXAMPLES = 4
@@ -26,8 +26,10 @@ def score_baselines(
     others: Mapping[str, Sequence[TranslationRun]],
 ) -> dict[str, Any]:
     """Figures of every baseline and of the adapter (`runs`) for every direction, on dev and, where
-    there is one, test. `others` are the runs of the baselines that were trained, by name."""
-    models = {"bare": [load_seq2seq(job.backbone)]}
+    there is one, test. `others` are the runs of the baselines that were trained, by name.
+
+    "bare" is what lies under the adapter: the backbone, with the job's stack on it."""
+    models = {"bare": [load_base(job.backbone, job.stack)]}
     for name, trained in (*others.items(), ("adapter", runs)):
         models[name] = [run.translator.inner for run in trained]
     figures: dict[str, Any] = {}

@@ -13,7 +13,7 @@ from polygraft.training.card import Card, lora_of, origin
 NAMES = {
     "copy": "the source, copied",
     "from_scratch": "a model of the backbone's size from random weights, same pairs and steps",
-    "bare": "bare backbone",
+    "bare": "without this adapter",
     "no_parent": "this recipe without its parent",
     "adapter": "**this adapter**",
 }

@@ -3,21 +3,23 @@ picked."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from polygraft.adapters.format import load_manifest
 from polygraft.adapters.library import Library
 from polygraft.architectures.conventions import Conventions
 from polygraft.architectures.target_tokenizer import TargetTokenizer, load_target_tokenizer
 from polygraft.architectures.text import TextEncoder, load_encoder
 from polygraft.data.reading import thinned
-from polygraft.errors import Gathered
+from polygraft.errors import Gathered, RecipeError
 from polygraft.tasks.translation.data import Pair, PairSplits, load_pairs, read_monolingual
 from polygraft.tasks.translation.recipe import TranslationRecipe
 from polygraft.training.key import run_key
-from polygraft.training.parents import find_parent, settle_lora
+from polygraft.training.parents import find_parent, find_translation_adapter, settle_lora
 from polygraft.training.sites import decoder_graph_sites, encoder_prefix, graph_sites
 
 
@@ -33,16 +35,14 @@ class TranslationJob:
     pairs: PairSplits
     parent: Path | None
     monolingual: list[str]
+    stack: tuple[Path, ...] = ()
 
     @property
     def key(self) -> str:
-        """Hash of recipe, backbone, parent, pairs and the text to translate back."""
-        parents = [self.parent] if self.parent else []
-        return run_key(self.recipe, self.backbone, parents, [*self.pairs.listed, self.monolingual])
-
-    @property
-    def stack(self) -> tuple[Path, ...]:
-        return ()
+        """Hash of recipe, backbone, the adapters it builds on, pairs and the text to translate
+        back."""
+        adapters = (*([self.parent] if self.parent else []), *self.stack)
+        return run_key(self.recipe, self.backbone, adapters, [*self.pairs.listed, self.monolingual])
 
     @property
     def seeds(self) -> list[int]:
@@ -123,6 +123,11 @@ def prepare(
         parent = find_parent(recipe, file, backbone, library, other_task="does not translate")
         recipe = settle_lora(recipe, file, parent, sites)
     with gathered.step():
+        stack = tuple(
+            find_translation_adapter(name, file, library, backbone) for name in recipe.stack
+        )
+        _check_parents_stack(file, parent, stack)
+    with gathered.step():
         pairs = load_pairs(recipe, folder, allow_leak=allow_leak)
     with gathered.step():
         monolingual = read_monolingual(recipe, folder)
@@ -135,4 +140,25 @@ def prepare(
         pairs=pairs,
         parent=parent,
         monolingual=monolingual,
+        stack=stack,
     )
+
+
+def _check_parents_stack(file: Path, parent: Path | None, stack: Sequence[Path]) -> None:
+    """Raises `RecipeError` where the parent was trained on top of others than `stack`: its LoRA is
+    what was missing there."""
+    if parent is None:
+        return
+    theirs, ours = load_manifest(parent).stack, [load_manifest(one).named for one in stack]
+    if theirs != ours:
+        raise RecipeError(
+            str(file),
+            [
+                f"stack: parent {parent.name} was trained on top of {_listed(theirs)}, here it is "
+                f"{_listed(ours)}; a child keeps its parent's"
+            ],
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "the bare backbone"

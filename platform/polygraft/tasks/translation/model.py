@@ -3,6 +3,7 @@ from-scratch baseline."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from polygraft.architectures.loading import load_seq2seq, untrained_seq2seq
+from polygraft.tasks.translation.job import TranslationJob
 from polygraft.tasks.translation.recipe import TranslationRecipe, TranslationTraining
 from polygraft.training.lora import TrainedOnly, adapt
 from polygraft.training.softmax import decoder_losses
@@ -53,13 +55,20 @@ class Translator(TrainedOnly):
         return {"loss": losses.mean()}
 
 
-def build(
-    recipe: TranslationRecipe, backbone: Path, sites: list[str], parent: Path | None, seed: int = 0
-) -> Translator:
-    """LoRA on the frozen backbone: fresh, or the parent's."""
-    model = quick_attention(load_seq2seq(backbone))
-    inner = adapt(model, recipe.lora, sites, parent)
-    return Translator(inner, recipe.training, seed)
+def load_base(backbone: Path, stack: Sequence[Path]) -> PreTrainedModel:
+    """The frozen backbone with the adapters of `stack` added to its weights: what lies under an
+    adapter that is trained on top of them."""
+    model = load_seq2seq(backbone)
+    for adapter in stack:
+        model = peft.PeftModel.from_pretrained(model, adapter).merge_and_unload()
+    return model.requires_grad_(False).eval()
+
+
+def build(job: TranslationJob, parent: Path | None, seed: int = 0) -> Translator:
+    """LoRA on the frozen backbone and the job's stack: fresh, or the parent's."""
+    model = quick_attention(load_base(job.backbone, job.stack))
+    inner = adapt(model, job.recipe.lora, job.sites, parent)
+    return Translator(inner, job.recipe.training, seed)
 
 
 def from_scratch(recipe: TranslationRecipe, backbone: Path, seed: int) -> Translator:

@@ -47,7 +47,7 @@ def sections(adapter: dict[str, Any]) -> list[str]:
 
 def _of_last_split(metrics: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """Directions and their figures on the last split, test where there is one."""
-    last = list(metrics["directions"])[-1]
+    last = next(reversed(metrics.get("directions", {})), None)  # none: it was imported
     return [
         (direction, figures) for split, direction, figures in directions(metrics) if split == last
     ]

@@ -217,8 +217,18 @@ class TranslationRecipe(AdapterRecipe):
     back_translation: BackTranslation | None = Field(
         None, examples=[{"file": "yo.txt", "language": "yo"}]
     )
+    stack: list[str] = Field(
+        [],
+        description="frozen translation adapters that it is trained on top of, and served with: "
+        "one that was trained with the decoder on all of its languages",
+        examples=[["mt"]],
+    )
     lora: TranslationLora = Field(TranslationLora(), examples=[{"r": 8, "alpha": 16}])
     training: TranslationTraining = Field(TranslationTraining(), examples=[{"steps": 2000}])
+
+    @property
+    def builds_on(self) -> list[str]:
+        return [*super().builds_on, *self.stack]
 
     @property
     def directions(self) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ RUNGS = ("copy", "from_scratch", "bare", "no_parent", "adapter")
 HEAD = """
 Translation: chrF++, greedy, with 95% bootstrap intervals over the sentences. From scratch is a
 model of the backbone's size from random weights on the same pairs and steps; "no parent" is the
-same recipe without it.
+same recipe without it. Under an adapter with a stack, the bare backbone has that on it.
 
 """
 COLUMNS = (

@@ -6,39 +6,33 @@ Test pairs are scored once, after the checkpoint was chosen on dev.
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 import transformers
 from rich.console import Console
 from transformers import TrainerCallback
 
-from polygraft.architectures.loading import load_seq2seq
+from polygraft.architectures.conventions import Direction
 from polygraft.data.reading import thinned
-from polygraft.tasks.goldens import likeness
 from polygraft.tasks.training import TrainedTask
 from polygraft.tasks.translation import model
 from polygraft.tasks.translation.baselines import score_baselines
 from polygraft.tasks.translation.batches import encode, scoring_batches, training_batches
 from polygraft.tasks.translation.card import TranslationCard
 from polygraft.tasks.translation.data import Pair
+from polygraft.tasks.translation.golden import GOLDENS, choose_goldens
 from polygraft.tasks.translation.greedy import translate
 from polygraft.tasks.translation.job import TranslationJob
-from polygraft.tasks.translation.manifest import GoldenText
 from polygraft.tasks.translation.run import TranslationRun
-from polygraft.training.goldens import MAX_CHARACTERS
 from polygraft.training.loop import by_steps, run_loop, take_whole_batch
 from polygraft.training.lora import save_lora
 from polygraft.training.speed import bf16_wanted
 
-GOLDENS, CANDIDATES = 6, 40  # kept of so many dev rows a direction
 SAMPLES = 2  # dev rows a direction that are printed at every evaluation
-NOISE = 0.03  # of a weight matrix's standard deviation
 FROM_SCRATCH_RATE = 1e-3  # the highest learning rate of a model from random weights
 
 
@@ -90,7 +84,9 @@ class TrainedTranslation(TrainedTask[TranslationJob, TranslationRun]):
         return metrics
 
     def manifest_fields(self, job: TranslationJob, run: TranslationRun) -> dict[str, Any]:
-        return {"directions": job.recipe.directions, "golden_texts": _goldens(job, run)}
+        bare = model.load_base(job.backbone, job.stack)
+        goldens = choose_goldens(run.translator.inner, bare, job.tokenizers, _golden_texts(job))
+        return {"directions": job.recipe.directions, "golden_texts": goldens}
 
     def save(self, run: TranslationRun, folder: Path, backbone: Path) -> None:
         save_lora(run.translator.inner, folder, backbone)
@@ -115,7 +111,7 @@ def _fit(
         learning_rate = min(learning_rate, FROM_SCRATCH_RATE)
     else:
         parent = job.parent if start == "parent" else None
-        translator = model.build(job.recipe, job.backbone, job.sites, parent, seed)
+        translator = model.build(job, parent, seed)
     train_rows = encode(_both_ways(job, job.pairs.train), *job.tokenizers, options.max_length)
     dev_rows = encode(_dev_pairs(job), *job.tokenizers, options.max_length)
     dev = scoring_batches(dev_rows, 4 * options.tokens, *job.tokenizers)
@@ -186,7 +182,7 @@ def _with_back_translations(job: TranslationJob, work: Path, say: Console) -> Tr
     file = work / "back-translations.json"
     if not file.exists():
         say.print(f"back-translating {len(lines)} lines of {language} to {source_language}")
-        translator = model.build(job.recipe, job.backbone, job.sites, job.parent)
+        translator = model.build(job, job.parent)
         written = translate(
             translator.inner.eval(), *job.tokenizers, lines, (language, source_language)
         )
@@ -202,45 +198,11 @@ def _with_back_translations(job: TranslationJob, work: Path, say: Console) -> Tr
     return replace(job, pairs=replace(job.pairs, train=[*job.pairs.train, *pairs]))
 
 
-def _golden_pairs(job: TranslationJob) -> dict[tuple[str, str], list[Pair]]:
-    """Dev pairs by direction, then training pairs where a direction has few of them."""
-    by_direction = dict[tuple[str, str], list[Pair]]()
+def _golden_texts(job: TranslationJob) -> dict[Direction, list[str]]:
+    """Sources of dev pairs by direction, then of training pairs where a direction has few."""
+    by_direction = dict[Direction, list[str]]()
     for direction, pairs in job.pairs_of("dev").items():
-        by_direction[direction] = list(pairs)
-        if len(pairs) < GOLDENS:
-            by_direction[direction] += [p for p in job.pairs.train if p.languages == direction]
+        few = len(pairs) < GOLDENS
+        more = [p for p in job.pairs.train if few and p.languages == direction]
+        by_direction[direction] = [pair.source for pair in (*pairs, *more)]
     return by_direction
-
-
-def _goldens(job: TranslationJob, run: TranslationRun) -> list[GoldenText]:
-    """Short dev rows whose translation the adapter changes much and int8 little; noise on the
-    weights stands in for int8."""
-    adapted = run.translator.inner
-    bare, noisy = load_seq2seq(job.backbone), _with_noise(adapted)
-    candidates = list[tuple[float, GoldenText]]()
-    for direction, pairs in _golden_pairs(job).items():
-        texts = [pair.source for pair in pairs if len(pair.source) <= MAX_CHARACTERS][:CANDIDATES]
-        by_adapter, by_bare, by_noisy = (
-            translate(model, *job.tokenizers, texts, direction) for model in (adapted, bare, noisy)
-        )
-        for text, ours, bares, noisys in zip(texts, by_adapter, by_bare, by_noisy, strict=True):
-            if ours:
-                source, target = direction
-                golden = GoldenText(
-                    text=text, source=source, target=target, written=ours, bare=bares
-                )
-                candidates.append((likeness(noisys, ours) - likeness(bares, ours), golden))
-    candidates.sort(key=lambda candidate: -candidate[0])
-    return [golden for _, golden in candidates[:GOLDENS]]
-
-
-@torch.no_grad()
-def _with_noise(model: torch.nn.Module) -> Any:
-    """A copy whose weights are off by about as much as int8 makes them."""
-    copied, generator = copy.deepcopy(model), torch.Generator().manual_seed(0)
-    for layer in copied.modules():
-        if isinstance(layer, torch.nn.Linear):
-            layer.weight += (
-                NOISE * layer.weight.std() * torch.randn(layer.weight.shape, generator=generator)
-            )
-    return copied
