@@ -12,6 +12,7 @@ import numpy as np
 import peft
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 from typer.testing import CliRunner
@@ -192,6 +193,32 @@ def test_a_translator_made_with_the_decoder_lies_on_the_encoder_alone(
     answers = engine.answer([Row("mt", text, language="en", target="yo") for text in TEXTS])
     engine.close()
     assert [a.text for a in answers if isinstance(a, Translated)] == wanted
+
+    rows = "see you soon mum\tmàmá\nwin a prize\tẹ̀bùn\nthe train is late\tọkọ̀ pẹ́\n"
+    (tmp_path / "pairs.tsv").write_text(rows, encoding="utf-8")
+    pairs = [{"source": "en", "target": target, "file": "pairs.tsv"} for target in ("yo", "haw")]
+    recipe: dict[str, Any] = {
+        "name": "scored",
+        "task": "translation",
+        "languages": ["en", "yo", "haw"],
+    }
+    (tmp_path / "train.tsv").write_text("good night\tó dàárọ̀\n", encoding="utf-8")
+    train = [{"source": "en", "target": "yo", "file": "train.tsv"}]
+    data = {"data": {"train": train, "dev": pairs}, "lora": {"r": 16, "alpha": 16}}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe | data), encoding="utf-8")
+    given = ["--recipe", tmp_path / "recipe.yaml", "--backbone", writing_backbone]
+    assert "no other option" in ran(theirs, tmp_path / "scored", *given, "--language", "en")[1]
+    status, told = ran(theirs, tmp_path / "scored", *given)
+    assert status == 0, told
+    loaded = load_adapter(tmp_path / "scored")
+    scored = loaded.manifest
+    assert loaded.lora.keys() == adapter.lora.keys()
+    for site, (a, b) in loaded.lora.items():
+        assert all(map(np.array_equal, (a, b), adapter.lora[site]))
+    assert set(scored.directions) == set(adapter.manifest.directions)
+    rungs = scored.metrics["directions"]["dev"]["en-yo"]["rungs"]
+    assert set(rungs) == {"copy", "bare", "adapter"}
+    assert "imported" in (tmp_path / "scored" / LAYOUT.card).read_text(encoding="utf-8")
 
 
 def change_config(folder: Path, **changes: object) -> None:

@@ -14,10 +14,13 @@ from polygraft.cli.app import (
     out,
     report_errors,
     require_no_file,
+    tell_doubts,
     trainable_backbone,
 )
+from polygraft.errors import RecipeError
 
 if TYPE_CHECKING:
+    from polygraft.adapters.manifest import Manifest
     from polygraft.architectures.conventions import Direction
 
 POOLINGS = ("mean", "first")
@@ -33,8 +36,14 @@ def import_adapter(
         Path, typer.Argument(help="Folder of the new adapter; its name is the adapter's.")
     ],
     language: Annotated[
-        list[str], typer.Option(help="Language of its texts; may be given several times.")
-    ],
+        list[str] | None, typer.Option(help="Language of its texts; may be given several times.")
+    ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of a translator: recipe.yaml that says all of this, and the data it is scored on."
+        ),
+    ] = None,
     licence: Annotated[
         str | None, typer.Option(help="Its licence; default: what its card says.")
     ] = None,
@@ -80,10 +89,18 @@ def import_adapter(
 
     if pooling not in (None, *POOLINGS):
         raise typer.BadParameter(f"{pooling}: pooling is one of {', '.join(POOLINGS)}")
-    if wrong := [problem for code in language if (problem := problem_of(code))]:
+    if wrong := [problem for code in language or [] if (problem := problem_of(code))]:
         raise typer.BadParameter(wrong[0])
+    others = (language, licence, labels, direction, texts, pooling, description, revision)
+    if recipe and any(others):
+        raise typer.BadParameter("with --recipe, give no other option: the recipe says all of it")
+    if not recipe and not language:
+        raise typer.BadParameter("give --language, the language of its texts, or --recipe")
     require_no_file(target)
     home = trainable_backbone(backbone)
+    if recipe:
+        _import_scored(source, target, home, recipe)
+        return
 
     from polygraft.data.tables import read_table
     from polygraft.importing.adapter import import_adapter as make
@@ -91,7 +108,7 @@ def import_adapter(
 
     rows = read_table(texts) if texts else []
     wanted = Wanted(
-        languages=language,
+        languages=language or [],
         labels=[label.strip() for label in labels.split(",")] if labels else None,
         directions=_directions(direction or []),
         texts=[(str(row["text"]), row.get("source")) for row in rows],
@@ -100,7 +117,23 @@ def import_adapter(
         description=description,
         revision=revision,
     )
-    manifest = make(source, target, home, wanted, err)
+    _tell(make(source, target, home, wanted, err), target)
+
+
+def _import_scored(source: str, target: Path, home: Path, recipe: Path) -> None:
+    from polygraft.importing.adapter import import_scored
+    from polygraft.tasks.recipe import read_recipe
+    from polygraft.training import pipeline
+
+    content, problems = read_recipe(recipe)
+    if content is None:
+        raise RecipeError(str(recipe), problems)
+    prepared = pipeline.prepare(content, recipe, home, problems=problems)
+    tell_doubts(prepared.doubts)
+    _tell(import_scored(source, target, prepared.job, err), target)
+
+
+def _tell(manifest: Manifest, target: Path) -> None:
     out.print(
         f"{manifest.named} ({manifest.task}) is in {target}\nPut it live: polygraft adapters add "
         f"{target}",

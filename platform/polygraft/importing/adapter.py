@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import peft
 from rich.console import Console
@@ -28,6 +29,8 @@ from polygraft.importing.peft_folder import PeftFolder, placed, read_peft_folder
 from polygraft.importing.peft_head import read_head
 from polygraft.importing.source import is_non_commercial
 from polygraft.runtime.graph import load_card
+from polygraft.tasks.training import Job
+from polygraft.training import pipeline
 from polygraft.training.finish import finish
 from polygraft.training.sites import decoder_graph_sites, encoder_prefix, graph_sites
 
@@ -77,6 +80,17 @@ def import_adapter(
         if is_new:
             output.rmdir()
         raise
+
+
+def import_scored(source: str, output: Path, job: Job, say: Console) -> Manifest:
+    """Bring the PEFT adapter `source` to the folder `output` as what `job` would train: scored on
+    its data, with its goldens and its card. Returns its manifest. Raises `AdapterError` as
+    `import_adapter` does, and `RecipeError` for a task whose adapters have a head."""
+    theirs = read_peft_folder(source, None)
+    lora = _on_sites(theirs, job.backbone, whole=True)
+    with TemporaryDirectory() as folder:
+        _save_lora(theirs, lora, Path(folder), job.backbone)
+        return pipeline.train(job, output, weights=Path(folder), say=say)
 
 
 def _on_sites(

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from polygraft.errors import RecipeError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -110,6 +112,14 @@ class TrainedTask(ABC, Generic[JobT, RunT]):
     def fit(self, job: JobT, seed: int, work: Path, say: Console) -> RunT:
         """Train with one seed. Checkpoints are kept in `work`: a killed run goes on from the
         last."""
+
+    def adopt(self, job: JobT, weights: Path) -> RunT:
+        """A run of LoRA that was trained elsewhere: PEFT's two files in `weights`, on the sites'
+        own names. Raises `RecipeError` where a task's adapters are more than that."""
+        raise RecipeError(
+            str(job.file),
+            [f"task: {job.recipe.task} adapters have a head, trained here; leave --recipe out"],
+        )
 
     def fit_others(self, job: JobT, work: Path, say: Console) -> Mapping[str, Sequence[RunT]]:
         """Train the baselines that only the full ladder has; their runs by name."""

@@ -77,9 +77,15 @@ def prepare(
 
 
 def train(
-    job: Job, output: Path, *, full_ladder: bool = False, say: Console | None = None
+    job: Job,
+    output: Path,
+    *,
+    full_ladder: bool = False,
+    weights: Path | None = None,
+    say: Console | None = None,
 ) -> Manifest:
     """Train every seed, keep the one best on dev, and publish it to `output`. Returns its manifest.
+    With `weights`, a folder of PEFT's, nothing is trained: they are scored and published.
 
     A killed run is taken up again from its last checkpoint, kept in `output/.training` until the
     end; one of another recipe or other data is not. `full_ladder` also trains the same recipe
@@ -90,11 +96,15 @@ def train(
     work = output / ".training" / job.key
     work.mkdir(parents=True, exist_ok=True)
     job = task.complete(job, work, say)
-    runs = [task.fit(job, seed, work / f"seed-{seed}", say) for seed in job.seeds]
+    if weights:
+        runs = [task.adopt(job, weights)]
+    else:
+        runs = [task.fit(job, seed, work / f"seed-{seed}", say) for seed in job.seeds]
     others = task.fit_others(job, work, say) if full_ladder else {}
     say.print("scoring adapter and baselines")
     metrics = task.score(job, runs, others, work, full_ladder=full_ladder)
     metrics |= {"leaks": job.leaks, "made_with": made_with(started)}
+    metrics |= {"weights": "imported"} if weights else {}
     best = task.best(runs)
     fields = task.manifest_fields(job, best)
     manifest = finish(

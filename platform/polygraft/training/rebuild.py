@@ -35,7 +35,10 @@ def outdated(library: Library, backbone: str) -> list[Rebuild]:
         if not (folder / LAYOUT.manifest).is_file():
             continue  # versions were published; what they are made from lies elsewhere
         manifest = load_manifest(folder)
-        was_trained = (folder / LAYOUT.recipe).is_file()  # and not combined of others
+        # and not combined of others, nor imported
+        was_trained = (folder / LAYOUT.recipe).is_file() and manifest.metrics.get(
+            "weights"
+        ) != "imported"
         if fits(manifest.backbone, backbone) or not was_trained:
             continue
         recipe = load_recipe(folder / LAYOUT.recipe)

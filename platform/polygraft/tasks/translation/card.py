@@ -31,9 +31,11 @@ class TranslationCard(Card):
 
     def introduction(self, manifest: TranslationManifest, recipe: TranslationRecipe) -> str:
         directions = ", ".join(f"{source} to {target}" for source, target in manifest.directions)
+        steps = f"{recipe.training.steps} steps of {recipe.training.tokens} tokens"
+        made = "imported" if manifest.metrics.get("weights") == "imported" else steps
         return (
             f"Translation, {directions}; {origin(manifest)}; {lora_of(manifest, recipe)}, of "
-            f"encoder and decoder; {recipe.training.steps} steps of {recipe.training.tokens} tokens"
+            f"encoder and decoder; {made}"
         )
 
     def figures(self, metrics: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 import transformers
 from rich.console import Console
 from transformers import TrainerCallback
@@ -46,6 +47,15 @@ class TrainedTranslation(TrainedTask[TranslationJob, TranslationRun]):
 
     def fit(self, job: TranslationJob, seed: int, work: Path, say: Console) -> TranslationRun:
         return _fit(job, seed, work, "parent" if job.parent else "fresh", say)
+
+    def adopt(self, job: TranslationJob, weights: Path) -> TranslationRun:
+        translator = model.build(job, weights).eval()
+        options = job.recipe.training
+        dev_rows = encode(_dev_pairs(job), *job.tokenizers, options.max_length)
+        batches = scoring_batches(dev_rows, 4 * options.tokens, *job.tokenizers)
+        with torch.no_grad():
+            losses = [float(translator(**batch)["loss"]) for batch in batches]
+        return TranslationRun(job.seeds[0], translator, sum(losses) / len(losses))
 
     def fit_others(
         self, job: TranslationJob, work: Path, say: Console
