@@ -63,7 +63,7 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
     app.include_router(batch.router(host))
     app.include_router(embed.router(host))
     app.include_router(stream.router(host))
-    app.include_router(pages.router())
+    app.include_router(pages.router(host))
     app.include_router(operations.router())
     app.include_router(translate.router(host))
     app.include_router(libretranslate.router(host))

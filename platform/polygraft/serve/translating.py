@@ -13,6 +13,7 @@ from polygraft.runtime.rows import Row
 from polygraft.serve.answers import Answered, answer
 from polygraft.serve.host import Host
 from polygraft.serve.routing import PivotRoute, Route
+from polygraft.tasks.translation.quality import through_english
 from polygraft.tasks.translation.serving import Translated
 
 
@@ -26,6 +27,7 @@ class Pivoted(Translated):
         steps = [f"{step.adapter}@{step.version}" for step in (self.first, self)]
         return super().fields() | {
             "source": self.first.source,
+            "quality": through_english(self.first.quality, self.quality),
             "via": self.source,
             "steps": steps,
             "via_text": self.first.text,

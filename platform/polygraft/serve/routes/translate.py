@@ -71,6 +71,7 @@ async def _routes(
         pivot=request.pivot,
         html=request.format == "html",
         key=request.key,
+        allow_experimental=host.allows_experimental(request.allow_experimental),
     )
     sources: Sequence[str | PolygraftError | None] = [request.source] * len(texts)
     if not request.adapter:

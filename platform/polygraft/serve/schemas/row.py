@@ -11,6 +11,7 @@ from polygraft.runtime.search import MAX_BEAM, MAX_NO_REPEAT, MAX_PENALTY, MAX_T
 from polygraft.serve.schemas.errors import ErrorBody
 from polygraft.serve.schemas.explanation import ExplanationOut
 from polygraft.serve.schemas.fields import MAX_EXPLAINED, CheckedText, Name, Stack, Strict
+from polygraft.tasks.translation.quality import Quality
 
 
 def _within(low: float, high: float) -> JsonDict:
@@ -166,6 +167,11 @@ class RowOut(BaseModel):
     )
     source: str | None = None
     target: str | None = None
+    quality: Quality | None = Field(
+        None,
+        description="how far translations in this direction can be trusted: usable, gist (what a "
+        "text is about) or experimental (often wrong altogether)",
+    )
     via: str | None = Field(
         None, description="the language that it went through, where no adapter has the direction"
     )

@@ -34,5 +34,10 @@ class TranslateRequest(SearchIn):
         True,
         description="a direction that no adapter has goes through English; the answer says so",
     )
+    allow_experimental: bool | None = Field(
+        None,
+        description="whether a direction of the class experimental may be chosen; left out, the "
+        "server's setting",
+    )
     format: Literal["text", "html"] = Field("text", description="html: the markup is kept")
     stream: bool = Field(False, description="answer with server-sent events")

@@ -29,19 +29,21 @@ from polygraft.tasks.serving import (
 )
 from polygraft.tasks.translation.manifest import TranslationManifest
 from polygraft.tasks.translation.markup import Html
+from polygraft.tasks.translation.quality import Quality, quality_of
 from polygraft.tasks.translation.segments import PlainText, fits
 
 
 @dataclass(frozen=True)
 class Translated(Answer):
     """`texts`: the n best, best first, and their `scores` (mean over sentences of the
-    length-normalised log-probability). `cut`: the bound on the length was reached in some sentence
-    before it ended."""
+    length-normalised log-probability). `quality`: the class of the direction. `cut`: the bound on
+    the length was reached in some sentence before it ended."""
 
     source: str
     target: str
     texts: list[str]
     scores: list[float]
+    quality: Quality
     cut: bool
 
     @property
@@ -55,18 +57,23 @@ class Translated(Answer):
             "score": round(self.scores[0], 6),
             "source": self.source,
             "target": self.target,
+            "quality": self.quality,
             "cut": self.cut or None,
         }
 
     def summary(self) -> dict[str, Any]:
-        return {"translation": self.text, "score": round(self.scores[0], 6)}
+        return {
+            "translation": self.text,
+            "score": round(self.scores[0], 6),
+            "quality": self.quality,
+        }
 
 
 class Translation(ServedTask):
     """A row is cut into segments, and answered with their translations put together."""
 
     manifest = TranslationManifest
-    answer_fields = frozenset({"translation", "score"})
+    answer_fields = frozenset({"translation", "score", "quality"})
     writes = True
 
     def plan(self, row: Row, adapter: Adapter, stack: list[str], encoder: TextEncoder) -> RowPlan:
@@ -80,6 +87,7 @@ class Translation(ServedTask):
         )
         if len(row.text) > MAX_CHARACTERS:
             raise too_long(row.text, "send it in parts")
+        quality = quality_of(adapter.manifest.metrics, (source, target))
         document: PlainText | Html
         if row.html:
             document = Html.read(row.text, source, fits(encoder))
@@ -94,7 +102,15 @@ class Translation(ServedTask):
                 scores.append(float(np.mean([w.score for w in chosen] or [0.0])))
             cut = any(hypotheses[0].cut for hypotheses in written)
             return Translated(
-                adapter.name, adapter.version, source, target, texts, scores, cut, stack=stack
+                adapter.name,
+                adapter.version,
+                source,
+                target,
+                texts,
+                scores,
+                quality,
+                cut,
+                stack=stack,
             )
 
         around = document.around if isinstance(document, PlainText) else []
