@@ -37,12 +37,14 @@ class TranslateOptions(TypedDict, total=False):
     `adapter`: left out, the one made for the languages, or two, through English, unless `pivot` is
     False; what went through it says so (`result.via`). `format`: html keeps the markup.
     `allow_experimental`: whether a direction of that class may be chosen; left out, the server's
-    setting. `key`: what a canary chooses by, in place of the text."""
+    setting. `glossary`: terms with what is to be written for them. `key`: what a canary chooses by,
+    in place of the text."""
 
     source: str | None
     adapter: str | None
     pivot: bool | None
     allow_experimental: bool | None
+    glossary: Mapping[str, str] | None
     format: Literal["text", "html"] | None
     key: str | None
     beam: int | None

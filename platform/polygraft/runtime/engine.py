@@ -202,6 +202,11 @@ class Engine:
                     f"adapter {row.adapter!r} is for {adapter.manifest.task} and gives no vectors; "
                     "leave dimensions and encoding out"
                 )
+            if row.glossary and not task.writes:
+                raise InvalidOption(
+                    f"adapter {row.adapter!r} is for {adapter.manifest.task} and writes no text; "
+                    "leave the glossary out"
+                )
             plan = task.plan(row, adapter, lease.names, self.encoder)
             work = RowWork(row, place, lease, plan, key)
             undo.pop_all()
@@ -319,11 +324,15 @@ class Engine:
         progress = Progress(work.place, part, "", around[part], after, final=False)
 
         def grown(text: str) -> None:
+            if work.plan.shown:
+                text = work.plan.shown(part, text)
             listener(replace(progress, text=text))
 
         def ended(written: Future[list[Hypothesis]]) -> None:
             if not written.cancelled() and written.exception() is None:
                 text = writer.text(written.result()[0])
+                if work.plan.final:
+                    text = work.plan.final(part, text)
                 listener(replace(progress, text=text, final=True))
 
         written = writer.write(states, stack, writing.direction[1], writing.search, grown)

@@ -24,6 +24,7 @@ from polygraft.errors import (
 from polygraft.language_tags import served_code
 from polygraft.runtime.rows import Row, text_problem
 from polygraft.runtime.search import Search
+from polygraft.tasks.translation.glossary import Glossary, key_of
 from polygraft.tasks.translation.manifest import TranslationManifest
 from polygraft.tasks.translation.quality import Quality, quality_of, through_english
 
@@ -54,6 +55,7 @@ class Wanted:
     html: bool = False
     key: str | None = None
     allow_experimental: bool = False
+    glossary: Glossary = ()
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class PivotRoute:
     search: Search
 
     def second(self, text: str) -> Row:
-        """What is to be done with the English `text`."""
+        """What is to be done with the English `text`, in which terms are rendered already."""
+        renderings = {key_of(written): written for _, written in self.first.glossary}
         return replace(
             self.first,
             adapter=self.adapter,
@@ -74,6 +77,7 @@ class PivotRoute:
             language=PIVOT,
             target=self.target,
             search=self.search,
+            glossary=tuple((written, written) for written in renderings.values()),
         )
 
 
@@ -147,6 +151,7 @@ def _route_of(
         html=wanted.html,
         version=named.at,
         key=wanted.key,
+        glossary=wanted.glossary,
     )
     if wanted.adapter or source is None:
         return row

@@ -10,7 +10,14 @@ from pydantic.config import JsonDict
 from polygraft.runtime.search import MAX_BEAM, MAX_NO_REPEAT, MAX_PENALTY, MAX_TEMPERATURE, Search
 from polygraft.serve.schemas.errors import ErrorBody
 from polygraft.serve.schemas.explanation import ExplanationOut
-from polygraft.serve.schemas.fields import MAX_EXPLAINED, CheckedText, Name, Stack, Strict
+from polygraft.serve.schemas.fields import (
+    MAX_EXPLAINED,
+    CheckedText,
+    GlossaryIn,
+    Name,
+    Stack,
+    Strict,
+)
 from polygraft.tasks.translation.quality import Quality
 
 
@@ -35,6 +42,10 @@ DIMENSIONS = "values of the vector: one of the lengths its adapter gives; left o
 ENCODING = (
     "of the vector. base64: little-endian float32; int8: whole numbers, times `scale`; binary: a "
     "bit a value, eight a byte"
+)
+GLOSSARY = (
+    "translation: terms of the text and what is to be written for them, such as "
+    '{"Lagos State": "Ìpínlẹ̀ Èkó"}; a term may be its own rendering'
 )
 KEY = (
     "what a canary chooses by, such as a user's number: rows of one key get one version; left out, "
@@ -101,6 +112,7 @@ class RowIn(SearchIn):
     target: Name | None = Field(
         None, description="language to write, for a translation adapter with several"
     )
+    glossary: GlossaryIn | None = Field(None, description=GLOSSARY)
     explain: bool = Field(False, description=EXPLAIN)
     key: Name | None = Field(None, description=KEY)
     threshold: float | None = Field(None, description=THRESHOLD, json_schema_extra=_within(0, 1))

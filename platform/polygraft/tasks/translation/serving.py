@@ -27,6 +27,7 @@ from polygraft.tasks.serving import (
     Written,
     too_long,
 )
+from polygraft.tasks.translation.guarded import Guarded, kept_in
 from polygraft.tasks.translation.manifest import TranslationManifest
 from polygraft.tasks.translation.markup import Html
 from polygraft.tasks.translation.quality import Quality, quality_of
@@ -90,15 +91,18 @@ class Translation(ServedTask):
         quality = quality_of(adapter.manifest.metrics, (source, target))
         document: PlainText | Html
         if row.html:
-            document = Html.read(row.text, source, fits(encoder))
+            document = Html.read(row.text, source, fits(encoder), row.glossary)
         else:
-            document = PlainText.read(row.text, source, fits(encoder))
+            document = PlainText.read(row.text, source, fits(encoder), row.glossary)
+        elsewhere = frozenset().union(*map(kept_in, document.texts))
+        sentences = [Guarded.read(text, row.glossary, elsewhere) for text in document.texts]
 
         def answer(written: Sequence[list[Written]]) -> Translated:
             texts, scores = [], []
             for rank in range(row.search.n_best):
                 chosen = [hypotheses[min(rank, len(hypotheses) - 1)] for hypotheses in written]
-                texts.append(document.join([w.text for w in chosen]))
+                restored = [s.restore(w.text) for s, w in zip(sentences, chosen, strict=True)]
+                texts.append(document.join(restored))
                 scores.append(float(np.mean([w.score for w in chosen] or [0.0])))
             cut = any(hypotheses[0].cut for hypotheses in written)
             return Translated(
@@ -114,7 +118,14 @@ class Translation(ServedTask):
             )
 
         around = document.around if isinstance(document, PlainText) else []
-        return RowPlan(document.texts, Writing((source, target), row.search), answer, around=around)
+        return RowPlan(
+            [sentence.text for sentence in sentences],
+            Writing((source, target), row.search),
+            answer,
+            around=around,
+            shown=lambda part, written: sentences[part].partial(written),
+            final=lambda part, written: sentences[part].restore(written),
+        )
 
     def verify_goldens(self, adapter: Adapter, replay: Replay) -> None:
         manifest: TranslationManifest = adapter.manifest
