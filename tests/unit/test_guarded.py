@@ -4,6 +4,7 @@ it; and a glossary's terms are rendered."""
 from __future__ import annotations
 
 import random
+import re
 import runpy
 import time
 from collections.abc import Callable
@@ -81,7 +82,7 @@ def test_the_model_reads_names_in_place_of_what_it_cannot_write() -> None:
     one = Guarded.read("Write to bob@x.org before 10:30, or call {name} 👍🏽!")
     assert one.text == "Write to Boston before 10:30, or call Paris !"
     assert one.restore("Appelez Paris avant 10:30, ou Boston !") == (
-        "Appelez {name} avant 10:30, ou bob@x.org 👍🏽 !"
+        "Appelez {name} avant 10:30, ou bob@x.org 👍🏽!"
     )
     own = Guarded.read("Go to Boston, see www.x.org")
     assert own.text == "Go to Boston, see Paris", "a stand-in is none of the sentence's own names"
@@ -178,16 +179,15 @@ def test_terms_are_rendered_whatever_the_model_writes() -> None:
         ({"a": " "}, "rendering ' ' is empty"),
         ({"a": "x\ny"}, "line break"),
         ({"Lagos": "Èkó", "LAGOS": "Lagos"}, "are one term, with the renderings 'Èkó' and 'Lagos'"),
-        ({"Ọba": "a", "Ọba": "b"}, "are one term"),
+        ({"\u1eccba": "a", "O\u0323ba": "b"}, "are one term"),
         ({"a" * (MAX_TERM + 1): "x"}, f"at most {MAX_TERM} are read"),
         ({str(i): "x" for i in range(MAX_TERMS + 1)}, f"at most {MAX_TERMS} are read"),
         ({"\ud800": "x"}, "not valid Unicode"),
     ],
 )
 def test_a_glossary_that_cannot_be_kept_to_is_refused(given: dict[str, str], told: str) -> None:
-    with pytest.raises(InvalidOption, match=".*") as refused:
+    with pytest.raises(InvalidOption, match=re.escape(told)):
         read_glossary(given)
-    assert told in str(refused.value)
 
 
 def test_terms_that_say_the_same_are_one() -> None:
