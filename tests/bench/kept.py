@@ -126,8 +126,8 @@ def lost(source: Built, translation: str) -> list[str]:
 
 def _count(one: str, text: str) -> int:
     if re.fullmatch(r"[\d.,:+-]+", one):
-        sign = r"(?<![+-])" if one[0].isdigit() else ""
-        return len(re.findall(rf"{sign}(?<![\w.,:/=-]){re.escape(one)}(?![\d\ufe0f\u20e3])"
+        sign = r"(?<!\W[+-])" if one[0].isdigit() else ""
+        return len(re.findall(rf"{sign}(?<![\w.,:/=])(?<!\d-){re.escape(one)}(?![\d\ufe0f\u20e3])"
                               r"(?![.,:/-]\d)", text))  # fmt: skip
     return text.count(one)
 

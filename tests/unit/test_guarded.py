@@ -92,9 +92,8 @@ def test_what_was_not_written_stands_by_its_share_of_the_sentence() -> None:
     one = Guarded.read("We saw 12 men at {place} then.")
     assert one.restore("un deux trois quatre.") == "un deux 12 trois {place} quatre."
     assert one.restore("un 21 trois Boston.") == "un 12 trois {place}.", "a wrong number is mended"
-    assert one.restore("un,12 Boston.") == "un, 12 {place}.", (
-        "what reads as another is written anew"
-    )
+    assert one.restore("un,12 Boston.") == "un, 12 {place}.", "it reads as another"
+    assert one.restore("un 5.com 12 Boston.") == "un 12 {place}.", "made up"
     address = Guarded.read("Go to https://x.org now.")
     assert address.restore("l'Boston’s ici.") == "l' https://x.org ’s ici.", "set apart, no more"
     assert Guarded.read("<b>Good</b> day").restore("Bon jour") == "<b>Bon</b> jour"
