@@ -350,7 +350,8 @@ class Engine:
         try:
             results = outputs.result()
             if isinstance(work.plan.output, Writing):
-                results = [self._written(hypotheses) for hypotheses in results]
+                penalty = work.plan.output.search.length_penalty
+                results = [self._written(hypotheses, penalty) for hypotheses in results]
             elif len(results) > len(windows):
                 results = _means(results, windows)
             answer = work.plan.answer(results)
@@ -360,9 +361,12 @@ class Engine:
         except Exception:
             work.end(_failed(work.row))
 
-    def _written(self, hypotheses: Sequence[Hypothesis]) -> list[Written]:
+    def _written(self, hypotheses: Sequence[Hypothesis], length_penalty: float) -> list[Written]:
         assert self.writer
-        return [Written(self.writer.text(h), h.score, h.cut) for h in hypotheses]
+        return [
+            Written(self.writer.text(h), h.score, h.log_probability(length_penalty), h.cut)
+            for h in hypotheses
+        ]
 
     def _verify(self, lease: Lease) -> None:
         adapter = lease.loaded.adapter

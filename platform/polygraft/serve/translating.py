@@ -32,6 +32,17 @@ class Pivoted(Translated):
             "steps": steps,
             "via_text": self.first.text,
             "cut": self.first.cut or self.cut or None,
+            **self.estimates(),
+        }
+
+    def estimates(self) -> dict[str, Any]:
+        """Of the second step, but not better than the first."""
+        first, second = self.first.estimates(), super().estimates()
+        if not first or not second:
+            return second
+        return second | {
+            "estimate": min(first["estimate"], second["estimate"]),
+            "check": first["check"] or second["check"],
         }
 
 

@@ -46,11 +46,12 @@ class Writing:
 
 @dataclass(frozen=True)
 class Written:
-    """A text that was decoded; `score` is its length-normalised log-probability. `cut`: it reached
-    the bound on its length."""
+    """A text that was decoded; `score` is its log-probability, normalised by length as was asked,
+    and `log_probability` the mean of its tokens. `cut`: it reached the bound on its length."""
 
     text: str
     score: float
+    log_probability: float
     cut: bool
 
 

@@ -142,6 +142,15 @@ class TagOut(BaseModel):
     )
 
 
+class SentenceOut(BaseModel):
+    """A sentence of a translation."""
+
+    source: str
+    translation: str
+    estimate: float
+    check: bool
+
+
 class RowOut(BaseModel):
     """A row's answer, or its `adapter` and `error`; what does not apply is left out. Tasks that are
     added may answer with fields of their own."""
@@ -183,6 +192,15 @@ class RowOut(BaseModel):
         None,
         description="how far translations in this direction can be trusted: usable, gist (what a "
         "text is about) or experimental (often wrong altogether)",
+    )
+    estimate: float | None = Field(
+        None, description="chrF++ that is expected of the translation, 0 to 1"
+    )
+    check: bool | None = Field(
+        None, description="whether some sentence is not to be trusted unread, by its estimate"
+    )
+    sentences: list[SentenceOut] | None = Field(
+        None, description="of a translation of several sentences: the estimate of each"
     )
     via: str | None = Field(
         None, description="the language that it went through, where no adapter has the direction"

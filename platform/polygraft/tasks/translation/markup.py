@@ -138,6 +138,16 @@ class Html:
     def texts(self) -> list[str]:
         return [text for part in self.parts if isinstance(part, _Sentence) for text in part.texts]
 
+    @property
+    def sentences(self) -> list[int]:
+        """The places of those of `texts` that are whole sentences, and not what tags enclose."""
+        places, at = list[int](), 0
+        for part in self.parts:
+            if isinstance(part, _Sentence):
+                places.append(at)
+                at += len(part.texts)
+        return places
+
     def join(self, translations: Sequence[str]) -> str:
         """The document again, with the translations of `texts`."""
         new = iter(translations)

@@ -52,6 +52,11 @@ class PlainText:
         return [segment.text for segment in self.segments if not segment.verbatim]
 
     @property
+    def sentences(self) -> Sequence[int]:
+        """The places of those of `texts` that are whole sentences: all."""
+        return range(len(self.texts))
+
+    @property
     def around(self) -> list[str]:
         """What stands before the first translation, between each two, and after the last."""
         around = [""]

@@ -27,6 +27,11 @@ from polygraft.tasks.serving import (
     Written,
     too_long,
 )
+from polygraft.tasks.translation.estimate import (
+    SentenceEstimate,
+    calibration_of,
+    mean_estimate,
+)
 from polygraft.tasks.translation.guarded import Guarded, kept_in
 from polygraft.tasks.translation.manifest import TranslationManifest
 from polygraft.tasks.translation.markup import Html
@@ -38,7 +43,8 @@ from polygraft.tasks.translation.segments import PlainText, fits
 class Translated(Answer):
     """`texts`: the n best, best first, and their `scores` (mean over sentences of the
     length-normalised log-probability). `quality`: the class of the direction. `cut`: the bound on
-    the length was reached in some sentence before it ended."""
+    the length was reached in some sentence before it ended. `sentences`: an estimate of each of the
+    best text's, where the backbone has any."""
 
     source: str
     target: str
@@ -46,6 +52,7 @@ class Translated(Answer):
     scores: list[float]
     quality: Quality
     cut: bool
+    sentences: list[SentenceEstimate]
 
     @property
     def text(self) -> str:
@@ -60,6 +67,19 @@ class Translated(Answer):
             "target": self.target,
             "quality": self.quality,
             "cut": self.cut or None,
+            **self.estimates(),
+        }
+
+    def estimates(self) -> dict[str, Any]:
+        """The text's estimate, whether a sentence is not to be trusted unread, and, of several, the
+        sentences."""
+        if not self.sentences:
+            return {}
+        return {
+            "estimate": round(mean_estimate(self.sentences), 3),
+            "check": any(sentence.check for sentence in self.sentences),
+            "sentences": [one.fields() for one in self.sentences if len(self.sentences) > 1]
+            or None,
         }
 
     def summary(self) -> dict[str, Any]:
@@ -88,6 +108,7 @@ class Translation(ServedTask):
         )
         if len(row.text) > MAX_CHARACTERS:
             raise too_long(row.text, "send it in parts")
+        calibration = calibration_of(adapter.manifest.backbone)
         quality = quality_of(adapter.manifest.metrics, (source, target))
         document: PlainText | Html
         if row.html:
@@ -96,6 +117,19 @@ class Translation(ServedTask):
             document = PlainText.read(row.text, source, fits(encoder), row.glossary)
         elsewhere = frozenset().union(*map(kept_in, document.texts))
         sentences = [Guarded.read(text, row.glossary, elsewhere) for text in document.texts]
+
+        def estimates(written: Sequence[list[Written]]) -> list[SentenceEstimate]:
+            if calibration is None:
+                return []
+            return [
+                calibration.estimate(
+                    document.texts[place],
+                    sentences[place].restore(written[place][0].text),
+                    written[place][0].log_probability,
+                    cut=written[place][0].cut,
+                )
+                for place in document.sentences
+            ]
 
         def answer(written: Sequence[list[Written]]) -> Translated:
             texts, scores = [], []
@@ -114,6 +148,7 @@ class Translation(ServedTask):
                 scores,
                 quality,
                 cut,
+                estimates(written),
                 stack=stack,
             )
 
