@@ -55,7 +55,7 @@ TAGS = ("<b>", "</b>", "<br/>", '<a href="https://x.org/?a=1">', "&amp;", "&#821
 PATHS = (
     "~/notes/today.txt",
     "/usr/local/bin",
-    "C:\\Users\\ada\\a.docx",
+    "C:\\data\\ada\\a.docx",
     "src/main.py",
     "report.pdf",
 )
