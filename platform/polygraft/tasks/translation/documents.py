@@ -18,7 +18,6 @@ from polygraft.tasks.translation.docx import Docx
 from polygraft.tasks.translation.passages import Passage, read_passages
 from polygraft.tasks.translation.units import Unit
 
-_BOM = "\ufeff"
 _TIMES = re.compile(r"[ \t]*\d+:\d\d:\d\d[,.]\d{1,3}[ \t]*-->[ \t]*\d+:\d\d:\d\d[,.]\d{1,3}.*")
 
 
@@ -57,7 +56,7 @@ def read_document(content: bytes, kind: str) -> Document:
 
 def _read_plain(content: bytes) -> _Pieces:
     pieces = list[str | Unit]()
-    for line in _decoded(content, "txt").splitlines(keepends=True):
+    for line in _lines(_decoded(content, "txt")):
         body = line.strip()
         start = line.find(body)
         pieces += [line[:start], Unit(body) if body else "", line[start + len(body) :]]
@@ -79,7 +78,7 @@ def _read_subtitles(content: bytes) -> _Pieces:
         pieces.append(ending)
         cue.clear()
 
-    for line in _decoded(content, "srt").splitlines(keepends=True):
+    for line in _lines(_decoded(content, "srt")):
         if _TIMES.fullmatch(line.rstrip("\r\n")):
             cues += 1
             in_cue = True
@@ -109,6 +108,11 @@ def _read_html(content: bytes) -> _Pieces:
         else:
             pieces.append(_source(part))
     return _Pieces(pieces)
+
+
+def _lines(text: str) -> list[str]:
+    """With their line feeds."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
 def _source(passage: Passage) -> str:

@@ -115,14 +115,7 @@ class Docx:
                         f"at most {MAX_FILES:,} and {MAX_UNPACKED / 2**20:g} MiB are read"
                     )
                 files = [(info, archive.read(info)) for info in infos]
-        except (
-            zipfile.BadZipFile,
-            NotImplementedError,
-            RuntimeError,
-            ValueError,
-            OSError,
-            EOFError,
-        ):
+        except UNREADABLE:
             raise _no_docx("it is no archive that can be read") from None
         if "word/document.xml" not in {info.filename for info, _ in files}:
             raise _no_docx("word/document.xml is missing in it")
