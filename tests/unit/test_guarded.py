@@ -166,6 +166,16 @@ def test_terms_are_rendered_the_longest_first(text: str, written: str) -> None:
     assert translated(text, lambda one: one, TERMS) == written
 
 
+def test_no_tag_stands_inside_of_a_rendering() -> None:
+    """Where the words that a tag encloses are not found, it goes by its share of the sentence."""
+    rng = random.Random(3)
+    for _ in range(100):
+        written = "<p>We saw <b>Lagos State</b> and <i>the</i> old <u>road</u> there</p>"
+        translation = translated(written, hostile(rng), TERMS, html=True)
+        assert translation.count("Ìpínlẹ̀ Èkó") == 1, translation
+        assert translation.count("<") == written.count("<")
+
+
 def test_terms_are_rendered_whatever_the_model_writes() -> None:
     rng = random.Random(2)
     glossary = read_glossary(BENCH["TERMS"])

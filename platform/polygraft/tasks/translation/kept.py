@@ -138,9 +138,13 @@ def hide(text: str, glossary: Glossary = ()) -> tuple[str, list[str]]:
     return hidden + text[at:], texts
 
 
-def outside(text: str, place: int) -> int:
-    """`place`, or where the span ends that it lies inside of."""
-    return next((span.end for span in kept(text) if span.start < place < span.end), place)
+def outside(text: str, place: int, glossary: Glossary = ()) -> int:
+    """`place` in a translation, or where the span, or the rendering of a term, ends that it lies
+    inside of."""
+    solid = [(span.start, span.end) for span in kept(text)]
+    for _, rendering in glossary:
+        solid += [match.span() for match in re.finditer(re.escape(rendering), text)]
+    return max([end for start, end in solid if start < place < end], default=place)
 
 
 def _overlap(one: Span, other: Span) -> bool:

@@ -34,6 +34,7 @@ class _Sentence:
 
     written: str
     tags: list[Tag]
+    glossary: Glossary = ()
 
     @property
     def texts(self) -> list[str]:
@@ -44,7 +45,7 @@ class _Sentence:
         """In HTML, with the translations of `texts`."""
         whole, *enclosed = translations
         places = self._by_enclosed(whole, enclosed) or self._by_share(whole)
-        places = [outside(whole, place) for place in places]
+        places = [outside(whole, place, self.glossary) for place in places]
         written, at = "", 0
         for place, tag in sorted(zip(places, self.tags, strict=True), key=lambda one: one[0]):
             written += _escaped(whole[at:place]) + self._with_space(tag, whole[place:])
@@ -188,7 +189,7 @@ def _sentences(
             inside = [tag for tag in tags if tag.place < end]
             del tags[: len(inside)]
             moved = [replace(tag, place=tag.place - at) for tag in inside]
-            yield _Sentence(passage.text[at:end], moved)
+            yield _Sentence(passage.text[at:end], moved, glossary)
             at = end
         yield kept(end + len(segment.after), with_tags_there=False)
     yield kept(len(passage.text), with_tags_there=True)
