@@ -292,12 +292,25 @@ def library(tmp_path_factory: pytest.TempPathFactory, make_adapter: MakeAdapter)
     return root
 
 
+def scored(directions: list[tuple[str, str]], chrf: float) -> dict[str, object]:
+    """A manifest's metrics of directions, copying at 10 points of chrF++."""
+
+    def around(value: float) -> dict[str, dict[str, float]]:
+        return {"chrf++": {"value": value, "low": value - 1, "high": value + 1}}
+
+    rungs = {"copy": around(10), "adapter": around(chrf)}
+    return {"directions": {"test": {"-".join(d): {"rungs": rungs} for d in directions}}}
+
+
 @pytest.fixture(scope="session")
 def make_translator(writing_backbone: Path) -> MakeAdapter:
-    """`make_translator(folder, directions, seed)` -> a true translation adapter with random LoRA,
-    written by PEFT."""
+    """`make_translator(folder, directions, seed, chrf)` -> a true translation adapter with random
+    LoRA, written by PEFT. Its manifest says that its directions are usable, or have `chrf` points
+    of chrF++ on test rows."""
 
-    def make(folder: Path, directions: list[tuple[str, str]], seed: int) -> Path:
+    def make(
+        folder: Path, directions: list[tuple[str, str]], seed: int, chrf: float = 50.0
+    ) -> Path:
         torch.manual_seed(seed)
         folder.mkdir(parents=True)
         bare = load_seq2seq(writing_backbone)
@@ -329,7 +342,7 @@ def make_translator(writing_backbone: Path) -> MakeAdapter:
             directions=directions,
             created="2026-01-01",
             data=[],
-            metrics={},
+            metrics=scored(directions, chrf),
             golden_texts=golden,
             files={n: sha256(folder / n) for n in (LAYOUT.peft_config, LAYOUT.weights)},
         )

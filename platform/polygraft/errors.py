@@ -12,7 +12,8 @@
     ├── InvalidRow            422  one input that cannot be answered
     │   ├── InvalidOption     422  what a row asks for, whatever its text, cannot be done
     │   └── UnknownLanguage   422  no adapter translates that way, or none was recognised
-    │       └── SameLanguage  422  the text is in the language to be written already
+    │       ├── SameLanguage  422  the text is in the language to be written already
+    │       └── ExperimentalDirection 422  what translates that way is often wrong altogether
     ├── TooManyRows           413  more rows than one request may hold
     ├── TooLarge              413  a body or an upload beyond the bound
     ├── SlowBody              408  a body that did not arrive in time
@@ -172,6 +173,10 @@ class UnknownLanguage(InvalidRow):
 
 
 class SameLanguage(UnknownLanguage):
+    status = 422
+
+
+class ExperimentalDirection(UnknownLanguage):
     status = 422
 
 

@@ -324,7 +324,12 @@ def test_a_translator_does_not_classify(api: TestClient) -> None:
 def test_a_libretranslate_client_is_served(url: str, api: TestClient) -> None:
     client = LibreTranslateAPI(url)
     languages = {x["code"]: x for x in client.languages()}
-    assert languages["haw"] == {"code": "haw", "name": "Hawaiian", "targets": ["en", "yo"]}
+    assert languages["haw"] == {
+        "code": "haw",
+        "name": "Hawaiian",
+        "targets": ["en", "yo"],
+        "quality": {"en": "usable", "yo": "gist"},
+    }
     mine = api.post(
         "/v1/translate", json={"text": "see you soon", "source": "en", "target": "yo"}
     ).json()["results"][0]

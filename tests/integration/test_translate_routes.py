@@ -187,7 +187,11 @@ def test_libretranslate_goes_through_english_and_says_so(api: TestClient) -> Non
     assert languages == {"en": ["yo"], "haw": ["en", "yo"], "yo": ["en"]}
     (through,) = ask(api, text="Aloha mum", source="haw", target="yo")["results"]
     answer = libre(api, "Aloha mum", "haw", "yo")
-    assert answer == {"translatedText": through["translation"], "via": "en"}
+    assert answer == {
+        "translatedText": through["translation"],
+        "quality": "gist",
+        "via": "en",
+    }
     assert "via" not in libre(api, "hello", "en", "yo")
     for no in (False, "false"):
         assert "would go through en" in libre(api, "Aloha mum", "haw", "yo", pivot=no)["error"]

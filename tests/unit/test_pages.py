@@ -9,16 +9,32 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from polygraft.serve.routes import pages
+from polygraft.tasks.translation.manifest import TranslationManifest
 
 LOADS = re.compile(
     r"""<(?:script|link|img|iframe|form|object|embed)\b[^>]*?(?:src|href|action|data)=["']?([^"'\s>]+)"""
 )
 
 
+class _Host:
+    def manifests(self) -> list[TranslationManifest]:
+        def of(name: str, direction: tuple[str, str], chrf: float) -> TranslationManifest:
+            rungs = {
+                name: {"chrf++": {"value": value, "low": value - 1, "high": value + 1}}
+                for name, value in (("copy", 10.0), ("adapter", chrf))
+            }
+            metrics = {"directions": {"test": {"-".join(direction): {"rungs": rungs}}}}
+            return TranslationManifest.model_construct(
+                name=name, directions=[direction], metrics=metrics
+            )
+
+        return [of("good", ("en", "fr"), 50), of("<b>", ("en", "yo"), 20)]
+
+
 @pytest.fixture(scope="module")
 def client() -> TestClient:
     app = FastAPI(docs_url=None, redoc_url=None)
-    app.include_router(pages.router())
+    app.include_router(pages.router(lambda: _Host()))  # type: ignore[arg-type, return-value]
     return TestClient(app)
 
 
@@ -48,6 +64,12 @@ def test_no_script_stands_in_a_page_and_the_home_pages_style_is_the_one_allowed(
     (style,) = re.findall(r"<style>(.*?)</style>", home.text, re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     assert f"style-src 'sha256-{digest}'" in home.headers["content-security-policy"]
+
+
+def test_the_home_page_says_how_far_each_direction_can_be_trusted(client: TestClient) -> None:
+    page = client.get("/").text
+    assert "<td>en to fr</td><td>usable</td><td>good</td>" in page
+    assert "<td>en to yo</td><td>experimental</td><td>&lt;b&gt;</td>" in page
 
 
 def test_the_docs_read_our_own_description(client: TestClient) -> None:

@@ -77,14 +77,21 @@ def batch(rows: Rows, options: RowsOptions) -> Call[list[RowOut]]:
 
 
 def translate(texts: Texts, target: str, options: TranslateOptions) -> Call[list[RowOut]]:
-    body = {"texts": listed(texts), "target": target, **given(options, TranslateOptions)}
+    body = _translation(listed(texts), target, options)
     return _posted("/v1/translate", body, _results)
 
 
 def translate_stream(texts: list[str], target: str, options: TranslateOptions) -> Call[None]:
     """Its answer is read by an `EventReader`."""
-    body = {"texts": texts, "target": target, **given(options, TranslateOptions), "stream": True}
+    body = _translation(texts, target, options) | {"stream": True}
     return _posted("/v1/translate", body, lambda _: None)
+
+
+def _translation(texts: list[str], target: str, options: TranslateOptions) -> dict[str, Any]:
+    body = {"texts": texts, "target": target, **given(options, TranslateOptions)}
+    if "glossary" in body:
+        body["glossary"] = dict(body["glossary"])
+    return body
 
 
 def embed(texts: Texts, options: EmbedOptions) -> Call[list[RowOut]]:

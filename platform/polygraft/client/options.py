@@ -36,11 +36,15 @@ class TranslateOptions(TypedDict, total=False):
     """Of `translate` and `translate_stream`. `source`: left out, each text's language is detected.
     `adapter`: left out, the one made for the languages, or two, through English, unless `pivot` is
     False; what went through it says so (`result.via`). `format`: html keeps the markup.
-    `key`: what a canary chooses by, in place of the text."""
+    `allow_experimental`: whether a direction of that class may be chosen; left out, the server's
+    setting. `glossary`: terms with what is to be written for them. `key`: what a canary chooses by,
+    in place of the text."""
 
     source: str | None
     adapter: str | None
     pivot: bool | None
+    allow_experimental: bool | None
+    glossary: Mapping[str, str] | None
     format: Literal["text", "html"] | None
     key: str | None
     beam: int | None

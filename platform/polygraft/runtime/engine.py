@@ -202,6 +202,11 @@ class Engine:
                     f"adapter {row.adapter!r} is for {adapter.manifest.task} and gives no vectors; "
                     "leave dimensions and encoding out"
                 )
+            if row.glossary and not task.writes:
+                raise InvalidOption(
+                    f"adapter {row.adapter!r} is for {adapter.manifest.task} and writes no text; "
+                    "leave the glossary out"
+                )
             plan = task.plan(row, adapter, lease.names, self.encoder)
             work = RowWork(row, place, lease, plan, key)
             undo.pop_all()
@@ -319,11 +324,15 @@ class Engine:
         progress = Progress(work.place, part, "", around[part], after, final=False)
 
         def grown(text: str) -> None:
+            if work.plan.shown:
+                text = work.plan.shown(part, text)
             listener(replace(progress, text=text))
 
         def ended(written: Future[list[Hypothesis]]) -> None:
             if not written.cancelled() and written.exception() is None:
                 text = writer.text(written.result()[0])
+                if work.plan.final:
+                    text = work.plan.final(part, text)
                 listener(replace(progress, text=text, final=True))
 
         written = writer.write(states, stack, writing.direction[1], writing.search, grown)
@@ -341,7 +350,8 @@ class Engine:
         try:
             results = outputs.result()
             if isinstance(work.plan.output, Writing):
-                results = [self._written(hypotheses) for hypotheses in results]
+                penalty = work.plan.output.search.length_penalty
+                results = [self._written(hypotheses, penalty) for hypotheses in results]
             elif len(results) > len(windows):
                 results = _means(results, windows)
             answer = work.plan.answer(results)
@@ -351,9 +361,12 @@ class Engine:
         except Exception:
             work.end(_failed(work.row))
 
-    def _written(self, hypotheses: Sequence[Hypothesis]) -> list[Written]:
+    def _written(self, hypotheses: Sequence[Hypothesis], length_penalty: float) -> list[Written]:
         assert self.writer
-        return [Written(self.writer.text(h), h.score, h.cut) for h in hypotheses]
+        return [
+            Written(self.writer.text(h), h.score, h.log_probability(length_penalty), h.cut)
+            for h in hypotheses
+        ]
 
     def _verify(self, lease: Lease) -> None:
         adapter = lease.loaded.adapter

@@ -53,11 +53,12 @@ class Row:
     and how to look for it. `top_k`: labels at most, for an adapter that has labels. `threshold`:
     the score from which the likeliest label is the decision, in place of the adapter's own.
     `explain`: the answer also says what each span of the text did to it, for an adapter that can.
-    `html`: the text to translate is HTML, whose markup is kept. `dimensions` and `encoding`: how
-    many values a vector is to have (None: all), and how it is written. `version`: that of the
-    adapter; None: the one that is served under the name. Where a row was asked for, it may be an
-    alias, or the beginning of a version, and `key` is what a canary chooses by in place of the
-    text; an engine gets neither (see `rollout.names`).
+    `html`: the text to translate is HTML, whose markup is kept. `glossary`: terms with what is to
+    be written for them. `dimensions` and `encoding`: how many values a vector is to have (None:
+    all), and how it is written. `version`: that of the adapter; None: the one that is served under
+    the name. Where a row was asked for, it may be an alias, or the beginning of a version, and
+    `key` is what a canary chooses by in place of the text; an engine gets neither (see
+    `rollout.names`).
     """
 
     adapter: str
@@ -73,6 +74,7 @@ class Row:
     threshold: float | None = None
     explain: bool = False
     html: bool = False
+    glossary: tuple[tuple[str, str], ...] = ()
     dimensions: int | None = None
     encoding: Encoding = "float"
     version: str | None = None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,15 @@ class Hypothesis:
     tokens: list[int]
     score: float
     cut: bool = False
+
+    @property
+    def length(self) -> int:
+        """In tokens, the end's too."""
+        return max(1, len(self.tokens) + (0 if self.cut else 1))
+
+    def log_probability(self, length_penalty: float) -> float:
+        """The mean of its tokens, of a search with that penalty."""
+        return float(self.score * self.length ** (length_penalty - 1))
 
 
 Candidate = tuple[float, int, int]
@@ -168,8 +177,9 @@ class BeamState:
 
     def _end(self, written: list[int], total: float, *, cut: bool) -> None:
         """Keep a text that has ended, or, when `cut`, goes no further."""
-        length = max(1, len(written) + (0 if cut else 1))
-        self._ended.append(Hypothesis(written, total / length**self.search.length_penalty, cut))
+        ended = Hypothesis(written, total, cut)
+        score = total / ended.length**self.search.length_penalty
+        self._ended.append(replace(ended, score=score))
 
     def _is_decided(self) -> bool:
         """Whether enough texts have ended, and no open beam can still do better at its present

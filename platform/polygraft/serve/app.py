@@ -27,6 +27,7 @@ from polygraft.serve.routes import (
     adapters,
     batch,
     classify,
+    documents,
     embed,
     huggingface,
     inference_protocol,
@@ -63,9 +64,10 @@ def create_app(host: Callable[[], Host]) -> FastAPI:
     app.include_router(batch.router(host))
     app.include_router(embed.router(host))
     app.include_router(stream.router(host))
-    app.include_router(pages.router())
+    app.include_router(pages.router(host))
     app.include_router(operations.router())
     app.include_router(translate.router(host))
+    app.include_router(documents.router(host))
     app.include_router(libretranslate.router(host))
     app.include_router(openai.router(host))
     app.include_router(huggingface.router(host))

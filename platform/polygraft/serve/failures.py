@@ -77,7 +77,8 @@ def tell_errors(app: FastAPI) -> None:
             reason = errors[0].get("ctx", {}).get("error", "")
             message = f"the body is not valid JSON ({reason}); send one JSON object"
             return failure("MalformedJSON", message, 400, path)
-        if "json" not in request.headers.get("content-type", ""):
+        in_body = any(e["loc"][:1] == ("body",) for e in errors)
+        if in_body and "json" not in request.headers.get("content-type", ""):
             message = "send one JSON object, with the header content-type: application/json"
             return failure("InvalidRequest", message, 422, path)
         message = in_one_line(errors, "body", skip=1, known=_fields(request))

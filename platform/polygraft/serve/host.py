@@ -75,6 +75,10 @@ class Host:
         """Of the adapters that are served, by name: the version of each that is its champion."""
         return self.rollout.names.manifests()
 
+    def allows_experimental(self, asked: bool | None) -> bool:
+        """Whether directions of that class may be chosen: what a request says, else the setting."""
+        return self.settings.allow_experimental if asked is None else asked
+
     def add(
         self, archive: bytes, *, alias: str = CHAMPION, who: str = SOMEBODY, why: str = ""
     ) -> Manifest:

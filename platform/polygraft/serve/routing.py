@@ -1,5 +1,6 @@
 """Which adapter translates a text, or which two: a direction that none has goes through English,
-where both halves are served and the request does not forbid it.
+where both halves are served and the request does not forbid it. What is of the class experimental
+(`tasks.translation.quality`) is not chosen unless the request or the server allows it.
 
 Does not: tell languages (see `languages`), or answer (see `translating`).
 """
@@ -11,7 +12,9 @@ from dataclasses import dataclass, replace
 
 from polygraft.adapters.manifest import Manifest
 from polygraft.adapters.reference import Reference
+from polygraft.architectures.conventions import Direction
 from polygraft.errors import (
+    ExperimentalDirection,
     InvalidRow,
     PolygraftError,
     SameLanguage,
@@ -21,16 +24,28 @@ from polygraft.errors import (
 from polygraft.language_tags import served_code
 from polygraft.runtime.rows import Row, text_problem
 from polygraft.runtime.search import Search
+from polygraft.tasks.translation.glossary import Glossary, key_of
 from polygraft.tasks.translation.manifest import TranslationManifest
+from polygraft.tasks.translation.quality import Quality, quality_of, through_english
 
 PIVOT = "en"
-Directions = Mapping[tuple[str, str], str]
+
+
+@dataclass(frozen=True)
+class Way:
+    """The adapters that a text goes through, one or two, and the class of that."""
+
+    adapters: tuple[str, ...]
+    quality: Quality
+
+
+Directions = Mapping[Direction, Way]
 
 
 @dataclass(frozen=True)
 class Wanted:
     """What a request wants of all of its texts. `detected`: their languages are guesses, and errors
-    say so."""
+    say so. `allow_experimental`: a way of that class may be chosen."""
 
     target: str
     search: Search
@@ -39,6 +54,8 @@ class Wanted:
     pivot: bool = True
     html: bool = False
     key: str | None = None
+    allow_experimental: bool = False
+    glossary: Glossary = ()
 
 
 @dataclass(frozen=True)
@@ -51,7 +68,8 @@ class PivotRoute:
     search: Search
 
     def second(self, text: str) -> Row:
-        """What is to be done with the English `text`."""
+        """What is to be done with the English `text`, in which terms are rendered already."""
+        renderings = {key_of(written): written for _, written in self.first.glossary}
         return replace(
             self.first,
             adapter=self.adapter,
@@ -59,36 +77,36 @@ class PivotRoute:
             language=PIVOT,
             target=self.target,
             search=self.search,
+            glossary=tuple((written, written) for written in renderings.values()),
         )
 
 
 Route = Row | PivotRoute
 
 
-def directions(manifests: Sequence[Manifest]) -> dict[tuple[str, str], str]:
-    """Of the adapters that are served, the one for each (source, target): of several, the one made
-    for the fewest directions, then by name."""
-    adapters: dict[tuple[str, str], str] = {}
+def directions(manifests: Sequence[Manifest]) -> dict[Direction, Way]:
+    """Of the adapters that are served, the one for each (source, target): of several, the one of
+    the best class, then the one made for the fewest directions, then by name."""
+    adapters: dict[Direction, Way] = {}
     translators = [m for m in manifests if isinstance(m, TranslationManifest)]
     for manifest in sorted(translators, key=lambda m: (len(m.directions), m.name)):
-        for source, target in manifest.directions:
-            adapters.setdefault((source, target), manifest.name)
+        for direction in manifest.directions:
+            way = Way((manifest.name,), quality_of(manifest.metrics, direction))
+            other = adapters.get(direction)
+            if other is None or way.quality.rank < other.quality.rank:
+                adapters[direction] = way
     return adapters
 
 
-def targets(adapters: Directions) -> dict[str, list[str]]:
-    """The languages that each can be translated into, through English too."""
-    written = {target for _, target in adapters}
-    reached = {
-        source: sorted(
-            target
-            for target in written
-            if target != source
-            and ((source, target) in adapters or _halves(adapters, source, target))
-        )
-        for source, _ in adapters
-    }
-    return dict(sorted(reached.items()))
+def targets(adapters: Directions) -> dict[str, dict[str, Quality]]:
+    """The languages that each can be translated into, through English too, with the class of
+    that."""
+    written = sorted({target for _, target in adapters})
+    reached: dict[str, dict[str, Quality]] = {}
+    for source in sorted({source for source, _ in adapters}):
+        ways = {target: _way(adapters, source, target) for target in written if target != source}
+        reached[source] = {target: way.quality for target, way in ways.items() if way}
+    return reached
 
 
 def route(
@@ -133,6 +151,7 @@ def _route_of(
         html=wanted.html,
         version=named.at,
         key=wanted.key,
+        glossary=wanted.glossary,
     )
     if wanted.adapter or source is None:
         return row
@@ -143,28 +162,42 @@ def _route_of(
             f"the text is in {shortened(source)} already; if it is not, send its language as the "
             "source"
         )
-    if name := adapters.get((source, wanted.target)):
-        return replace(row, adapter=name)
-    halves = _halves(adapters, source, wanted.target)
-    if halves and wanted.pivot:
-        first = replace(
-            row, adapter=halves[0], target=PIVOT, search=replace(wanted.search, n_best=1)
-        )
-        return PivotRoute(first, halves[1], wanted.target, wanted.search)
-    return _no_adapter(source, wanted, adapters, can_pivot=halves is not None)
+    way = _way(adapters, source, wanted.target, pivot=wanted.pivot)
+    if way is None:
+        return _no_adapter(source, wanted, adapters)
+    if way.quality is Quality.EXPERIMENTAL and not wanted.allow_experimental:
+        return _experimental(source, wanted, way)
+    row = replace(row, adapter=way.adapters[0])
+    if len(way.adapters) == 1:
+        return row
+    first = replace(row, target=PIVOT, search=replace(wanted.search, n_best=1))
+    return PivotRoute(first, way.adapters[1], wanted.target, wanted.search)
 
 
-def _halves(adapters: Directions, source: str, target: str) -> tuple[str, str] | None:
-    """The adapters into English and from it."""
+def _way(adapters: Directions, source: str, target: str, *, pivot: bool = True) -> Way | None:
+    """The one of the better class of the adapter for the direction and, where it may, the way
+    through English."""
+    ways = [adapters[source, target]] if (source, target) in adapters else []
     first, second = adapters.get((source, PIVOT)), adapters.get((PIVOT, target))
-    return (first, second) if first and second else None
+    if first and second and pivot:
+        quality = through_english(first.quality, second.quality)
+        ways.append(Way((*first.adapters, *second.adapters), quality))
+    return min(ways, key=lambda way: way.quality.rank, default=None)
 
 
-def _no_adapter(
-    source: str, wanted: Wanted, adapters: Directions, *, can_pivot: bool
-) -> UnknownLanguage:
+def _experimental(source: str, wanted: Wanted, way: Way) -> ExperimentalDirection:
+    through = f" through {PIVOT}" if len(way.adapters) > 1 else ""
+    by_name = "" if through else f', or name its adapter: "adapter": "{way.adapters[0]}"'
+    return ExperimentalDirection(
+        f"{shortened(source)} to {shortened(wanted.target)}{through} is experimental: its "
+        "translations are often wrong altogether. To get them all the same send "
+        f'"allow_experimental": true{by_name}'
+    )
+
+
+def _no_adapter(source: str, wanted: Wanted, adapters: Directions) -> UnknownLanguage:
     hints = ""
-    if can_pivot:
+    if _way(adapters, source, wanted.target):
         hints += f"; with pivot it would go through {PIVOT}"
     if wanted.detected:
         hints += (

@@ -18,6 +18,7 @@ from polygraft.serve.schemas.errors import ErrorBody, in_one_line
 from polygraft.serve.schemas.fields import MAX_EXPLAINED, LayerIn, Name
 from polygraft.serve.schemas.row import RowIn, RowOut
 from polygraft.serve.schemas.tag import TagRequest
+from polygraft.tasks.translation.glossary import read_glossary
 
 OF_ALL = ("language", "truncate", "head", "threshold", "explain", "key")
 """What a request with `text` or `texts` says for all of them, where it has the field."""
@@ -135,6 +136,7 @@ def _row(row: RowIn) -> Row:
         truncate=row.truncate,
         target=row.target,
         search=row.search(),
+        glossary=read_glossary(row.glossary),
         stack=None if stack is None else tuple(stack),
         head=row.head,
         weight=answering.weight,

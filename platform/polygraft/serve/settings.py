@@ -86,6 +86,11 @@ class Settings(BaseModel):
     )
     detector: str = Field("langid", description="adapter that tells languages apart")
     embedder: str = Field("embed", description="adapter of /v1/embed, where a request names none")
+    allow_experimental: bool = Field(
+        False,
+        description="whether directions of the class experimental are served where a request "
+        "neither names the adapter nor says",
+    )
     cors_origins: tuple[str, ...] = Field(
         (), description="origins whose pages may ask, separated by commas; * for every one"
     )

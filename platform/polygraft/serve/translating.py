@@ -13,6 +13,7 @@ from polygraft.runtime.rows import Row
 from polygraft.serve.answers import Answered, answer
 from polygraft.serve.host import Host
 from polygraft.serve.routing import PivotRoute, Route
+from polygraft.tasks.translation.quality import through_english
 from polygraft.tasks.translation.serving import Translated
 
 
@@ -26,10 +27,22 @@ class Pivoted(Translated):
         steps = [f"{step.adapter}@{step.version}" for step in (self.first, self)]
         return super().fields() | {
             "source": self.first.source,
+            "quality": through_english(self.first.quality, self.quality),
             "via": self.source,
             "steps": steps,
             "via_text": self.first.text,
             "cut": self.first.cut or self.cut or None,
+            **self.estimates(),
+        }
+
+    def estimates(self) -> dict[str, Any]:
+        """Of the second step, but not better than the first."""
+        first, second = self.first.estimates(), super().estimates()
+        if not first or not second:
+            return second
+        return second | {
+            "estimate": min(first["estimate"], second["estimate"]),
+            "check": first["check"] or second["check"],
         }
 
 

@@ -46,11 +46,12 @@ class Writing:
 
 @dataclass(frozen=True)
 class Written:
-    """A text that was decoded; `score` is its length-normalised log-probability. `cut`: it reached
-    the bound on its length."""
+    """A text that was decoded; `score` is its log-probability, normalised by length as was asked,
+    and `log_probability` the mean of its tokens. `cut`: it reached the bound on its length."""
 
     text: str
     score: float
+    log_probability: float
     cut: bool
 
 
@@ -63,7 +64,9 @@ class RowPlan:
     and may not be cut (None: all); the others are variants of them. `window`: the tokens that are
     read at once (None: as many as the backbone reads). `around`: where texts are decoded, what
     stands in the answer before the first, between each two and after the last; empty where the
-    answer cannot be put together while it is written."""
+    answer cannot be put together while it is written. `shown` and `final`: of the text at a place,
+    what is decoded so far, or of its best hypothesis, as it stands in the answer (None: as it
+    is)."""
 
     texts: Sequence[str | Encoded]
     output: Output | Writing
@@ -71,6 +74,8 @@ class RowPlan:
     own: int | None = None
     window: int | None = None
     around: Sequence[str] = ()
+    shown: Callable[[int, str], str] | None = None
+    final: Callable[[int, str], str] | None = None
 
 
 class Replay(Protocol):

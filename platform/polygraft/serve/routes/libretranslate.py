@@ -3,7 +3,8 @@ already.
 
 JSON or form bodies; errors are `{"error": "message", "request_id"}`. Unlike LibreTranslate, each
 text of a list is detected on its own, and what went through English says so (`via`), or is not done
-(`"pivot": false`).
+(`"pivot": false`). Answers have the `quality` of their direction; what is experimental is refused
+unless `allow_experimental` or the server's setting says otherwise.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from polygraft.serve.schemas.libretranslate import (
     TranslateOut,
 )
 from polygraft.serve.translating import Pivoted, translate
+from polygraft.tasks.translation.quality import Quality
 from polygraft.tasks.translation.serving import Translated
 
 Body = dict[str, Any]
@@ -58,7 +60,8 @@ def router(host: Callable[[], Host]) -> APIRouter:
     )
     async def translate_texts(request: Request) -> JSONResponse:
         """`q` (text or texts), `source` (a code or "auto"), `target`, `format`?, `alternatives`?,
-        `pivot`?"""
+        `pivot`?,
+        `allow_experimental`?"""
         return SafeJSONResponse(await _translate(host(), await _read(request)))
 
     @routes.post(
@@ -74,10 +77,8 @@ def router(host: Callable[[], Host]) -> APIRouter:
     @routes.get("/languages")
     async def list_languages() -> list[LanguageOut]:
         """Languages that can be translated from, and into what."""
-        return [
-            LanguageOut(code=code, name=name_of(code), targets=reached)
-            for code, reached in targets(directions(host().manifests())).items()
-        ]
+        reached = targets(directions(host().manifests()))
+        return [_language(host(), code, classes) for code, classes in reached.items()]
 
     return routes
 
@@ -85,6 +86,16 @@ def router(host: Callable[[], Host]) -> APIRouter:
 def name_of(code: str) -> str:
     """The language's English name."""
     return Language.get(code).display_name()
+
+
+def _language(host: Host, code: str, classes: dict[str, Quality]) -> LanguageOut:
+    """A language and those that it can be translated into."""
+    served = [
+        target
+        for target, quality in classes.items()
+        if quality is not Quality.EXPERIMENTAL or host.allows_experimental(None)
+    ]
+    return LanguageOut(code=code, name=name_of(code), targets=served, quality=classes)
 
 
 async def _translate(host: Host, body: Body) -> Body:
@@ -100,7 +111,14 @@ async def _translate(host: Host, body: Body) -> Body:
         read = [languages.without_markup(text) for text in texts] if html else texts
         detections = await languages.detect(host, read)
         sources = [languages.source_of(detected) for detected in detections]
-    wanted = Wanted(target, search, detected=bool(detections), pivot=_may_pivot(body), html=html)
+    wanted = Wanted(
+        target,
+        search,
+        detected=bool(detections),
+        pivot=_flag(body, "pivot") is not False,
+        html=html,
+        allow_experimental=host.allows_experimental(_flag(body, "allow_experimental")),
+    )
     _, answers = await translate(host, route(host.manifests(), texts, sources, wanted))
     written = [_written(place, answered, is_list) for place, answered in enumerate(answers)]
     # a text that is in the target language already comes back as it is
@@ -112,6 +130,9 @@ async def _translate(host: Host, body: Body) -> Body:
     if alternatives:
         others = [one.texts[1:] if one else [] for one in written]
         response["alternatives"] = _as_asked(others, is_list)
+    response["quality"] = _as_asked(
+        [one.fields()["quality"] if one else None for one in written], is_list
+    )
     via = [one.source if isinstance(one, Pivoted) else None for one in written]
     if any(via):
         response["via"] = _as_asked(via, is_list)
@@ -177,11 +198,14 @@ def _is_html(body: Body) -> bool:
     return bool(given == "html")
 
 
-def _may_pivot(body: Body) -> bool:
-    """Raises `InvalidOption` for what is neither true nor false; a form says it in letters."""
-    given = str(body.get("pivot", True)).lower()
+def _flag(body: Body, name: str) -> bool | None:
+    """None where it is left out. Raises `InvalidOption` for what is neither true nor false; a form
+    says it in letters."""
+    if body.get(name) is None:
+        return None
+    given = str(body[name]).lower()
     if given not in ("true", "false"):
-        raise InvalidOption(f"pivot is {shortened(given)}; give true or false")
+        raise InvalidOption(f"{name} is {shortened(given)}; give true or false")
     return given == "true"
 
 

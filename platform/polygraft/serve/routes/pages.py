@@ -10,13 +10,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import importlib.util
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import FileResponse, Response
+
+from polygraft.serve.host import Host
+from polygraft.serve.routing import Directions, directions
 
 WEB = Path(__file__).resolve().parents[1] / "web"
 GUARD = {
@@ -26,19 +31,22 @@ GUARD = {
     "cross-origin-resource-policy": "same-origin",
 }
 NO_ONE_ELSE = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+MAX_DIRECTIONS = 200
+"""That the home page lists; `/languages` has all of them."""
 DOCS_POLICY = f"default-src 'self'; img-src 'self' data:; object-src 'none'; {NO_ONE_ELSE}"
 
 
-def router() -> APIRouter:
+def router(host: Callable[[], Host]) -> APIRouter:
     """`/`, and `/docs` with its files; neither is part of the API's description."""
     routes = APIRouter(include_in_schema=False)
 
     @routes.api_route("/", methods=["GET", "HEAD"])
     async def home() -> Response:
-        """The home page."""
-        page = (WEB / "home.html").read_bytes()
+        """The home page, with the directions that are translated and the class of each."""
+        page = (WEB / "home.html").read_text(encoding="utf-8")
+        rows = _direction_rows(directions(host().manifests()))
         return Response(
-            page,
+            page.replace("<!-- directions -->", rows),
             media_type="text/html",
             headers=GUARD | {"content-security-policy": _home_policy()},
         )
@@ -59,6 +67,17 @@ def router() -> APIRouter:
         return FileResponse(file, headers=GUARD | {"cache-control": "public, max-age=3600"})
 
     return routes
+
+
+def _direction_rows(served: Directions) -> str:
+    """A row of the page's table for each direction: languages, class, adapter."""
+    rows = list[str]()
+    for (source, target), way in sorted(served.items())[:MAX_DIRECTIONS]:
+        cells = (f"{source} to {target}", way.quality, *way.adapters)
+        rows.append("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in cells) + "</tr>")
+    if len(served) > MAX_DIRECTIONS:
+        rows.append(f"<tr><td>and {len(served) - MAX_DIRECTIONS:,} more</td></tr>")
+    return "\n".join(rows or ["<tr><td>none yet</td></tr>"])
 
 
 @cache

@@ -18,6 +18,7 @@ from polygraft.serve.rows import texts_of
 from polygraft.serve.schemas.row import ClassifyResponse
 from polygraft.serve.schemas.translate import TranslateRequest
 from polygraft.serve.translating import first_steps, translate
+from polygraft.tasks.translation.glossary import read_glossary
 
 STREAMED = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
 
@@ -71,6 +72,8 @@ async def _routes(
         pivot=request.pivot,
         html=request.format == "html",
         key=request.key,
+        allow_experimental=host.allows_experimental(request.allow_experimental),
+        glossary=read_glossary(request.glossary),
     )
     sources: Sequence[str | PolygraftError | None] = [request.source] * len(texts)
     if not request.adapter:

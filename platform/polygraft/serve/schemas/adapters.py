@@ -10,6 +10,8 @@ from pydantic import BaseModel, Field
 from polygraft.adapters.format import Manifest
 from polygraft.serve.schemas.errors import ErrorBody
 from polygraft.tasks.classification.manifest import Decision
+from polygraft.tasks.translation.manifest import TranslationManifest
+from polygraft.tasks.translation.quality import Quality
 
 
 class AdapterOut(BaseModel):
@@ -26,6 +28,9 @@ class AdapterOut(BaseModel):
     )
     directions: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field(
         [], description="translation: from, to"
+    )
+    quality: dict[str, Quality] = Field(
+        {}, description="translation: the class of each direction, by its name, such as en-yo"
     )
     dimensions: list[int] = Field(
         [], description="embedding: lengths that a vector may have, the whole one first"
@@ -60,4 +65,7 @@ class AdaptersResponse(BaseModel):
 def adapter_out(manifest: Manifest, aliases: Mapping[str, str]) -> AdapterOut:
     """What the API tells of an adapter."""
     shown = manifest.model_dump(include=set(AdapterOut.model_fields))
-    return AdapterOut.model_validate(shown | {"version": manifest.version, "aliases": aliases})
+    shown |= {"version": manifest.version, "aliases": aliases}
+    if isinstance(manifest, TranslationManifest):
+        shown["quality"] = manifest.qualities()
+    return AdapterOut.model_validate(shown)

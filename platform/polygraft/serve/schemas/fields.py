@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SkipValidation,
@@ -16,6 +17,7 @@ from pydantic import (
 )
 
 from polygraft.architectures.text import not_unicode
+from polygraft.tasks.translation.glossary import MAX_TERMS
 
 MAX_NAME, MAX_FIELDS = 128, 64  # characters of a name, fields of an object
 MAX_EXPLAINED = 16  # rows of a request
@@ -46,6 +48,17 @@ class Strict(BaseModel):
         if isinstance(given, dict) and len(given) > MAX_FIELDS:
             raise ValueError(f"{len(given):,} fields, at most {MAX_FIELDS} are read")
         return given
+
+
+def _has_few_terms(given: Any) -> Any:
+    """Each wrong term is an error of its own (see `Strict`)."""
+    if isinstance(given, dict) and len(given) > MAX_TERMS:
+        raise ValueError(f"{len(given):,} terms, at most {MAX_TERMS} are read")
+    return given
+
+
+GlossaryIn = Annotated[dict[str, str], BeforeValidator(_has_few_terms)]
+"""What its terms and renderings say together is checked by `read_glossary`."""
 
 
 class LayerIn(Strict):

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from polygraft.runtime.search import MAX_BEAM
+from polygraft.tasks.translation.quality import Quality
 
 
 class TranslateIn(BaseModel):
@@ -18,6 +19,11 @@ class TranslateIn(BaseModel):
     format: Literal["text", "html"] | None = None
     alternatives: int | None = Field(None, ge=0, lt=MAX_BEAM)
     pivot: bool = Field(True, description="whether a text may go through English")
+    allow_experimental: bool | None = Field(
+        None,
+        description="whether a direction of the class experimental may be chosen; left out, the "
+        "server's setting",
+    )
 
 
 class DetectIn(BaseModel):
@@ -35,6 +41,9 @@ class TranslateOut(BaseModel):
     translatedText: str | list[str]  # noqa: N815
     detectedLanguage: DetectedOut | list[DetectedOut] | None = None  # noqa: N815
     alternatives: list[str] | list[list[str]] | None = None
+    quality: Quality | list[Quality | None] | None = Field(
+        None, description="the class of each translation's direction"
+    )
     via: str | list[str | None] | None = Field(
         None, description="the language that it went through, where no adapter has the direction"
     )
@@ -43,4 +52,8 @@ class TranslateOut(BaseModel):
 class LanguageOut(BaseModel):
     code: str
     name: str
-    targets: list[str]
+    targets: list[str] = Field(description="into what it is translated where nothing else is said")
+    quality: dict[str, Quality] = Field(
+        description="into what it can be translated, with the class of that; what is experimental "
+        "needs allow_experimental"
+    )

@@ -10,7 +10,15 @@ from pydantic.config import JsonDict
 from polygraft.runtime.search import MAX_BEAM, MAX_NO_REPEAT, MAX_PENALTY, MAX_TEMPERATURE, Search
 from polygraft.serve.schemas.errors import ErrorBody
 from polygraft.serve.schemas.explanation import ExplanationOut
-from polygraft.serve.schemas.fields import MAX_EXPLAINED, CheckedText, Name, Stack, Strict
+from polygraft.serve.schemas.fields import (
+    MAX_EXPLAINED,
+    CheckedText,
+    GlossaryIn,
+    Name,
+    Stack,
+    Strict,
+)
+from polygraft.tasks.translation.quality import Quality
 
 
 def _within(low: float, high: float) -> JsonDict:
@@ -34,6 +42,10 @@ DIMENSIONS = "values of the vector: one of the lengths its adapter gives; left o
 ENCODING = (
     "of the vector. base64: little-endian float32; int8: whole numbers, times `scale`; binary: a "
     "bit a value, eight a byte"
+)
+GLOSSARY = (
+    "translation: terms of the text and what is to be written for them, such as "
+    '{"Lagos State": "Ìpínlẹ̀ Èkó"}; a term may be its own rendering'
 )
 KEY = (
     "what a canary chooses by, such as a user's number: rows of one key get one version; left out, "
@@ -100,6 +112,7 @@ class RowIn(SearchIn):
     target: Name | None = Field(
         None, description="language to write, for a translation adapter with several"
     )
+    glossary: GlossaryIn | None = Field(None, description=GLOSSARY)
     explain: bool = Field(False, description=EXPLAIN)
     key: Name | None = Field(None, description=KEY)
     threshold: float | None = Field(None, description=THRESHOLD, json_schema_extra=_within(0, 1))
@@ -127,6 +140,15 @@ class TagOut(BaseModel):
         description="the probability that just these words are a span of this label; of a word, "
         "that it has this tag"
     )
+
+
+class SentenceOut(BaseModel):
+    """A sentence of a translation."""
+
+    source: str
+    translation: str
+    estimate: float
+    check: bool
 
 
 class RowOut(BaseModel):
@@ -166,6 +188,20 @@ class RowOut(BaseModel):
     )
     source: str | None = None
     target: str | None = None
+    quality: Quality | None = Field(
+        None,
+        description="how far translations in this direction can be trusted: usable, gist (what a "
+        "text is about) or experimental (often wrong altogether)",
+    )
+    estimate: float | None = Field(
+        None, description="chrF++ that is expected of the translation, 0 to 1"
+    )
+    check: bool | None = Field(
+        None, description="whether some sentence is not to be trusted unread, by its estimate"
+    )
+    sentences: list[SentenceOut] | None = Field(
+        None, description="of a translation of several sentences: the estimate of each"
+    )
     via: str | None = Field(
         None, description="the language that it went through, where no adapter has the direction"
     )

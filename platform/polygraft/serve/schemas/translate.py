@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from polygraft.serve.schemas.fields import Name, UncheckedText
-from polygraft.serve.schemas.row import KEY, SearchIn
+from polygraft.serve.schemas.fields import GlossaryIn, Name, UncheckedText
+from polygraft.serve.schemas.row import GLOSSARY, KEY, SearchIn
 
 
 class TranslateRequest(SearchIn):
@@ -34,5 +34,11 @@ class TranslateRequest(SearchIn):
         True,
         description="a direction that no adapter has goes through English; the answer says so",
     )
+    allow_experimental: bool | None = Field(
+        None,
+        description="whether a direction of the class experimental may be chosen; left out, the "
+        "server's setting",
+    )
+    glossary: GlossaryIn | None = Field(None, description=GLOSSARY)
     format: Literal["text", "html"] = Field("text", description="html: the markup is kept")
     stream: bool = Field(False, description="answer with server-sent events")

@@ -7,6 +7,7 @@ from typing import Any
 
 from polygraft.reporting.figures import show
 from polygraft.tasks.translation.manifest import TranslationManifest
+from polygraft.tasks.translation.quality import Quality
 from polygraft.tasks.translation.recipe import TranslationRecipe
 from polygraft.training.card import Card, lora_of, origin
 
@@ -16,6 +17,11 @@ NAMES = {
     "bare": "without this adapter",
     "no_parent": "this recipe without its parent",
     "adapter": "**this adapter**",
+}
+NOT_FOR = {
+    Quality.USABLE: "for what nobody reads over",
+    Quality.GIST: "for what is published, or acted upon without the original",
+    Quality.EXPERIMENTAL: "for anything but trying it: what it says is often not what was said",
 }
 
 
@@ -37,6 +43,15 @@ class TranslationCard(Card):
             f"Translation, {directions}; {origin(manifest)}; {lora_of(manifest, recipe)}, of "
             f"encoder and decoder; {made}"
         )
+
+    def promises(self, manifest: TranslationManifest) -> str:
+        """The class of every direction, and what it is not good for."""
+        lines = ["\n## How far it can be trusted\n"]
+        lines += [
+            f"- **{direction}**: {quality}; do not use it {NOT_FOR[quality]}."
+            for direction, quality in manifest.qualities().items()
+        ]
+        return "\n".join(lines)
 
     def figures(self, metrics: dict[str, Any]) -> str:
         """A table a direction: a line a baseline."""

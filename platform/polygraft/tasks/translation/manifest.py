@@ -11,6 +11,7 @@ from pydantic import Field
 
 from polygraft.adapters.manifest import MAX_GOLDEN_CHARACTERS, MAX_GOLDENS, GoldenInput, Manifest
 from polygraft.errors import shortened
+from polygraft.tasks.translation.quality import Quality, name_of, quality_of
 
 
 class GoldenText(GoldenInput):
@@ -44,6 +45,12 @@ class TranslationManifest(Manifest):
             f"chrF++ {direction}, {split}": gain
             for split, direction, figures in directions(self.metrics)
             if (gain := figures.get("gain_from_parent"))
+        }
+
+    def qualities(self) -> dict[str, Quality]:
+        """The class of each direction, by its name (see `quality`)."""
+        return {
+            name_of(direction): quality_of(self.metrics, direction) for direction in self.directions
         }
 
     def direction_of(self, golden: GoldenText) -> tuple[str, str] | None:

@@ -5,8 +5,8 @@ What stands between two borders of blocks (a paragraph, a cell, a line break) is
 sentences are found with its inline tags left out. A sentence is translated whole, and, where its
 tags are pairs, so is what each encloses: where that stands in the sentence's translation, the tags
 are put around it (as in `argostranslate.tags`). Else the tags go where they stood by their share of
-the sentence, between words. No tag is lost. (Translated piece by piece between its tags, a sentence
-of ours was hardly one any more.)
+the sentence, between words, never inside of an address or the like. No tag is lost. (Translated
+piece by piece between its tags, a sentence of ours was hardly one any more.)
 
 Does not: translate attributes, or mend HTML that is not well formed.
 """
@@ -21,6 +21,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise, zip_longest
 
 from polygraft.tasks.translation import segments
+from polygraft.tasks.translation.glossary import Glossary
+from polygraft.tasks.translation.kept import outside
 from polygraft.tasks.translation.passages import Passage, Tag, read_passages
 
 _BREAK = re.compile(r"[\t\n\r\f]")
@@ -32,6 +34,7 @@ class _Sentence:
 
     written: str
     tags: list[Tag]
+    glossary: Glossary = ()
 
     @property
     def texts(self) -> list[str]:
@@ -42,6 +45,7 @@ class _Sentence:
         """In HTML, with the translations of `texts`."""
         whole, *enclosed = translations
         places = self._by_enclosed(whole, enclosed) or self._by_share(whole)
+        places = [outside(whole, place, self.glossary) for place in places]
         written, at = "", 0
         for place, tag in sorted(zip(places, self.tags, strict=True), key=lambda one: one[0]):
             written += _escaped(whole[at:place]) + self._with_space(tag, whole[place:])
@@ -117,17 +121,33 @@ class Html:
     parts: list[str | _Sentence]
 
     @classmethod
-    def read(cls, written: str, language: str, fits: Callable[[str], bool]) -> Html:
+    def read(
+        cls,
+        written: str,
+        language: str,
+        fits: Callable[[str], bool],
+        glossary: Glossary = (),
+    ) -> Html:
         """`language` tells how sentences end, `fits` whether one is short enough to be translated
-        as one."""
+        as one, and `glossary` what is no border between two."""
         parts: list[str | _Sentence] = []
         for part in read_passages(written):
-            parts += [part] if isinstance(part, str) else _sentences(part, language, fits)
+            parts += [part] if isinstance(part, str) else _sentences(part, language, fits, glossary)
         return cls(parts)
 
     @property
     def texts(self) -> list[str]:
         return [text for part in self.parts if isinstance(part, _Sentence) for text in part.texts]
+
+    @property
+    def sentences(self) -> list[int]:
+        """The places of those of `texts` that are whole sentences, and not what tags enclose."""
+        places, at = list[int](), 0
+        for part in self.parts:
+            if isinstance(part, _Sentence):
+                places.append(at)
+                at += len(part.texts)
+        return places
 
     def join(self, translations: Sequence[str]) -> str:
         """The document again, with the translations of `texts`."""
@@ -145,7 +165,7 @@ def plain(written: str) -> str:
 
 
 def _sentences(
-    passage: Passage, language: str, fits: Callable[[str], bool]
+    passage: Passage, language: str, fits: Callable[[str], bool], glossary: Glossary
 ) -> Iterator[str | _Sentence]:
     """A passage's sentences, and what stands between them. A line break in HTML is a space."""
     tags, at = list(passage.tags), 0
@@ -162,14 +182,14 @@ def _sentences(
         at = end
         return "".join(pieces)
 
-    for segment in segments.split(_BREAK.sub(" ", passage.text), language, fits):
+    for segment in segments.split(_BREAK.sub(" ", passage.text), language, fits, glossary):
         end = at + len(segment.text)
         if not segment.verbatim:
             yield kept(at, with_tags_there=True)
             inside = [tag for tag in tags if tag.place < end]
             del tags[: len(inside)]
             moved = [replace(tag, place=tag.place - at) for tag in inside]
-            yield _Sentence(passage.text[at:end], moved)
+            yield _Sentence(passage.text[at:end], moved, glossary)
             at = end
         yield kept(end + len(segment.after), with_tags_there=False)
     yield kept(len(passage.text), with_tags_there=True)

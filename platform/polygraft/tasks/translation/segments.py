@@ -2,8 +2,9 @@
 line breaks.
 
 Sentences are found by `sentencex` (Wikimedia). One that is too long for the model is cut again, at
-its last mark, comma or space that fits: nothing is dropped. Segments without a letter (numbers,
-emoji, rules) are not translated: they stay verbatim.
+its last mark, comma or space that fits: nothing is dropped, and nothing that is kept, or a
+glossary's term, is cut. Segments without a letter of their own (numbers, emoji, addresses) are not
+translated: they stay verbatim.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 import sentencex
 
 from polygraft.architectures.text import TextEncoder
+from polygraft.tasks.translation.glossary import Glossary
+from polygraft.tasks.translation.kept import HIDDEN, Kind, hide, spans
 
 SENTENCE_TOKENS = 60
 _MARKS = re.compile(r"(?<=[,;:،؛—–)])\s+")
@@ -23,8 +26,8 @@ _SPACE = re.compile(r"\s+")
 
 @dataclass(frozen=True)
 class Segment:
-    """What is translated as one, and the white space after it. `verbatim`: it holds no letter and
-    stays as it is."""
+    """What is translated as one, and the white space after it. `verbatim`: it holds nothing to
+    translate and stays as it is."""
 
     text: str
     after: str
@@ -38,13 +41,20 @@ class PlainText:
     segments: list[Segment]
 
     @classmethod
-    def read(cls, text: str, language: str, fits: Callable[[str], bool]) -> PlainText:
-        return cls(split(text, language, fits))
+    def read(
+        cls, text: str, language: str, fits: Callable[[str], bool], glossary: Glossary = ()
+    ) -> PlainText:
+        return cls(split(text, language, fits, glossary))
 
     @property
     def texts(self) -> list[str]:
         """What is translated."""
         return [segment.text for segment in self.segments if not segment.verbatim]
+
+    @property
+    def sentences(self) -> Sequence[int]:
+        """The places of those of `texts` that are whole sentences: all."""
+        return range(len(self.texts))
 
     @property
     def around(self) -> list[str]:
@@ -62,10 +72,19 @@ class PlainText:
         return join(self.segments, translations)
 
 
-def split(text: str, language: str, fits: Callable[[str], bool]) -> list[Segment]:
+def split(
+    text: str, language: str, fits: Callable[[str], bool], glossary: Glossary = ()
+) -> list[Segment]:
     """The segments of `text`, in order; texts and spaces joined give `text` back."""
     segments = []
-    for line in re.split(r"(?<=\n)", text):
+    hidden_text, hidden_spans = hide(text, glossary)
+    hidden = iter(hidden_spans)
+
+    def shown(part: str) -> str:
+        first, *others = part.split(HIDDEN)
+        return first + "".join(next(hidden) + other for other in others)
+
+    for line in re.split(r"(?<=\n)", hidden_text):
         for sentence in sentencex.segment(language, line) if line else []:
             for part in _fitting(sentence, fits):
                 body = part.rstrip()
@@ -73,13 +92,10 @@ def split(text: str, language: str, fits: Callable[[str], bool]) -> list[Segment
                 if lead:
                     segments.append(Segment("", lead, verbatim=True))
                 body = body.lstrip()
-                segments.append(
-                    Segment(
-                        body,
-                        part[len(part.rstrip()) :],
-                        verbatim=not any(c.isalpha() for c in body),
-                    )
-                )
+                has_letters = any(c.isalpha() for c in body)
+                body = shown(body)
+                verbatim = not has_letters and not _has_term(body, glossary)
+                segments.append(Segment(body, part[len(part.rstrip()) :], verbatim))
     return segments
 
 
@@ -95,6 +111,10 @@ def join(segments: Sequence[Segment], translations: Sequence[str]) -> str:
     """The text again: the translations, of those that are not verbatim, in their places."""
     new = iter(translations)
     return "".join((one.text if one.verbatim else next(new)) + one.after for one in segments)
+
+
+def _has_term(text: str, glossary: Glossary) -> bool:
+    return any(span.kind is Kind.TERM for span in spans(text, glossary))
 
 
 def _fitting(sentence: str, fits: Callable[[str], bool]) -> list[str]:

@@ -27,22 +27,32 @@ from polygraft.tasks.serving import (
     Written,
     too_long,
 )
+from polygraft.tasks.translation.estimate import (
+    SentenceEstimate,
+    calibration_of,
+    mean_estimate,
+)
+from polygraft.tasks.translation.guarded import Guarded, kept_in
 from polygraft.tasks.translation.manifest import TranslationManifest
 from polygraft.tasks.translation.markup import Html
+from polygraft.tasks.translation.quality import Quality, quality_of
 from polygraft.tasks.translation.segments import PlainText, fits
 
 
 @dataclass(frozen=True)
 class Translated(Answer):
     """`texts`: the n best, best first, and their `scores` (mean over sentences of the
-    length-normalised log-probability). `cut`: the bound on the length was reached in some sentence
-    before it ended."""
+    length-normalised log-probability). `quality`: the class of the direction. `cut`: the bound on
+    the length was reached in some sentence before it ended. `sentences`: an estimate of each of the
+    best text's, where the backbone has any."""
 
     source: str
     target: str
     texts: list[str]
     scores: list[float]
+    quality: Quality
     cut: bool
+    sentences: list[SentenceEstimate]
 
     @property
     def text(self) -> str:
@@ -55,18 +65,36 @@ class Translated(Answer):
             "score": round(self.scores[0], 6),
             "source": self.source,
             "target": self.target,
+            "quality": self.quality,
             "cut": self.cut or None,
+            **self.estimates(),
+        }
+
+    def estimates(self) -> dict[str, Any]:
+        """The text's estimate, whether a sentence is not to be trusted unread, and, of several, the
+        sentences."""
+        if not self.sentences:
+            return {}
+        return {
+            "estimate": round(mean_estimate(self.sentences), 3),
+            "check": any(sentence.check for sentence in self.sentences),
+            "sentences": [one.fields() for one in self.sentences if len(self.sentences) > 1]
+            or None,
         }
 
     def summary(self) -> dict[str, Any]:
-        return {"translation": self.text, "score": round(self.scores[0], 6)}
+        return {
+            "translation": self.text,
+            "score": round(self.scores[0], 6),
+            "quality": self.quality,
+        }
 
 
 class Translation(ServedTask):
     """A row is cut into segments, and answered with their translations put together."""
 
     manifest = TranslationManifest
-    answer_fields = frozenset({"translation", "score"})
+    answer_fields = frozenset({"translation", "score", "quality"})
     writes = True
 
     def plan(self, row: Row, adapter: Adapter, stack: list[str], encoder: TextEncoder) -> RowPlan:
@@ -80,25 +108,59 @@ class Translation(ServedTask):
         )
         if len(row.text) > MAX_CHARACTERS:
             raise too_long(row.text, "send it in parts")
+        calibration = calibration_of(adapter.manifest.backbone)
+        quality = quality_of(adapter.manifest.metrics, (source, target))
         document: PlainText | Html
         if row.html:
-            document = Html.read(row.text, source, fits(encoder))
+            document = Html.read(row.text, source, fits(encoder), row.glossary)
         else:
-            document = PlainText.read(row.text, source, fits(encoder))
+            document = PlainText.read(row.text, source, fits(encoder), row.glossary)
+        elsewhere = frozenset().union(*map(kept_in, document.texts))
+        sentences = [Guarded.read(text, row.glossary, elsewhere) for text in document.texts]
+
+        def estimates(written: Sequence[list[Written]]) -> list[SentenceEstimate]:
+            if calibration is None:
+                return []
+            return [
+                calibration.estimate(
+                    document.texts[place],
+                    sentences[place].restore(written[place][0].text),
+                    written[place][0].log_probability,
+                    cut=written[place][0].cut,
+                )
+                for place in document.sentences
+            ]
 
         def answer(written: Sequence[list[Written]]) -> Translated:
             texts, scores = [], []
             for rank in range(row.search.n_best):
                 chosen = [hypotheses[min(rank, len(hypotheses) - 1)] for hypotheses in written]
-                texts.append(document.join([w.text for w in chosen]))
+                restored = [s.restore(w.text) for s, w in zip(sentences, chosen, strict=True)]
+                texts.append(document.join(restored))
                 scores.append(float(np.mean([w.score for w in chosen] or [0.0])))
             cut = any(hypotheses[0].cut for hypotheses in written)
             return Translated(
-                adapter.name, adapter.version, source, target, texts, scores, cut, stack=stack
+                adapter.name,
+                adapter.version,
+                source,
+                target,
+                texts,
+                scores,
+                quality,
+                cut,
+                estimates(written),
+                stack=stack,
             )
 
         around = document.around if isinstance(document, PlainText) else []
-        return RowPlan(document.texts, Writing((source, target), row.search), answer, around=around)
+        return RowPlan(
+            [sentence.text for sentence in sentences],
+            Writing((source, target), row.search),
+            answer,
+            around=around,
+            shown=lambda part, written: sentences[part].partial(written),
+            final=lambda part, written: sentences[part].restore(written),
+        )
 
     def verify_goldens(self, adapter: Adapter, replay: Replay) -> None:
         manifest: TranslationManifest = adapter.manifest
