@@ -54,7 +54,7 @@ class TrainedTranslation(TrainedTask[TranslationJob, TranslationRun]):
         dev_rows = encode(_dev_pairs(job), *job.tokenizers, options.max_length)
         batches = scoring_batches(dev_rows, 4 * options.tokens, *job.tokenizers)
         with torch.no_grad():
-            losses = [float(translator(**batch)["loss"]) for batch in batches]
+            losses = [float(translator(**batches[i])["loss"]) for i in range(len(batches))]
         return TranslationRun(job.seeds[0], translator, sum(losses) / len(losses))
 
     def fit_others(
