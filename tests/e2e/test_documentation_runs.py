@@ -31,7 +31,7 @@ ADDRESS = "http://127.0.0.1:3000"
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NOT_RUN = re.compile(
     r"^(make |bentoml |\.venv/bin/python -m pip |POLYGRAFT_BACKBONE="
-    r"|(\.venv/bin/)?polygraft (serve|pretrain|measure|study|backbone import) )"
+    r"|(\.venv/bin/)?polygraft (serve|pretrain|measure|study|backbone import|adapters import) )"
 )
 """Install, serve, take hours or a model from the Hub: what the first blocks of README.md do is done
 by the fixture."""

@@ -292,6 +292,7 @@ def test_openapi_names_every_endpoint_and_its_errors(client: TestClient) -> None
         ("/v1/similarity", "post"),
         ("/v1/stream", "post"),
         ("/v1/translate", "post"),
+        ("/v1/translate/document", "post"),
         ("/v2", "get"),
         ("/v2/health/live", "get"),
         ("/v2/health/ready", "get"),

@@ -33,6 +33,7 @@ from polygraft.runtime.rows import Row
 from polygraft.runtime.search import Search
 from polygraft.serve.app import create_app
 from polygraft.serve.host import Host
+from polygraft.serve.settings import Settings
 from polygraft.tasks.translation.greedy import translate
 from polygraft.tasks.translation.serving import Translated
 
@@ -209,7 +210,7 @@ def test_a_libretranslate_client_is_served_by_iso_codes_and_by_the_family_s(
 ) -> None:
     (wanted,) = engine.answer([Row("en-sw", next(iter(PAIRS)), language="en", target="sw")])
     assert isinstance(wanted, Translated)
-    host = Host(engine, Library(library))
+    host = Host(engine, Library(library), Settings(allow_experimental=True))
     config = uvicorn.Config(create_app(lambda: host), port=0, log_level="warning")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)

@@ -77,7 +77,7 @@ def test_an_adapter_that_does_not_classify_is_refused_by_name(
     writer = TranslationManifest.model_construct(
         name="en-yo", task="translation", files=manifest.files
     )
-    said = Translated("en-yo", writer.version, "en", "yo", ["dára"], [0.5], False)
+    said = Translated("en-yo", writer.version, "en", "yo", ["dára"], [0.5], "usable", False, [])
     asked: list[Row] = []
 
     def translate(rows: list[Row], **_: object) -> list[Translated]:

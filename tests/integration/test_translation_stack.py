@@ -32,6 +32,7 @@ from polygraft.runtime.engine import Engine
 from polygraft.runtime.rows import Row
 from polygraft.serve.app import create_app
 from polygraft.serve.host import Host
+from polygraft.serve.settings import Settings
 from polygraft.tasks.recipe import load_recipe
 from polygraft.tasks.translation.greedy import translate
 from polygraft.tasks.translation.job import TranslationJob, prepare
@@ -205,7 +206,7 @@ def test_classifiers_never_see_it(shelf: Path, writing_backbone: Path) -> None:
 @pytest.fixture(scope="module")
 def client(shelf: Path, writing_backbone: Path) -> Iterator[TestClient]:
     engine = Engine(writing_backbone, precision="fp32", slots=16)
-    host = Host(engine, Library(shelf))
+    host = Host(engine, Library(shelf), Settings(allow_experimental=True))
     assert not host.refused
     with TestClient(create_app(lambda: host)) as client:
         yield client

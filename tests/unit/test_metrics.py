@@ -17,7 +17,7 @@ from polygraft.serve.routes import operations, pages
 @pytest.fixture(scope="module")
 def app() -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None)
-    app.include_router(pages.router())
+    app.include_router(pages.router(lambda: pytest.fail("no page is asked for")))
     app.include_router(operations.router())
 
     @app.delete("/v1/things/{name}")

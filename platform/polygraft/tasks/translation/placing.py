@@ -70,6 +70,8 @@ def _with_hidden(
 ) -> tuple[str, list[Item]]:
     """`written` with one character in each item's place, and the items in order."""
     removed = [one for one in surplus if not any(_overlap(one, place) for place in placed)]
+    if not placed and not removed:
+        return written.strip(), []
     text, at, items = "", 0, list[Item]()
     for place in sorted({*placed, *removed}):
         start, end = place
