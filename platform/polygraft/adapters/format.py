@@ -45,6 +45,7 @@ __all__ = [
     "Lora",
     "Manifest",
     "by_part",
+    "hashes_of",
     "load_adapter",
     "load_manifest",
     "lora_arrays",
@@ -82,6 +83,11 @@ class Adapter:
 
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def hashes_of(folder: Path) -> dict[str, str]:
+    """SHA-256 by name of the files in an adapter's folder that its manifest lists."""
+    return {name: sha256(folder / name) for name in LISTED if (folder / name).is_file()}
 
 
 @overload

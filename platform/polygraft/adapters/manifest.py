@@ -32,6 +32,7 @@ Texts = Annotated[list[str], FailFast(), Field(max_length=10_000)]
 MIN_GOLDENS, MAX_GOLDENS = 3, 16  # replaying them, and comparing what is written, takes time
 MAX_GOLDEN_CHARACTERS = 1_000  # of a golden's texts
 SHA256 = re.compile(r"[0-9a-f]{64}")
+IMPORTED = "imported"  # what `metrics` says of weights that no recipe of ours trained
 NAMED = re.compile(f"{NAME.pattern}@{VERSION.pattern}")
 
 
@@ -112,6 +113,11 @@ class Manifest(BaseModel):
         kept for other adapters to learn from does not count."""
         answering = sorted(self.files.keys() - {LAYOUT.vectors})
         return hashlib.sha256("".join(self.files[n] for n in answering).encode()).hexdigest()[:12]
+
+    @property
+    def was_scored_only(self) -> bool:
+        """Whether its weights came from elsewhere, and its recipe only scored them."""
+        return self.metrics.get("weights") == IMPORTED
 
     def as_file(self) -> bytes:
         """The content of its `manifest.json`."""

@@ -121,29 +121,22 @@ def _train(
     library: Path | None,
     as_json: bool,
 ) -> None:
-    from polygraft.adapters.library import Library
-    from polygraft.errors import RecipeError
-    from polygraft.tasks.recipe import read_recipe
-
     require_no_file(target)
-    content, problems = read_recipe(recipe)
-    if content is None:
-        raise RecipeError(str(recipe), problems)
 
-    from polygraft.data.leaks import sentence
+    from polygraft.adapters.library import Library
     from polygraft.training import pipeline
 
-    prepared = pipeline.prepare(
-        content,
+    prepared = pipeline.prepare_file(
         recipe,
         backbone,
         library=Library(library) if library else None,
-        problems=problems,
         allow_leak=allow_leak,
     )
     job = prepared.job
     tell_doubts(prepared.doubts)
     if job.leaks:
+        from polygraft.data.leaks import sentence
+
         err.print(sentence(job.leaks))
     if check:
         if as_json:

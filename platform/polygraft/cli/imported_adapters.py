@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
@@ -17,13 +17,10 @@ from polygraft.cli.app import (
     tell_doubts,
     trainable_backbone,
 )
-from polygraft.errors import RecipeError
 
 if TYPE_CHECKING:
     from polygraft.adapters.manifest import Manifest
     from polygraft.architectures.conventions import Direction
-
-POOLINGS = ("mean", "first")
 
 
 @adapters_app.command("import")
@@ -85,10 +82,12 @@ def import_adapter(
     Example: `polygraft adapters import ./my-peft-adapter adapters/mood --language en --licence mit
     --labels bad,good`
     """
+    from polygraft.tasks.classification.hidden_layer import Pooling
     from polygraft.tasks.languages import problem_of
 
-    if pooling not in (None, *POOLINGS):
-        raise typer.BadParameter(f"{pooling}: pooling is one of {', '.join(POOLINGS)}")
+    poolings = get_args(Pooling)
+    if pooling not in (None, *poolings):
+        raise typer.BadParameter(f"{pooling}: pooling is one of {', '.join(poolings)}")
     if wrong := [problem for code in language or [] if (problem := problem_of(code))]:
         raise typer.BadParameter(wrong[0])
     others = (language, licence, labels, direction, texts, pooling, description, revision)
@@ -122,13 +121,9 @@ def import_adapter(
 
 def _import_scored(source: str, target: Path, home: Path, recipe: Path) -> None:
     from polygraft.importing.adapter import import_scored
-    from polygraft.tasks.recipe import read_recipe
     from polygraft.training import pipeline
 
-    content, problems = read_recipe(recipe)
-    if content is None:
-        raise RecipeError(str(recipe), problems)
-    prepared = pipeline.prepare(content, recipe, home, problems=problems)
+    prepared = pipeline.prepare_file(recipe, home)
     tell_doubts(prepared.doubts)
     _tell(import_scored(source, target, prepared.job, err), target)
 

@@ -20,8 +20,7 @@ import torch
 import yaml
 
 from polygraft.adapters.arrays import Floats
-from polygraft.adapters.format import Manifest, sha256
-from polygraft.adapters.layout import LISTED
+from polygraft.adapters.format import Manifest, hashes_of
 from polygraft.architectures.conventions import Direction
 from polygraft.architectures.folder import encoder_part, fingerprint
 from polygraft.architectures.loading import load_backbone, load_seq2seq
@@ -30,8 +29,9 @@ from polygraft.architectures.text import TextEncoder, load_encoder
 from polygraft.errors import AdapterError
 from polygraft.export.calibrate import calibration_texts
 from polygraft.importing.peft_folder import PeftFolder
-from polygraft.importing.peft_head import PeftHead, Pooling
+from polygraft.importing.peft_head import PeftHead
 from polygraft.runtime.graph import load_card
+from polygraft.tasks.classification.hidden_layer import Pooling
 from polygraft.tasks.classification.manifest import ClassificationManifest, GoldenLogits
 from polygraft.tasks.language.manifest import LanguageManifest
 from polygraft.tasks.translation.golden import GOLDENS, choose_goldens
@@ -129,7 +129,7 @@ class Imported(ABC):
                 }
             ],
             "metrics": {},
-            "files": {one: sha256(folder / one) for one in LISTED if (folder / one).is_file()},
+            "files": hashes_of(folder),
         }
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from safetensors import safe_open
@@ -25,10 +25,10 @@ from polygraft.tasks.classification.hidden_layer import (
     WEIGHT,
     Activation,
     HiddenLayer,
+    Pooling,
 )
 from polygraft.tasks.classification.serving import Head
 
-Pooling = Literal["mean", "first"]
 NAMED = re.compile(
     r"(?:\w+\.)*?(?P<layer>pooler\.dense|pre_classifier|classifier\.dense|classifier\.out_proj|"
     r"classifier|score)(?:\.(?:modules_to_save|default))*\.(?P<part>weight|bias)"

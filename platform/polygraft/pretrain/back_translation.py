@@ -14,6 +14,7 @@ from polygraft.architectures.text import TextEncoder
 from polygraft.pretrain.feed import read_rows
 from polygraft.pretrain.pack import ENGLISH, Packed
 from polygraft.pretrain.recipe import BackTranslation
+from polygraft.tasks.translation.greedy import generated
 from polygraft.training.batches import cut, tensors
 
 TOKENS = {"cpu": 2_048, "cuda": 65_536}
@@ -62,7 +63,6 @@ def _lines(packed: Packed, wanted: BackTranslation, seed: int) -> NDArray[np.int
     return np.concatenate(chosen)
 
 
-@torch.no_grad()
 def _write(
     model: EncoderDecoderModel,
     packed: Packed,
@@ -78,18 +78,8 @@ def _write(
     for rows in track(batches, "back-translating"):
         inputs = tensors(read_rows(packed, lines[rows]), device)
         with torch.autocast(device, torch.bfloat16, enabled=bf16):
-            written = model.generate(
-                **inputs,
-                decoder_input_ids=torch.tensor([start] * len(rows), device=device),
-                do_sample=False,
-                num_beams=1,
-                max_new_tokens=pieces.most(int(lengths[rows].max())),
-                eos_token_id=pieces.end,
-                pad_token_id=pieces.pad,
-                decoder_start_token_id=start[0],
-                suppress_tokens=list(pieces.never) or None,
-            )
-        for row, ids in zip(rows, written[:, len(start) :].tolist(), strict=True):
+            written = generated(model, pieces, inputs, start)
+        for row, ids in zip(rows, written, strict=True):
             ended = ids.index(pieces.end) if pieces.end in ids else len(ids)
             outputs[row] = ids[:ended]
     return outputs

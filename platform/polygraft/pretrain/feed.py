@@ -4,13 +4,10 @@ of a thousand would keep a GPU waiting."""
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from polygraft.pretrain.decoder_vocabulary import END_ID, PAD_ID
-from polygraft.pretrain.pack import Packed
+from polygraft.pretrain.pack import Ints, Packed
 from polygraft.training.softmax import IGNORED
-
-Ints = NDArray[np.int64]
 
 
 def read_rows(packed: Packed, sentences: Ints) -> dict[str, Ints]:

@@ -29,9 +29,7 @@ class Tally:
         directions = sources.astype(np.int64) * len(self.languages) + targets
         direction_of_piece = torch.from_numpy(directions).to(losses.device)[rows]
         values = losses.detach().double()
-        self._sums = self._sums.to(
-            losses.device
-        )  # it waits for a GPU only when means are asked for
+        self._sums = self._sums.to(losses.device)  # a GPU is waited for by `means` alone
         self._sums[0].index_add_(0, direction_of_piece, values)
         self._sums[1].index_add_(0, direction_of_piece, torch.ones_like(values))
 

@@ -32,7 +32,6 @@ class Pivoted(Translated):
             "steps": steps,
             "via_text": self.first.text,
             "cut": self.first.cut or self.cut or None,
-            **self.estimates(),
         }
 
     def estimates(self) -> dict[str, Any]:

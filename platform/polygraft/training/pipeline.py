@@ -18,12 +18,13 @@ from typing import Any
 
 from rich.console import Console
 
-from polygraft.adapters.format import LISTED, Manifest, load_manifest, sha256
+from polygraft.adapters.format import Manifest, hashes_of, load_manifest
 from polygraft.adapters.library import Library
+from polygraft.adapters.manifest import IMPORTED
 from polygraft.architectures.folder import encoder_part, fingerprint
-from polygraft.errors import Gathered
+from polygraft.errors import Gathered, RecipeError
 from polygraft.tasks import registry
-from polygraft.tasks.recipe import AdapterRecipe
+from polygraft.tasks.recipe import AdapterRecipe, read_recipe
 from polygraft.tasks.training import Job, TrainedTask
 from polygraft.training.finish import finish, made_with
 
@@ -76,6 +77,22 @@ def prepare(
     return Prepared(job, doubts)
 
 
+def prepare_file(
+    file: Path,
+    backbone: Path,
+    *,
+    library: Library | None = None,
+    allow_leak: str | None = None,
+) -> Prepared:
+    """`prepare` the recipe in a file. Raises `RecipeError` for what cannot be read as one, too."""
+    recipe, problems = read_recipe(file)
+    if recipe is None:
+        raise RecipeError(str(file), problems)
+    return prepare(
+        recipe, file, backbone, library=library, problems=problems, allow_leak=allow_leak
+    )
+
+
 def train(
     job: Job,
     output: Path,
@@ -104,7 +121,7 @@ def train(
     say.print("scoring adapter and baselines")
     metrics = task.score(job, runs, others, work, full_ladder=full_ladder)
     metrics |= {"leaks": job.leaks, "made_with": made_with(started)}
-    metrics |= {"weights": "imported"} if weights else {}
+    metrics |= {"weights": IMPORTED} if weights else {}
     best = task.best(runs)
     fields = task.manifest_fields(job, best)
     manifest = finish(
@@ -139,6 +156,6 @@ def _manifest(job: Job, folder: Path, metrics: dict[str, Any], fields: dict[str,
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
         data=job.data,
         metrics=metrics,
-        files={name: sha256(folder / name) for name in LISTED if (folder / name).is_file()},
+        files=hashes_of(folder),
         **fields,
     )

@@ -35,10 +35,8 @@ def outdated(library: Library, backbone: str) -> list[Rebuild]:
         if not (folder / LAYOUT.manifest).is_file():
             continue  # versions were published; what they are made from lies elsewhere
         manifest = load_manifest(folder)
-        # and not combined of others, nor imported
-        was_trained = (folder / LAYOUT.recipe).is_file() and manifest.metrics.get(
-            "weights"
-        ) != "imported"
+        has_recipe = (folder / LAYOUT.recipe).is_file()  # else it was combined of others
+        was_trained = has_recipe and not manifest.was_scored_only
         if fits(manifest.backbone, backbone) or not was_trained:
             continue
         recipe = load_recipe(folder / LAYOUT.recipe)

@@ -78,7 +78,7 @@ def router(host: Callable[[], Host]) -> APIRouter:
             source = told
         translated = await _translated(host(), units, source, wanted)
         file = await run_in_threadpool(document.join, [one.text for one in translated])
-        checked = sum(bool(one.fields().get("check")) for one in translated)
+        checked = sum(bool(one.estimates().get("check")) for one in translated)
         headers = {
             QUALITY: translated[0].fields()["quality"],
             CHECKED: f"{checked} of {len(translated)}",

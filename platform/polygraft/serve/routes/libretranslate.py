@@ -60,8 +60,7 @@ def router(host: Callable[[], Host]) -> APIRouter:
     )
     async def translate_texts(request: Request) -> JSONResponse:
         """`q` (text or texts), `source` (a code or "auto"), `target`, `format`?, `alternatives`?,
-        `pivot`?,
-        `allow_experimental`?"""
+        `pivot`?, `allow_experimental`?"""
         return SafeJSONResponse(await _translate(host(), await _read(request)))
 
     @routes.post(

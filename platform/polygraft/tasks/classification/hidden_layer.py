@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from polygraft.errors import AdapterError
 from polygraft.tasks.serving import Floats
 
+Pooling = Literal["mean", "first"]
+"""What a head reads of the token states: their mean, or the first."""
 Activation = Literal["tanh", "relu", "gelu"]
 WEIGHT, BIAS = "hidden.weight", "hidden.bias"  # their names in a head's file
 _erf = np.vectorize(math.erf, otypes=[np.float32])

@@ -11,7 +11,7 @@ from polygraft.adapters.layout import NAME
 from polygraft.adapters.manifest import MAX_GOLDENS, GoldenInput, Manifest, Texts, Values
 from polygraft.errors import AdapterError, shortened
 from polygraft.reporting.figures import NAMES
-from polygraft.tasks.classification.hidden_layer import Activation
+from polygraft.tasks.classification.hidden_layer import Activation, Pooling
 
 
 class GoldenLogits(GoldenInput):
@@ -95,7 +95,7 @@ class ClassificationManifest(Manifest):
         description="tokens it was trained to read at once; longer texts are read in several "
         "windows, whose vectors are averaged. None: as many as the backbone reads",
     )
-    pooling: Literal["mean", "first"] = Field(
+    pooling: Pooling = Field(
         "mean",
         description="what the head reads: the mean of the token states, or the first of them, as "
         "imported heads do",

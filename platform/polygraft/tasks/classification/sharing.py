@@ -5,14 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from polygraft.adapters.format import (
-    LAYOUT,
-    LISTED,
-    Manifest,
-    load_adapter,
-    load_manifest,
-    sha256,
-)
+from polygraft.adapters.format import LAYOUT, Manifest, hashes_of, load_adapter, load_manifest
 from polygraft.adapters.publishing import publish, reading, staging
 from polygraft.architectures.folder import fingerprint
 from polygraft.errors import RecipeError
@@ -49,8 +42,7 @@ def add_vectors(folder: Path, backbone: Path) -> Manifest:
                 if (home / name).is_file():
                     shutil.copyfile(home / name, staged / name)
         share_vectors(job, _kept_seed(manifest), staged)
-        files = {name: sha256(staged / name) for name in LISTED if (staged / name).is_file()}
-        manifest = manifest.model_copy(update={"files": files})
+        manifest = manifest.model_copy(update={"files": hashes_of(staged)})
         (staged / LAYOUT.manifest).write_bytes(manifest.as_file())
         ClassificationCard().write(manifest, recipe, staged / LAYOUT.card)
         publish(staged, folder)

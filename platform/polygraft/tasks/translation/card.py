@@ -38,7 +38,7 @@ class TranslationCard(Card):
     def introduction(self, manifest: TranslationManifest, recipe: TranslationRecipe) -> str:
         directions = ", ".join(f"{source} to {target}" for source, target in manifest.directions)
         steps = f"{recipe.training.steps} steps of {recipe.training.tokens} tokens"
-        made = "imported" if manifest.metrics.get("weights") == "imported" else steps
+        made = "imported" if manifest.was_scored_only else steps
         return (
             f"Translation, {directions}; {origin(manifest)}; {lora_of(manifest, recipe)}, of "
             f"encoder and decoder; {made}"

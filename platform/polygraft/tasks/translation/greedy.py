@@ -3,7 +3,7 @@ ONNX graphs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 
 import torch
@@ -70,18 +70,31 @@ def write(
     for first in range(0, len(order), BATCH):
         picked = order[first : first + BATCH]
         inputs = tensors(encoder.pad([rows[i] for i in picked]), model.device)
-        longest = int(inputs["input_ids"].shape[1])
-        written = model.generate(
-            **inputs,
-            decoder_input_ids=torch.tensor([start] * len(picked), device=model.device),
-            do_sample=False,
-            num_beams=1,
-            max_new_tokens=tokenizer.most(longest),
-            eos_token_id=tokenizer.end,
-            pad_token_id=tokenizer.pad,
-            decoder_start_token_id=start[0],
-            suppress_tokens=list(tokenizer.never) or None,
-        )
-        for i, ids in zip(picked, written[:, len(start) :].tolist(), strict=True):
+        for i, ids in zip(picked, generated(model, tokenizer, inputs, start), strict=True):
             outputs[i] = [t for t in ids[: tokenizer.most(len(rows[i]))] if t not in not_text]
     return outputs
+
+
+@torch.no_grad()
+def generated(
+    model: PreTrainedModel,
+    tokenizer: TargetTokenizer,
+    inputs: Mapping[str, torch.Tensor],
+    start: list[int],
+) -> list[list[int]]:
+    """What the model writes greedily after `start` for a padded batch, int64 [rows, seq] each: ids
+    of a row, its end and padding too, as many for all."""
+    rows, longest = inputs["input_ids"].shape
+    written = model.generate(
+        **inputs,
+        decoder_input_ids=torch.tensor([start] * rows, device=model.device),
+        do_sample=False,
+        num_beams=1,
+        max_new_tokens=tokenizer.most(longest),
+        eos_token_id=tokenizer.end,
+        pad_token_id=tokenizer.pad,
+        decoder_start_token_id=start[0],
+        suppress_tokens=list(tokenizer.never) or None,
+    )
+    ids: list[list[int]] = written[:, len(start) :].tolist()
+    return ids

@@ -17,8 +17,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from polygraft.tasks.translation.glossary import Glossary
-from polygraft.tasks.translation.kept import HIDDEN, Kind, Span, kept, spans
-from polygraft.tasks.translation.placing import Item, Place, rebuilt
+from polygraft.tasks.translation.kept import HIDDEN, Kind, Place, Span, kept, spans
+from polygraft.tasks.translation.placing import Item, rebuilt
 
 STAND_INS = ("Boston", "Paris", "Tom", "David", "London", "Mary", "Australia", "John")
 """In the order they are used; of a sentence those that it does not have itself. Of 17 names those
@@ -102,7 +102,7 @@ class Guarded:
         """The items in their places in `written`; `apart`: with white space around each."""
         there = kept(written)
         numbers = [
-            (span.start, span.end)
+            span.place
             for span in there
             if span.kind is Kind.NUMBER and written[span.start - 1 : span.start] not in _JOINING
         ]
@@ -129,9 +129,7 @@ class Guarded:
         addresses and the like, of which it read none."""
         own = {item.written for item in self.items} | self.elsewhere
         places = [
-            (span.start, span.end)
-            for span in there
-            if span.kind is not Kind.NUMBER or span.written in own
+            span.place for span in there if span.kind is not Kind.NUMBER or span.written in own
         ]
         return places + [place for item in self.items for place in _stand_ins(item, written)]
 

@@ -22,6 +22,10 @@ HIDDEN = "\ue000"
 """Stands for a span while sentences are looked for. One in the text itself is a span too."""
 
 
+Place = tuple[int, int]
+"""Start and end in a text."""
+
+
 class Kind(Enum):
     """How a span stands in its sentence. `NAME`: like a name (an address, a path, a placeholder, a
     handle). `NUMBER`. `OBJECT`: outside of its grammar (an emoji, a tag). `TERM`: a glossary's."""
@@ -40,6 +44,10 @@ class Span:
     end: int
     kind: Kind
     written: str
+
+    @property
+    def place(self) -> Place:
+        return self.start, self.end
 
 
 _ENDS = r"""[^\s<>()"'.,;:!?…。،؟»”’\]\u200e\u200f]"""
@@ -123,7 +131,7 @@ def spans(text: str, glossary: Glossary = ()) -> list[Span]:
         if key_of(match[0]) in renderings
     ]
     terms = [term for term in terms if not any(_gives_way(term, span) for span in found)]
-    found = [span for span in found if not any(_overlap(term, span) for term in terms)]
+    found = [span for span in found if not any(overlap(term.place, span.place) for term in terms)]
     return sorted([*terms, *found], key=lambda span: span.start)
 
 
@@ -141,16 +149,16 @@ def hide(text: str, glossary: Glossary = ()) -> tuple[str, list[str]]:
 def outside(text: str, place: int, glossary: Glossary = ()) -> int:
     """`place` in a translation, or where the span, or the rendering of a term, ends that it lies
     inside of."""
-    solid = [(span.start, span.end) for span in kept(text)]
+    solid = [span.place for span in kept(text)]
     for _, rendering in glossary:
         solid += [match.span() for match in re.finditer(re.escape(rendering), text)]
     return max([end for start, end in solid if start < place < end], default=place)
 
 
-def _overlap(one: Span, other: Span) -> bool:
-    return one.start < other.end and other.start < one.end
+def overlap(one: Place, other: Place) -> bool:
+    return one[0] < other[1] and other[0] < one[1]
 
 
 def _gives_way(term: Span, span: Span) -> bool:
     covers = term.start <= span.start and span.end <= term.end
-    return _overlap(term, span) and span.kind is not Kind.NUMBER and not covers
+    return overlap(term.place, span.place) and span.kind is not Kind.NUMBER and not covers

@@ -7,10 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from polygraft.tasks.translation.kept import HIDDEN, Kind
+from polygraft.tasks.translation.kept import HIDDEN, Kind, Place, overlap
 
-Place = tuple[int, int]
-"""Start and end in a text."""
 _LAST_MARKS = " .,;:!?…۔؟،。)]»”\"'"
 
 
@@ -69,7 +67,7 @@ def _with_hidden(
     written: str, placed: Mapping[Place, Item], surplus: Collection[Place]
 ) -> tuple[str, list[Item]]:
     """`written` with one character in each item's place, and the items in order."""
-    removed = [one for one in surplus if not any(_overlap(one, place) for place in placed)]
+    removed = [one for one in surplus if not any(overlap(one, place) for place in placed)]
     if not placed and not removed:
         return written.strip(), []
     text, at, items = "", 0, list[Item]()
@@ -106,7 +104,3 @@ def _joined(pieces: Sequence[_Piece]) -> str:
         is_open = one.text[-1:].isspace() or other.text[:1].isspace()
         text += " " * ((one.after or other.before) and not is_open) + other.text
     return text
-
-
-def _overlap(one: Place, other: Place) -> bool:
-    return one[0] < other[1] and other[0] < one[1]

@@ -118,26 +118,28 @@ class Translation(ServedTask):
         elsewhere = frozenset().union(*map(kept_in, document.texts))
         sentences = [Guarded.read(text, row.glossary, elsewhere) for text in document.texts]
 
-        def estimates(written: Sequence[list[Written]]) -> list[SentenceEstimate]:
+        def estimates(best: Sequence[Written], restored: Sequence[str]) -> list[SentenceEstimate]:
             if calibration is None:
                 return []
             return [
                 calibration.estimate(
                     document.texts[place],
-                    sentences[place].restore(written[place][0].text),
-                    written[place][0].log_probability,
-                    cut=written[place][0].cut,
+                    restored[place],
+                    best[place].log_probability,
+                    cut=best[place].cut,
                 )
                 for place in document.sentences
             ]
 
         def answer(written: Sequence[list[Written]]) -> Translated:
-            texts, scores = [], []
+            texts, scores, estimated = [], [], list[SentenceEstimate]()
             for rank in range(row.search.n_best):
                 chosen = [hypotheses[min(rank, len(hypotheses) - 1)] for hypotheses in written]
                 restored = [s.restore(w.text) for s, w in zip(sentences, chosen, strict=True)]
                 texts.append(document.join(restored))
                 scores.append(float(np.mean([w.score for w in chosen] or [0.0])))
+                if rank == 0:
+                    estimated = estimates(chosen, restored)
             cut = any(hypotheses[0].cut for hypotheses in written)
             return Translated(
                 adapter.name,
@@ -148,7 +150,7 @@ class Translation(ServedTask):
                 scores,
                 quality,
                 cut,
-                estimates(written),
+                estimated,
                 stack=stack,
             )
 

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 from fastapi.testclient import TestClient
 
-from polygraft.adapters.library import Library
-from polygraft.runtime.engine import Engine
-from polygraft.serve.app import create_app
-from polygraft.serve.host import Host
 from polygraft.serve.routes import documents
 
 SRT = "1\n00:00:01,000 --> 00:00:02,500\nHello {name}!\nSee you soon\n\n"
@@ -23,18 +17,6 @@ XML = (
     '<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:p><w:r>'
     "<w:t>Hello mum. See you at 10:30.</w:t></w:r></w:p></w:document>"
 )
-
-
-@pytest.fixture(scope="module")
-def host(writing_backbone: Path, translators: Path) -> Iterator[Host]:
-    host = Host(Engine(writing_backbone, precision="fp32", slots=8), Library(translators))
-    yield host
-    host.engine.close()
-
-
-@pytest.fixture(scope="module")
-def api(host: Host) -> TestClient:
-    return TestClient(create_app(lambda: host))
 
 
 def send(api: TestClient, content: bytes, kind: str, **more: Any) -> Any:

@@ -12,7 +12,6 @@ from fastapi.testclient import TestClient
 
 from polygraft.adapters.library import Library
 from polygraft.runtime.engine import Engine
-from polygraft.serve.app import create_app
 from polygraft.serve.host import Host
 from polygraft.serve.settings import Settings
 
@@ -32,11 +31,6 @@ def host(
     assert not host.refused, host.refused
     yield host
     host.engine.close()
-
-
-@pytest.fixture
-def api(host: Host) -> TestClient:
-    return TestClient(create_app(lambda: host))
 
 
 @pytest.fixture

@@ -3,35 +3,17 @@ stream, as HTML, through English, in a batch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from polygraft.adapters.library import Library
 from polygraft.client import TranslationProgress, TranslationResult
 from polygraft.client.progress import EventReader
-from polygraft.runtime.engine import Engine
-from polygraft.serve.app import create_app
-from polygraft.serve.host import Host
 
 TEXT = "Hello {name}, see https://x.org/a?b=1 at 10:30. The train to Lagos State is late 👍🏽\n"
 KEPT = ("{name}", "https://x.org/a?b=1", "10:30", "👍🏽")
 GLOSSARY = {"Lagos State": "Ìpínlẹ̀ Èkó", "train": "ọkọ̀ ojú irin"}
-
-
-@pytest.fixture(scope="module")
-def host(writing_backbone: Path, translators: Path) -> Iterator[Host]:
-    host = Host(Engine(writing_backbone, precision="fp32", slots=8), Library(translators))
-    yield host
-    host.engine.close()
-
-
-@pytest.fixture(scope="module")
-def api(host: Host) -> TestClient:
-    return TestClient(create_app(lambda: host))
 
 
 def ask(api: TestClient, **more: Any) -> Any:

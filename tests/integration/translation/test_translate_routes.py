@@ -4,33 +4,15 @@ together; and which errors are a whole request's."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from polygraft.adapters.library import Library
-from polygraft.runtime.engine import Engine
-from polygraft.serve.app import create_app
 from polygraft.serve.host import Host
 
 HAWAIIAN = "Aloha mum. See you soon!\n\nThe train is late, 12."
-
-
-@pytest.fixture(scope="module")
-def host(writing_backbone: Path, translators: Path) -> Iterator[Host]:
-    """haw to en, en to yo and yo to en: haw to yo only through English."""
-    host = Host(Engine(writing_backbone, precision="fp32", slots=8), Library(translators))
-    yield host
-    host.engine.close()
-
-
-@pytest.fixture(scope="module")
-def api(host: Host) -> TestClient:
-    return TestClient(create_app(lambda: host))
 
 
 def ask(api: TestClient, **body: Any) -> Any:

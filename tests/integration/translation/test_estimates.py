@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from polygraft.adapters.library import Library
-from polygraft.runtime.engine import Engine
-from polygraft.serve.app import create_app
-from polygraft.serve.host import Host
 from polygraft.tasks.translation import serving
 from polygraft.tasks.translation.estimate import FEATURES, Calibration
 
 TEXT = "Hello mum. See you soon!\n\n12"
-
-
-@pytest.fixture(scope="module")
-def host(writing_backbone: Path, translators: Path) -> Iterator[Host]:
-    host = Host(Engine(writing_backbone, precision="fp32", slots=8), Library(translators))
-    yield host
-    host.engine.close()
-
-
-@pytest.fixture
-def api(host: Host) -> TestClient:
-    return TestClient(create_app(lambda: host))
 
 
 @pytest.fixture
